@@ -1,0 +1,77 @@
+"""The exact Llama 3 tokenizer: text to ids and back.
+
+>>> import llama3_tok
+>>> llama3_tok.encode("Hello world")
+[9906, 1917]
+>>> llama3_tok.decode([9906, 1917])
+'Hello world'
+>>> llama3_tok.count("Hello world")
+2
+
+The functions of this module use one shared `Tokenizer` with the default vocabulary and profile.
+"""
+
+from functools import cache
+
+from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
+from llama3_tok.errors import (
+    InputError,
+    InvalidTokenId,
+    Llama3TokError,
+    SpecialTokenError,
+    UnknownToken,
+    VocabularyError,
+    VocabularyNotFound,
+)
+from llama3_tok.tokenizer import Ids, Ragged, SpecialTokens, Text, Tokenizer
+
+__all__ = [
+    "PROFILES",
+    "UNICODE_VERSION",
+    "InputError",
+    "InvalidTokenId",
+    "Llama3TokError",
+    "Ragged",
+    "SpecialTokenError",
+    "Tokenizer",
+    "UnknownToken",
+    "VocabularyError",
+    "VocabularyNotFound",
+    "__version__",
+    "count",
+    "decode",
+    "encode",
+]
+
+
+@cache
+def _shared() -> Tokenizer:
+    return Tokenizer()
+
+
+def encode(
+    text: Text,
+    *,
+    bos: bool = False,
+    eos: bool = False,
+    allowed_special: SpecialTokens = frozenset(),
+    disallowed_special: SpecialTokens = frozenset(),
+) -> list[int]:
+    """The ids of a text: `Tokenizer.encode` of the shared tokenizer."""
+    return _shared().encode(
+        text,
+        bos=bos,
+        eos=eos,
+        allowed_special=allowed_special,
+        disallowed_special=disallowed_special,
+    )
+
+
+def decode(ids: Ids, *, errors: str = "replace", skip_special: bool = False) -> str:
+    """The text of ids: `Tokenizer.decode` of the shared tokenizer."""
+    return _shared().decode(ids, errors=errors, skip_special=skip_special)
+
+
+def count(text: Text) -> int:
+    """How many ids a text has: `Tokenizer.count` of the shared tokenizer."""
+    return _shared().count(text)

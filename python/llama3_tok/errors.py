@@ -1,0 +1,75 @@
+"""What can go wrong, as exceptions. The core's errors arrive as these, with the data that says where."""
+
+__all__ = [
+    "InputError",
+    "InvalidTokenId",
+    "Llama3TokError",
+    "SpecialTokenError",
+    "UnknownToken",
+    "VocabularyError",
+    "VocabularyNotFound",
+]
+
+
+class Llama3TokError(ValueError):
+    """The base of all errors of this package."""
+
+
+class VocabularyNotFound(Llama3TokError):
+    """No vocabulary where one was looked for; the message names every way to give one."""
+
+
+class VocabularyError(Llama3TokError):
+    """A file that is no Llama 3 vocabulary.
+
+    `file` is its name, `line` the line of the fault (from 1; None if it is not in one line), and
+    `reason` what is wrong.
+    """
+
+    def __init__(
+        self, message: str, file: str = "", line: int | None = None, reason: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.file, self.line, self.reason = file, line, reason
+
+
+class SpecialTokenError(Llama3TokError):
+    """A disallowed special token in a text, or a name that is no special token.
+
+    `token` is the name; `offset` is where it stands in the text, in bytes of UTF-8, or None for an
+    unknown name.
+    """
+
+    def __init__(self, message: str, token: str = "", offset: int | None = None) -> None:
+        super().__init__(message)
+        self.token, self.offset = token, offset
+
+
+class InvalidTokenId(Llama3TokError):
+    """An id that no token has: `id`, and its `position` among the ids, from 0."""
+
+    def __init__(self, message: str, id: int = 0, position: int = 0) -> None:
+        super().__init__(message)
+        self.id, self.position = id, position
+
+
+class UnknownToken(Llama3TokError):
+    """Bytes that are not exactly one token: `token`."""
+
+    def __init__(self, message: str, token: bytes = b"") -> None:
+        super().__init__(message)
+        self.token = token
+
+
+class InputError(Llama3TokError):
+    """A file that is not what it was taken for, as a damaged archive or a line that is no JSON.
+
+    `path` is the file, `line` the line of the fault (from 1; None if it is not in one line), and
+    `reason` what is wrong.
+    """
+
+    def __init__(
+        self, message: str, path: str = "", line: int | None = None, reason: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.path, self.line, self.reason = path, line, reason

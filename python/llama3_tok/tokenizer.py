@@ -1,0 +1,416 @@
+"""`Tokenizer`: text to Llama 3 ids and back. What is allowed is decided here, the work is Rust's.
+
+The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, on the uncut text.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from operator import index
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from llama3_tok import _core
+from llama3_tok import vocabulary as _vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Ids", "Ragged", "SpecialTokens", "Text", "Tokenizer"]
+
+Text: TypeAlias = str | bytes
+SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
+# list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
+# no type for "may hold integers", so the annotation says no more than that it can be iterated.
+Ids: TypeAlias = "Iterable[int] | npt.NDArray[np.integer[Any]]"
+
+_NONE: frozenset[str] = frozenset()
+
+
+class Ragged:
+    """The ids of several texts, end to end.
+
+    `ids` is `uint32[n]`; `offsets` is `int64[len + 1]`: text `i` is `ids[offsets[i]:offsets[i + 1]]`,
+    which `ragged[i]` gives without a copy.
+
+    >>> ragged = llama3_tok.Tokenizer().encode_ragged(["Hello", "Hello world"])
+    >>> ragged[1]
+    array([9906, 1917], dtype=uint32)
+    """
+
+    __slots__ = ("ids", "offsets")
+
+    def __init__(self, ids: "npt.NDArray[np.uint32]", offsets: "npt.NDArray[np.int64]") -> None:
+        self.ids, self.offsets = ids, offsets
+
+    def __repr__(self) -> str:
+        """For people."""
+        return f"Ragged({len(self):,} texts, {len(self.ids):,} ids)"
+
+    def __len__(self) -> int:
+        """How many texts there are."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> "npt.NDArray[np.uint32]":
+        """The ids of one text, `uint32[m]`; negative indices count from the end."""
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"index {index} is out of range for {count} texts")
+        start = index % count
+        return self.ids[self.offsets[start] : self.offsets[start + 1]]
+
+    def __iter__(self) -> "Iterator[npt.NDArray[np.uint32]]":
+        """The ids of each text."""
+        return (self[index] for index in range(len(self)))
+
+
+class Tokenizer:
+    """The Llama 3 tokenizer.
+
+    `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a model
+    folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the installed
+    package llama-models are used. `profile` says which release's special tokens the ids from 128,000
+    have: "llama3", "llama3.1" (also 3.2 text and 3.3), "llama3.2-vision" or "meta".
+
+    A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
+    the pickle but found again by path and hash) and used after a fork.
+
+    Raises VocabularyNotFound, VocabularyError, or Llama3TokError for an unknown profile.
+
+    >>> tokenizer = llama3_tok.Tokenizer()
+    >>> tokenizer.encode("This is a test sentence.", bos=True, eos=True)
+    [128000, 2028, 374, 264, 1296, 11914, 13, 128001]
+    """
+
+    __slots__ = ("__weakref__", "_core", "_path", "_profile", "_sha256")
+
+    def __init__(
+        self,
+        vocabulary: str | os.PathLike[str] | None = None,
+        *,
+        profile: str = "llama3.1",
+    ) -> None:
+        if not isinstance(profile, str):
+            raise TypeError(f"profile must be a str, not {type(profile).__name__}")
+        self._set(_vocabulary.load(vocabulary, profile), profile)
+
+    def _set(self, loaded: _vocabulary.Loaded, profile: str) -> None:
+        self._core, self._path, self._sha256 = loaded
+        self._profile = profile
+
+    # What it is
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, special tokens included: 128,256 (vision: 128,257)."""
+        return self._core.vocab_size
+
+    @property
+    def profile(self) -> str:
+        """Which release's special tokens are used."""
+        return self._profile
+
+    @property
+    def vocabulary(self) -> str:
+        """The vocabulary file, as an absolute path."""
+        return self._path
+
+    @property
+    def vocabulary_sha256(self) -> str:
+        """The SHA-256 of the vocabulary file's content, in hexadecimal."""
+        return self._sha256
+
+    @property
+    def bos_id(self) -> int:
+        """`<|begin_of_text|>`: 128000."""
+        return self._core.special_ids[0]
+
+    @property
+    def eos_id(self) -> int:
+        """`<|end_of_text|>`: 128001."""
+        return self._core.special_ids[1]
+
+    @property
+    def eot_id(self) -> int:
+        """`<|eot_id|>`, the end of a turn: 128009."""
+        return self._core.special_ids[2]
+
+    @property
+    def pad_id(self) -> int | None:
+        """The padding token: 128004; None for profile "llama3", which has none."""
+        return self._core.special_ids[3]
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """The ids that end generation, ascending."""
+        return self._core.stop_ids
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Name to id of every special token, in the order of the ids."""
+        return self._core.special_tokens
+
+    # Text to ids
+
+    def encode(
+        self,
+        text: Text,
+        *,
+        bos: bool = False,
+        eos: bool = False,
+        allowed_special: SpecialTokens = _NONE,
+        disallowed_special: SpecialTokens = _NONE,
+    ) -> list[int]:
+        """The ids of a text.
+
+        `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text unless
+        `allowed_special` names them ("all", or a set of names); those that `disallowed_special` names
+        raise ("all" means all that are not allowed). Both are tiktoken's parameters, with the default
+        of Meta's class.
+
+        Lone surrogates of a `str` are encoded as U+FFFD, as tiktoken does. `bytes` need not be UTF-8:
+        decoding gives back exactly what was encoded.
+
+        Raises TypeError for what is no text, SpecialTokenError for a disallowed special token (with
+        its byte offset) and for names that the profile does not have.
+
+        >>> llama3_tok.encode("<|eot_id|>")
+        [27, 91, 68, 354, 851, 91, 29]
+        >>> llama3_tok.encode("<|eot_id|>", allowed_special="all")
+        [128009]
+        """
+        return self._core.encode(text, bos, eos, *_selections(allowed_special, disallowed_special))
+
+    def encode_array(
+        self,
+        text: Text,
+        *,
+        bos: bool = False,
+        eos: bool = False,
+        allowed_special: SpecialTokens = _NONE,
+        disallowed_special: SpecialTokens = _NONE,
+    ) -> "npt.NDArray[np.uint32]":
+        """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
+        return self._core.encode_array(
+            text, bos, eos, *_selections(allowed_special, disallowed_special)
+        )
+
+    def encode_batch(
+        self,
+        texts: Iterable[Text],
+        *,
+        threads: int | None = None,
+        bos: bool = False,
+        eos: bool = False,
+        allowed_special: SpecialTokens = _NONE,
+        disallowed_special: SpecialTokens = _NONE,
+    ) -> list[list[int]]:
+        """The ids of each text, encoded on `threads` threads (default: all processors).
+
+        Parameters and errors otherwise as in `encode`; a TypeError names the index of the text.
+        """
+        return self._core.encode_batch(
+            _texts(texts),
+            _threads(threads),
+            bos,
+            eos,
+            *_selections(allowed_special, disallowed_special),
+        )
+
+    def encode_ragged(
+        self,
+        texts: Iterable[Text],
+        *,
+        threads: int | None = None,
+        bos: bool = False,
+        eos: bool = False,
+        allowed_special: SpecialTokens = _NONE,
+        disallowed_special: SpecialTokens = _NONE,
+    ) -> Ragged:
+        """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
+        return Ragged(
+            *self._core.encode_ragged(
+                _texts(texts),
+                _threads(threads),
+                bos,
+                eos,
+                *_selections(allowed_special, disallowed_special),
+            )
+        )
+
+    def count(self, text: Text) -> int:
+        """How many ids `encode(text)` has, without making them.
+
+        >>> llama3_tok.count("This is a test sentence.")
+        6
+        """
+        return self._core.count(text)
+
+    def count_batch(
+        self, texts: Iterable[Text], *, threads: int | None = None
+    ) -> "npt.NDArray[np.int64]":
+        """How many ids each text has, as `int64[len(texts)]`."""
+        return self._core.count_batch(_texts(texts), _threads(threads))
+
+    # Ids to text
+
+    def decode(self, ids: Ids, *, errors: str = "replace", skip_special: bool = False) -> str:
+        """The text of ids.
+
+        `ids` may be a list, an array of any integer dtype, a tensor, or anything with the buffer
+        protocol. Bytes that are not UTF-8, as in the middle of a character, are handled as `errors`
+        says (`bytes.decode` has the choices). Special tokens are their names, or nothing with
+        `skip_special`. Spaces are never cleaned up.
+
+        Raises InvalidTokenId with id and position, TypeError for what are no integers.
+
+        >>> llama3_tok.decode([9906, 1917])
+        'Hello world'
+        """
+        return self._decode(ids, skip_special).decode("utf-8", errors)
+
+    def decode_bytes(self, ids: Ids, *, skip_special: bool = False) -> bytes:
+        """The bytes of ids, exactly; parameters and errors as in `decode`."""
+        return self._decode(ids, skip_special)
+
+    def decode_batch(
+        self, sequences: Iterable[Ids], *, errors: str = "replace", skip_special: bool = False
+    ) -> list[str]:
+        """The text of each sequence of ids; parameters and errors as in `decode`."""
+        _refuse_text(sequences, "sequences")
+        return [self.decode(ids, errors=errors, skip_special=skip_special) for ids in sequences]
+
+    def _decode(self, ids: Ids, skip_special: bool) -> bytes:
+        return self._core.decode(ids if type(ids) is list else _ids(ids), skip_special)
+
+    # Tokens
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes of one token; a special token's are its name. Raises InvalidTokenId."""
+        try:
+            return self._core.decode([index(id)], False)
+        except TypeError:
+            raise TypeError(f"id must be an integer, not {type(id).__name__}") from None
+
+    def token_id(self, token: Text) -> int:
+        """The id of the token that is exactly these bytes, or has this special name.
+
+        Raises UnknownToken if there is none.
+        """
+        return self._core.token_id(token)
+
+    # As a Python object
+
+    def __repr__(self) -> str:
+        """For people."""
+        return (
+            f"Tokenizer({self._path!r}, profile={self._profile!r})  # {self.vocab_size:,} ids"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Tokenizers are equal if they give the same ids: same vocabulary, same profile."""
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return (self._sha256, self._profile) == (other._sha256, other._profile)
+
+    def __hash__(self) -> int:
+        """Equal tokenizers hash alike."""
+        return hash((self._sha256, self._profile))
+
+    def __copy__(self) -> "Tokenizer":
+        """Itself, since it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Tokenizer":
+        """Itself, since it never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as path, hash and profile; the vocabulary is found again by them."""
+        return _restore, (self._path, self._sha256, self._profile)
+
+
+def _restore(path: str, sha256: str, profile: str) -> Tokenizer:
+    tokenizer = Tokenizer.__new__(Tokenizer)
+    tokenizer._set(_vocabulary.load_again(path, sha256, profile), profile)
+    return tokenizer
+
+
+# Arguments, checked and as the core takes them
+
+_Names: TypeAlias = Literal["all"] | list[str] | None
+
+
+def _selections(allowed: SpecialTokens, disallowed: SpecialTokens) -> tuple[_Names, _Names]:
+    if allowed is _NONE and disallowed is _NONE:
+        return None, None
+    return _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
+
+
+def _names(value: SpecialTokens, argument: str) -> _Names:
+    if isinstance(value, str) and value == "all":
+        return "all"
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        given = repr(value) if isinstance(value, str | bytes) else type(value).__name__
+        raise TypeError(f'{argument} must be "all" or a set of names, not {given}')
+    names = list(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} must hold names (str), not {type(name).__name__}")
+    return names or None
+
+
+def _texts(texts: Iterable[Text]) -> list[Text]:
+    if isinstance(texts, list):
+        return texts
+    _refuse_text(texts, "texts")
+    return list(texts)
+
+
+def _refuse_text(value: object, argument: str) -> None:
+    """One text where several are wanted would be taken for its characters."""
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
+        raise TypeError(f"{argument} must be a sequence, not one {type(value).__name__}")
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return _core.cpu_count()
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads must be an int or None, not {type(threads).__name__}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return threads
+
+
+def _ids(ids: object) -> "list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]":
+    """Ids that are no list, as a list or as an array that the core reads without a copy."""
+    if isinstance(ids, tuple | range):
+        return list(ids)
+    if isinstance(ids, str | bytes | bytearray):
+        raise TypeError(f"ids must be integers, not {type(ids).__name__}")
+    if hasattr(ids, "detach"):
+        ids = ids.detach().cpu()  # a torch tensor, which may be on another device
+    if not hasattr(ids, "__array__"):
+        try:
+            ids = memoryview(cast(bytes, ids))
+        except TypeError:
+            if not isinstance(ids, Iterable):
+                raise TypeError(f"ids must be a sequence, not {type(ids).__name__}") from None
+            return list(ids)
+    import numpy as np
+
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(
+            f"ids must have one dimension, not {array.ndim}; decode_batch takes several sequences"
+        )
+    if array.dtype == object or array.size == 0:
+        return cast(list[int], list(array))
+    if array.dtype.kind not in "iu":
+        nan = np.flatnonzero(array != array)
+        what = f"; ids[{nan[0]}] is not a number" if nan.size else ""
+        raise TypeError(f"ids must be integers, not {array.dtype}{what}")
+    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        return cast(list[int], array.tolist())
+    dtype = np.uint32 if array.dtype == np.uint32 else np.int64
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])

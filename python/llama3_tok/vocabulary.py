@@ -1,0 +1,157 @@
+"""Finding and reading the vocabulary file, and sharing it within the process.
+
+A vocabulary is looked for in this order: the argument; the environment variable LLAMA3_TOK_VOCAB;
+the installed package llama-models, which is located but never imported. A file is read once: every
+tokenizer of the process with the same content and profile has the same core.
+"""
+
+import hashlib
+import os
+import threading
+import weakref
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from llama3_tok._core import Core
+from llama3_tok.errors import VocabularyError, VocabularyNotFound
+
+ENVIRONMENT = "LLAMA3_TOK_VOCAB"
+
+# The SHA-256 of the rank file that Meta publishes with every Llama 3 model.
+META_SHA256 = "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55"
+
+# Where a model folder has its vocabulary, the best first: a rank file needs no conversion.
+IN_FOLDER = ("tokenizer.model", "tokenizer.json", "original/tokenizer.model")
+
+WAYS = f"""Give one in any of these ways:
+  - pip install 'llama3_tok[vocab]'   installs llama-models, which brings Meta's file
+  - {ENVIRONMENT}=PATH              names a tokenizer.model, a tokenizer.json or a model folder
+  - Tokenizer(PATH), --vocabulary PATH   does the same for one tokenizer or one command"""
+
+
+class Place(NamedTuple):
+    """One place where a vocabulary is looked for."""
+
+    way: str
+    path: str | None
+    """What the place names; None if it names nothing."""
+
+
+class Loaded(NamedTuple):
+    """A vocabulary in use."""
+
+    core: Core
+    path: str
+    """The file, absolute."""
+    sha256: str
+    """Of the file's content, in hexadecimal."""
+
+
+def places(vocabulary: str | os.PathLike[str] | None = None) -> list[Place]:
+    """Every place in the order in which they are tried; the first that names a path is used."""
+    argument = None if vocabulary is None else _as_path(vocabulary)
+    return [
+        Place("the argument", argument),
+        Place(f"the environment variable {ENVIRONMENT}", os.environ.get(ENVIRONMENT) or None),
+        Place("the package llama-models", _packaged()),
+    ]
+
+
+def _as_path(vocabulary: object) -> str:
+    if not isinstance(vocabulary, str | os.PathLike):
+        raise TypeError(
+            f"vocabulary must be a path (str or PathLike), not {type(vocabulary).__name__}"
+        )
+    return os.fsdecode(vocabulary)
+
+
+def _packaged() -> str | None:
+    """The rank file inside llama-models, if that is installed."""
+    spec = find_spec("llama_models")
+    for location in (spec and spec.submodule_search_locations) or ():
+        file = Path(location, "llama3", "tokenizer.model")
+        if file.is_file():
+            return str(file)
+    return None
+
+
+def find(vocabulary: str | os.PathLike[str] | None = None) -> str:
+    """The path of the vocabulary file, absolute.
+
+    Raises VocabularyNotFound if no place names one, or the place that does names nothing that is
+    there; VocabularyError for a folder without a tokenizer.
+    """
+    for place in places(vocabulary):
+        if place.path is not None:
+            return _resolve(place)
+    raise VocabularyNotFound(f"no Llama 3 vocabulary was found. {WAYS}")
+
+
+def _resolve(place: Place) -> str:
+    path = Path(place.path or "").expanduser().absolute()
+    if path.is_dir():
+        for name in IN_FOLDER:
+            if (path / name).is_file():
+                return str(path / name)
+        reason = "the folder has no tokenizer: none of " + ", ".join(IN_FOLDER) + " is in it"
+        raise VocabularyError(f"{path}: {reason}", file=str(path), reason=reason)
+    if not path.exists():
+        raise VocabularyNotFound(
+            f"{place.way} names the vocabulary {path}, which does not exist. {WAYS}"
+        )
+    return str(path)
+
+
+_cores: weakref.WeakValueDictionary[tuple[str, str], Core] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
+    """Finds and reads a vocabulary.
+
+    Raises what `find` raises, OSError if the file can't be read, VocabularyError if it is no
+    vocabulary of Llama 3, and Llama3TokError for an unknown profile.
+    """
+    path = find(vocabulary)
+    data = Path(path).read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Loaded(_core(data, path, sha256, profile), path, sha256)
+
+
+def _core(data: bytes, path: str, sha256: str, profile: str) -> Core:
+    with _lock:
+        core = _cores.get((sha256, profile))
+        if core is None:
+            same = next((core for key, core in _cores.items() if key[0] == sha256), None)
+            core = same.with_profile(path, profile) if same else Core(data, path, profile)
+            _cores[sha256, profile] = core
+        return core
+
+
+def load_again(path: str, sha256: str, profile: str) -> Loaded:
+    """The vocabulary with this hash: already in the process, at `path`, or where one is looked for.
+
+    This is how a pickled tokenizer finds its vocabulary, perhaps on another machine. Raises
+    VocabularyNotFound if none of them has that hash.
+    """
+    core = _cores.get((sha256, profile))
+    if core is not None:
+        return Loaded(core, path, sha256)
+    tried = []
+    for candidate in dict.fromkeys([path, *(place.path for place in places())]):
+        if candidate is None:
+            continue
+        try:
+            loaded = load(candidate, profile)
+        except (VocabularyNotFound, VocabularyError, OSError) as error:
+            tried.append(f"  - {error}")
+            continue
+        if loaded.sha256 == sha256:
+            return loaded
+        tried.append(f"  - {loaded.path}: another vocabulary, SHA-256 {loaded.sha256}")
+    raise VocabularyNotFound(
+        "\n".join(
+            [f"the vocabulary with SHA-256 {sha256} was not found again:", *tried, WAYS]
+        )
+    )

@@ -1,0 +1,101 @@
+//! Everything that can go wrong, with the data that says where. `python.rs` maps it, in one place,
+//! to the exceptions of `llama3_tok.errors`.
+
+use std::path::PathBuf;
+
+/// A failure of the core.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A vocabulary file that cannot be used.
+    #[error("{file}{}: {reason}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Vocabulary {
+        /// The file as the caller named it.
+        file: String,
+        /// Counted from 1, where the fault is in one line.
+        line: Option<usize>,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+
+    /// A profile that does not exist.
+    #[error("unknown profile {0:?}; the profiles are {names}", names = crate::special::profile_names())]
+    UnknownProfile(String),
+
+    /// A name that is no special token of the profile.
+    #[error("{token:?} is not a special token of profile {profile:?}")]
+    UnknownSpecialToken {
+        /// The name that was given.
+        token: String,
+        /// The profile that does not have it.
+        profile: &'static str,
+    },
+
+    /// Text with a special token that the caller forbade.
+    #[error(
+        "the text has the special token {token} at byte {offset}, which disallowed_special forbids; \
+         name it in allowed_special to encode it as the special token, or leave it out of both to \
+         encode it as plain text"
+    )]
+    DisallowedSpecialToken {
+        /// The special token's name.
+        token: String,
+        /// Where it begins, in bytes.
+        offset: usize,
+    },
+
+    /// An id that no token has.
+    #[error("{id} at position {position} is not a token id; ids run from 0 to {}", vocab_size.saturating_sub(1))]
+    InvalidTokenId {
+        /// The id that was given.
+        id: i64,
+        /// Where it stands among the ids.
+        position: usize,
+        /// How many ids there are.
+        vocab_size: usize,
+    },
+
+    /// Bytes that are not one token.
+    #[error("{} is not a token of the vocabulary", quoted(.0))]
+    UnknownToken(Vec<u8>),
+
+    /// Input that cannot be read as what it was said to be.
+    #[error("{}{}: {reason}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1, where the fault is in one line.
+        line: Option<usize>,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A file that the operating system would not read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// Memory for the result was refused.
+    #[error("out of memory")]
+    OutOfMemory,
+
+    /// The caller asked for a stop, as Ctrl-C does.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<std::collections::TryReserveError> for Error {
+    fn from(_: std::collections::TryReserveError) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+fn quoted(bytes: &[u8]) -> String {
+    format!("b\"{}\"", bytes.escape_ascii())
+}
+
+/// Called now and then during long work; an error stops it.
+pub type Check<'a> = dyn Fn() -> Result<(), Error> + 'a;

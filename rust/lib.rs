@@ -1,0 +1,44 @@
+//! The exact Llama 3 tokenizer: text to ids and back.
+//!
+//! ```text
+//! text (bytes)
+//!   -> special      split at the special tokens that the caller allowed   Text | Special segments
+//!   -> pretokenize  cut Text by the Llama 3 pattern                       pretokens (byte ranges)
+//!   -> pieces       vocab-first: is the whole pretoken a token?           id, done
+//!   -> merge        if not: leftmost-lowest-rank byte-pair merges         ids
+//!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
+//! ids
+//!   -> decode       bytes
+//! ```
+//!
+//! The modules below stand in the order in which they are best read. Text is bytes throughout; a
+//! byte that is not part of valid UTF-8 is a character of its own, which is neither letter, number
+//! nor space, so encoding is total and loses nothing. Nothing here panics on any input: clippy
+//! denies the ways to panic outside tests, and every failure is an [`Error`].
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod decode;
+pub mod encode;
+pub mod error;
+pub mod files;
+pub mod merge;
+pub mod parallel;
+pub mod pieces;
+pub mod pretokenize;
+#[cfg(feature = "python")]
+mod python;
+#[cfg(test)]
+mod reference;
+pub mod special;
+pub mod unicode;
+pub mod vocab;
+mod vocab_json;
+
+pub use encode::{Encoder, Options};
+pub use error::Error;
+pub use special::Profile;
+pub use vocab::Vocabulary;

@@ -1,0 +1,232 @@
+//! Byte-pair merges for a pretoken that is no token as a whole.
+//!
+//! The rule, as tiktoken has it: begin with single bytes; as long as two neighbours together are a
+//! token, join the pair whose token has the lowest rank, the leftmost of equals. Both algorithms
+//! below do exactly that. The first looks through all pairs at each step, which is fastest for the
+//! usual few bytes; the second keeps the pairs in a heap and is O(n log n), for pretokens of any
+//! length. `reference.rs` states the rule naively, and both are compared with it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::error::{Check, Error};
+use crate::vocab::Vocabulary;
+
+/// Up to this many bytes the simple loop is the faster one: on random letters, digits and CJK both
+/// take the same time near 100 bytes (bench/README.md).
+const SHORT: usize = 96;
+
+/// Merge steps between two calls of `check`, some milliseconds.
+const CHECK_STEPS: usize = 1 << 16;
+
+/// No merge is possible here. Ranks are below 2^20.
+const NONE: u32 = u32::MAX;
+
+/// Memory for merging, kept between pretokens.
+#[derive(Default)]
+pub struct Merger {
+    parts: Vec<Part>,
+}
+
+/// A token of the pretoken as merged so far; the last part is only the pretoken's end.
+struct Part {
+    start: usize,
+    id: u32,
+    /// The rank of this part joined with the next.
+    rank: u32,
+}
+
+impl Merger {
+    /// Merges `pretoken` and gives each token's range and id, from left to right.
+    pub fn merge(
+        &mut self,
+        vocabulary: &Vocabulary,
+        pretoken: &[u8],
+        check: &Check,
+        emit: &mut impl FnMut(usize, usize, u32),
+    ) -> Result<(), Error> {
+        if pretoken.len() <= SHORT {
+            self.merge_short(vocabulary, pretoken, emit)
+        } else {
+            self.merge_long(vocabulary, pretoken, check, emit)
+        }
+    }
+
+    /// Merges by looking through all pairs at each step.
+    pub(crate) fn merge_short(
+        &mut self,
+        vocabulary: &Vocabulary,
+        pretoken: &[u8],
+        emit: &mut impl FnMut(usize, usize, u32),
+    ) -> Result<(), Error> {
+        self.parts.clear();
+        self.parts.try_reserve(pretoken.len() + 1)?;
+        self.parts.extend((0..=pretoken.len()).map(|start| Part {
+            start,
+            id: rank(vocabulary, pretoken, start, start + 1),
+            rank: rank(vocabulary, pretoken, start, start + 2),
+        }));
+        // `min_by_key` gives the first of equals: the leftmost.
+        while let Some((at, rank)) = (0..)
+            .zip(&self.parts)
+            .map(|(at, part)| (at, part.rank))
+            .min_by_key(|&(_, rank)| rank)
+            .filter(|&(_, rank)| rank != NONE)
+        {
+            self.parts.remove(at + 1);
+            if let Some(part) = self.parts.get_mut(at) {
+                part.id = rank;
+            }
+            self.update_rank(vocabulary, pretoken, at);
+            if let Some(before) = at.checked_sub(1) {
+                self.update_rank(vocabulary, pretoken, before);
+            }
+        }
+        for (part, next) in self.parts.iter().zip(self.parts.iter().skip(1)) {
+            emit(part.start, next.start, part.id);
+        }
+        Ok(())
+    }
+
+    /// Merges with the pairs in a heap.
+    pub(crate) fn merge_long(
+        &mut self,
+        vocabulary: &Vocabulary,
+        pretoken: &[u8],
+        check: &Check,
+        emit: &mut impl FnMut(usize, usize, u32),
+    ) -> Result<(), Error> {
+        let boundaries = merged_boundaries(vocabulary, pretoken, check)?;
+        let mut start = 0;
+        while let Some(end) = boundaries.next(start) {
+            emit(start, end, rank(vocabulary, pretoken, start, end));
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// The rank of the part at `at` joined with the next, which ends where the one behind begins.
+    fn update_rank(&mut self, vocabulary: &Vocabulary, pretoken: &[u8], at: usize) {
+        let end = self.parts.get(at + 2).map_or(usize::MAX, |part| part.start);
+        if let Some(part) = self.parts.get_mut(at) {
+            part.rank = rank(vocabulary, pretoken, part.start, end);
+        }
+    }
+}
+
+/// The rank of `pretoken[start..end]`, or [`NONE`], also where that range does not exist.
+#[inline]
+fn rank(vocabulary: &Vocabulary, pretoken: &[u8], start: usize, end: usize) -> u32 {
+    pretoken.get(start..end).and_then(|bytes| vocabulary.id(bytes)).unwrap_or(NONE)
+}
+
+/// A pair in the heap: rank and start in one word, so that the least word is the leftmost pair of
+/// the lowest rank. Ranks are below 2^20, so starts may have 44 bits.
+type Pair = Reverse<u64>;
+const START_BITS: u32 = 44;
+
+/// Merges with a heap of pairs and a bit for each place where a part begins.
+///
+/// A rank determines its token and so its length: a pair from the heap is still there if its start
+/// and its end are boundaries with exactly one boundary between. Otherwise a merge since has used
+/// one of its parts, and it is dropped. Every pair that is there has been pushed when it came to be,
+/// so the least one that is still there is the one that the rule asks for. Each merge pushes at most
+/// two pairs, and looking for a neighbouring boundary takes no longer than the longest token.
+fn merged_boundaries(
+    vocabulary: &Vocabulary,
+    pretoken: &[u8],
+    check: &Check,
+) -> Result<Boundaries, Error> {
+    let mut boundaries = Boundaries::all(pretoken.len())?;
+    let pair = |start: usize, end: usize| {
+        let rank = rank(vocabulary, pretoken, start, end);
+        (rank != NONE).then_some(Reverse(u64::from(rank) << START_BITS | start as u64))
+    };
+    let mut pairs: Vec<Pair> = Vec::new();
+    pairs.try_reserve(pretoken.len())?;
+    for start in 0..pretoken.len() {
+        if start % CHECK_STEPS == 0 {
+            check()?;
+        }
+        pairs.extend(pair(start, start + 2));
+    }
+    let mut heap = BinaryHeap::from(pairs);
+    let mut steps = 0;
+    while let Some(Reverse(word)) = heap.pop() {
+        steps += 1;
+        if steps % CHECK_STEPS == 0 {
+            check()?;
+        }
+        let start = (word & ((1 << START_BITS) - 1)) as usize;
+        let length = vocabulary.token((word >> START_BITS) as u32).map_or(0, <[u8]>::len);
+        let end = start + length;
+        let Some(middle) = boundaries.pair_at(start, end) else {
+            continue;
+        };
+        boundaries.clear(middle);
+        heap.try_reserve(2)?;
+        heap.extend(boundaries.next(end).and_then(|next| pair(start, next)));
+        heap.extend(boundaries.previous(start).and_then(|before| pair(before, end)));
+    }
+    Ok(boundaries)
+}
+
+/// One bit for each place in a pretoken, its end included: whether a part begins there.
+struct Boundaries {
+    words: Vec<u64>,
+}
+
+impl Boundaries {
+    /// A boundary at every place from 0 to `length`.
+    fn all(length: usize) -> Result<Self, Error> {
+        let mut words = Vec::new();
+        words.try_reserve_exact(length / 64 + 1)?;
+        words.resize(length / 64, u64::MAX);
+        words.push(u64::MAX >> (63 - length % 64));
+        Ok(Self { words })
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    fn clear(&mut self, at: usize) {
+        if let Some(word) = self.words.get_mut(at / 64) {
+            *word &= !(1 << (at % 64));
+        }
+    }
+
+    /// The one boundary between the boundaries `start` and `end`; `None` if that is not so.
+    fn pair_at(&self, start: usize, end: usize) -> Option<usize> {
+        let middle = self.next(start).filter(|_| self.has(start))?;
+        (self.next(middle) == Some(end)).then_some(middle)
+    }
+
+    /// The first boundary behind `at`.
+    fn next(&self, at: usize) -> Option<usize> {
+        let from = at + 1;
+        let mut mask = u64::MAX << (from % 64);
+        for (index, word) in (from / 64..).zip(self.words.get(from / 64..)?) {
+            let found = word & mask;
+            if found != 0 {
+                return Some(index * 64 + found.trailing_zeros() as usize);
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
+    /// The last boundary before `at`.
+    fn previous(&self, at: usize) -> Option<usize> {
+        let last = at.checked_sub(1)?;
+        let mut mask = u64::MAX >> (63 - last % 64);
+        for (index, word) in self.words.get(..=last / 64)?.iter().enumerate().rev() {
+            let found = word & mask;
+            if found != 0 {
+                return Some(index * 64 + 63 - found.leading_zeros() as usize);
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+}

@@ -1,0 +1,290 @@
+//! Work in parts: where a text may be cut without changing its ids, and batches over threads.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::encode::{Encoder, Options};
+use crate::error::{Check, Error};
+use crate::unicode::{Class, char_at};
+
+/// The last place where `text` may be cut whatever follows it: the ids of the two sides, one behind
+/// the other, are those of the whole. `None` if there is none yet.
+///
+/// Between a letter or number and a character that is neither, the pattern always cuts: no
+/// alternative has a letter or number followed by anything else, none that ends there looks ahead,
+/// and there is no lookbehind. The character behind the cut must be seen whole, so the last three
+/// bytes, which may be the beginning of one, are left out.
+pub fn last_cut(text: &[u8]) -> Option<usize> {
+    let mut window = 256;
+    loop {
+        let from = text.len().saturating_sub(window);
+        if let Some(cut) = last_cut_from(text, from) {
+            return Some(cut);
+        }
+        if from == 0 {
+            return None;
+        }
+        window *= 4;
+    }
+}
+
+fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
+    // Any byte but a continuation byte begins a character, valid or not.
+    let skip = text.get(from..)?.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
+    let (mut at, mut cut, mut after_word) = (from + skip, None, false);
+    while at + 4 <= text.len()
+        && let Some((class, length)) = char_at(text, at)
+    {
+        let word = matches!(class, Class::Letter | Class::Number);
+        if after_word && !word {
+            cut = Some(at);
+        }
+        after_word = word;
+        at += length;
+    }
+    cut
+}
+
+/// The ids of several texts end to end.
+pub struct Ragged {
+    /// The ids.
+    pub ids: Vec<u32>,
+    /// Where each text's ids begin, and behind them where the last one's end.
+    pub offsets: Vec<usize>,
+}
+
+impl Ragged {
+    /// The ids of each text.
+    pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
+        let ends = self.offsets.iter().skip(1);
+        self.offsets
+            .iter()
+            .zip(ends)
+            .map(|(&start, &end)| self.ids.get(start..end).unwrap_or_default())
+    }
+
+    /// One behind the other.
+    pub fn concat(groups: Vec<Self>) -> Result<Self, Error> {
+        let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
+        all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
+        all.offsets.try_reserve_exact(groups.iter().map(|group| group.offsets.len()).sum())?;
+        all.offsets.push(0);
+        for group in groups {
+            let base = all.ids.len();
+            all.offsets.extend(group.offsets.iter().skip(1).map(|offset| base + offset));
+            all.ids.extend(group.ids);
+        }
+        Ok(all)
+    }
+}
+
+impl Encoder {
+    /// Encodes each text, in groups.
+    pub fn encode_batch<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<Vec<Ragged>, Error> {
+        map_groups(texts, threads, check, |group, check| {
+            let mut ragged = Ragged { ids: Vec::new(), offsets: Vec::new() };
+            ragged.offsets.try_reserve_exact(group.len() + 1)?;
+            ragged.offsets.push(0);
+            for text in group {
+                self.encode(text.as_ref(), options, &mut ragged.ids, check)?;
+                ragged.offsets.push(ragged.ids.len());
+            }
+            Ok(ragged)
+        })
+    }
+
+    /// Counts each text's ids.
+    pub fn count_batch<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        check: &Check,
+    ) -> Result<Vec<usize>, Error> {
+        let groups = map_groups(texts, threads, check, |group, check| {
+            group.iter().map(|text| self.count(text.as_ref(), check)).collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(groups.concat())
+    }
+}
+
+/// As much text as is worth handing to a thread at a time.
+const GROUP_BYTES: usize = 1 << 16;
+/// What a text costs besides its bytes.
+const TEXT_COST: usize = 32;
+/// How often the waiting thread calls `check`.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Calls `work` with groups of consecutive texts, on up to `threads` threads, and gives the results
+/// in the order of the texts; if some fail, the error of the earliest group.
+///
+/// The threads live for this call only, so a fork between calls finds none. A batch that is one
+/// group runs on the calling thread.
+pub fn map_groups<B: AsRef<[u8]> + Sync, T: Send>(
+    texts: &[B],
+    threads: usize,
+    check: &Check,
+    work: impl Fn(&[B], &Check) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let groups: Vec<&[B]> = groups(texts).filter_map(|range| texts.get(range)).collect();
+    let threads = threads.min(groups.len());
+    if threads <= 1 {
+        return groups.iter().map(|group| work(group, check)).collect();
+    }
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    let run = |sender: mpsc::Sender<(usize, Result<T, Error>)>| {
+        let check = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(index) else { return };
+            let result = check().and_then(|()| work(group, &check));
+            if sender.send((index, result)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let mut started = 0;
+        for _ in 0..threads {
+            let sender = sender.clone();
+            started +=
+                usize::from(thread::Builder::new().spawn_scoped(scope, || run(sender)).is_ok());
+        }
+        if started == 0 {
+            // The system gives no thread; the work is done all the same.
+            run(sender.clone());
+        }
+        drop(sender);
+        let collected = collect(&receiver, groups.len(), check);
+        stop.store(true, Ordering::Relaxed);
+        collected
+    })
+}
+
+/// Waits for `count` results and puts them in order; calls `check` meanwhile.
+fn collect<T>(
+    receiver: &mpsc::Receiver<(usize, Result<T, Error>)>,
+    count: usize,
+    check: &Check,
+) -> Result<Vec<T>, Error> {
+    let mut results: Vec<Option<Result<T, Error>>> = Vec::new();
+    results.try_reserve_exact(count)?;
+    results.resize_with(count, || None);
+    let mut missing = count;
+    while missing > 0 {
+        match receiver.recv_timeout(WAIT) {
+            Ok((index, result)) => {
+                missing -= 1;
+                if let Some(slot) = results.get_mut(index) {
+                    *slot = Some(result);
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => check()?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Interrupted),
+        }
+    }
+    results.into_iter().flatten().collect()
+}
+
+/// Cuts a batch into groups of about [`GROUP_BYTES`].
+fn groups<B: AsRef<[u8]>>(texts: &[B]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let mut cost = 0;
+        let rest = texts.get(start..)?;
+        let full = rest.iter().position(|text| {
+            cost += text.as_ref().len() + TEXT_COST;
+            cost >= GROUP_BYTES
+        });
+        let end = start + full.map_or(rest.len(), |last| last + 1);
+        let group = start..end;
+        start = end;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{go_on, sample_encoder};
+
+    #[test]
+    fn groups_cover_the_batch_in_order() {
+        let long = vec![b'a'; GROUP_BYTES];
+        let texts: Vec<&[u8]> = vec![b"a", &long, b"", b"b"];
+        assert_eq!(groups(&texts).collect::<Vec<_>>(), [0..2, 2..4]);
+        assert_eq!(groups(&[b""; 0]).count(), 0);
+    }
+
+    #[test]
+    fn results_are_in_order_whatever_the_threads() {
+        let texts: Vec<Vec<u8>> = (0..500).map(|n| vec![b'x'; n * 7]).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        for threads in [1, 2, 8, 1000] {
+            let work =
+                |group: &[&[u8]], _: &Check| Ok(group.iter().map(|t| t.len()).collect::<Vec<_>>());
+            let groups = map_groups(&texts, threads, &go_on, work).unwrap();
+            assert_eq!(groups.concat(), lengths);
+        }
+    }
+
+    #[test]
+    fn the_earliest_error_is_given() {
+        let texts: Vec<Vec<u8>> = (0..50).map(|_| vec![b'x'; GROUP_BYTES]).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let start = texts[0].as_ptr() as usize;
+        let result = map_groups(&texts, 4, &go_on, |group, _| {
+            let late = group[0].as_ptr() as usize != start;
+            if late { Err(Error::OutOfMemory) } else { Err::<(), _>(Error::UnknownToken(vec![])) }
+        });
+        assert!(matches!(result, Err(Error::UnknownToken(_))));
+    }
+
+    #[test]
+    fn a_failing_check_stops_the_threads() {
+        let texts = vec![vec![b' '; 2 * GROUP_BYTES]; 8];
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let stop = || Err(Error::Interrupted);
+        let result = map_groups(&texts, 2, &stop, |_, check| {
+            while check().is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        });
+        assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    /// Whatever stands behind the cut, the ids of both sides are those of the whole.
+    #[test]
+    fn a_cut_changes_no_ids() {
+        let encoder = sample_encoder();
+        let ids = |text: &[u8]| {
+            let mut ids = Vec::new();
+            encoder.encode(text, &crate::Options::default(), &mut ids, &go_on).unwrap();
+            ids
+        };
+        let text = "It's 12 o'clock!  Über\u{a0}漢字，かな。 x'ſ\r\n \n  ''  end\u{3000}9'";
+        let bytes = text.repeat(3).into_bytes();
+        let mut cuts = 0;
+        for end in 0..=bytes.len() {
+            let Some(cut) = last_cut(&bytes[..end]) else { continue };
+            cuts += 1;
+            assert!(cut + 4 <= end);
+            assert_eq!([ids(&bytes[..cut]), ids(&bytes[cut..])].concat(), ids(&bytes), "{end}");
+        }
+        assert!(cuts > bytes.len() / 2);
+        assert_eq!(last_cut(&[b'a'; 5000]), None);
+        let far = [b"a,".as_slice(), &[b'a'; 5000]].concat();
+        assert_eq!(last_cut(&far), Some(1));
+    }
+}

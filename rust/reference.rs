@@ -1,0 +1,243 @@
+//! The obvious encoder, slow and easy to believe: the oracle of the tests, never in production.
+//!
+//! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and merging
+//! looks through everything again after each step. Nothing is shared with the modules that it
+//! judges but the vocabulary's content.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use proptest::prelude::*;
+
+use crate::encode::{Encoder, Options};
+use crate::error::Error;
+use crate::merge::Merger;
+use crate::pretokenize::{PATTERN, Pretokens};
+use crate::vocab::Vocabulary;
+
+/// A check that never stops anything.
+pub fn go_on() -> Result<(), Error> {
+    Ok(())
+}
+
+type Ranks = HashMap<Vec<u8>, u32>;
+
+/// The pretokens. An invalid byte stands in for the regex engine as a private-use character, which
+/// is neither letter, number nor space.
+fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
+    static REGEX: OnceLock<fancy_regex::Regex> = OnceLock::new();
+    let regex = REGEX.get_or_init(|| fancy_regex::Regex::new(PATTERN).unwrap());
+    let stand_in = |byte: u8| char::from_u32(0xF_0000 + u32::from(byte)).unwrap();
+    let mut lossless = String::new();
+    for chunk in text.utf8_chunks() {
+        lossless.push_str(chunk.valid());
+        lossless.extend(chunk.invalid().iter().map(|&byte| stand_in(byte)));
+    }
+    let back = |char: char| match u32::from(char) {
+        code_point @ 0xF_0000..=0xF_00FF => vec![code_point as u8],
+        _ => char.to_string().into_bytes(),
+    };
+    let cut = regex.find_iter(&lossless);
+    cut.map(|found| found.unwrap().as_str().chars().flat_map(back).collect()).collect()
+}
+
+/// Merges from single bytes: the leftmost pair of the lowest rank, until there is none.
+fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
+    let mut parts: Vec<Vec<u8>> = pretoken.iter().map(|&byte| vec![byte]).collect();
+    loop {
+        let pairs = parts.windows(2).enumerate();
+        let ranked = pairs.filter_map(|(at, pair)| Some((*ranks.get(&pair.concat())?, at)));
+        let Some((_, at)) = ranked.min() else { break };
+        let right = parts.remove(at + 1);
+        parts[at].extend(right);
+    }
+    parts.iter().map(|part| ranks[part]).collect()
+}
+
+fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
+    let ids = |pretoken: Vec<u8>| match ranks.get(&pretoken) {
+        Some(&id) => vec![id],
+        None => merge(ranks, &pretoken),
+    };
+    pretokens(text).into_iter().flat_map(ids).collect()
+}
+
+fn ranks_of(vocabulary: &Vocabulary) -> Ranks {
+    let ids = 0..vocabulary.len() as u32;
+    ids.map(|id| (vocabulary.token(id).unwrap().to_vec(), id)).collect()
+}
+
+/// A rank file of `tokens`.
+pub fn rank_file(tokens: &[Vec<u8>]) -> String {
+    let lines = tokens.iter().enumerate();
+    lines.map(|(rank, token)| format!("{} {rank}\n", base64(token))).collect()
+}
+
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let encode = |chunk: &[u8]| {
+        let bits =
+            chunk.iter().chain([0, 0].iter()).take(3).fold(0, |bits, &b| bits << 8 | b as usize);
+        let digit = |at: usize| match at <= chunk.len() {
+            true => DIGITS[bits >> (18 - 6 * at) & 63] as char,
+            false => '=',
+        };
+        (0..4).map(digit).collect::<String>()
+    };
+    bytes.chunks(3).map(encode).collect()
+}
+
+/// A small vocabulary that stands in for Meta's where that is not at hand: the bytes, what merging
+/// the project's own words gives, and tokens that no merge reaches.
+pub fn sample_encoder() -> &'static Encoder {
+    static ENCODER: OnceLock<Encoder> = OnceLock::new();
+    ENCODER.get_or_init(|| {
+        let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        let words =
+            pretokens(concat!(include_str!("lib.rs"), "don't 12345 \n\n  漢字 Ünï").as_bytes());
+        let mut words: Vec<Vec<Vec<u8>>> =
+            words.iter().map(|word| word.iter().map(|&byte| vec![byte]).collect()).collect();
+        for _ in 0..400 {
+            let mut pairs: HashMap<Vec<u8>, usize> = HashMap::new();
+            for pair in words.iter().flat_map(|word| word.windows(2)) {
+                *pairs.entry(pair.concat()).or_default() += 1;
+            }
+            pairs.retain(|pair, _| !tokens.contains(pair));
+            let best = pairs.into_iter().max_by_key(|(pair, count)| (*count, pair.clone()));
+            let best = best.unwrap().0;
+            for word in &mut words {
+                let mut at = 0;
+                while at + 1 < word.len() {
+                    if [word[at].as_slice(), &word[at + 1]].concat() == best {
+                        let right = word.remove(at + 1);
+                        word[at].extend(right);
+                    }
+                    at += 1;
+                }
+            }
+            tokens.push(best);
+        }
+        tokens.extend([" Việt", "qzxqzx", "  \t  \t", "zzzzz"].map(|text| text.into()));
+        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "sample").unwrap();
+        Encoder::new(Arc::new(vocabulary), "sample", "llama3.1").unwrap()
+    })
+}
+
+/// Meta's vocabulary, if `LLAMA3_TOK_VOCAB` names it, else the small one.
+fn best_encoder() -> &'static (Encoder, Ranks) {
+    static ENCODER: OnceLock<(Encoder, Ranks)> = OnceLock::new();
+    ENCODER.get_or_init(|| {
+        let vocabulary = match std::env::var("LLAMA3_TOK_VOCAB") {
+            Ok(path) => Arc::new(Vocabulary::parse(&std::fs::read(&path).unwrap(), &path).unwrap()),
+            Err(_) => {
+                eprintln!("LLAMA3_TOK_VOCAB is not set: a small vocabulary stands in for Meta's");
+                sample_encoder().vocabulary.clone()
+            }
+        };
+        let ranks = ranks_of(&vocabulary);
+        (Encoder::new(vocabulary, "meta", "llama3.1").unwrap(), ranks)
+    })
+}
+
+fn ids(encoder: &Encoder, text: &[u8]) -> Vec<u32> {
+    let mut ids = Vec::new();
+    encoder.encode(text, &Options::default(), &mut ids, &go_on).unwrap();
+    ids
+}
+
+/// How many cases a property runs; `PROPTEST_CASES` sets another number.
+fn cases(count: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(count),
+    }
+}
+
+/// Fragments of text that meet the pattern's corners, one behind the other.
+fn texts() -> impl Strategy<Value = Vec<u8>> {
+    let fragment = prop_oneof![
+        "[ \t\r\n\u{b}\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{3000}]{1,6}",
+        "[ \r\n]{1,8}",
+        "['\u{2019}](?:[sStTmMdD\u{17f}\u{212a}]|[rR][eE]|[vV][eE]|[lL]{1,2})",
+        "[a-zA-Z]{1,12}",
+        "[0-9]{1,7}",
+        "[\u{660}-\u{669}\u{966}-\u{96f}\u{bc}\u{2160}\u{1d7d8}]{1,4}",
+        "[!-/:-@\\[-`{-~]{1,5}",
+        "[\u{4e00}-\u{4eff}\u{3040}-\u{30ff}\u{ac00}-\u{acff}]{1,6}",
+        "[\u{300}-\u{310}\u{e01}-\u{e3a}\u{200b}-\u{200d}\u{fe0f}]{1,3}",
+        "[\u{1f600}-\u{1f64f}\u{1f3fb}-\u{1f3ff}\u{200d}]{1,4}",
+        "\\PC{1,4}",
+        Just(" Việt".to_owned()),
+        Just("<|eot_id|>".to_owned()),
+    ]
+    .prop_map(String::into_bytes);
+    let bytes = prop_oneof![20 => fragment, 1 => prop::collection::vec(any::<u8>(), 1..4)];
+    prop::collection::vec(bytes, 0..12).prop_map(|fragments| fragments.concat())
+}
+
+proptest! {
+    #![proptest_config(cases(20_000))]
+
+    #[test]
+    fn pretokens_are_those_of_the_regex(text in texts()) {
+        let cut: Vec<Vec<u8>> = Pretokens::new(&text).map(|range| text[range].to_vec()).collect();
+        prop_assert_eq!(cut, pretokens(&text));
+    }
+
+    #[test]
+    fn ids_are_those_of_the_obvious_encoder(text in texts()) {
+        let (encoder, ranks) = best_encoder();
+        prop_assert_eq!(ids(encoder, &text), encode(ranks, &text));
+    }
+
+    #[test]
+    fn decoding_gives_back_any_bytes(text in prop::collection::vec(any::<u8>(), 0..60)) {
+        let (encoder, _) = best_encoder();
+        prop_assert_eq!(encoder.decode(&ids(encoder, &text), false).unwrap(), text);
+    }
+}
+
+proptest! {
+    // Fewer, since each case reads a vocabulary.
+    #![proptest_config(cases(2_000))]
+
+    /// Any vocabulary, any ranks: parts may rank above their whole, tokens may be unreachable.
+    #[test]
+    fn both_merges_follow_the_rule_for_any_vocabulary(
+        tokens in prop::collection::hash_set("[abc]{2,6}", 0..40),
+        pretoken in "[abc]{1,300}",
+    ) {
+        let single = (0..=255u8).map(|byte| vec![byte]);
+        let tokens: Vec<Vec<u8>> = tokens.into_iter().map(String::into_bytes).chain(single).collect();
+        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random").unwrap();
+        let pretoken = pretoken.as_bytes();
+        let expected = merge(&ranks_of(&vocabulary), pretoken);
+        for long in [false, true] {
+            let (mut found, mut at) = (Vec::new(), 0);
+            let mut emit = |start, end, id| {
+                assert_eq!(start, at);
+                at = end;
+                found.push(id);
+            };
+            let mut merger = Merger::default();
+            match long {
+                false => merger.merge_short(&vocabulary, pretoken, &mut emit),
+                true => merger.merge_long(&vocabulary, pretoken, &go_on, &mut emit),
+            }.unwrap();
+            prop_assert_eq!(at, pretoken.len());
+            prop_assert_eq!(&found, &expected);
+        }
+    }
+}
+
+#[test]
+fn long_runs_are_merged_as_the_obvious_encoder_does() {
+    let (encoder, ranks) = best_encoder();
+    for unit in ["a", " ", "\n", "=", "漢字", "ab", "é", "-=", "zx"] {
+        for length in [95, 96, 97, 128, 500, 1999] {
+            let text: String = unit.chars().cycle().take(length).collect();
+            let expected = encode(ranks, text.as_bytes());
+            assert_eq!(ids(encoder, text.as_bytes()), expected, "{unit:?} {length}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Special tokens: their names in each profile, and finding them in text.
+//!
+//! All of Llama 3 has the same ranks; the names of the special ids behind them differ between
+//! releases. Text never becomes a special token unless the caller selects it ([`Selection`]).
+//!
+//! Every name begins with `<|`, ends with `|>` and has no other `|`, so no name is the beginning of
+//! another: at most one name can stand at a position, and "the longest first" needs no search.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::error::Error;
+
+/// How every special token's name begins.
+const OPENING: &[u8] = b"<|";
+
+/// The names of the special tokens in one release of Llama 3, by their place behind the ranks.
+pub struct Profile {
+    /// What `profile=` calls it.
+    pub name: &'static str,
+    /// The names that are not `reserved_special_token_N`, in the order of their ids. The reserved
+    /// ones fill the places between, numbered from 0.
+    named: &'static [(u32, &'static str)],
+    /// How many special tokens there are.
+    pub count: u32,
+    /// The padding token, where there is one.
+    pub pad: Option<u32>,
+    /// The tokens that end generation.
+    pub stops: &'static [u32],
+}
+
+/// Places that are the same in all profiles.
+pub const BOS: u32 = 0;
+/// End of text.
+pub const EOS: u32 = 1;
+/// End of a turn.
+pub const EOT: u32 = 9;
+
+/// The profiles, as Meta's and Hugging Face's releases have them.
+pub static PROFILES: [Profile; 4] = [
+    Profile {
+        name: "llama3",
+        named: &[
+            (BOS, "begin_of_text"),
+            (EOS, "end_of_text"),
+            (6, "start_header_id"),
+            (7, "end_header_id"),
+            (EOT, "eot_id"),
+        ],
+        count: 256,
+        pad: None,
+        stops: &[EOS, EOT],
+    },
+    Profile {
+        name: "llama3.1",
+        named: &[
+            (BOS, "begin_of_text"),
+            (EOS, "end_of_text"),
+            (4, "finetune_right_pad_id"),
+            (6, "start_header_id"),
+            (7, "end_header_id"),
+            (8, "eom_id"),
+            (EOT, "eot_id"),
+            (10, "python_tag"),
+        ],
+        count: 256,
+        pad: Some(4),
+        stops: &[EOS, 8, EOT],
+    },
+    Profile {
+        name: "llama3.2-vision",
+        named: &[
+            (BOS, "begin_of_text"),
+            (EOS, "end_of_text"),
+            (4, "finetune_right_pad_id"),
+            (5, "step_id"),
+            (6, "start_header_id"),
+            (7, "end_header_id"),
+            (8, "eom_id"),
+            (EOT, "eot_id"),
+            (10, "python_tag"),
+            (256, "image"),
+        ],
+        count: 257,
+        pad: Some(4),
+        stops: &[EOS, 8, EOT],
+    },
+    Profile {
+        name: "meta",
+        named: &[
+            (BOS, "begin_of_text"),
+            (EOS, "end_of_text"),
+            (4, "finetune_right_pad_id"),
+            (5, "step_id"),
+            (6, "start_header_id"),
+            (7, "end_header_id"),
+            (8, "eom_id"),
+            (EOT, "eot_id"),
+            (10, "python_tag"),
+            (11, "image"),
+        ],
+        count: 256,
+        pad: Some(4),
+        stops: &[EOS, 8, EOT],
+    },
+];
+
+impl Profile {
+    /// The profile that is called `name`.
+    pub fn find(name: &str) -> Result<&'static Self, Error> {
+        let found = PROFILES.iter().find(|profile| profile.name == name);
+        found.ok_or_else(|| Error::UnknownProfile(name.to_owned()))
+    }
+
+    /// The special tokens' names, in the order of their ids.
+    pub fn special_names(&self) -> Vec<String> {
+        let mut reserved = 0..;
+        (0..self.count)
+            .filter_map(|place| match self.named.iter().find(|(named, _)| *named == place) {
+                Some((_, name)) => Some(format!("<|{name}|>")),
+                None => Some(format!("<|reserved_special_token_{}|>", reserved.next()?)),
+            })
+            .collect()
+    }
+}
+
+/// The profiles' names in one line, for messages.
+pub fn profile_names() -> String {
+    PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The special tokens of a profile, behind a vocabulary of a certain size.
+pub struct Specials {
+    /// The profile.
+    pub profile: &'static Profile,
+    /// The id of the first special token: the size of the vocabulary.
+    pub first: u32,
+    names: Vec<String>,
+    /// (name, place), sorted by name.
+    by_name: Vec<(String, u32)>,
+    opening: memmem::Finder<'static>,
+}
+
+/// Which special tokens are meant.
+pub enum Selection {
+    /// No special token.
+    None,
+    /// Every special token of the profile.
+    All,
+    /// These: one flag for each place.
+    Some(Vec<bool>),
+}
+
+impl Selection {
+    /// Whether nothing is selected.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Every special token that is not selected.
+    pub fn complement(&self) -> Self {
+        match self {
+            Self::None => Self::All,
+            Self::All => Self::None,
+            Self::Some(flags) => Self::Some(flags.iter().map(|flag| !flag).collect()),
+        }
+    }
+
+    fn has(&self, place: u32) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(flags) => flags.get(place as usize).copied().unwrap_or(false),
+        }
+    }
+}
+
+/// A part of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Ordinary text.
+    Text(Range<usize>),
+    /// A special token that the caller allowed, with its id.
+    Special(Range<usize>, u32),
+}
+
+impl Specials {
+    /// The special tokens of `profile`, whose ids begin at `first`.
+    pub fn new(profile: &'static Profile, first: u32) -> Self {
+        let names = profile.special_names();
+        let mut by_name: Vec<(String, u32)> = names.iter().cloned().zip(0..).collect();
+        by_name.sort();
+        Self { profile, first, names, by_name, opening: memmem::Finder::new(OPENING) }
+    }
+
+    /// The names in the order of their ids.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The name of a special id.
+    pub fn name(&self, id: u32) -> Option<&str> {
+        let place = id.checked_sub(self.first)?;
+        self.names.get(place as usize).map(String::as_str)
+    }
+
+    /// The id of a special token's name.
+    pub fn id(&self, name: &[u8]) -> Option<u32> {
+        let found = self.by_name.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
+        let (_, place) = self.by_name.get(found.ok()?)?;
+        Some(self.first + place)
+    }
+
+    /// Selects by name; a name that the profile does not have is an error.
+    pub fn select(&self, names: &[String]) -> Result<Selection, Error> {
+        if names.is_empty() {
+            return Ok(Selection::None);
+        }
+        let mut flags = vec![false; self.names.len()];
+        for name in names {
+            let place = self.id(name.as_bytes()).map(|id| (id - self.first) as usize);
+            match place.and_then(|place| flags.get_mut(place)) {
+                Some(flag) => *flag = true,
+                None => {
+                    let (token, profile) = (name.clone(), self.profile.name);
+                    return Err(Error::UnknownSpecialToken { token, profile });
+                }
+            }
+        }
+        Ok(Selection::Some(flags))
+    }
+
+    /// An error if `text` has a special token of `disallowed`: the first one, with its place.
+    pub fn refuse(&self, text: &[u8], disallowed: &Selection) -> Result<(), Error> {
+        match self.find(text, 0, disallowed) {
+            Some((range, id)) => Err(Error::DisallowedSpecialToken {
+                token: self.name(id).unwrap_or_default().to_owned(),
+                offset: range.start,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Cuts `text` at the special tokens of `allowed`, the leftmost first. Text segments are not
+    /// empty, and the segments cover the text.
+    pub fn split<'a>(
+        &'a self,
+        text: &'a [u8],
+        allowed: &'a Selection,
+    ) -> impl Iterator<Item = Segment> + 'a {
+        let mut at = 0;
+        let mut next = self.find(text, at, allowed);
+        std::iter::from_fn(move || {
+            let start = at;
+            match next.take() {
+                Some((range, id)) if range.start == start => {
+                    at = range.end;
+                    next = self.find(text, at, allowed);
+                    Some(Segment::Special(range, id))
+                }
+                found => {
+                    at = found.as_ref().map_or(text.len(), |(range, _)| range.start);
+                    next = found;
+                    (start < at).then_some(Segment::Text(start..at))
+                }
+            }
+        })
+    }
+
+    /// The first special token of `selection` at or behind `from`.
+    fn find(&self, text: &[u8], from: usize, selection: &Selection) -> Option<(Range<usize>, u32)> {
+        if selection.is_none() {
+            return None;
+        }
+        self.opening.find_iter(text.get(from..)?).find_map(|offset| {
+            let start = from + offset;
+            let (length, place) = self.at(text.get(start..)?)?;
+            selection.has(place).then_some((start..start + length, self.first + place))
+        })
+    }
+
+    /// The special token that `text` begins with: its length and place.
+    ///
+    /// A name that is the beginning of `text` sorts before it, and any name between the two would
+    /// begin with that name, which none does; so only the last name before `text` can be it.
+    fn at(&self, text: &[u8]) -> Option<(usize, u32)> {
+        let behind = self.by_name.partition_point(|(name, _)| name.as_bytes() <= text);
+        let (name, place) = self.by_name.get(behind.checked_sub(1)?)?;
+        text.starts_with(name.as_bytes()).then_some((name.len(), *place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specials(profile: &str) -> Specials {
+        Specials::new(Profile::find(profile).unwrap(), 128_000)
+    }
+
+    #[test]
+    fn names_have_the_form_that_the_search_relies_on() {
+        for profile in &PROFILES {
+            let names = profile.special_names();
+            assert_eq!(names.len(), profile.count as usize);
+            for name in &names {
+                let inner = name.strip_prefix("<|").unwrap().strip_suffix("|>").unwrap();
+                assert!(!inner.is_empty() && !inner.contains(['|', '<', '>']), "{name}");
+            }
+            let mut distinct = names.clone();
+            distinct.sort();
+            distinct.dedup();
+            assert_eq!(distinct.len(), names.len());
+        }
+    }
+
+    #[test]
+    fn profiles_name_the_ids_as_their_releases_do() {
+        let name = |profile, id| specials(profile).name(id).map(str::to_owned);
+        let reserved = |n| Some(format!("<|reserved_special_token_{n}|>"));
+        for (profile, place_4, place_11, last) in [
+            ("llama3", reserved(2), reserved(6), reserved(250)),
+            ("llama3.1", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
+            (
+                "llama3.2-vision",
+                Some("<|finetune_right_pad_id|>".into()),
+                reserved(2),
+                reserved(246),
+            ),
+            (
+                "meta",
+                Some("<|finetune_right_pad_id|>".into()),
+                Some("<|image|>".into()),
+                reserved(245),
+            ),
+        ] {
+            assert_eq!(name(profile, 128_004), place_4);
+            assert_eq!(name(profile, 128_009).unwrap(), "<|eot_id|>");
+            assert_eq!(name(profile, 128_011), place_11);
+            assert_eq!(name(profile, 128_255), last);
+        }
+        assert_eq!(name("llama3.2-vision", 128_256).unwrap(), "<|image|>");
+        assert_eq!(name("llama3.1", 128_256), None);
+        assert_eq!(name("llama3.1", 127_999), None);
+    }
+
+    #[test]
+    fn splitting_takes_the_leftmost_allowed_token() {
+        let specials = specials("llama3.1");
+        let text = b"a<|<|eot_id|><|eom_id|><|eot_id|";
+        let split = |selection: &Selection| specials.split(text, selection).collect::<Vec<_>>();
+        assert_eq!(
+            split(&Selection::All),
+            [
+                Segment::Text(0..3),
+                Segment::Special(3..13, 128_009),
+                Segment::Special(13..23, 128_008),
+                Segment::Text(23..32),
+            ]
+        );
+        let only = specials.select(&["<|eom_id|>".to_owned()]).unwrap();
+        assert_eq!(
+            split(&only),
+            [Segment::Text(0..13), Segment::Special(13..23, 128_008), Segment::Text(23..32)]
+        );
+        assert_eq!(split(&Selection::None), [Segment::Text(0..32)]);
+        assert_eq!(specials.split(b"", &Selection::All).count(), 0);
+    }
+
+    #[test]
+    fn the_disallowed_check_names_the_first_token_and_its_offset() {
+        let specials = specials("llama3");
+        let error = specials.refuse("é <|eot_id|>".as_bytes(), &Selection::All).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::DisallowedSpecialToken { token, offset: 3 } if token == "<|eot_id|>"
+        ));
+        // `<|eom_id|>` is no token of this profile, and a name that is not selected is text.
+        assert!(specials.refuse(b"<|eom_id|>", &Selection::All).is_ok());
+        let other = specials.select(&["<|end_of_text|>".to_owned()]).unwrap();
+        assert!(specials.refuse(b"<|eot_id|>", &other).is_ok());
+        assert!(specials.select(&["<|eom_id|>".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! Characters: decoding one from bytes, and its class in the Llama 3 pattern.
+//!
+//! The classes are exactly those of the regex engine inside tiktoken, for every code point
+//! (`scripts/unicode_tables.py` asks it; a test asks it again). Bytes that are not part of valid
+//! UTF-8 are characters of one byte and of class [`Class::Other`].
+
+#[path = "unicode_tables.rs"]
+mod tables;
+
+pub use tables::UNICODE_VERSION;
+
+/// What the pattern can tell apart. Every code point has exactly one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// `\p{L}`
+    Letter,
+    /// `\p{N}`
+    Number,
+    /// `[\r\n]`
+    Newline,
+    /// `\s` without the newlines
+    Space,
+    /// `[^\s\p{L}\p{N}]`, and bytes that are not UTF-8
+    Other,
+}
+
+/// The class of a code point; beyond U+10FFFF there are none, so `Other`.
+#[inline]
+pub fn class(code_point: u32) -> Class {
+    let code_point = code_point as usize;
+    tables::INDEX
+        .get(code_point / tables::BLOCK)
+        .and_then(|&block| tables::BLOCKS.get(usize::from(block)))
+        .and_then(|block| block.get(code_point % tables::BLOCK))
+        .copied()
+        .unwrap_or(Class::Other)
+}
+
+/// The class and the length in bytes of the character that begins at `at`; `None` at the end.
+#[inline]
+pub fn char_at(text: &[u8], at: usize) -> Option<(Class, usize)> {
+    let &first = text.get(at)?;
+    if first < 0x80 {
+        return Some((class(u32::from(first)), 1));
+    }
+    Some(match decode(text, at) {
+        Some((code_point, length)) => (class(code_point), length),
+        None => (Class::Other, 1),
+    })
+}
+
+/// The code point of several bytes that begins at `at`, if the bytes there are valid UTF-8.
+///
+/// The length comes from the first byte. A code point below what that length is for is an overlong
+/// form; surrogates and code points beyond U+10FFFF are not UTF-8 either.
+fn decode(text: &[u8], at: usize) -> Option<(u32, usize)> {
+    let tail = text.get(at..)?;
+    match *tail {
+        [a @ 0xC2..=0xDF, b, ..] => Some(((u32::from(a) & 0x1F) << 6 | tail_bits(b)?, 2)),
+        [a @ 0xE0..=0xEF, b, c, ..] => {
+            let code_point = (u32::from(a) & 0x0F) << 12 | tail_bits(b)? << 6 | tail_bits(c)?;
+            (code_point >= 0x800 && !(0xD800..0xE000).contains(&code_point))
+                .then_some((code_point, 3))
+        }
+        [a @ 0xF0..=0xF4, b, c, d, ..] => {
+            let code_point = (u32::from(a) & 0x07) << 18
+                | tail_bits(b)? << 12
+                | tail_bits(c)? << 6
+                | tail_bits(d)?;
+            (0x1_0000..0x11_0000).contains(&code_point).then_some((code_point, 4))
+        }
+        _ => None,
+    }
+}
+
+/// The six bits of a continuation byte.
+#[inline]
+fn tail_bits(byte: u8) -> Option<u32> {
+    (byte & 0xC0 == 0x80).then_some(u32::from(byte) & 0x3F)
+}
+
+/// How many characters `text` has, and whether all of it is UTF-8.
+pub fn count_chars(text: &[u8]) -> (usize, bool) {
+    let mut count = 0;
+    let mut valid = true;
+    for chunk in text.utf8_chunks() {
+        count += chunk.valid().chars().count() + chunk.invalid().len();
+        valid &= chunk.invalid().is_empty();
+    }
+    (count, valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The standard library's decoder is the oracle for what is valid UTF-8.
+    #[test]
+    fn characters_are_those_of_the_standard_library() {
+        for bytes in (0u32..=0xFFFF).flat_map(|n| {
+            let [a, b] = (n as u16).to_be_bytes();
+            [vec![a, b, 0x80], vec![a, b, 0xBF, 0x80], vec![a, b]]
+        }) {
+            let chunk = bytes.utf8_chunks().next().unwrap();
+            let expected = match chunk.valid().chars().next() {
+                Some(char) => (class(u32::from(char)), char.len_utf8()),
+                None => (Class::Other, 1),
+            };
+            assert_eq!(char_at(&bytes, 0), Some(expected), "{bytes:02x?}");
+        }
+        assert_eq!(char_at(b"a", 1), None);
+    }
+
+    #[test]
+    fn every_code_point_has_the_class_of_a_regex_engine() {
+        let matcher = |pattern: &str| fancy_regex::Regex::new(pattern).unwrap();
+        let (letter, number) = (matcher(r"^\p{L}$"), matcher(r"^\p{N}$"));
+        let (newline, space) = (matcher(r"^[\r\n]$"), matcher(r"^\s$"));
+        for char in (0..0x11_0000).filter_map(char::from_u32) {
+            let text = char.to_string();
+            let is = |regex: &fancy_regex::Regex| regex.is_match(&text).unwrap();
+            let expected = match () {
+                () if is(&letter) => Class::Letter,
+                () if is(&number) => Class::Number,
+                () if is(&newline) => Class::Newline,
+                () if is(&space) => Class::Space,
+                () => Class::Other,
+            };
+            assert_eq!(class(u32::from(char)), expected, "U+{:04X}", u32::from(char));
+        }
+    }
+
+    #[test]
+    fn invalid_bytes_count_as_one_character_each() {
+        assert_eq!(count_chars("añ漢😀".as_bytes()), (4, true));
+        assert_eq!(count_chars(b"a\xE2\x82b\xFF"), (5, false));
+        assert_eq!(count_chars(b""), (0, true));
+    }
+}

@@ -1,0 +1,275 @@
+//! Reading a `tokenizer.json` of Hugging Face's tokenizers as a vocabulary.
+//!
+//! Only what gives Llama 3's ids is accepted: byte-level BPE with `ignore_merges`, the Llama 3
+//! pattern, and merges that are exactly what the ranks say. Anything else is refused by its name in
+//! the file, since it would be a tokenizer with other ids. What does not change the ids of plain
+//! text (post-processor, decoder, truncation, padding) is not read.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::pretokenize::PATTERN;
+use crate::vocab::{Fault, MAX_TOKENS, Tokens, Vocabulary};
+
+#[derive(Deserialize)]
+struct File {
+    model: Option<Model>,
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    normalizer: Option<serde_json::Value>,
+    pre_tokenizer: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct AddedToken {
+    id: usize,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    dropout: Option<f64>,
+    unk_token: Option<String>,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+    #[serde(default)]
+    vocab: serde_json::Value,
+    #[serde(default)]
+    merges: Vec<Merge>,
+}
+
+/// Written as `"left right"` by older versions, as `["left", "right"]` by newer ones.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Text(String),
+    Pair(String, String),
+}
+
+/// Reads and checks the file.
+pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
+    let file: File = serde_json::from_slice(data).map_err(|error| {
+        (Some(error.line()), format!("this is no tokenizer.json of a BPE model: {error}"))
+    })?;
+    let whole = |reason: String| (None, reason);
+    let Some(model) = &file.model else {
+        return Err(whole("this is JSON without a \"model\", so no tokenizer.json".to_owned()));
+    };
+    check_settings(&file, model).map_err(whole)?;
+    let alphabet = alphabet();
+    let tokens = read_tokens(model, &alphabet).map_err(whole)?;
+    let added = read_added(&file.added_tokens, tokens.len()).map_err(whole)?;
+    let vocabulary = Vocabulary::new(tokens, added, |_| None)?;
+    check_merges(&vocabulary, &model.merges, &alphabet).map_err(whole)?;
+    Ok(vocabulary)
+}
+
+/// Refuses every setting that would give other ids, by name.
+fn check_settings(file: &File, model: &Model) -> Result<(), String> {
+    let kind = model.kind.as_deref().unwrap_or("BPE");
+    if kind != "BPE" {
+        return Err(format!("model.type is {kind:?}; only \"BPE\" is Llama 3's"));
+    }
+    if !model.ignore_merges {
+        return Err("model.ignore_merges is not true; Llama 3 emits a pretoken that is in the \
+                    vocabulary whole, and without it some ids differ"
+            .to_owned());
+    }
+    let texts = [
+        ("unk_token", &model.unk_token),
+        ("continuing_subword_prefix", &model.continuing_subword_prefix),
+        ("end_of_word_suffix", &model.end_of_word_suffix),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+            return Err(format!("model.{name} is {value:?}; Llama 3 has none"));
+        }
+    }
+    if let Some(dropout) = model.dropout.filter(|&dropout| dropout != 0.0) {
+        return Err(format!("model.dropout is {dropout}; Llama 3 has none"));
+    }
+    if model.byte_fallback {
+        return Err(
+            "model.byte_fallback is true; Llama 3 has every byte in its vocabulary".to_owned()
+        );
+    }
+    if let Some(normalizer) = &file.normalizer {
+        return Err(format!("there is a normalizer {}; Llama 3 has none", kind_of(normalizer)));
+    }
+    check_pre_tokenizer(file.pre_tokenizer.as_ref().unwrap_or(&serde_json::Value::Null))
+}
+
+/// Llama 3's is a sequence of a split by the pattern and the byte-level alphabet.
+fn check_pre_tokenizer(value: &serde_json::Value) -> Result<(), String> {
+    let steps = value.get("pretokenizers").and_then(|steps| steps.as_array());
+    let Some([split, byte_level]) = steps.map(Vec::as_slice) else {
+        return Err(format!(
+            "pre_tokenizer is {}; Llama 3's is a Sequence of Split and ByteLevel",
+            kind_of(value)
+        ));
+    };
+    let pattern = split.pointer("/pattern/Regex").and_then(|pattern| pattern.as_str());
+    match pattern {
+        Some(PATTERN) => {}
+        Some(other) => return Err(format!("the pattern {other:?} is not Llama 3's")),
+        None => {
+            return Err(format!(
+                "the first pre_tokenizer is {}, not Llama 3's Split",
+                kind_of(split)
+            ));
+        }
+    }
+    let settings: [(_, _, serde_json::Value); 6] = [
+        (split, "type", "Split".into()),
+        (split, "behavior", "Isolated".into()),
+        (split, "invert", false.into()),
+        (byte_level, "type", "ByteLevel".into()),
+        (byte_level, "add_prefix_space", false.into()),
+        (byte_level, "use_regex", false.into()),
+    ];
+    for (step, name, expected) in settings {
+        let found = step.get(name).unwrap_or(&serde_json::Value::Null);
+        if *found != expected {
+            return Err(format!("{name} of {} is {found}; Llama 3's is {expected}", kind_of(step)));
+        }
+    }
+    Ok(())
+}
+
+fn kind_of(value: &serde_json::Value) -> String {
+    value.get("type").map_or_else(|| "absent".to_owned(), ToString::to_string)
+}
+
+fn read_tokens(model: &Model, alphabet: &HashMap<char, u8>) -> Result<Tokens, String> {
+    let Some(vocab) = model.vocab.as_object() else {
+        return Err("model.vocab is not an object of tokens and ids".to_owned());
+    };
+    if vocab.len() > MAX_TOKENS {
+        return Err(format!(
+            "model.vocab has {} tokens; at most {MAX_TOKENS} are allowed",
+            vocab.len()
+        ));
+    }
+    let mut by_id: Vec<Option<&str>> = vec![None; vocab.len()];
+    for (token, id) in vocab {
+        let index = id.as_u64().and_then(|id| usize::try_from(id).ok());
+        let slot = index.and_then(|index| by_id.get_mut(index)).ok_or_else(|| {
+            let last = vocab.len() - 1;
+            format!("model.vocab gives {token:?} the id {id}; its ids are 0 to {last}")
+        })?;
+        if let Some(earlier) = slot.replace(token) {
+            return Err(format!("model.vocab gives the id {id} to {earlier:?} and to {token:?}"));
+        }
+    }
+    let mut tokens = Tokens::default();
+    for token in by_id.into_iter().flatten() {
+        let bytes = to_bytes(token, alphabet)?;
+        tokens.push(&bytes).map_err(|reason| format!("model.vocab, {token:?}: {reason}"))?;
+    }
+    Ok(tokens)
+}
+
+/// The special tokens' names in the order of their ids, which must follow the vocabulary's.
+fn read_added(added: &[AddedToken], first: usize) -> Result<Option<Vec<String>>, String> {
+    let mut added: Vec<&AddedToken> = added.iter().collect();
+    added.sort_by_key(|token| token.id);
+    for (token, expected) in added.iter().zip(first..) {
+        if token.id != expected {
+            return Err(format!(
+                "added_tokens gives {:?} the id {}; Llama 3's special tokens follow the \
+                 vocabulary without gaps, so {expected} was expected",
+                token.content, token.id
+            ));
+        }
+    }
+    let names: Vec<String> = added.iter().map(|token| token.content.clone()).collect();
+    Ok((!names.is_empty()).then_some(names))
+}
+
+/// The merges must be every split of every token into two tokens, in the order of the merged
+/// tokens' ranks. Then the pair of the earliest merge is the pair of the lowest rank.
+fn check_merges(
+    vocabulary: &Vocabulary,
+    merges: &[Merge],
+    alphabet: &HashMap<char, u8>,
+) -> Result<(), String> {
+    let mut splits: Vec<usize> = Vec::new();
+    let mut last = 0;
+    for (index, merge) in merges.iter().enumerate() {
+        let (left, right) = match merge {
+            Merge::Text(text) => text.split_once(' ').unwrap_or((text, "")),
+            Merge::Pair(left, right) => (left.as_str(), right.as_str()),
+        };
+        let fault = |reason: &str| format!("merge {index}, {left:?} and {right:?}: {reason}");
+        let mut bytes = to_bytes(left, alphabet)?;
+        let split = bytes.len();
+        let right_bytes = to_bytes(right, alphabet)?;
+        bytes.extend_from_slice(&right_bytes);
+        let parts_known = bytes.get(..split).and_then(|left| vocabulary.id(left)).is_some()
+            && vocabulary.id(&right_bytes).is_some();
+        let merged = vocabulary.id(&bytes).filter(|_| parts_known);
+        let merged = merged.ok_or_else(|| fault("not all three tokens are in the vocabulary"))?;
+        if merged < last {
+            return Err(fault("the merges are not in the order of the merged tokens' ids"));
+        }
+        if merged > last {
+            splits.clear();
+            last = merged;
+        }
+        if splits.contains(&split) {
+            return Err(fault("the merge stands there twice"));
+        }
+        splits.push(split);
+    }
+    let expected: usize = (0..vocabulary.len() as u32)
+        .filter_map(|id| vocabulary.token(id))
+        .map(|token| splits_of(vocabulary, token))
+        .sum();
+    if merges.len() != expected {
+        return Err(format!(
+            "there are {} merges; the ranks of this vocabulary have {expected}",
+            merges.len()
+        ));
+    }
+    Ok(())
+}
+
+/// In how many ways a token is two tokens.
+fn splits_of(vocabulary: &Vocabulary, token: &[u8]) -> usize {
+    (1..token.len())
+        .filter_map(|at| token.split_at_checked(at))
+        .filter(|(left, right)| vocabulary.id(left).is_some() && vocabulary.id(right).is_some())
+        .count()
+}
+
+/// The bytes of a token that is written in the byte-level alphabet.
+fn to_bytes(token: &str, alphabet: &HashMap<char, u8>) -> Result<Vec<u8>, String> {
+    let byte = |char| {
+        alphabet.get(&char).copied().ok_or_else(|| {
+            format!("{token:?} has the character {char:?}, which is not in the byte-level alphabet")
+        })
+    };
+    token.chars().map(byte).collect()
+}
+
+/// GPT-2's byte-level alphabet: a printable Latin-1 character stands for its own byte; the other
+/// bytes, in order, are U+0100 and the following.
+fn alphabet() -> HashMap<char, u8> {
+    let mut others = 0x100..;
+    (0..=u8::MAX)
+        .filter_map(|byte| {
+            let code_point = match byte {
+                b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => u32::from(byte),
+                _ => others.next()?,
+            };
+            Some((char::from_u32(code_point)?, byte))
+        })
+        .collect()
+}
