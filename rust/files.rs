@@ -6,8 +6,9 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ignore::WalkBuilder;
 use ignore::overrides::OverrideBuilder;
@@ -20,6 +21,8 @@ use crate::unicode::count_chars;
 
 /// Bytes read at a time.
 const PIECE: usize = 1 << 20;
+/// Longer than the checks are apart.
+const SIGNAL: Duration = Duration::from_millis(60);
 /// A file with a NUL byte this near its beginning is binary.
 const BINARY_HEAD: u64 = 8192;
 
@@ -152,27 +155,35 @@ impl Job<'_> {
     }
 }
 
-/// Counts what is read through it.
+/// Counts what is read through it, and checks after each read, since a pipe may be slow.
 struct Counted<'a, R> {
     inner: R,
     read: &'a Cell<u64>,
+    check: &'a Check<'a>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read.set(self.read.get() + count as u64);
-        Ok(count)
+        let result = self.inner.read(buffer);
+        match &result {
+            Ok(count) => self.read.set(self.read.get() + *count as u64),
+            // A signal, which the check must see, though it looks only now and then: the callers
+            // read again, and may wait for ever.
+            Err(error) if error.kind() == ErrorKind::Interrupted => std::thread::sleep(SIGNAL),
+            Err(_) => {}
+        }
+        (self.check)().map_err(std::io::Error::other)?;
+        result
     }
 }
 
 fn open<'a>(job: &Job<'a>) -> Result<Box<dyn Read + 'a>, Error> {
-    let read = job.read;
+    let (read, check) = (job.read, job.check);
     if job.path == Path::new("-") {
-        return Ok(Box::new(Counted { inner: std::io::stdin().lock(), read }));
+        return Ok(Box::new(Counted { inner: std::io::stdin().lock(), read, check }));
     }
     let file = File::open(job.path).map_err(|error| job.failed(error))?;
-    let file = BufReader::with_capacity(PIECE, Counted { inner: file, read });
+    let file = BufReader::with_capacity(PIECE, Counted { inner: file, read, check });
     let extension = job.path.extension().map(|extension| extension.to_ascii_lowercase());
     Ok(match extension.as_deref().and_then(|extension| extension.to_str()) {
         Some("gz") => Box::new(flate2::bufread::MultiGzDecoder::new(file)),

@@ -176,15 +176,14 @@ fn read_tokens(model: &Model, alphabet: &HashMap<char, u8>) -> Result<Tokens, St
     Ok(tokens)
 }
 
-/// The special tokens' names in the order of their ids, which must follow the vocabulary's.
+/// The special tokens' names. Their ids must follow the vocabulary's in the order of the file: that
+/// order is what Hugging Face numbers them by.
 fn read_added(added: &[AddedToken], first: usize) -> Result<Option<Vec<String>>, String> {
-    let mut added: Vec<&AddedToken> = added.iter().collect();
-    added.sort_by_key(|token| token.id);
     for (token, expected) in added.iter().zip(first..) {
         if token.id != expected {
             return Err(format!(
                 "added_tokens gives {:?} the id {}; Llama 3's special tokens follow the \
-                 vocabulary without gaps, so {expected} was expected",
+                 vocabulary in order and without gaps, so {expected} was expected",
                 token.content, token.id
             ));
         }

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions. The core's errors arrive as these, with the data that says where."""
+"""What can go wrong, as exceptions: the core's errors, with the data that says where."""
 
 __all__ = [
     "InputError",

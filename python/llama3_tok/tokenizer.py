@@ -29,8 +29,8 @@ _NONE: frozenset[str] = frozenset()
 class Ragged:
     """The ids of several texts, end to end.
 
-    `ids` is `uint32[n]`; `offsets` is `int64[len + 1]`: text `i` is `ids[offsets[i]:offsets[i + 1]]`,
-    which `ragged[i]` gives without a copy.
+    `ids` is `uint32[n]`; `offsets` is `int64[len + 1]`. Text `i` is
+    `ids[offsets[i]:offsets[i + 1]]`, which `ragged[i]` gives without a copy.
 
     >>> ragged = llama3_tok.Tokenizer().encode_ragged(["Hello", "Hello world"])
     >>> ragged[1]
@@ -66,10 +66,10 @@ class Ragged:
 class Tokenizer:
     """The Llama 3 tokenizer.
 
-    `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a model
-    folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the installed
-    package llama-models are used. `profile` says which release's special tokens the ids from 128,000
-    have: "llama3", "llama3.1" (also 3.2 text and 3.3), "llama3.2-vision" or "meta".
+    `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
+    model folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the
+    installed package llama-models are used. `profile` says which release's special tokens the ids
+    from 128,000 are: "llama3", "llama3.1" (also 3.2 text and 3.3), "llama3.2-vision" or "meta".
 
     A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
     the pickle but found again by path and hash) and used after a fork.
@@ -162,13 +162,13 @@ class Tokenizer:
     ) -> list[int]:
         """The ids of a text.
 
-        `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text unless
-        `allowed_special` names them ("all", or a set of names); those that `disallowed_special` names
-        raise ("all" means all that are not allowed). Both are tiktoken's parameters, with the default
-        of Meta's class.
+        `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text
+        unless `allowed_special` names them ("all", or a set of names); those that
+        `disallowed_special` names raise ("all" means all that are not allowed). Both are tiktoken's
+        parameters, with the default of Meta's class.
 
-        Lone surrogates of a `str` are encoded as U+FFFD, as tiktoken does. `bytes` need not be UTF-8:
-        decoding gives back exactly what was encoded.
+        Lone surrogates of a `str` are encoded as U+FFFD, as tiktoken does. `bytes` need not be
+        UTF-8: decoding gives back exactly what was encoded.
 
         Raises TypeError for what is no text, SpecialTokenError for a disallowed special token (with
         its byte offset) and for names that the profile does not have.
@@ -302,9 +302,7 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         """For people."""
-        return (
-            f"Tokenizer({self._path!r}, profile={self._profile!r})  # {self.vocab_size:,} ids"
-        )
+        return f"Tokenizer({self._path!r}, profile={self._profile!r})  # {self.vocab_size:,} ids"
 
     def __eq__(self, other: object) -> bool:
         """Tokenizers are equal if they give the same ids: same vocabulary, same profile."""

@@ -151,7 +151,5 @@ def load_again(path: str, sha256: str, profile: str) -> Loaded:
             return loaded
         tried.append(f"  - {loaded.path}: another vocabulary, SHA-256 {loaded.sha256}")
     raise VocabularyNotFound(
-        "\n".join(
-            [f"the vocabulary with SHA-256 {sha256} was not found again:", *tried, WAYS]
-        )
+        "\n".join([f"the vocabulary with SHA-256 {sha256} was not found again:", *tried, WAYS])
     )

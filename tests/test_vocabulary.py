@@ -1,0 +1,373 @@
+"""Where the vocabulary comes from, and which files are one."""
+
+import base64
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import llama3_tok
+import oracle
+import pytest
+import strategies
+import tokenizers
+from conftest import EXAMPLES
+from hypothesis import given, settings
+from llama3_tok import Tokenizer, VocabularyError, VocabularyNotFound, vocabulary
+
+SINGLE_BYTES = [bytes([byte]) for byte in range(256)]
+SMALL = [*SINGLE_BYTES, b"he", b"ll", b"hell", b"hello", b" hello", b"lo", b"\n\n"]
+
+
+def rank_lines(tokens):
+    return [f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(tokens)]
+
+
+def write(path, lines):
+    path.write_text("".join(line + "\n" for line in lines), encoding="ascii")
+    return path
+
+
+@pytest.fixture
+def small(tmp_path):
+    return write(tmp_path / "small.model", rank_lines(SMALL))
+
+
+@pytest.fixture(scope="session")
+def small_json():
+    return json.dumps(oracle.tokenizer_json({t: i for i, t in enumerate(SMALL)}, {}))
+
+
+def refuse(path, reason, line=None):
+    with pytest.raises(VocabularyError, match=reason) as caught:
+        Tokenizer(path)
+    assert caught.value.line == line
+    assert str(path) in str(caught.value)
+    assert caught.value.file == str(path)
+    if line is not None:
+        assert f"line {line}" in str(caught.value)
+
+
+# Finding
+
+
+def test_the_package_brings_metas_file(monkeypatch, tokenizer):
+    monkeypatch.delenv(vocabulary.ENVIRONMENT, raising=False)
+    path = vocabulary.find()
+    assert path.endswith("llama_models/llama3/tokenizer.model")
+    assert Tokenizer().vocabulary == path
+    assert Tokenizer().vocabulary_sha256 == vocabulary.META_SHA256
+    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == vocabulary.META_SHA256
+
+
+def test_the_argument_comes_before_the_environment_and_that_before_the_package(
+    monkeypatch, tmp_path, small
+):
+    other = write(tmp_path / "other.model", rank_lines(SINGLE_BYTES))
+    monkeypatch.setenv(vocabulary.ENVIRONMENT, str(small))
+    assert Tokenizer().vocabulary == str(small)
+    assert Tokenizer(other).vocabulary == str(other)
+    monkeypatch.setenv(vocabulary.ENVIRONMENT, "")
+    assert Tokenizer().vocab_size == 128256
+
+
+def test_without_any_vocabulary_the_error_names_all_three_ways():
+    code = """
+import importlib.util
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "llama_models" else find_spec(name)
+import llama3_tok
+try:
+    llama3_tok.Tokenizer()
+except llama3_tok.VocabularyNotFound as error:
+    print(error)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != vocabulary.ENVIRONMENT}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    for way in ("pip install 'llama3_tok[vocab]'", "LLAMA3_TOK_VOCAB=", "--vocabulary"):
+        assert way in result.stdout, result.stderr
+
+
+def test_a_path_that_does_not_exist_is_named_with_the_way_it_came(monkeypatch, tmp_path):
+    missing = tmp_path / "nosuch"
+    with pytest.raises(VocabularyNotFound, match="the argument names .*nosuch"):
+        Tokenizer(missing)
+    monkeypatch.setenv(vocabulary.ENVIRONMENT, str(missing))
+    with pytest.raises(VocabularyNotFound, match="LLAMA3_TOK_VOCAB names .*nosuch"):
+        Tokenizer()
+    with pytest.raises(TypeError, match="vocabulary must be a path"):
+        Tokenizer(3)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.model", "original/tokenizer.model"])
+def test_a_model_folder_may_be_given(tmp_path, small, name):
+    target = tmp_path / "folder" / name
+    target.parent.mkdir(parents=True)
+    target.write_bytes(small.read_bytes())
+    assert Tokenizer(tmp_path / "folder").vocabulary == str(target)
+
+
+def test_a_folder_without_a_tokenizer_says_what_was_looked_for(tmp_path):
+    refuse(tmp_path, "the folder has no tokenizer: none of tokenizer.model, tokenizer.json")
+
+
+def test_a_relative_path_is_kept_as_an_absolute_one(monkeypatch, small):
+    monkeypatch.chdir(small.parent)
+    assert Tokenizer("small.model").vocabulary == str(small)
+
+
+def test_a_file_that_can_not_be_read_is_the_systems_error(tmp_path, small):
+    if os.geteuid() == 0:
+        pytest.skip("root reads every file")
+    small.chmod(0)
+    with pytest.raises(PermissionError):
+        Tokenizer(small)
+
+
+# Rank files
+
+
+def test_any_valid_rank_file_works(small):
+    tokenizer = Tokenizer(small)
+    assert tokenizer.vocab_size == len(SMALL) + 256
+    assert tokenizer.encode("hello hello") == [SMALL.index(b"hello"), SMALL.index(b" hello")]
+    assert tokenizer.bos_id == len(SMALL)
+    assert tokenizer.stop_ids == [len(SMALL) + place for place in (1, 8, 9)]
+
+
+def test_lines_may_stand_in_any_order_and_the_last_needs_no_newline(tmp_path, small):
+    lines = rank_lines(SMALL)
+    path = tmp_path / "other.model"
+    path.write_text("\n".join(reversed(lines)), encoding="ascii")
+    assert Tokenizer(path).encode("hello") == Tokenizer(small).encode("hello")
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "reason"),
+    [
+        (258, "", "the line is empty"),
+        (258, "bGw=", "no space"),
+        (258, "bGw= ", 'the rank "" is not a whole number'),
+        (258, "bGw= 1x", 'the rank "1x" is not a whole number'),
+        (258, "bGw= -1", "is not a whole number"),
+        (258, "bGw=  257", "is not a whole number"),
+        (258, "bGw= 257 ", "is not a whole number"),
+        (258, "bGw= 0257", "begins with 0"),
+        (258, "bGw= 99999999999999999999", "too high; at most 1000000"),
+        (258, "bGw= 1000000", "too high; at most 1000000"),
+        (258, "bGw= 999", "too high: 263 tokens have the ranks 0 to 262"),
+        (258, "bGw= 3", "rank 3 stands already in line 4"),
+        (258, "bGw 257", "3 characters, not a multiple of 4"),
+        (258, " 257", "the base64 is empty"),
+        (258, "b=w= 257", "'=' is not a base64 character"),
+        (258, "bG-_ 257", "'-' is not a base64 character"),
+        (258, "==== 257", "'=' is not a base64 character"),
+        (258, "bGx= 257", "bits behind its last byte"),
+        (258, "bGw= 257\r", "carriage return"),
+        (258, "aGU= 257", "rank 257 has the same bytes as rank 256"),
+        (258, base64.b64encode(b"x" * 1025).decode() + " 257", "1025 bytes; at most 1024"),
+    ],
+)
+def test_a_damaged_line_is_refused_with_its_number_and_reason(tmp_path, line, text, reason):
+    lines = rank_lines(SMALL)
+    lines[line - 1] = text
+    refuse(write(tmp_path / "damaged.model", lines), reason, line=line)
+
+
+def test_a_missing_single_byte_is_named(tmp_path):
+    tokens = [token for token in SMALL if token != b"\x80"]
+    refuse(write(tmp_path / "v.model", rank_lines(tokens)), "single byte 0x80 is not a token")
+
+
+def test_a_token_of_1024_bytes_is_allowed(tmp_path):
+    path = write(tmp_path / "v.model", rank_lines([*SMALL, b"x" * 1024]))
+    assert Tokenizer(path).encode("x" * 1024) == [len(SMALL)]
+
+
+def test_more_than_a_million_tokens_are_refused(tmp_path):
+    tokens = [*SINGLE_BYTES, *(number.to_bytes(4, "big") for number in range(1_000_000 - 255))]
+    lines = rank_lines(tokens)
+    refuse(write(tmp_path / "v.model", lines), "too high; at most 1000000", line=1_000_001)
+    assert Tokenizer(write(tmp_path / "v.model", lines[:-1])).vocab_size == 1_000_256
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2\n", "Git LFS pointer"),
+        (b"\n<!DOCTYPE html>\n<html><body>Log in</body></html>", "HTML page"),
+        (b"<html><head><title>Sign in", "HTML page"),
+        (b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02", "SentencePiece model, as Llama 2"),
+        (b"GGUF\x03\x00\x00\x00", "GGUF"),
+        (b"PK\x03\x04consolidated", "archive"),
+        (b"\x1f\x8b\x08\x00", "archive"),
+        (b"\x80\x02\x8a\x00\x00", "binary file"),
+        (b"{", "no tokenizer.json"),
+        (b'{"error": "gated"}', 'JSON without a "model"'),
+    ],
+)
+def test_other_files_are_told_by_their_content(tmp_path, content, reason):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(content)
+    with pytest.raises(VocabularyError, match=reason):
+        Tokenizer(path)
+
+
+def test_a_sentencepiece_model_is_told(tmp_path):
+    folder = os.environ.get("LLAMA3_TOK_LLAMA2")
+    if not folder:
+        pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
+    refuse(folder, "SentencePiece model, as Llama 2")
+
+
+# tokenizer.json
+
+
+@pytest.fixture(scope="session")
+def llama3_json(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hf") / "tokenizer.json"
+    path.write_text(oracle.llama3_tokenizer_json(), encoding="utf-8")
+    return path
+
+
+def test_a_tokenizer_json_gives_the_ids_of_the_rank_file(llama3_json, tokenizer):
+    same = Tokenizer(llama3_json.parent)
+    assert same.vocabulary == str(llama3_json)
+    assert same.special_tokens == tokenizer.special_tokens
+    for token, id in oracle.ranks().items():
+        assert same.token_bytes(id) == token
+    for id in oracle.unreachable():
+        text = tokenizer.decode([id])
+        assert same.encode(text + " " + text) == tokenizer.encode(text + " " + text)
+
+
+def test_a_tokenizer_json_gives_the_ids_of_hugging_face(llama3_json):
+    reference = tokenizers.Tokenizer.from_file(str(llama3_json))
+    same = Tokenizer(llama3_json)
+
+    @settings(max_examples=EXAMPLES // 10)
+    @given(strategies.texts())
+    def check(text):
+        text = text.encode("utf-8", "replace").decode()
+        assert same.encode(text, allowed_special="all") == reference.encode(text).ids
+
+    check()
+
+
+def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small_json):
+    content = json.loads(small_json)
+    for profile in llama3_tok.PROFILES:
+        names = list(Tokenizer(profile=profile).special_tokens)
+        content["added_tokens"] = [
+            {"id": len(SMALL) + place, "content": name} for place, name in enumerate(names)
+        ]
+        path = tmp_path / f"{profile}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert list(Tokenizer(path, profile=profile).special_tokens) == names
+        other = "llama3" if profile != "llama3" else "meta"
+        with pytest.raises(VocabularyError, match=f'pass profile="{profile}"'):
+            Tokenizer(path, profile=other)
+    content["added_tokens"][-1]["content"] = "<|custom|>"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, "not those of any Llama 3 profile")
+    content["added_tokens"][-1]["id"] += 1
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, "in order and without gaps")
+
+
+def change(content, keys, value):
+    for key in keys[:-1]:
+        content = content[key]
+    content[keys[-1]] = value
+
+
+PRE = ("pre_tokenizer", "pretokenizers")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "reason"),
+    [
+        (("model", "type"), "Unigram", 'model.type is "Unigram"'),
+        (("model", "ignore_merges"), False, "model.ignore_merges is not true"),
+        (("model", "dropout"), 0.1, "model.dropout is 0.1"),
+        (("model", "unk_token"), "<unk>", 'model.unk_token is "<unk>"'),
+        (("model", "continuing_subword_prefix"), "##", "model.continuing_subword_prefix"),
+        (("model", "end_of_word_suffix"), "</w>", "model.end_of_word_suffix"),
+        (("model", "byte_fallback"), True, "model.byte_fallback is true"),
+        (("model", "vocab"), [], "no tokenizer.json|model.vocab is not an object"),
+        (("model", "vocab", "hello"), 999, "the id 999; its ids are 0 to 262"),
+        (("model", "vocab", "hello"), 3, "the id 3 to"),
+        (("model", "vocab", "hello"), -1, "the id -1"),
+        (("model", "vocab", "é漢"), 263, "not in the byte-level alphabet"),
+        (("model", "merges"), [], "there are 0 merges; the ranks of this vocabulary have"),
+        (("model", "merges", 0), "x y", "not all three tokens are in the vocabulary"),
+        (("model", "merges", 1), "h e", "the merge stands there twice"),
+        (("model", "merges", 0), "hel", "merge 0"),
+        (("normalizer",), {"type": "NFC"}, 'there is a normalizer "NFC"'),
+        (("pre_tokenizer",), None, "pre_tokenizer is absent"),
+        (("pre_tokenizer",), {"type": "ByteLevel"}, 'pre_tokenizer is "ByteLevel"'),
+        ((*PRE, 0, "pattern", "Regex"), r"\w+", "is not Llama 3's"),
+        ((*PRE, 0, "pattern"), {"String": " "}, "not Llama 3's Split"),
+        ((*PRE, 0, "behavior"), "Removed", 'behavior of "Split" is "Removed"'),
+        ((*PRE, 0, "invert"), True, 'invert of "Split" is true'),
+        ((*PRE, 1, "type"), "Digits", 'type of "Digits"'),
+        ((*PRE, 1, "add_prefix_space"), True, 'add_prefix_space of "ByteLevel" is true'),
+        ((*PRE, 1, "use_regex"), True, 'use_regex of "ByteLevel" is true'),
+    ],
+)
+def test_a_tokenizer_json_with_other_ids_is_refused_by_name(
+    tmp_path, small_json, keys, value, reason
+):
+    content = json.loads(small_json)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert Tokenizer(path).encode("hello") == [SMALL.index(b"hello")]
+    change(content, keys, value)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(VocabularyError, match=reason):
+        Tokenizer(path)
+
+
+def test_merges_in_another_order_are_refused(tmp_path, small_json):
+    content = json.loads(small_json)
+    content["model"]["merges"].reverse()
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, "not in the order of the merged tokens' ids")
+
+
+def test_merges_may_be_written_as_pairs(tmp_path, small_json):
+    content = json.loads(small_json)
+    content["model"]["merges"] = [merge.split(" ") for merge in content["model"]["merges"]]
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert Tokenizer(path).encode("hello") == [SMALL.index(b"hello")]
+
+
+# Found again
+
+
+def test_a_pickle_finds_its_vocabulary_again_by_path_and_hash(small, monkeypatch):
+    data = pickle.dumps(Tokenizer(small))
+    assert pickle.loads(data).encode("hello") == [SMALL.index(b"hello")]
+    # Moved: the environment names where it is now.
+    moved = small.rename(small.parent / "moved.model")
+    with pytest.raises(VocabularyNotFound, match="not found again"):
+        pickle.loads(data)
+    monkeypatch.setenv(vocabulary.ENVIRONMENT, str(moved))
+    assert pickle.loads(data).vocabulary == str(moved)
+    # Another file in its place is not taken for it.
+    monkeypatch.delenv(vocabulary.ENVIRONMENT)
+    write(small, rank_lines(SINGLE_BYTES))
+    with pytest.raises(VocabularyNotFound, match="another vocabulary, SHA-256"):
+        pickle.loads(data)
+
+
+def test_tokenizers_of_one_vocabulary_share_its_memory(tokenizer):
+    assert Tokenizer()._core is tokenizer._core
+    assert Tokenizer(profile="llama3")._core is not tokenizer._core
