@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Check, Error};
-use crate::merge::Merger;
+use crate::merge::merge;
 use crate::pretokenize::Pretokens;
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
@@ -135,10 +135,9 @@ impl Encoder {
         if options.bos {
             sink.token(0, 0, self.specials.first + BOS);
         }
-        let mut merger = Merger::default();
         for segment in self.specials.split(text, &options.allowed) {
             match segment {
-                Segment::Text(range) => self.encode_text(text, range, &mut merger, sink, check)?,
+                Segment::Text(range) => self.encode_text(text, range, sink, check)?,
                 Segment::Special(range, id) => {
                     sink.reserve(2)?;
                     sink.token(range.start, range.end, id);
@@ -157,7 +156,6 @@ impl Encoder {
         &self,
         text: &[u8],
         range: Range<usize>,
-        merger: &mut Merger,
         sink: &mut impl Sink,
         check: &Check,
     ) -> Result<(), Error> {
@@ -170,7 +168,7 @@ impl Encoder {
             sink.reserve(bytes.len())?;
             match self.vocabulary.id(bytes) {
                 Some(id) => sink.token(start, start + bytes.len(), id),
-                None => merger.merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
+                None => merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
                     sink.token(start + from, start + to, id);
                 })?,
             }

@@ -5,6 +5,7 @@
 //! any such place, as one endless word, is held whole.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -320,7 +321,21 @@ fn walk_error(root: &Path, error: ignore::Error) -> Error {
     match error {
         ignore::Error::WithPath { path, err } => walk_error(&path, *err),
         ignore::Error::WithDepth { err, .. } => walk_error(root, *err),
-        ignore::Error::Io(source) => Error::Io { path: root.to_owned(), source },
+        ignore::Error::Io(source) => {
+            let path = root.to_owned();
+            match system_error(&source) {
+                Some(number) => {
+                    Error::Io { path, source: std::io::Error::from_raw_os_error(number) }
+                }
+                None => Error::Input { path, line: None, reason: source.to_string() },
+            }
+        }
         other => Error::Input { path: root.to_owned(), line: None, reason: other.to_string() },
     }
+}
+
+/// The system's number of an error that the walk may have wrapped in one of its own.
+fn system_error(error: &std::io::Error) -> Option<i32> {
+    let inner = || error.source()?.downcast_ref::<std::io::Error>()?.raw_os_error();
+    error.raw_os_error().or_else(inner)
 }

@@ -12,9 +12,9 @@ use std::collections::BinaryHeap;
 use crate::error::{Check, Error};
 use crate::vocab::Vocabulary;
 
-/// Up to this many bytes the simple loop is the faster one: on random letters, digits and CJK both
-/// take the same time near 100 bytes (bench/README.md).
-const SHORT: usize = 96;
+/// Up to this many bytes, pretokens are merged by the simple loop, with one bit for each byte.
+const SHORT: usize = 1 << SHORT_BITS;
+const SHORT_BITS: u32 = 6;
 
 /// Merge steps between two calls of `check`, some milliseconds.
 const CHECK_STEPS: usize = 1 << 16;
@@ -22,96 +22,117 @@ const CHECK_STEPS: usize = 1 << 16;
 /// No merge is possible here. Ranks are below 2^20.
 const NONE: u32 = u32::MAX;
 
-/// Memory for merging, kept between pretokens.
-#[derive(Default)]
-pub struct Merger {
-    parts: Vec<Part>,
+/// Merges `pretoken` and gives each token's range and id, from left to right.
+pub fn merge(
+    vocabulary: &Vocabulary,
+    pretoken: &[u8],
+    check: &Check,
+    emit: &mut impl FnMut(usize, usize, u32),
+) -> Result<(), Error> {
+    if pretoken.len() <= SHORT {
+        merge_short(vocabulary, pretoken, emit);
+        Ok(())
+    } else {
+        merge_long(vocabulary, pretoken, check, emit)
+    }
 }
 
-/// A token of the pretoken as merged so far; the last part is only the pretoken's end.
-struct Part {
-    start: usize,
-    id: u32,
-    /// The rank of this part joined with the next.
-    rank: u32,
-}
-
-impl Merger {
-    /// Merges `pretoken` and gives each token's range and id, from left to right.
-    pub fn merge(
-        &mut self,
-        vocabulary: &Vocabulary,
-        pretoken: &[u8],
-        check: &Check,
-        emit: &mut impl FnMut(usize, usize, u32),
-    ) -> Result<(), Error> {
-        if pretoken.len() <= SHORT {
-            self.merge_short(vocabulary, pretoken, emit)
-        } else {
-            self.merge_long(vocabulary, pretoken, check, emit)
+/// Merges by looking through all pairs at each step. An entry of the two arrays belongs to the part
+/// that begins at that byte.
+pub(crate) fn merge_short(
+    vocabulary: &Vocabulary,
+    pretoken: &[u8],
+    emit: &mut impl FnMut(usize, usize, u32),
+) {
+    let mut starts = Starts::all(pretoken.len());
+    // The parts' tokens, and the pair of each part and the next: rank and start in one word, so
+    // that the least word is the leftmost pair of the lowest rank.
+    let (mut ids, mut pairs) = ([NONE; SHORT], [NONE; SHORT]);
+    let pair = |start: usize, end: usize| match rank(vocabulary, pretoken, start, end) {
+        NONE => NONE,
+        rank => rank << SHORT_BITS | start as u32,
+    };
+    for (start, (id, &byte)) in ids.iter_mut().zip(pretoken).enumerate() {
+        *id = vocabulary.byte_id(byte);
+        if let Some(entry) = pairs.get_mut(start) {
+            *entry = pair(start, start + 2);
         }
     }
-
-    /// Merges by looking through all pairs at each step.
-    pub(crate) fn merge_short(
-        &mut self,
-        vocabulary: &Vocabulary,
-        pretoken: &[u8],
-        emit: &mut impl FnMut(usize, usize, u32),
-    ) -> Result<(), Error> {
-        self.parts.clear();
-        self.parts.try_reserve(pretoken.len() + 1)?;
-        self.parts.extend((0..=pretoken.len()).map(|start| Part {
-            start,
-            id: rank(vocabulary, pretoken, start, start + 1),
-            rank: rank(vocabulary, pretoken, start, start + 2),
-        }));
-        // `min_by_key` gives the first of equals: the leftmost.
-        while let Some((at, rank)) = (0..)
-            .zip(&self.parts)
-            .map(|(at, part)| (at, part.rank))
-            .min_by_key(|&(_, rank)| rank)
-            .filter(|&(_, rank)| rank != NONE)
+    let live = pairs.get_mut(..pretoken.len()).unwrap_or_default();
+    while let Some(least) = live.iter().copied().min().filter(|&word| word != NONE) {
+        let start = least as usize % SHORT;
+        let middle = starts.next(start);
+        starts.remove(middle);
+        let end = starts.next(start);
+        if let Some(id) = ids.get_mut(start) {
+            *id = least >> SHORT_BITS;
+        }
+        let behind = if end < pretoken.len() { pair(start, starts.next(end)) } else { NONE };
+        let before = starts.previous(start);
+        for (at, word) in [(middle, NONE), (start, behind)]
+            .into_iter()
+            .chain(before.map(|before| (before, pair(before, end))))
         {
-            self.parts.remove(at + 1);
-            if let Some(part) = self.parts.get_mut(at) {
-                part.id = rank;
-            }
-            self.update_rank(vocabulary, pretoken, at);
-            if let Some(before) = at.checked_sub(1) {
-                self.update_rank(vocabulary, pretoken, before);
+            if let Some(entry) = live.get_mut(at) {
+                *entry = word;
             }
         }
-        for (part, next) in self.parts.iter().zip(self.parts.iter().skip(1)) {
-            emit(part.start, next.start, part.id);
-        }
-        Ok(())
+    }
+    let mut start = 0;
+    while start < pretoken.len() {
+        let end = starts.next(start);
+        emit(start, end, ids.get(start).copied().unwrap_or(NONE));
+        start = end;
+    }
+}
+
+/// Where the parts of a short pretoken begin: one bit for each byte.
+struct Starts {
+    bits: u64,
+    length: usize,
+}
+
+impl Starts {
+    /// A part at every byte; `length` is from 1 to 64.
+    fn all(length: usize) -> Self {
+        Self { bits: u64::MAX >> (SHORT - length.clamp(1, SHORT)), length }
     }
 
-    /// Merges with the pairs in a heap.
-    pub(crate) fn merge_long(
-        &mut self,
-        vocabulary: &Vocabulary,
-        pretoken: &[u8],
-        check: &Check,
-        emit: &mut impl FnMut(usize, usize, u32),
-    ) -> Result<(), Error> {
-        let boundaries = merged_boundaries(vocabulary, pretoken, check)?;
-        let mut start = 0;
-        while let Some(end) = boundaries.next(start) {
-            emit(start, end, rank(vocabulary, pretoken, start, end));
-            start = end;
-        }
-        Ok(())
+    fn remove(&mut self, at: usize) {
+        self.bits &= !(1 << (at % SHORT));
     }
 
-    /// The rank of the part at `at` joined with the next, which ends where the one behind begins.
-    fn update_rank(&mut self, vocabulary: &Vocabulary, pretoken: &[u8], at: usize) {
-        let end = self.parts.get(at + 2).map_or(usize::MAX, |part| part.start);
-        if let Some(part) = self.parts.get_mut(at) {
-            part.rank = rank(vocabulary, pretoken, part.start, end);
+    /// Where the part behind that at `at` begins; the pretoken's end if it is the last.
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        match self.bits & (u64::MAX - 1) << (at % SHORT) {
+            0 => self.length,
+            behind => behind.trailing_zeros() as usize,
         }
     }
+
+    /// Where the part before that at `at` begins.
+    #[inline]
+    fn previous(&self, at: usize) -> Option<usize> {
+        let before = self.bits & ((1 << (at % SHORT)) - 1);
+        before.checked_ilog2().map(|bit| bit as usize)
+    }
+}
+
+/// Merges with the pairs in a heap, for any length.
+pub(crate) fn merge_long(
+    vocabulary: &Vocabulary,
+    pretoken: &[u8],
+    check: &Check,
+    emit: &mut impl FnMut(usize, usize, u32),
+) -> Result<(), Error> {
+    let boundaries = merged_boundaries(vocabulary, pretoken, check)?;
+    let mut start = 0;
+    while let Some(end) = boundaries.next(start) {
+        emit(start, end, rank(vocabulary, pretoken, start, end));
+        start = end;
+    }
+    Ok(())
 }
 
 /// The rank of `pretoken[start..end]`, or [`NONE`], also where that range does not exist.

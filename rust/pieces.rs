@@ -1,34 +1,39 @@
 //! Vocab-first: is this byte string, whole, a token?
 //!
-//! A hash table with open addressing over the vocabulary's own bytes: a slot holds a token's id and
-//! 32 bits of its hash, and a hit is confirmed byte for byte, so the answer is exact. The table is
-//! at most half full. It is built once and then only read, by all threads.
+//! A hash table with open addressing. A slot has a token's length, its first eight bytes and its id,
+//! so that for most tokens one slot answers; longer ones are compared with the vocabulary's bytes.
+//! The whole token is always compared, so the answer is exact. The table is at most half full, is
+//! built once and then only read, by all threads.
 
 use crate::vocab::Tokens;
 
 /// The table from whole byte strings to ids.
 pub struct Pieces {
-    /// A power of two; a slot is (hash's low half, id + 1), and id + 1 == 0 marks an empty one.
-    slots: Vec<(u32, u32)>,
+    /// A power of two of slots.
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    /// The first eight bytes; of a shorter token all, with zeros behind.
+    head: u64,
+    /// No token is empty: a length of 0 marks an empty slot.
+    length: u32,
+    id: u32,
 }
 
 impl Pieces {
-    /// Indexes `tokens`; if two are the same bytes, gives both ids.
+    /// Indexes `tokens`, of which none is empty; if two are the same bytes, gives both ids.
     pub fn build(tokens: &Tokens) -> Result<Self, (u32, u32)> {
         let size = (tokens.len() * 2).next_power_of_two();
-        let mut pieces = Self { slots: vec![(0, 0); size] };
+        let mut pieces = Self { slots: vec![Slot::default(); size] };
         for (id, bytes) in tokens.iter() {
-            if let Some(earlier) = pieces.find(tokens, bytes) {
+            let (at, found) = pieces.probe(tokens, bytes);
+            if let Some(earlier) = found {
                 return Err((earlier, id));
             }
-            let hash = hash(bytes);
-            let mut at = pieces.first_slot(hash);
-            while let Some(slot) = pieces.slots.get_mut(at) {
-                if slot.1 == 0 {
-                    *slot = (hash as u32, id + 1);
-                    break;
-                }
-                at = (at + 1) & (size - 1);
+            if let Some(slot) = pieces.slots.get_mut(at) {
+                *slot = Slot { head: head(bytes), length: bytes.len() as u32, id };
             }
         }
         Ok(pieces)
@@ -37,48 +42,63 @@ impl Pieces {
     /// The id of the token that is exactly `bytes`. `tokens` are those of [`Pieces::build`].
     #[inline]
     pub fn find(&self, tokens: &Tokens, bytes: &[u8]) -> Option<u32> {
-        let hash = hash(bytes);
-        let mut at = self.first_slot(hash);
-        loop {
-            let &(tag, next_id) = self.slots.get(at)?;
-            let id = next_id.checked_sub(1)?;
-            if tag == hash as u32 && tokens.get(id) == Some(bytes) {
-                return Some(id);
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
+        self.probe(tokens, bytes).1
     }
 
-    /// The hash's high half chooses the slot, since its low half is the tag.
+    /// The slot where `bytes` stand or would stand, and the id if they do.
     #[inline]
-    fn first_slot(&self, hash: u64) -> usize {
-        (hash >> 32) as usize & (self.slots.len() - 1)
+    fn probe(&self, tokens: &Tokens, bytes: &[u8]) -> (usize, Option<u32>) {
+        let (head, length) = (head(bytes), bytes.len() as u32);
+        let mask = self.slots.len() - 1;
+        let mut at = hash(head, bytes) as usize & mask;
+        while let Some(slot) = self.slots.get(at)
+            && slot.length != 0
+        {
+            if slot.head == head
+                && slot.length == length
+                && (length <= 8 || tokens.get(slot.id) == Some(bytes))
+            {
+                return (at, Some(slot.id));
+            }
+            at = (at + 1) & mask;
+        }
+        (at, None)
     }
 }
 
-/// A hash of short byte strings: eight bytes at a time, each step a multiplication whose two halves
-/// are folded together. The table's content is fixed, so it need not resist chosen keys.
+/// The first eight bytes as a number, with zeros behind fewer; no loop over single bytes.
 #[inline]
-fn hash(bytes: &[u8]) -> u64 {
-    let mut state = bytes.len() as u64;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        state = fold(state ^ u64::from_le_bytes(*word));
+fn head(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.first_chunk::<8>() {
+        return u64::from_le_bytes(*word);
     }
-    // What is left is read as two words that may overlap: no loop over single bytes.
-    let tail = match rest {
-        [] => return fold(state),
-        [a] => u64::from(*a),
-        [a, .., y, z] if rest.len() < 4 => u64::from(*a) | u64::from(*y) << 8 | u64::from(*z) << 16,
-        [a, z] => u64::from(*a) | u64::from(*z) << 16,
-        _ => match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
-            }
-            _ => 0,
-        },
-    };
-    fold(fold(state ^ tail))
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        // The two may overlap, where they have the same bits.
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return u64::from(first) | u64::from(last) << (8 * (bytes.len() - 4));
+    }
+    match *bytes {
+        [a, b, c] => u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16,
+        [a, b] => u64::from(a) | u64::from(b) << 8,
+        [a] => u64::from(a),
+        _ => 0,
+    }
+}
+
+/// A hash of a byte string whose head is known: eight bytes a step, each step a multiplication whose
+/// two halves are folded together. The table's content is fixed, so it need not resist chosen keys.
+#[inline]
+fn hash(head: u64, bytes: &[u8]) -> u64 {
+    let mut state = fold(head ^ bytes.len() as u64);
+    if bytes.len() > 8
+        && let (Some(tail), Some(last)) = (bytes.get(8..), bytes.last_chunk::<8>())
+    {
+        for word in tail.as_chunks::<8>().0 {
+            state = fold(state ^ u64::from_le_bytes(*word));
+        }
+        state = fold(state ^ u64::from_le_bytes(*last));
+    }
+    state
 }
 
 #[inline]

@@ -7,6 +7,8 @@
 #[path = "unicode_tables.rs"]
 mod tables;
 
+const _: () = assert!(tables::BLOCK == 0x80, "the first block must be ASCII");
+
 pub use tables::UNICODE_VERSION;
 
 /// What the pattern can tell apart. Every code point has exactly one class.
@@ -40,8 +42,10 @@ pub fn class(code_point: u32) -> Class {
 #[inline]
 pub fn char_at(text: &[u8], at: usize) -> Option<(Class, usize)> {
     let &first = text.get(at)?;
-    if first < 0x80 {
-        return Some((class(u32::from(first)), 1));
+    // The first block is ASCII; a byte that is not in it begins a longer character or none.
+    let [ascii, ..] = &tables::BLOCKS;
+    if let Some(&class) = ascii.get(usize::from(first)) {
+        return Some((class, 1));
     }
     Some(match decode(text, at) {
         Some((code_point, length)) => (class(code_point), length),

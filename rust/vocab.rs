@@ -22,6 +22,9 @@ pub(crate) type Fault = (Option<usize>, String);
 pub struct Vocabulary {
     tokens: Tokens,
     pieces: Pieces,
+    byte_ids: [u32; 256],
+    /// The token of each two bytes, or `u32::MAX`: merging asks for every two of a pretoken.
+    two_byte_ids: Vec<u32>,
     longest: usize,
     added: Option<Vec<String>>,
 }
@@ -56,13 +59,23 @@ impl Vocabulary {
         let pieces = Pieces::build(&tokens).map_err(|(earlier, later)| {
             (line_of(later), format!("rank {later} has the same bytes as rank {earlier}"))
         })?;
-        for byte in 0..=u8::MAX {
-            if pieces.find(&tokens, &[byte]).is_none() {
-                return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
-            }
+        let mut byte_ids = [0; 256];
+        for (byte, id) in (0..=u8::MAX).zip(&mut byte_ids) {
+            *id = pieces
+                .find(&tokens, &[byte])
+                .ok_or_else(|| (None, format!("the single byte 0x{byte:02X} is not a token")))?;
         }
         let longest = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
-        Ok(Self { tokens, pieces, longest, added })
+        let mut two_byte_ids = vec![u32::MAX; 1 << 16];
+        for (id, bytes) in tokens.iter() {
+            if let &[first, second] = bytes
+                && let Some(entry) =
+                    two_byte_ids.get_mut(usize::from(first) << 8 | usize::from(second))
+            {
+                *entry = id;
+            }
+        }
+        Ok(Self { tokens, pieces, byte_ids, two_byte_ids, longest, added })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -80,10 +93,20 @@ impl Vocabulary {
     /// The token that is exactly `bytes`.
     #[inline]
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
+        if let &[first, second] = bytes {
+            let at = usize::from(first) << 8 | usize::from(second);
+            return self.two_byte_ids.get(at).copied().filter(|&id| id != u32::MAX);
+        }
         if bytes.len() > self.longest {
             return None;
         }
         self.pieces.find(&self.tokens, bytes)
+    }
+
+    /// The token of a single byte.
+    #[inline]
+    pub fn byte_id(&self, byte: u8) -> u32 {
+        self.byte_ids.get(usize::from(byte)).copied().unwrap_or_default()
     }
 
     /// The names of the special tokens, in the order of their ids, where the file says them.
