@@ -196,8 +196,8 @@ fn open<'a>(job: &Job<'a>) -> Result<Box<dyn Read + 'a>, Error> {
     })
 }
 
-/// The text of `field` in a JSON object. Bytes that are not UTF-8 stay as they are; lone surrogate
-/// escapes become U+FFFD, as in a Python `str`.
+/// The text of `field` in a JSON object. Lone surrogates become U+FFFD, as in a Python `str`; other
+/// bytes that are not UTF-8 stay as they are.
 fn field_of(record: &[u8], field: &str) -> Result<Vec<u8>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(record);
     let text = Field(field).deserialize(&mut deserializer)?;

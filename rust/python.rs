@@ -479,8 +479,10 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             "InputError"
         }
         Error::Io { path, source } => {
-            let number = source.raw_os_error();
-            let reason = py.import("os")?.call_method1("strerror", (number.unwrap_or(0),))?;
+            let Some(number) = source.raw_os_error() else {
+                return Ok(PyOSError::new_err(message));
+            };
+            let reason = py.import("os")?.call_method1("strerror", (number,))?;
             let reason = reason.extract::<String>()?;
             return Ok(PyOSError::new_err((number, reason, path.into_os_string())));
         }

@@ -120,6 +120,16 @@ def test_a_relative_path_is_kept_as_an_absolute_one(monkeypatch, small):
     assert Tokenizer("small.model").vocabulary == str(small)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+def test_a_path_need_not_be_utf8(monkeypatch, tmp_path, small):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    Path(folder).mkdir()
+    moved = str(small.rename(Path(folder, "v.model")))
+    assert Tokenizer(moved).vocabulary == moved
+    monkeypatch.setenv(vocabulary.ENVIRONMENT, moved)
+    assert pickle.loads(pickle.dumps(Tokenizer())).vocabulary == moved
+
+
 def test_a_file_that_can_not_be_read_is_the_systems_error(tmp_path, small):
     if os.geteuid() == 0:
         pytest.skip("root reads every file")

@@ -120,11 +120,13 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
 
 
 def _core(data: bytes, path: str, sha256: str, profile: str) -> Core:
+    # The core needs the name for messages only, where a path that is not UTF-8 may be approximate.
+    name = os.fsencode(path).decode("utf-8", "replace")
     with _lock:
         core = _cores.get((sha256, profile))
         if core is None:
             same = next((core for key, core in _cores.items() if key[0] == sha256), None)
-            core = same.with_profile(path, profile) if same else Core(data, path, profile)
+            core = same.with_profile(name, profile) if same else Core(data, name, profile)
             _cores[sha256, profile] = core
         return core
 

@@ -1,0 +1,154 @@
+"""The command `llama3-tok`: its verbs, options and exit codes.
+
+It exits with 0, with 1 if a budget is exceeded, with 2 for wrong usage and for files that can't be
+used, and with 130 after Ctrl-C. It is quiet if its reader goes away. Each verb is one module here;
+what one of them needs is imported when it runs, so that the others start fast.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, Protocol
+
+from llama3_tok import PROFILES, __version__
+from llama3_tok.cli import count, decode, doctor, encode, show
+from llama3_tok.cli.terminal import UsageError, complain, utf8
+from llama3_tok.errors import Llama3TokError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+UNUSABLE = 2
+
+
+class Verb(Protocol):
+    """What the module of a verb has."""
+
+    PURPOSE: str
+    """One line."""
+    EXAMPLES: str
+    """Shown below the options."""
+
+    def arguments(self, parser: argparse.ArgumentParser, /) -> None:
+        """Adds what the verb takes."""
+
+    def run(self, arguments: argparse.Namespace, /) -> int:
+        """Does it, and gives the exit code."""
+
+
+VERBS: dict[str, Verb] = {
+    "count": count,
+    "encode": encode,
+    "decode": decode,
+    "show": show,
+    "doctor": doctor,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and where to read on."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(message)
+        self.exit(UNUSABLE, f"Try '{self.prog} --help'.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command with `argv` (default: the process's own) and gives its exit code."""
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        return _drop_output(0)
+    except KeyboardInterrupt:
+        return _drop_output(INTERRUPTED)
+    except Llama3TokError as error:
+        complain(str(error))
+    except OSError as error:
+        complain(f"{os.fsdecode(error.filename or 'standard output')}: {error.strerror or error}")
+        return _drop_output(UNUSABLE)
+    except MemoryError:
+        complain("out of memory")
+    return UNUSABLE
+
+
+def _run(argv: Sequence[str]) -> int:
+    parsers = _parsers()
+    try:
+        arguments, surplus = parsers[""].parse_known_args(_shielded(argv))
+        parser = parsers[arguments.verb or ""]
+        if surplus:
+            options = any(word.startswith("-") for word in surplus)
+            hint = "" if options else "; a text with spaces needs quotation marks"
+            parser.error(f"unexpected: {' '.join(surplus)}{hint}")
+        if not arguments.verb:
+            parser.print_help(sys.stderr)
+            return UNUSABLE
+        try:
+            return VERBS[arguments.verb].run(arguments)
+        except UsageError as error:
+            parser.error(str(error))
+    except SystemExit as stop:  # how argparse ends for --help and for errors
+        return stop.code if isinstance(stop.code, int) else UNUSABLE
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each verb, and of the whole under the empty name."""
+    top = _Parser(
+        prog="llama3-tok",
+        description="Counts, encodes and decodes text exactly as Llama 3 does.",
+        epilog="'llama3-tok VERB --help' tells more about each.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"llama3-tok {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    parsers: dict[str, argparse.ArgumentParser] = {"": top}
+    for name, verb in VERBS.items():
+        parsers[name] = parser = verbs.add_parser(
+            name,
+            help=verb.PURPOSE,
+            description=verb.PURPOSE,
+            epilog=f"examples:\n{verb.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb.arguments(parser)
+        _add_tokenizer(parser)
+    return parsers
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tokenizer")
+    group.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="llama3.1",
+        help="the release whose special tokens are used (default: %(default)s)",
+    )
+    group.add_argument(
+        "--vocabulary",
+        metavar="PATH",
+        type=utf8,
+        help="a tokenizer.model, a tokenizer.json or a model folder (default: LLAMA3_TOK_VOCAB, "
+        "then the installed llama-models)",
+    )
+
+
+def _shielded(argv: Sequence[str]) -> list[str]:
+    """Keeps argparse from taking an id as `-5,6` for an option, so that `decode` can refuse it."""
+    if argv[:1] != ["decode"]:
+        return list(argv)
+    return [f" {word}" if word[:1] == "-" and word[1:2].isdigit() else word for word in argv]
+
+
+def _drop_output(status: int) -> int:
+    """Sends what is still unwritten nowhere: the interpreter would complain of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return status

@@ -1,0 +1,310 @@
+"""`llama3-tok count`: how many tokens files have."""
+
+import argparse
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llama3_tok import files
+from llama3_tok.cli.terminal import (
+    UsageError,
+    check_standard_input,
+    complain,
+    escaped,
+    is_terminal,
+    tokenizer,
+    utf8,
+    write,
+)
+from llama3_tok.files import Fault, Source, Totals
+from llama3_tok.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+PURPOSE = "Count tokens, exactly."
+EXAMPLES = """\
+  llama3-tok count prompt.txt
+  llama3-tok count --long src -g '*.py'
+  llama3-tok count --field text corpus.jsonl.zst
+  git diff | llama3-tok count --budget 8000 && echo fits
+
+exit codes: 0; 1 if the total is above the budget; 2 if a file can't be read"""
+
+OVER_BUDGET = 1
+UNREADABLE = 2
+
+HEADER = ("tokens", "bytes", "characters", "bytes/token")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the verb takes."""
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        help="files, .gz and .zst as well; folders, for the text files in them; - for standard "
+        "input, which is also the default",
+    )
+    form = parser.add_argument_group("output")
+    form.add_argument(
+        "--long", action="store_true", help="also bytes, characters and bytes per token"
+    )
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    what = parser.add_argument_group("what is counted")
+    what.add_argument(
+        "--field", type=utf8, help="the files are JSONL: count this field of each record"
+    )
+    what.add_argument(
+        "--bos",
+        action="store_true",
+        help="add <|begin_of_text|>, one for each file or with --field for each record",
+    )
+    what.add_argument(
+        "--budget",
+        metavar="N",
+        type=_whole,
+        help="exit with 1 if the total is above N",
+    )
+    walk = parser.add_argument_group("folders")
+    walk.add_argument("--hidden", action="store_true", help="also hidden files and folders")
+    walk.add_argument(
+        "--no-ignore", action="store_true", help="also what .gitignore and .ignore leave out"
+    )
+    walk.add_argument(
+        "-g",
+        "--glob",
+        metavar="GLOB",
+        action="append",
+        type=utf8,
+        default=[],
+        help="only files that match, or with ! in front only those that don't; may be repeated",
+    )
+
+
+def _whole(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 100):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
+    return int(word)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Counts, prints, and says with the exit code how it went."""
+    paths: list[str] = arguments.paths
+    if not paths and is_terminal(sys.stdin):
+        raise UsageError("give PATH, or - to count standard input")
+    if not paths or files.STANDARD_INPUT in paths:
+        check_standard_input()
+    several = len(paths) > 1 or any(map(files.is_folder, paths))
+    encoder = tokenizer(arguments)
+    sources = files.find(
+        paths or [files.STANDARD_INPUT],
+        hidden=arguments.hidden,
+        no_ignore=arguments.no_ignore,
+        globs=arguments.glob,
+        field=arguments.field,
+    )
+    counting = _Run(arguments, encoder, sources)
+    rows: Iterator[_Row] = iter(counting)
+    if not arguments.json:
+        _print_table(list(rows), counting.total, several, arguments.long, named=bool(paths))
+    else:
+        # A terminal may show the bar until all is counted.
+        for row in list(rows) if is_terminal(sys.stdout) else rows:
+            _print_json({"path": row[0]}, row[1])
+        if several:
+            _print_json({"total": True, "files": counting.files}, counting.total)
+    return _status(counting, arguments.budget)
+
+
+def _status(run: "_Run", budget: int | None) -> int:
+    status = 0
+    if budget is not None and run.total.tokens > budget:
+        excess = run.total.tokens - budget
+        complain(f"{_tokens(run.total.tokens)}, {excess} more than the budget of {budget}")
+        status = OVER_BUDGET
+    return UNREADABLE if run.faults else status
+
+
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"
+
+
+_Row = tuple[str, Totals]
+
+
+class _Run:
+    """One run over files: gives a row for each as it is counted, and keeps the sums.
+
+    What is wrong is said on standard error at once.
+    """
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        encoder: Tokenizer,
+        sources: Iterable[Source | Fault],
+    ) -> None:
+        self.total = Totals()
+        self.files = 0
+        self.faults = 0
+        self._field: str | None = arguments.field
+        self._bos: bool = arguments.bos
+        self._encoder = encoder
+        self._sources = sources
+
+    def __iter__(self) -> Iterator[_Row]:
+        """The path and the totals of each file."""
+        shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+        sources, bar = self._sources, None
+        if shows:
+            sources = list(sources)  # a bar needs to know how much there is
+            bar = _Bar(sources)
+        try:
+            for source in sources:
+                totals = self._count(source, bar)
+                if totals is not None:
+                    yield source.path, totals
+        finally:
+            if bar:
+                bar.close()
+
+    def _count(self, source: Source | Fault, bar: "_Bar | None") -> Totals | None:
+        try:
+            if isinstance(source, Fault):
+                raise source
+            totals = files.count(
+                self._encoder, source, field=self._field, bos=self._bos, progress=bar
+            )
+        except Fault as fault:
+            self.faults += 1
+            complain(str(fault))
+            return None
+        finally:
+            if bar:
+                bar.next_file(source.path)
+        if totals is not None:
+            self.files += 1
+            self.total.add(totals)
+            if totals.invalid_utf8:
+                complain(str(Fault(source.path, "warning: not all of it is UTF-8; counted as is")))
+        return totals
+
+
+# Output
+
+
+def _print_table(
+    rows: list[_Row], total: Totals, several: bool, long: bool, *, named: bool
+) -> None:
+    """Numbers to the right, as `wc` has them; a single file's alone for programs to read."""
+    person = is_terminal(sys.stdout)
+    table = [(_numbers(totals, long), path) for path, totals in rows]
+    if several:
+        table.append((_numbers(total, long), "total"))
+    if person and long and table:
+        table.insert(0, (HEADER, "path"))
+    widths = [max(map(len, column)) for column in zip(*(row[0] for row in table), strict=True)]
+    for numbers, path in table:
+        line = "  ".join(number.rjust(width) for number, width in zip(numbers, widths, strict=True))
+        if several or (person and named):
+            line += f"  {escaped(path) if person else path}"
+        write(os.fsencode(line) + b"\n")
+
+
+def _numbers(totals: Totals, long: bool) -> tuple[str, ...]:
+    tokens = str(totals.tokens)
+    if not long:
+        return (tokens,)
+    ratio = totals.bytes_per_token
+    shown = "-" if ratio is None else f"{ratio:.2f}"
+    return tokens, str(totals.bytes), str(totals.characters), shown
+
+
+def _print_json(first: dict[str, object], totals: Totals) -> None:
+    import json
+
+    numbers = {
+        "tokens": totals.tokens,
+        "bytes": totals.bytes,
+        "characters": totals.characters,
+        "bytes_per_token": totals.bytes_per_token,
+        "invalid_utf8": totals.invalid_utf8,
+        "texts": totals.texts,
+    }
+    write(json.dumps(first | numbers).encode() + b"\n")
+
+
+# Progress
+
+
+class _Bar:
+    """A progress bar on standard error, once the work takes more than a second.
+
+    A timer draws it, since the work may itself be waiting, for a pipe. It measures stored bytes.
+    """
+
+    DELAY = 1.0
+
+    def __init__(self, sources: list[Source | Fault]) -> None:
+        self._paths = [source.path for source in sources]
+        self._done = self._read = 0
+        self._progress: Progress | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(self.DELAY, self._show)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __call__(self, read: int) -> None:
+        """Takes the bytes read so far of this file."""
+        self._read = read
+        if self._progress:
+            self._progress.update(self._progress.task_ids[0], completed=self._done + read)
+
+    def next_file(self, path: str) -> None:
+        """Takes a file as done."""
+        self._done += _size(path) or 0
+        self(0)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        with self._lock:
+            self._closed = True
+        self._timer.cancel()
+        if self._progress:
+            self._progress.stop()
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        sizes = [_size(path) for path in self._paths]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        with self._lock:
+            if not self._closed:
+                bar.add_task("counting", total=total, completed=self._done + self._read)
+                bar.start()
+                self._progress = bar
+
+
+def _size(path: str) -> int | None:
+    """Bytes on the disk; None for what has no size beforehand, as a pipe. Missing files have 0."""
+    try:
+        status = os.fstat(0) if path == files.STANDARD_INPUT else Path(path).stat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,155 @@
+"""What the verbs share: the text they are given, what they write, and what a terminal may see.
+
+Results go out as bytes, so that a path or a text that is not UTF-8 passes through unchanged.
+Messages, and whatever a person is to read, have no character that a terminal would obey or hide.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+if TYPE_CHECKING:
+    from llama3_tok.tokenizer import Tokenizer
+
+# Printable by their category, yet without a mark of their own: the combining grapheme joiner, the
+# fillers of Hangul and Khmer, the Mongolian and other variation selectors, and the empty Braille
+# pattern.
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        [
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ],
+    )
+)
+
+
+class UsageError(Exception):
+    """A command line that makes no sense; the message says why."""
+
+
+def write(data: bytes) -> None:
+    """Writes to standard output, exactly."""
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(data)
+
+
+def complain(message: str) -> None:
+    """Writes `llama3-tok: message` to standard error."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"llama3-tok: {escaped(message, keep=chr(10))}\n")
+    except OSError:  # nobody can be told; the exit code still says it
+        sys.stderr = None  # as Python has it when it is closed
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is at the other end; streams may be None, and closed ones are."""
+    return stream is not None and stream.isatty()
+
+
+def has_colours() -> bool:
+    """Whether standard output may have colours (https://no-color.org)."""
+    allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return allowed and is_terminal(sys.stdout)
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character can be shown as it is: no control, no format, nothing unseen."""
+    return character.isprintable() and character not in _INVISIBLE
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""Text with what can't be seen as `\n`, `\x1b` or `\u202e`, and bytes outside UTF-8 as `\xNN`.
+
+    The latter are the surrogates of `surrogateescape`. Backslashes stay as they are.
+    """
+    if text.isprintable() and _INVISIBLE.isdisjoint(text):
+        return text
+    return "".join(c if c in keep or is_visible(c) else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if short := {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character):
+        return short
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+# Arguments that several verbs have
+
+
+def utf8(word: str) -> str:
+    """The type of an argument that has to be UTF-8: names, patterns."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{escaped(word)} is not UTF-8") from None
+    return word
+
+
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """Adds TEXT or a file, and what is done with it."""
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="the text; - is standard input")
+    parser.add_argument("-f", "--file", metavar="FILE", help="read the text from a file")
+    parser.add_argument("--bos", action="store_true", help="begin with <|begin_of_text|>")
+    parser.add_argument("--eos", action="store_true", help="end with <|end_of_text|>")
+    parser.add_argument(
+        "--allowed-special",
+        metavar="NAMES",
+        action="append",
+        type=utf8,
+        default=[],
+        help="special tokens to recognise in the text: all, or names with commas between them "
+        "(default: none, they are plain text)",
+    )
+
+
+def given_text(arguments: argparse.Namespace) -> bytes:
+    """The text that `add_text` asked for, byte for byte."""
+    if arguments.text is not None and arguments.file is not None:
+        raise UsageError("give TEXT or --file, not both")
+    if arguments.file not in (None, "-"):
+        return Path(arguments.file).read_bytes()
+    if arguments.file == "-" or arguments.text == "-":
+        return standard_input()
+    if arguments.text is not None:
+        return os.fsencode(arguments.text)
+    if is_terminal(sys.stdin):
+        raise UsageError("give TEXT, --file FILE, or - to read standard input")
+    return standard_input()
+
+
+def standard_input() -> bytes:
+    """All of standard input."""
+    check_standard_input()
+    return sys.stdin.buffer.read()
+
+
+def check_standard_input() -> None:
+    """Raises UsageError if there is none: `<&-` in a shell."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+
+
+def allowed_special(arguments: argparse.Namespace) -> Literal["all"] | list[str]:
+    """The special tokens that `add_text` asked for."""
+    names = [name.strip() for word in arguments.allowed_special for name in word.split(",")]
+    return "all" if "all" in names else [name for name in names if name]
+
+
+def tokenizer(arguments: argparse.Namespace) -> "Tokenizer":
+    """The tokenizer that --vocabulary and --profile name."""
+    from llama3_tok.tokenizer import Tokenizer
+
+    return Tokenizer(arguments.vocabulary, profile=arguments.profile)

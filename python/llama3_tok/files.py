@@ -1,0 +1,153 @@
+"""Counting files: which ones, what each holds, and what is wrong with the others.
+
+`find` turns the paths of a command line into files, walking folders; `count` counts one of them.
+Counts are exact and of the text alone: BOS is added only if asked for, one per text. A file that
+can't be read is a `Fault` that names it, so that one bad file never hides the counts of the others.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from llama3_tok._core import walk
+from llama3_tok.errors import InputError
+from llama3_tok.tokenizer import Tokenizer
+
+STANDARD_INPUT = "-"
+
+# What a folder's files must be named to be read as JSONL.
+JSONL = tuple(name + packed for name in (".jsonl", ".ndjson") for packed in ("", ".gz", ".zst"))
+
+
+class Source(NamedTuple):
+    """A file to count."""
+
+    path: str
+    walked: bool
+    """Found in a folder, not named: it is left out if it is binary."""
+
+
+class Fault(Exception):
+    """What is wrong with one file: `path`, `line` (from 1, or None) and `reason`."""
+
+    def __init__(self, path: str, reason: str, line: int | None = None) -> None:
+        super().__init__(path, reason, line)
+        self.path, self.reason, self.line = path, reason, line
+
+    def __str__(self) -> str:
+        """As in `data.jsonl, line 3: no field "text"`."""
+        name = "standard input" if self.path == STANDARD_INPUT else self.path
+        place = name if self.line is None else f"{name}, line {self.line}"
+        return f"{place}: {self.reason}"
+
+
+class Totals:
+    """What one file holds, or several together.
+
+    `texts` is 1 for a text file and the number of records for JSONL; `bytes` and `characters` are
+    those of the text, unpacked; `invalid_utf8` says that some bytes were not UTF-8, each of which
+    is one character.
+    """
+
+    __slots__ = ("bytes", "characters", "invalid_utf8", "texts", "tokens")
+
+    def __init__(
+        self,
+        texts: int = 0,
+        tokens: int = 0,
+        bytes: int = 0,
+        characters: int = 0,
+        invalid_utf8: bool = False,
+    ) -> None:
+        self.texts, self.tokens, self.bytes, self.characters = texts, tokens, bytes, characters
+        self.invalid_utf8 = invalid_utf8
+
+    def add(self, other: "Totals") -> None:
+        """Takes another file's totals in."""
+        self.texts += other.texts
+        self.tokens += other.tokens
+        self.bytes += other.bytes
+        self.characters += other.characters
+        self.invalid_utf8 |= other.invalid_utf8
+
+    @property
+    def bytes_per_token(self) -> float | None:
+        """None where there are no tokens."""
+        return self.bytes / self.tokens if self.tokens else None
+
+
+def find(
+    paths: Iterable[str],
+    *,
+    hidden: bool = False,
+    no_ignore: bool = False,
+    globs: Iterable[str] = (),
+    field: str | None = None,
+) -> Iterator[Source | Fault]:
+    """The files that paths name, in order, those of a folder in the order of their paths.
+
+    Folders are walked as `git` sees them: what `.gitignore` leaves out is left out (`no_ignore`),
+    and so are hidden files (`hidden`). `globs` narrow the walk, or with `!` in front exclude. With
+    `field` a folder gives its JSONL files alone. Named files are always given.
+    """
+    for path in paths:
+        if is_folder(path):
+            yield from _walked(path, hidden, no_ignore, list(globs), field)
+        else:
+            yield Source(path, walked=False)
+
+
+def is_folder(path: str) -> bool:
+    """Whether `find` walks it."""
+    # Path.is_dir raises where a folder above is locked; that is said when the file is opened.
+    return path != STANDARD_INPUT and os.path.isdir(path)  # noqa: PTH112
+
+
+def _walked(
+    root: str, hidden: bool, no_ignore: bool, globs: list[str], field: str | None
+) -> Iterator[Source | Fault]:
+    try:
+        found = walk(root, hidden, no_ignore, globs)
+    except InputError as error:
+        yield _fault(error, root)
+        return
+    for path in found:
+        if isinstance(path, Exception):
+            yield _fault(path, root)
+        elif field is None or path.lower().endswith(JSONL):
+            yield Source(path, walked=True)
+
+
+def count(
+    tokenizer: Tokenizer,
+    source: Source,
+    *,
+    field: str | None = None,
+    bos: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> Totals | None:
+    """Counts one file; None for a walked one that is binary.
+
+    `field` counts that field of each line's JSON object. `bos` adds one token per text. `progress`
+    gets the bytes read so far of this file, as stored, some twenty times a second.
+
+    Raises Fault.
+    """
+    try:
+        counted = tokenizer._core.count_file(source.path, field, source.walked, progress)
+    except (OSError, InputError) as error:
+        raise _fault(error, source.path) from None
+    if counted is None:
+        return None
+    totals = Totals(*counted)
+    if bos:
+        totals.tokens += totals.texts
+    return totals
+
+
+def _fault(error: Exception, path: str) -> Fault:
+    if isinstance(error, InputError):
+        return Fault(error.path or path, error.reason, error.line)
+    if isinstance(error, OSError):
+        return Fault(os.fsdecode(error.filename or path), error.strerror or str(error))
+    raise error

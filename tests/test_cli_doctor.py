@@ -1,0 +1,94 @@
+"""`llama3-tok doctor`."""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+
+import llama3_tok
+import oracle
+import pytest
+from cli import output, run
+from llama3_tok import vocabulary
+
+META = "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55"
+
+
+@pytest.fixture
+def another(tmp_path):
+    """A rank file with Meta's ranks and another hash."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text(oracle.llama3_tokenizer_json(), encoding="utf-8")
+    return path
+
+
+def test_doctor_says_which_vocabulary_was_found_where():
+    shown = output("doctor", LLAMA3_TOK_VOCAB=None).decode()
+    path = vocabulary.find()
+    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == META
+    assert f"vocabulary    {path}\n" in shown
+    assert f"{META} (Meta's own file)" in shown
+    assert "1. the argument: nothing\n" in shown
+    assert "2. the environment variable LLAMA3_TOK_VOCAB: nothing\n" in shown
+    assert f"3. the package llama-models: {path}  <- used\n" in shown
+
+
+def test_doctor_shows_versions_profile_and_processor():
+    shown = output("doctor", "--profile", "llama3").decode()
+    assert f"{llama3_tok.__version__}, Unicode {llama3_tok.UNICODE_VERSION}" in shown
+    assert platform.python_version() in shown
+    assert "profile       llama3\n" in shown
+    assert platform.machine() in shown
+    assert "CPU features" in shown
+
+
+def test_doctor_names_the_features_that_the_processor_has():
+    report = json.loads(output("doctor", "--json"))
+    if platform.machine() == "x86_64" and Path("/proc/cpuinfo").exists():
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").replace("_", ".").split())
+        known = {"sse4.2", "avx", "avx2", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512vl"}
+        assert set(report["cpu_features"]) & known == flags & known
+    else:
+        assert isinstance(report["cpu_features"], list)
+
+
+def test_doctor_json_has_all_of_it(another):
+    report = json.loads(output("doctor", "--json", "--vocabulary", str(another)))
+    assert report["vocabulary"] == str(another)
+    assert report["found_by"] == "the argument"
+    assert report["sha256"] == hashlib.sha256(another.read_bytes()).hexdigest()
+    assert report["is_meta"] is False
+    assert report["profile"] == "llama3.1"
+    assert report["python"] == platform.python_version()
+    assert (report["version"], report["error"]) == (llama3_tok.__version__, None)
+    assert report["places"][0]["path"] == str(another)
+
+
+def test_doctor_tells_another_file_from_metas(another):
+    shown = output("doctor", LLAMA3_TOK_VOCAB=str(another)).decode()
+    assert f"2. the environment variable LLAMA3_TOK_VOCAB: {another}  <- used" in shown
+    assert "(not Meta's own rank file)" in shown
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_doctor_exits_with_2_if_no_vocabulary_can_be_used(tmp_path, form):
+    missing = tmp_path / "nosuch"
+    done = run("doctor", *form, "--vocabulary", str(missing))
+    assert done.returncode == 2
+    message = done.stderr.decode()
+    assert message.startswith("llama3-tok: the argument names the vocabulary ")
+    assert "llama3_tok[vocab]" in message
+    assert str(missing).encode() in done.stdout
+    if form:
+        report = json.loads(done.stdout)
+        assert (report["vocabulary"], report["sha256"]) == (None, None)
+        assert f"llama3-tok: {report['error']}\n" == message
+
+
+def test_doctor_says_what_is_wrong_with_a_damaged_file(tmp_path):
+    damaged = tmp_path / "tokenizer.model"
+    damaged.write_text("not a rank file\n", encoding="utf-8")
+    done = run("doctor", "--vocabulary", str(damaged))
+    assert done.returncode == 2
+    assert str(damaged) in done.stderr.decode()
+    assert "none that can be used" in done.stdout.decode()
