@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-import llama3_tok
 import pytest
 from hypothesis import HealthCheck, settings
+
+import llama3_tok
 
 # Examples for each main property. CI runs this number; LLAMA3_TOK_EXAMPLES sets another.
 EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "20000"))

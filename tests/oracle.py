@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import tiktoken
+
 from llama3_tok import vocabulary
 
 PATTERN = (

@@ -1,7 +1,8 @@
 """Text that goes where tokenizers differ: fragments of many kinds, in any order."""
 
-import oracle
 from hypothesis import strategies as st
+
+import oracle
 
 WHITE_SPACE = (
     " \t\v\f\x1c\x1f\x85\xa0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import oracle
 import pytest
+
+import oracle
 from cli import (
     COMMAND,
     Terminal,

@@ -5,9 +5,10 @@ import json
 import platform
 from pathlib import Path
 
+import pytest
+
 import llama3_tok
 import oracle
-import pytest
 from cli import output, run
 from llama3_tok import vocabulary
 

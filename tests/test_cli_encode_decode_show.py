@@ -8,8 +8,9 @@ import sys
 import unicodedata
 from itertools import pairwise
 
-import oracle
 import pytest
+
+import oracle
 from cli import COMMAND, fails, ids_of, keyboard_only, on_terminal, output, run
 
 TEXT = "Hello world, 日本語 and 🦙.\n\tDon't  stop!"

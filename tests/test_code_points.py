@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import oracle
 import pytest
+
+import oracle
 
 # Before and behind the character.
 CONTEXTS = {

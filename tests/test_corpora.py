@@ -3,9 +3,10 @@
 import json
 from itertools import chain
 
-import oracle
 import pytest
 import tokenizers
+
+import oracle
 
 
 def test_whole_files_give_the_ids_of_tiktoken(corpus, tokenizer):

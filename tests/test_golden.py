@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-import llama3_tok
-import oracle
 import pytest
-import strategies
-from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_models.llama3.tokenizer import Tokenizer as MetaTokenizer
+
+import llama3_tok
+import oracle
+import strategies
+from conftest import EXAMPLES
 
 VECTORS = Path(__file__).parent / "vectors" / "golden.jsonl"
 CASES = [json.loads(line) for line in VECTORS.read_text(encoding="utf-8").splitlines()]

@@ -2,11 +2,12 @@
 
 from itertools import chain
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 import oracle
 import strategies
 from conftest import EXAMPLES
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from llama3_tok import Tokenizer
 
 TOKENIZER = Tokenizer()

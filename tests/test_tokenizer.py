@@ -10,10 +10,11 @@ import sys
 import textwrap
 import threading
 
-import llama3_tok
 import numpy as np
-import oracle
 import pytest
+
+import llama3_tok
+import oracle
 from llama3_tok import InvalidTokenId, Llama3TokError, SpecialTokenError, Tokenizer, UnknownToken
 
 HELLO = [9906, 1917]

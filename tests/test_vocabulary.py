@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import tokenizers
+from hypothesis import given, settings
+
 import llama3_tok
 import oracle
-import pytest
 import strategies
-import tokenizers
 from conftest import EXAMPLES
-from hypothesis import given, settings
 from llama3_tok import Tokenizer, VocabularyError, VocabularyNotFound, vocabulary
 
 SINGLE_BYTES = [bytes([byte]) for byte in range(256)]

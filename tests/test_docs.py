@@ -1,0 +1,27 @@
+"""The examples that people read are true: the README's and those of the docstrings."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import llama3_tok
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_examples_of_the_readme_give_what_they_show():
+    result = doctest.testfile(
+        str(README), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS
+    )
+    assert result.attempted > 10
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("module", ["llama3_tok", "llama3_tok.tokenizer"])
+def test_the_examples_of_the_docstrings_give_what_they_show(module):
+    globs = {"llama3_tok": llama3_tok}
+    result = doctest.testmod(importlib.import_module(module), extraglobs=globs)
+    assert result.attempted > 2
+    assert result.failed == 0
