@@ -1,17 +1,24 @@
 //! The one loop from text to ids. What becomes of the ids is the sink's business: a list, a count,
 //! or a list with the places they came from. There is no second encoder.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cache::{self, Cache};
 use crate::error::{Check, Error};
 use crate::merge::merge;
-use crate::pretokenize::Pretokens;
+use crate::pieces::NONE;
+use crate::pretokenize::{Ends, Path};
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
 /// Bytes of text between two calls of `check`, about a millisecond.
 const CHECK_BYTES: usize = 1 << 16;
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
 
 /// Takes the tokens of a text, from left to right.
 pub trait Sink {
@@ -95,6 +102,7 @@ pub struct Encoder {
     pub vocabulary: Arc<Vocabulary>,
     /// The special tokens.
     pub specials: Specials,
+    path: Path,
 }
 
 impl Encoder {
@@ -103,7 +111,12 @@ impl Encoder {
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
         let specials = Specials::new(Profile::find(profile)?, vocabulary.len() as u32);
         check_added(&vocabulary, file, &specials)?;
-        Ok(Self { vocabulary, specials })
+        Ok(Self { vocabulary, specials, path: Path::best() })
+    }
+
+    /// Cuts text another way from now on; the ids are the same.
+    pub fn set_path(&mut self, path: Path) {
+        self.path = path;
     }
 
     /// How many ids there are, special tokens included.
@@ -161,23 +174,65 @@ impl Encoder {
     ) -> Result<(), Error> {
         let base = range.start;
         let text = text.get(range).unwrap_or_default();
-        let mut next_check = CHECK_BYTES;
-        for pretoken in Pretokens::new(text) {
-            let bytes = text.get(pretoken.clone()).unwrap_or_default();
-            let start = base + pretoken.start;
-            sink.reserve(bytes.len())?;
-            match self.vocabulary.id(bytes) {
-                Some(id) => sink.token(start, start + bytes.len(), id),
-                None => merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
-                    sink.token(start + from, start + to, id);
-                })?,
+        let path = if std::str::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
+        let (mut ends, mut at, mut next_check) = (Ends::default(), 0, CHECK_BYTES);
+        while at < text.len() {
+            path.fill(text, at, &mut ends);
+            for &end in ends.as_slice() {
+                let bytes = text.get(at..end).unwrap_or_default();
+                let start = base + at;
+                sink.reserve(bytes.len())?;
+                match self.vocabulary.piece(text, at, end) {
+                    NONE => self.encode_merged(bytes, start, sink, check)?,
+                    id => sink.token(start, start + bytes.len(), id),
+                }
+                at = end;
             }
-            if pretoken.end >= next_check {
+            if at >= next_check {
                 check()?;
-                next_check = pretoken.end + CHECK_BYTES;
+                next_check = at + CHECK_BYTES;
             }
         }
         Ok(())
+    }
+
+    /// Encodes a pretoken that is no token as a whole, from the thread's memory or by merging.
+    fn encode_merged(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        sink: &mut impl Sink,
+        check: &Check,
+    ) -> Result<(), Error> {
+        if bytes.len() > cache::LONGEST {
+            return merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
+                sink.token(start + from, start + to, id);
+            });
+        }
+        CACHE.with_borrow_mut(|cache| {
+            cache.begin(self.vocabulary.number());
+            let (hash, known) = cache.find(bytes);
+            if let Some(ids) = known {
+                let mut at = start;
+                for &id in ids {
+                    let end = at + self.vocabulary.token(id).map_or(0, <[u8]>::len);
+                    sink.token(at, end, id);
+                    at = end;
+                }
+                return Ok(());
+            }
+            let (mut ids, mut count) = ([NONE; cache::LONGEST], 0);
+            // Too short to be worth a check, which might run a handler that encodes on this thread.
+            merge(&self.vocabulary, bytes, &|| Ok(()), &mut |from, to, id| {
+                sink.token(start + from, start + to, id);
+                if let Some(slot) = ids.get_mut(count) {
+                    *slot = id;
+                    count += 1;
+                }
+            })?;
+            cache.keep(hash, bytes, ids.get(..count).unwrap_or_default());
+            Ok(())
+        })
     }
 
     /// How many ids the plain text `text` has.

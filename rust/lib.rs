@@ -6,6 +6,7 @@
 //!   -> pretokenize  cut Text by the Llama 3 pattern                       pretokens (byte ranges)
 //!   -> pieces       vocab-first: is the whole pretoken a token?           id, done
 //!   -> merge        if not: leftmost-lowest-rank byte-pair merges         ids
+//!                   (pairs: which two tokens are one; cache: what was merged before)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
 //!   -> decode       bytes
@@ -21,22 +22,24 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
-pub mod decode;
-pub mod encode;
 pub mod error;
-pub mod files;
-pub mod merge;
-pub mod parallel;
-pub mod pieces;
+pub mod vocab;
+mod vocab_json;
+pub mod special;
+pub mod unicode;
 pub mod pretokenize;
+pub mod pieces;
+pub mod pairs;
+pub mod merge;
+pub mod cache;
+pub mod encode;
+pub mod parallel;
+pub mod files;
+pub mod decode;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(test)]
 mod reference;
-pub mod special;
-pub mod unicode;
-pub mod vocab;
-mod vocab_json;
 
 pub use encode::{Encoder, Options};
 pub use error::Error;

@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::error::{Check, Error};
+use crate::pieces::NONE;
 use crate::vocab::Vocabulary;
 
 /// Up to this many bytes, pretokens are merged by the simple loop, with one bit for each byte.
@@ -18,9 +19,6 @@ const SHORT_BITS: u32 = 6;
 
 /// Merge steps between two calls of `check`, some milliseconds.
 const CHECK_STEPS: usize = 1 << 16;
-
-/// No merge is possible here. Ranks are below 2^20.
-const NONE: u32 = u32::MAX;
 
 /// Merges `pretoken` and gives each token's range and id, from left to right.
 pub fn merge(
@@ -48,40 +46,44 @@ pub(crate) fn merge_short(
     // The parts' tokens, and the pair of each part and the next: rank and start in one word, so
     // that the least word is the leftmost pair of the lowest rank.
     let (mut ids, mut pairs) = ([NONE; SHORT], [NONE; SHORT]);
-    let pair = |start: usize, end: usize| match rank(vocabulary, pretoken, start, end) {
+    let word = |rank: u32, start: usize| match rank {
         NONE => NONE,
         rank => rank << SHORT_BITS | start as u32,
     };
-    for (start, (id, &byte)) in ids.iter_mut().zip(pretoken).enumerate() {
+    for (id, &byte) in ids.iter_mut().zip(pretoken) {
         *id = vocabulary.byte_id(byte);
-        if let Some(entry) = pairs.get_mut(start) {
-            *entry = pair(start, start + 2);
-        }
+    }
+    let neighbours = pretoken.iter().zip(pretoken.iter().skip(1)).enumerate();
+    for ((start, (&first, &second)), entry) in neighbours.zip(&mut pairs) {
+        *entry = word(vocabulary.two_bytes(first, second), start);
     }
     let live = pairs.get_mut(..pretoken.len()).unwrap_or_default();
+    let id_at = |ids: &[u32; SHORT], at: usize| ids.get(at).copied().unwrap_or(NONE);
     while let Some(least) = live.iter().copied().min().filter(|&word| word != NONE) {
         let start = least as usize % SHORT;
+        let id = least >> SHORT_BITS;
         let middle = starts.next(start);
         starts.remove(middle);
         let end = starts.next(start);
-        if let Some(id) = ids.get_mut(start) {
-            *id = least >> SHORT_BITS;
-        }
-        let behind = if end < pretoken.len() { pair(start, starts.next(end)) } else { NONE };
-        let before = starts.previous(start);
-        for (at, word) in [(middle, NONE), (start, behind)]
-            .into_iter()
-            .chain(before.map(|before| (before, pair(before, end))))
-        {
+        let mut set = |at: usize, word: u32| {
             if let Some(entry) = live.get_mut(at) {
                 *entry = word;
             }
+        };
+        set(middle, NONE);
+        // Behind the last part there is no id, and so no pair.
+        set(start, word(vocabulary.pair(id, id_at(&ids, end)), start));
+        if let Some(before) = starts.previous(start) {
+            set(before, word(vocabulary.pair(id_at(&ids, before), id), before));
+        }
+        if let Some(entry) = ids.get_mut(start) {
+            *entry = id;
         }
     }
     let mut start = 0;
     while start < pretoken.len() {
         let end = starts.next(start);
-        emit(start, end, ids.get(start).copied().unwrap_or(NONE));
+        emit(start, end, id_at(&ids, start));
         start = end;
     }
 }
@@ -138,7 +140,7 @@ pub(crate) fn merge_long(
 /// The rank of `pretoken[start..end]`, or [`NONE`], also where that range does not exist.
 #[inline]
 fn rank(vocabulary: &Vocabulary, pretoken: &[u8], start: usize, end: usize) -> u32 {
-    pretoken.get(start..end).and_then(|bytes| vocabulary.id(bytes)).unwrap_or(NONE)
+    if end <= pretoken.len() { vocabulary.piece(pretoken, start, end) } else { NONE }
 }
 
 /// A pair in the heap: rank and start in one word, so that the least word is the leftmost pair of

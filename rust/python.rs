@@ -40,10 +40,16 @@ struct Core {
 #[pymethods]
 impl Core {
     #[new]
-    fn new(py: Python, data: &Bound<PyBytes>, file: &str, profile: &str) -> PyResult<Self> {
+    fn new(
+        py: Python,
+        data: &Bound<PyBytes>,
+        file: &str,
+        profile: &str,
+        is_meta: bool,
+    ) -> PyResult<Self> {
         let data = data.as_bytes();
         let encoder = detached(py, None, |_, _| {
-            Encoder::new(Arc::new(Vocabulary::parse(data, file)?), file, profile)
+            Encoder::new(Arc::new(Vocabulary::parse(data, file, is_meta)?), file, profile)
         })?;
         Ok(Self { encoder })
     }

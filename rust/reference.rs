@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::encode::{Encoder, Options};
 use crate::error::Error;
 use crate::merge::{merge_long, merge_short};
-use crate::pretokenize::{PATTERN, Pretokens};
+use crate::pretokenize::{Ends, PATTERN, Path, Pretokens};
 use crate::vocab::Vocabulary;
 
 /// A check that never stops anything.
@@ -118,7 +118,7 @@ pub fn sample_encoder() -> &'static Encoder {
             tokens.push(best);
         }
         tokens.extend([" Việt", "qzxqzx", "  \t  \t", "zzzzz"].map(|text| text.into()));
-        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "sample").unwrap();
+        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "sample", false).unwrap();
         Encoder::new(Arc::new(vocabulary), "sample", "llama3.1").unwrap()
     })
 }
@@ -128,7 +128,9 @@ fn best_encoder() -> &'static (Encoder, Ranks) {
     static ENCODER: OnceLock<(Encoder, Ranks)> = OnceLock::new();
     ENCODER.get_or_init(|| {
         let vocabulary = match std::env::var("LLAMA3_TOK_VOCAB") {
-            Ok(path) => Arc::new(Vocabulary::parse(&std::fs::read(&path).unwrap(), &path).unwrap()),
+            Ok(path) => {
+                Arc::new(Vocabulary::parse(&std::fs::read(&path).unwrap(), &path, true).unwrap())
+            }
             Err(_) => {
                 eprintln!("LLAMA3_TOK_VOCAB is not set: a small vocabulary stands in for Meta's");
                 sample_encoder().vocabulary.clone()
@@ -143,6 +145,28 @@ fn ids(encoder: &Encoder, text: &[u8]) -> Vec<u32> {
     let mut ids = Vec::new();
     encoder.encode(text, &Options::default(), &mut ids, &go_on).unwrap();
     ids
+}
+
+/// The ends of all pretokens from `from` on.
+fn all_ends(path: Path, text: &[u8], from: usize) -> Vec<usize> {
+    let (mut all, mut ends, mut at) = (Vec::new(), Ends::default(), from);
+    loop {
+        path.fill(text, at, &mut ends);
+        match ends.as_slice().last() {
+            Some(&last) => at = last,
+            None => return all,
+        }
+        all.extend(ends.as_slice());
+    }
+}
+
+/// Valid UTF-8 over several windows, with runs of all lengths.
+fn long_texts() -> impl Strategy<Value = Vec<u8>> {
+    let unit = "[ \\t\\r\\n\u{a0}\u{3000}a-c1'!.é漢\u{301}😀٣ſ]";
+    let run = (unit, 1..140usize).prop_map(|(unit, count)| unit.repeat(count));
+    let valid = texts().prop_map(|text| String::from_utf8_lossy(&text).into_owned());
+    let part = prop_oneof![6 => valid, 1 => run];
+    prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat().into_bytes())
 }
 
 /// How many cases a property runs; `PROPTEST_CASES` sets another number.
@@ -184,6 +208,17 @@ proptest! {
         prop_assert_eq!(cut, pretokens(&text));
     }
 
+    /// Every path gives the scanner's pretokens, whatever stands before: windows begin anywhere.
+    #[test]
+    fn all_paths_cut_alike(text in long_texts(), from in 0..40usize) {
+        let cuts: Vec<usize> = Pretokens::new(&text).map(|range| range.start).collect();
+        let from = cuts.get(from % cuts.len().max(1)).copied().unwrap_or(0);
+        let expected: Vec<usize> = Pretokens::new(&text[from..]).map(|r| from + r.end).collect();
+        for path in Path::available() {
+            prop_assert_eq!(&all_ends(path, &text, from), &expected, "{:?}", path);
+        }
+    }
+
     #[test]
     fn ids_are_those_of_the_obvious_encoder(text in texts()) {
         let (encoder, ranks) = best_encoder();
@@ -209,7 +244,7 @@ proptest! {
     ) {
         let single = (0..=255u8).map(|byte| vec![byte]);
         let tokens: Vec<Vec<u8>> = tokens.into_iter().map(String::into_bytes).chain(single).collect();
-        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random").unwrap();
+        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
         for long in [false, true] {

@@ -6,8 +6,11 @@
 //! file that would break one of these is an error with the line and the reason; a file of another
 //! kind is named for what it is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::error::Error;
-use crate::pieces::Pieces;
+use crate::pairs::Pairs;
+use crate::pieces::{Key, NONE, Pieces};
 use crate::vocab_json;
 
 /// The most tokens that a vocabulary may have, so that a rank fits 20 bits.
@@ -18,28 +21,36 @@ pub const MAX_TOKEN_BYTES: usize = 1024;
 /// What a reader reports: the line, where there is one, and the reason.
 pub(crate) type Fault = (Option<usize>, String);
 
+/// How merging forms each token of Meta's vocabulary: see scripts/meta_splits.py.
+static META_SPLITS: &[u8] = include_bytes!("meta_splits.bin");
+
 /// A checked vocabulary. It never changes.
 pub struct Vocabulary {
     tokens: Tokens,
     pieces: Pieces,
+    pairs: Pairs,
+    /// Another number for each vocabulary of this process, from 1.
+    number: u64,
     byte_ids: [u32; 256],
     /// The token of each two bytes, or `u32::MAX`: merging asks for every two of a pretoken.
     two_byte_ids: Vec<u32>,
-    longest: usize,
     added: Option<Vec<String>>,
 }
 
 impl Vocabulary {
     /// Reads a vocabulary file; `file` is its name for messages. The format is told by content.
-    pub fn parse(data: &[u8], file: &str) -> Result<Self, Error> {
-        Self::read(data).map_err(|(line, reason)| Error::Vocabulary {
+    ///
+    /// `is_meta` says that the file is Meta's own rank file, byte for byte, for which the merges need
+    /// not be computed.
+    pub fn parse(data: &[u8], file: &str, is_meta: bool) -> Result<Self, Error> {
+        Self::read(data, is_meta).map_err(|(line, reason)| Error::Vocabulary {
             file: file.to_owned(),
             line,
             reason,
         })
     }
 
-    fn read(data: &[u8]) -> Result<Self, Fault> {
+    fn read(data: &[u8], is_meta: bool) -> Result<Self, Fault> {
         if let Some(reason) = other_format(data) {
             return Err((None, reason));
         }
@@ -47,12 +58,15 @@ impl Vocabulary {
             return vocab_json::read(data);
         }
         let (tokens, lines) = read_rank_file(data)?;
-        Self::new(tokens, None, |id| lines.get(id as usize).copied())
+        let splits = if is_meta { META_SPLITS } else { &[] };
+        Self::new(tokens, splits, None, |id| lines.get(id as usize).copied())
     }
 
-    /// Checks the tokens against each other; `line_of` tells where a token came from.
+    /// Checks the tokens against each other; `line_of` tells where a token came from. `splits` has the
+    /// length of the left part of each token as merging forms it, or is empty.
     pub(crate) fn new(
         tokens: Tokens,
+        splits: &[u8],
         added: Option<Vec<String>>,
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
@@ -61,12 +75,12 @@ impl Vocabulary {
         })?;
         let mut byte_ids = [0; 256];
         for (byte, id) in (0..=u8::MAX).zip(&mut byte_ids) {
-            *id = pieces
-                .find(&tokens, &[byte])
-                .ok_or_else(|| (None, format!("the single byte 0x{byte:02X} is not a token")))?;
+            *id = find(&tokens, &pieces, &[byte]);
+            if *id == NONE {
+                return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
+            }
         }
-        let longest = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
-        let mut two_byte_ids = vec![u32::MAX; 1 << 16];
+        let mut two_byte_ids = vec![NONE; 1 << 16];
         for (id, bytes) in tokens.iter() {
             if let &[first, second] = bytes
                 && let Some(entry) =
@@ -75,7 +89,10 @@ impl Vocabulary {
                 *entry = id;
             }
         }
-        Ok(Self { tokens, pieces, byte_ids, two_byte_ids, longest, added })
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let pairs = Pairs::build(&pairs_of(&tokens, &pieces, splits));
+        Ok(Self { tokens, pieces, pairs, number, byte_ids, two_byte_ids, added })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -91,16 +108,35 @@ impl Vocabulary {
     }
 
     /// The token that is exactly `bytes`.
-    #[inline]
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
-        if let &[first, second] = bytes {
-            let at = usize::from(first) << 8 | usize::from(second);
-            return self.two_byte_ids.get(at).copied().filter(|&id| id != u32::MAX);
+        Some(find(&self.tokens, &self.pieces, bytes)).filter(|&id| id != NONE)
+    }
+
+    /// The token that is exactly `text[start..end]`, or [`NONE`].
+    #[inline(always)]
+    pub fn piece(&self, text: &[u8], start: usize, end: usize) -> u32 {
+        match Key::new(text, start, end) {
+            Some(key) => self.pieces.find(key),
+            None => self.pieces.find_long(&self.tokens, text.get(start..end).unwrap_or_default()),
         }
-        if bytes.len() > self.longest {
-            return None;
-        }
-        self.pieces.find(&self.tokens, bytes)
+    }
+
+    /// The token that two tokens are together, if merging ever joins them, or [`NONE`].
+    #[inline(always)]
+    pub fn pair(&self, left: u32, right: u32) -> u32 {
+        self.pairs.find(left, right)
+    }
+
+    /// The token of two bytes, or [`NONE`].
+    #[inline(always)]
+    pub fn two_bytes(&self, first: u8, second: u8) -> u32 {
+        let at = usize::from(first) << 8 | usize::from(second);
+        self.two_byte_ids.get(at).copied().unwrap_or(NONE)
+    }
+
+    /// A number that no other vocabulary of this process has, nor is 0.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The token of a single byte.
@@ -113,6 +149,34 @@ impl Vocabulary {
     pub fn added(&self) -> Option<&[String]> {
         self.added.as_deref()
     }
+}
+
+fn find(tokens: &Tokens, pieces: &Pieces, bytes: &[u8]) -> u32 {
+    match Key::new(bytes, 0, bytes.len()) {
+        Some(key) => pieces.find(key),
+        None => pieces.find_long(tokens, bytes),
+    }
+}
+
+/// Every `(left, right, merged)` that merging may join: the one split of each token if `splits` says it,
+/// else all its splits into two tokens.
+fn pairs_of(tokens: &Tokens, pieces: &Pieces, splits: &[u8]) -> Vec<(u32, u32, u32)> {
+    let mut pairs = Vec::with_capacity(tokens.len());
+    let mut add = |bytes: &[u8], at: usize, id: u32| {
+        let Some((left, right)) = bytes.split_at_checked(at) else { return };
+        let (left, right) = (find(tokens, pieces, left), find(tokens, pieces, right));
+        if left != NONE && right != NONE {
+            pairs.push((left, right, id));
+        }
+    };
+    for (id, bytes) in tokens.iter() {
+        match splits.get(id as usize) {
+            Some(0) => {}
+            Some(&at) => add(bytes, usize::from(at), id),
+            None => (1..bytes.len()).for_each(|at| add(bytes, at, id)),
+        }
+    }
+    pairs
 }
 
 /// The tokens' bytes end to end, in the order of their ids.

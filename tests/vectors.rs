@@ -20,7 +20,7 @@ fn golden_texts_have_their_ids() {
         eprintln!("skipped: LLAMA3_TOK_VOCAB does not name Meta's vocabulary");
         return;
     };
-    let vocabulary = Vocabulary::parse(&std::fs::read(&path).unwrap(), &path).unwrap();
+    let vocabulary = Vocabulary::parse(&std::fs::read(&path).unwrap(), &path, true).unwrap();
     let encoder = Encoder::new(Arc::new(vocabulary), &path, "llama3.1").unwrap();
     let vectors = include_str!("vectors/golden.jsonl");
     assert!(!vectors.is_empty());

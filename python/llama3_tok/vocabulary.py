@@ -126,7 +126,10 @@ def _core(data: bytes, path: str, sha256: str, profile: str) -> Core:
         core = _cores.get((sha256, profile))
         if core is None:
             same = next((core for key, core in _cores.items() if key[0] == sha256), None)
-            core = same.with_profile(name, profile) if same else Core(data, name, profile)
+            if same:
+                core = same.with_profile(name, profile)
+            else:
+                core = Core(data, name, profile, sha256 == META_SHA256)
             _cores[sha256, profile] = core
         return core
 

@@ -44,7 +44,7 @@ impl Iterator for Pretokens<'_> {
 
 /// Where the pretoken that begins at `start` ends; `None` at the end of the text.
 #[inline]
-fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
+pub fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
     let (class, length) = char_at(text, start)?;
     let second = start + length;
     Some(match class {
@@ -70,7 +70,7 @@ fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
 
 /// Alternative 1. `(?i:'s)` also matches U+017F, the long s; no other letter folds to one of these.
 #[inline]
-fn contraction_end(text: &[u8], start: usize) -> Option<usize> {
+pub fn contraction_end(text: &[u8], start: usize) -> Option<usize> {
     let [b'\'', tail @ ..] = text.get(start..)? else {
         return None;
     };

@@ -1,0 +1,266 @@
+"""The process that one peer is measured in. `harness.Worker` starts it and talks to it over a pipe.
+
+    python worker.py FD
+
+Requests are `(operation, arguments)`, answers `("done", value)` or `("failed", reason)`. Only the
+library's call is inside the clock; reading and cutting text, and throwing results away, are not. A
+peer that panics, hangs or takes all memory ends this process and nothing else.
+"""
+
+import ctypes
+import gc
+import hashlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from functools import lru_cache, partial
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import corpora
+import numpy as np
+import peers
+
+PR_SET_PDEATHSIG = 1
+SMALL_SECONDS = 0.02
+"""How long small inputs are repeated for one sample."""
+
+
+class Source(NamedTuple):
+    """Names an input; the worker makes it, so that no text goes through the pipe."""
+
+    form: str
+    """"text", "documents", "characters", "worst", "files" or "ids"."""
+    path: str
+    """A file; a folder of files; the name of a worst input."""
+    size: int = 0
+    """Bytes of a document or worst input, characters of a small one."""
+    seed: int = 0
+
+
+@lru_cache(maxsize=2)
+def make(source: Source) -> Any:  # noqa: ANN401 - a str, list[str], list of paths or array
+    """The input that a source names."""
+    match source.form:
+        case "text":
+            return Path(source.path).read_bytes().decode()
+        case "documents":
+            return corpora.documents(Path(source.path).read_bytes(), source.size)
+        case "characters":
+            return Path(source.path).read_bytes().decode()[: source.size]
+        case "worst":
+            return corpora.worst(source.path, source.seed, source.size)
+        case "files":
+            return sorted(str(file) for file in Path(source.path).iterdir())
+        case "ids":
+            return np.load(source.path)
+    raise ValueError(source.form)
+
+
+def clock(call: Callable[[], object]) -> float:
+    """Seconds that one call takes, with the collector off, as timeit does."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = perf_counter()
+        result = call()
+        seconds = perf_counter() - start
+    finally:
+        gc.enable()
+    del result
+    return seconds
+
+
+class Bench:
+    """The operations on one loaded peer."""
+
+    def __init__(self, name: str, assets: peers.Assets) -> None:
+        adapter = peers.find(name)
+        start = perf_counter()
+        if adapter.module:
+            import_module(adapter.module)
+        imported = perf_counter()
+        before = resident()
+        begin = perf_counter()
+        self.peer = adapter(assets)
+        self.hello = {
+            "import": imported - start,
+            "load": perf_counter() - begin,
+            "resident": resident() - before,
+        }
+
+    def ways(self, case: str) -> list[tuple[str, bool]]:
+        """Label of each way, and whether it delivers its ids."""
+        return [(way.label, way.delivers) for way in self.peer.ways(case)]
+
+    def _way(self, case: str, label: str) -> peers.Way:
+        return next(way for way in self.peer.ways(case) if way.label == label)
+
+    def _input(self, way: peers.Way, source: Source) -> Any:  # noqa: ANN401
+        value = make(source)
+        return value.tolist() if source.form == "ids" and way.wants == "list" else value
+
+    def check(self, case: str, way: str, source: Source) -> list[tuple[int, bytes]]:
+        """How many ids each text has, and their digest; for decoding, that of the text."""
+        chosen = self._way(case, way)
+        value = self._input(chosen, source)
+        if case.startswith("decode"):
+            text = chosen.run(value)
+            return [digest(text.encode() if isinstance(text, str) else bytes(text))]
+        if chosen.many:
+            results = peers.as_batch(chosen.run(value))
+        else:
+            texts = value if isinstance(value, list) else [value]
+            if case == "count":
+                return [(chosen.run(text), b"") for text in texts]
+            results = [peers.as_ids(chosen.run(text)) for text in texts]
+        return [(len(ids), digest(ids.tobytes())[1]) for ids in results]
+
+    def special(self, case: str, way: str, text: str) -> list[int]:
+        """The ids of one text, as they are."""
+        chosen = self._way(case, way)
+        if chosen.many:
+            return peers.as_batch(chosen.run([text]))[0].tolist()
+        return peers.as_ids(chosen.run(text)).tolist()
+
+    def _call(self, case: str, way: str, source: Source, part: slice) -> Callable[[], object]:
+        chosen = self._way(case, way)
+        value = self._input(chosen, source)
+        run = chosen.run
+        if not isinstance(value, list) or source.form == "ids":
+            return lambda: run(value)
+        value = value[part]
+        if chosen.many:
+            return lambda: run(value)
+
+        def each() -> None:
+            for text in value:
+                run(text)
+
+        return each
+
+    def time(self, case: str, way: str, source: Source, passes: int = 1) -> list[float]:
+        """Seconds of each of several passes."""
+        call = self._call(case, way, source, slice(None))
+        return [clock(call) for _ in range(passes)]
+
+    def unseen(self, case: str, way: str, source: Source, passes: int) -> list[float]:
+        """Encodes every other document, then times the rest: once unseen, then again."""
+        self._call(case, way, source, slice(0, None, 2))()
+        call = self._call(case, way, source, slice(1, None, 2))
+        return [clock(call) for _ in range(1 + passes)]
+
+    def small(self, case: str, way: str, source: Source) -> list[float]:
+        """Seconds a call, over as many calls as fill the time of a sample."""
+        run, value = self._way(case, way).run, make(source)
+        times = 100
+        while True:
+            loop = iter(range(times))
+
+            def repeat(loop: Any = loop) -> None:  # noqa: ANN401
+                for _ in loop:
+                    run(value)
+
+            seconds = clock(repeat)
+            if seconds >= SMALL_SECONDS:
+                return [seconds / times]
+            times = int(times * max(2, 1.2 * SMALL_SECONDS / seconds))
+
+    def growth(self, case: str, way: str, sources: list[Source]) -> int:
+        """Bytes that stay in memory after encoding: caches, and tables first touched."""
+        before = resident()
+        for source in sources:
+            self._call(case, way, source, slice(None))()
+            make.cache_clear()
+        return resident() - before
+
+    def count_peak(self, case: str, way: str, source: Source, sizes: list[int]) -> list[int]:
+        """Bytes of memory that counting `bytes` of these sizes takes beyond them."""
+        data = Path(source.path).read_bytes()
+        run = self._way(case, way).run
+        run(data)
+        peaks = []
+        for size in sizes:
+            text = (data * -(-size // len(data)))[:size]
+            peaks.append(peak(partial(run, text)))
+        return peaks
+
+
+def digest(data: bytes) -> tuple[int, bytes]:
+    """Length and hash."""
+    return len(data), hashlib.blake2b(data, digest_size=16).digest()
+
+
+def status(field: str) -> int:
+    """A figure of /proc/self/status in bytes; 0 where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), 0)
+
+
+def resident() -> int:
+    """Bytes of memory in use, after giving back what is free."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    return status("VmRSS")
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Bytes by which memory in use rises at most during a call."""
+    before = resident()
+    with Path("/proc/self/clear_refs").open("w") as reset:
+        reset.write("5")
+    call()
+    return max(0, status("VmHWM") - before)
+
+
+def confine(processors: list[int] | None, memory: int) -> None:
+    """Pins the process, limits its memory, and ties its life to its parent's."""
+    if processors and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, processors)
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def reason(error: BaseException) -> str:
+    """One line about an exception."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".strip(": ")[:200]
+
+
+def main() -> None:
+    pipe = Connection(int(sys.argv[1]))
+    name, assets, processors, memory = pipe.recv()
+    confine(processors, memory)
+    bench = None
+    operation, arguments = "hello", {}
+    while True:
+        try:
+            if bench is None:
+                bench = Bench(name, assets)
+            value = bench.hello if operation == "hello" else getattr(bench, operation)(**arguments)
+            pipe.send(("done", value))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a Rust panic is no Exception
+            pipe.send(("failed", reason(error)))
+        try:
+            operation, arguments = pipe.recv()
+        except EOFError:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Writes rust/meta_splits.bin: how merging forms each token of Meta's vocabulary.
+
+One byte for each token, in the order of the ranks: the length of the left of the two parts that merging
+joins last when the token's bytes are encoded alone; 0 for single bytes and for the 588 tokens that
+merging never gives. A token is never formed from any other two parts (DESIGN.md has the argument), so
+these pairs are all that merging needs. The file has derived numbers only, no token.
+
+    python scripts/meta_splits.py            # writes the file; some seconds
+    python scripts/meta_splits.py --check    # exit 1 if the committed file differs
+"""
+
+import argparse
+import base64
+import hashlib
+import sys
+from pathlib import Path
+
+from llama3_tok import vocabulary
+
+TARGET = Path(__file__).parent.parent / "rust" / "meta_splits.bin"
+
+
+def ranks() -> dict[bytes, int]:
+    """Meta's ranks; exit if the vocabulary that is found is another one."""
+    data = Path(vocabulary.find()).read_bytes()
+    if hashlib.sha256(data).hexdigest() != vocabulary.META_SHA256:
+        raise SystemExit("the vocabulary that was found is not Meta's own file")
+    lines = (line.split() for line in data.splitlines())
+    return {base64.b64decode(token): int(rank) for token, rank in lines}
+
+
+def last_split(token: bytes, table: dict[bytes, int]) -> int:
+    """The length of the left part of the merge that gives `token`; 0 if none does."""
+    parts = [token[at : at + 1] for at in range(len(token))]
+    split = 0
+    while len(parts) > 1:
+        joined = (a + b for a, b in zip(parts, parts[1:], strict=False))
+        ranked = [(rank, at) for at, pair in enumerate(joined) if (rank := table.get(pair)) is not None]
+        if not ranked:
+            return 0
+        at = min(ranked)[1]
+        split = len(parts[at])
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return split
+
+
+def render() -> bytes:
+    """The file's content."""
+    table = ranks()
+    return bytes(last_split(token, table) for token in sorted(table, key=table.__getitem__))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare only; exit 1 if they differ")
+    arguments = parser.parse_args()
+    content = render()
+    if not arguments.check:
+        TARGET.write_bytes(content)
+    elif TARGET.read_bytes() != content:
+        print(f"{TARGET} is not what merging Meta's tokens gives", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
