@@ -1,9 +1,4 @@
-"""The cases: what is measured, on which input, in which process.
-
-Each case is a function of `Run` that appends records, which is all that the tables, the chart and
-the verdicts are made from. Ids are compared before anything is timed: a way whose ids differ is
-timed and marked, one that fails is not timed.
-"""
+"""The cases: what is measured, on which input, in which process. Each is a function of `Run`."""
 
 import os
 import shutil
@@ -12,175 +7,19 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from corpora import DOCUMENT, SHORT, WORST, Corpus, documents
-from harness import Failure, Fleet, Worker, alternate
-from peers import Assets
+from harness import Failure, alternate
+from run import MEGABYTE, OURS, REFERENCES, Record, Run, Way, outcome
 from worker import Source, digest
 
-OURS = "llama3_tok"
-REFERENCES = ("tiktoken", "tokenizers", OURS)
-"""Whose ids the others' are compared with; a later one only where the earlier fail."""
-MEGABYTE = 1_000_000
 SMALL = (13, 360)
 AGAIN = 3
 """Passes over the same text, of which the median is one sample."""
-
-Way = tuple[str, str]
-"""Peer and label."""
-Record = dict[str, Any]
-
-
-@dataclass
-class Settings:
-    """How much is measured."""
-
-    rounds: int = 5
-    limit: float = 30.0
-    """Seconds that one request to a worker may take."""
-    worst_limit: float = 10.0
-    memory: int = 0
-    """Bytes of address space for one worker; 0 for no limit."""
-    pinned: list[int] | None = None
-    worst_bytes: int = MEGABYTE
-    count_bytes: int = 10_000 * MEGABYTE
-    files_bytes: int = MEGABYTE
-    """Bytes of one file of the files case."""
-
-
-@dataclass
-class Run:
-    """One run: who takes part, on what, and what was found so far."""
-
-    names: list[str]
-    assets: Assets
-    corpora: list[Corpus]
-    folder: Path
-    settings: Settings
-    say: Callable[[str], None] = lambda message: None
-    records: list[Record] = field(default_factory=list)
-    references: dict[Source, tuple[str, list[tuple[int, bytes]]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.pinned = Fleet(self.worker)
-        self.all_cores = Fleet(lambda peer: self.worker(peer, pinned=False))
-
-    def worker(self, peer: str, pinned: bool = True) -> Worker:
-        """A fresh process."""
-        settings = self.settings
-        processors = settings.pinned if pinned else None
-        return Worker(
-            peer, self.assets, processors=processors, limit=settings.limit, memory=settings.memory
-        )
-
-    def close(self) -> None:
-        """Ends all processes."""
-        self.pinned.close()
-        self.all_cores.close()
-
-    def record(self, case: str, text: str, way: Way, unit: str, **more: object) -> Record:
-        """Adds what was found. `samples` are seconds; `value` is their median in the unit."""
-        record: Record = {"case": case, "text": text, "peer": way[0], "way": way[1], "unit": unit}
-        record |= {"equal": True, "delivers": True, "failure": None, "samples": []} | more
-        if record["samples"] and "value" not in record:
-            median = statistics.median(record["samples"])
-            amount = record.get("bytes", 0) / 1e6
-            record["value"] = amount / median if unit == "MB/s" else median
-        self.records.append(record)
-        return record
-
-    def ways(self, case: str, names: Iterable[str] | None = None) -> dict[Way, bool]:
-        """Every peer's ways of doing a case, and whether they deliver their ids."""
-        found = {}
-        for name in self.names if names is None else names:
-            try:
-                ways = self.pinned.call(name, "ways", case=case)
-            except Failure:
-                continue
-            found.update({(name, label): delivers for label, delivers in ways})
-        return found
-
-    # Comparing ids
-
-    def expected(self, source: Source) -> tuple[str, list[tuple[int, bytes]]]:
-        """The right number and digest of each text's ids, and who says so."""
-        if source not in self.references:
-            for name in REFERENCES:
-                try:
-                    way = self.pinned.call(name, "ways", case="worst")[0][0]
-                    answer = self.pinned.call(name, "check", case="worst", way=way, source=source)
-                except Failure:
-                    continue
-                self.references[source] = name, answer
-                break
-            else:
-                self.references[source] = "nobody", []
-        return self.references[source]
-
-    def compare(
-        self, case: str, text: str, source: Source, fleet: Fleet | None = None, **more: Any
-    ) -> dict[Way, Record]:
-        """Compares every way's ids with the reference; gives a record to time for each."""
-        expected_from = more.pop("expected", None)
-        judge, expected = expected_from or self.expected(source)
-        found = {}
-        for way, delivers in self.ways(case).items():
-            record = {"equal": None, "reference": judge, "delivers": delivers, "failure": None}
-            try:
-                answer = (fleet or self.pinned).call(
-                    way[0], "check", case=case, way=way[1], source=source
-                )
-                wrong = differing(answer, expected, counts=case == "count")
-                record |= {"equal": wrong == 0, "differing": wrong, "texts": len(expected)}
-            except Failure as failure:
-                record["failure"] = str(failure)
-            found[way] = record
-        return found
-
-    def time(
-        self,
-        case: str,
-        text: str,
-        compared: dict[Way, Record],
-        measure: Callable[[Way, int], float],
-        unit: str = "MB/s",
-        **more: object,
-    ) -> None:
-        """Times the ways that gave ids, in turn, and records all."""
-        willing = [way for way, found in compared.items() if found["failure"] is None]
-        results = alternate(willing, self.settings.rounds, measure)
-        for way, found in compared.items():
-            result = results.get(way, [])
-            failed = isinstance(result, Failure)
-            outcome = {"failure": str(result)} if failed else {"samples": result}
-            self.record(case, text, way, unit, **(found | more | outcome))
-
-    def simple(self, case: str, text: str, source: Source, **more: Any) -> None:
-        """Compares, then times repeated calls in processes that stay."""
-        compared = self.compare(case, text, source, **more)
-        more.pop("expected", None)
-
-        def measure(way: Way, number: int) -> float:
-            peer, label = way
-            [sample] = self.pinned.call(peer, "time", case=case, way=label, source=source)
-            return sample
-
-        self.time(case, text, compared, measure, **more)
-
-
-def differing(
-    answer: list[tuple[int, bytes]], expected: list[tuple[int, bytes]], counts: bool = False
-) -> int:
-    """How many texts' ids are not as expected; only their numbers are compared if `counts`."""
-    if len(answer) != len(expected):
-        return max(len(answer), len(expected))
-    pairs = zip(answer, expected, strict=True)
-    return sum(a[0] != b[0] if counts else a != b for a, b in pairs)
 
 
 # Corpora, one thread
@@ -193,26 +32,32 @@ def unseen(run: Run) -> None:
         source = Source("documents", corpus.path, DOCUMENT)
         timed = documents(Path(corpus.path).read_bytes())[1::2]
         size = sum(len(text.encode()) for text in timed)
-        compared = run.compare("documents", corpus.name, source)
-        again: dict[Way, list[float]] = {way: [] for way in compared}
+        compared = run.compare("documents", source)
+        arguments = {"operation": "unseen", "case": "documents", "source": source}
+        first_and_again(run, ("unseen", "again"), corpus, compared, arguments, bytes=size)
 
-        def measure(way: Way, number: int, source: Source = source, again: Any = again) -> float:
-            with run.worker(way[0]) as worker:
-                first, *later = worker.call(
-                    "unseen", case="documents", way=way[1], source=source, passes=AGAIN
-                )
-            again[way].append(statistics.median(later))
-            return first
 
-        run.time("unseen", corpus.name, compared, measure, bytes=size)
-        for way, found in compared.items():
-            run.record(
-                "again",
-                corpus.name,
-                way,
-                "MB/s",
-                **(found | {"samples": again[way], "bytes": size}),
-            )
+def first_and_again(
+    run: Run,
+    cases: tuple[str, str],
+    corpus: Corpus,
+    compared: dict[Way, Record],
+    arguments: dict[str, Any],
+    **more: object,
+) -> None:
+    """Times the first pass in a fresh process for each sample, and the passes after it."""
+    again: dict[Way, list[float]] = {way: [] for way in compared}
+    passes = 1 + AGAIN
+
+    def measure(way: Way, number: int) -> float:
+        with run.worker(way[0], pinned=cases[0] == "unseen") as worker:
+            first, *later = worker.call(way=way[1], passes=passes, **arguments)
+        again[way].append(statistics.median(later))
+        return float(first)
+
+    run.time(cases[0], corpus.name, compared, measure, **more)
+    for way, found in compared.items():
+        run.record(cases[1], corpus.name, way, "MB/s", **(found | more | {"samples": again[way]}))
 
 
 def whole(run: Run) -> None:
@@ -235,20 +80,23 @@ def count(run: Run) -> None:
     for corpus in run.corpora:
         run.say(f"count: {corpus.name}")
         source = Source("documents", corpus.path, DOCUMENT)
-        compared = run.compare("count", corpus.name, source)
-        cases = dict.fromkeys(compared, "count")
-        if OURS in run.names:
-            encode = run.compare("documents", corpus.name, source)
-            ours = {way: found for way, found in encode.items() if way[0] == OURS}
-            compared |= ours
-            cases |= dict.fromkeys(ours, "documents")
+        compared = run.compare("count", source)
+        encoding = run.compare("documents", source) if OURS in run.names else {}
+        ours = {way: found for way, found in encoding.items() if way[0] == OURS}
+        case_of = dict.fromkeys(compared, "count") | dict.fromkeys(ours, "documents")
+        measure = timing(run, source, case_of)
+        run.time("count", corpus.name, compared | ours, measure, bytes=corpus.bytes)
 
-        def measure(way: Way, number: int, source: Source = source, cases: Any = cases) -> float:
-            peer, label = way
-            [sample] = run.pinned.call(peer, "time", case=cases[way], way=label, source=source)
-            return sample
 
-        run.time("count", corpus.name, compared, measure, bytes=corpus.bytes)
+def timing(run: Run, source: Source, case_of: dict[Way, str]) -> Callable[[Way, int], float]:
+    """Measures ways of several cases on one input."""
+
+    def measure(way: Way, number: int) -> float:
+        arguments = {"case": case_of[way], "way": way[1], "source": source}
+        [sample] = run.pinned.call(way[0], "time", **arguments)
+        return float(sample)
+
+    return measure
 
 
 def decode(run: Run) -> None:
@@ -274,8 +122,8 @@ def ids_of(run: Run, corpus: Corpus, path: Path) -> bool:
     for name in REFERENCES:
         try:
             text = Path(corpus.path).read_bytes().decode()
-            way = run.pinned.call(name, "ways", case="worst")[0][0]
-            ids = run.pinned.call(name, "special", case="worst", way=way, text=text)
+            way, _ = run.of(name, "list")[0]
+            ids = run.pinned.call(name, "ids", case="list", way=way, text=text)
         except Failure:
             continue
         np.save(path, np.array(ids, np.uint32))
@@ -285,18 +133,10 @@ def ids_of(run: Run, corpus: Corpus, path: Path) -> bool:
 
 def small(run: Run) -> None:
     """Inputs so small that the call itself is what takes time."""
-    if not run.corpora:
-        return
-    for size in SMALL:
+    for size in SMALL if run.corpora else ():
         run.say(f"small input: {size} characters")
         source = Source("characters", run.corpora[0].path, size)
-        compared = run.compare("small", f"{size} characters", source)
-
-        def measure(way: Way, number: int, source: Source = source) -> float:
-            [sample] = run.pinned.call(way[0], "small", case="small", way=way[1], source=source)
-            return sample
-
-        run.time("small", f"{size} characters", compared, measure, unit="s")
+        run.simple("small", f"{size} characters", source, operation="small", unit="s")
 
 
 # All cores
@@ -307,14 +147,7 @@ def batch(run: Run) -> None:
     for corpus in run.corpora:
         run.say(f"batch of short documents: {corpus.name}")
         source = Source("documents", corpus.path, SHORT)
-        compared = run.compare("batch", corpus.name, source, run.all_cores)
-
-        def measure(way: Way, number: int, source: Source = source) -> float:
-            peer, label = way
-            [sample] = run.all_cores.call(peer, "time", case="batch", way=label, source=source)
-            return sample
-
-        run.time("batch", corpus.name, compared, measure, bytes=corpus.bytes)
+        run.simple("batch", corpus.name, source, fleet=run.all_cores, bytes=corpus.bytes)
 
 
 def files(run: Run) -> None:
@@ -323,29 +156,17 @@ def files(run: Run) -> None:
         run.say(f"files on all cores: {corpus.name}")
         folder = run.folder / f"{corpus.name}.files"
         folder.mkdir(exist_ok=True)
-        parts = documents(Path(corpus.path).read_bytes(), run.settings.files_bytes)
+        size = run.settings.files_bytes
+        parts = documents(Path(corpus.path).read_bytes(), size)
         for number, part in enumerate(parts):
             (folder / f"{number:05}.txt").write_bytes(part.encode())
         source = Source("files", str(folder))
-        cut = Source("documents", corpus.path, run.settings.files_bytes)
-        expected = run.expected(cut)
-        compared = run.compare("files", corpus.name, source, run.all_cores, expected=expected)
+        expected = run.expected(Source("documents", corpus.path, size))
+        compared = run.compare("files", source, fleet=run.all_cores, expected=expected)
         run.all_cores.close()
-        again: dict[Way, list[float]] = {way: [] for way in compared}
-
-        def measure(way: Way, number: int, source: Source = source, again: Any = again) -> float:
-            with run.worker(way[0], pinned=False) as worker:
-                first, *later = worker.call(
-                    "time", case="files", way=way[1], source=source, passes=1 + AGAIN
-                )
-            again[way].append(statistics.median(later))
-            return first
-
+        arguments = {"operation": "time", "case": "files", "source": source}
         more = {"bytes": corpus.bytes, "files": len(parts)}
-        run.time("files", corpus.name, compared, measure, **more)
-        for way, found in compared.items():
-            outcome = found | more | {"samples": again[way]}
-            run.record("files again", corpus.name, way, "MB/s", **outcome)
+        first_and_again(run, ("files", "files again"), corpus, compared, arguments, **more)
 
 
 # Loading, the command, memory
@@ -363,9 +184,7 @@ def load(run: Run) -> None:
 
     results = alternate([(name, "load") for name in run.names], run.settings.rounds, measure)
     for way, result in results.items():
-        failed = isinstance(result, Failure)
-        outcome = {"failure": str(result)} if failed else {"samples": result}
-        run.record("load", "", way, "s", **outcome)
+        run.record("load", "", way, "s", **outcome(result))
     for way, samples in imports.items():
         run.record("import", "", way, "s", samples=samples)
 
@@ -393,9 +212,7 @@ def command(run: Run) -> None:
 
     results = alternate(commands, 3 * run.settings.rounds, measure)
     for way, result in results.items():
-        failed = isinstance(result, Failure)
-        outcome = {"failure": str(result)} if failed else {"samples": result}
-        run.record("command", "", way, "s", **outcome)
+        run.record("command", "", way, "s", **outcome(result))
 
 
 def our_command() -> list[str]:
@@ -486,7 +303,7 @@ def worst(run: Run) -> None:
 def worst_one(run: Run, name: str) -> None:
     """One of the worst inputs; ours at four times the size as well."""
     size = run.settings.worst_bytes
-    compared = run.compare("worst", name, Source("worst", name, size, seed=0))
+    compared = run.compare("worst", Source("worst", name, size))
 
     def measure(way: Way, number: int, size: int = size) -> float:
         source = Source("worst", name, size, seed=1 + number)
@@ -506,19 +323,17 @@ def worst_one(run: Run, name: str) -> None:
 
 def special(run: Run) -> None:
     """Whether names of special tokens stay text: the ids of a text that has one."""
+    run.say("special tokens in text")
     text = "one<|eot_id|>two"
-    answers: dict[str, list[int]] = {}
-    for (name, label), delivers in run.ways("documents").items():
-        if delivers:
-            try:
-                answers[name] = run.pinned.call(
-                    name, "special", case="documents", way=label, text=text
-                )
-            except Failure as failure:
-                run.record("special", text, (name, label), "", failure=str(failure), equal=None)
     reserved = set(run.assets.special.values())
-    for name, ids in answers.items():
-        run.record("special", text, (name, ""), "", equal=not reserved & set(ids), ids=ids)
+    for (name, label), delivers in run.ways("documents").items():
+        if not delivers:
+            continue
+        try:
+            ids = run.pinned.call(name, "ids", case="documents", way=label, text=text)
+            run.record("special", text, (name, label), "", equal=not reserved & set(ids), ids=ids)
+        except Failure as failure:
+            run.record("special", text, (name, label), "", equal=None, failure=str(failure))
 
 
 CASES: dict[str, Callable[[Run], None]] = {

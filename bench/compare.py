@@ -1,102 +1,195 @@
-"""llama3_tok and tiktoken side by side: the ids are compared first, then both are timed in turn.
+"""llama3_tok and its peers side by side: ids compared first, then timed in turn, in one run.
 
     python bench/compare.py [FILE...]
 
-Without files: those of the folder LLAMA3_TOK_CORPORA, else the standard library's sources, which
-every machine has. One thread; whole files, uncut; medians of several rounds. Machines are noisy, so
-only the ratio counts. Exit code 1 if any ids differ.
+Files, or folders of `.txt` files; without any, those of the folder LLAMA3_TOK_CORPORA, else texts
+that every machine has. Every peer runs in its own process, pinned to one processor; all cores where
+the case says so. The result is stored as JSON, from which the tables and the chart are drawn, also
+later (`--from`). Exit code 1 if any of llama3_tok's ids differ.
 """
 
 import argparse
-import base64
-import hashlib
+import json
 import os
-import platform
-import statistics
 import sys
-import sysconfig
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
-import tiktoken
+import chart
+import corpora
+import peers
+import report
+from cases import CASES
+from goals import Results
+from harness import Failure
+from machine import commit, describe, memory_limit, now, processors
+from run import MEGABYTE, OURS, Run, Settings
 
-import llama3_tok
-from llama3_tok import Tokenizer
-from llama3_tok._core import Core
-
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-
-def texts(files: list[Path]) -> dict[str, str]:
-    """Name to text of what is measured."""
-    folder = os.environ.get("LLAMA3_TOK_CORPORA")
-    if not files and folder:
-        files = sorted(Path(folder).glob("*.txt"))
-    if files:
-        return {file.name: file.read_bytes().decode("utf-8") for file in files}
-    sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    return {"standard library": "".join(file.read_text("utf-8") for file in sources)}
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+SCHEMA = 1
 
 
-def reference(vocabulary: str) -> tiktoken.Encoding:
-    """tiktoken with the same ranks."""
-    lines = (line.split() for line in Path(vocabulary).read_bytes().splitlines())
-    ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
-    return tiktoken.Encoding("llama3", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    tokenizer = Tokenizer()
-    tiktokens = reference(tokenizer.vocabulary)
-    load = statistics.median(timed(lambda: fresh(tokenizer)) for _ in range(arguments.rounds))
-    print(
-        f"llama3_tok {llama3_tok.__version__}, tiktoken {tiktoken.__version__}, "
-        f"Python {platform.python_version()}, {platform.machine()}; load {load * 1e3:.0f} ms"
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    first, _, more = str(__doc__).partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=first, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    columns = "".join(f"{name:>10}" for name in ("tiktoken", "encode", "array", "count"))
-    print(f"{'MB/s, one thread':<20}{columns}  encode/tiktoken")
-    equal = True
-    for name, text in texts(arguments.files).items():
-        if tokenizer.encode(text) != tiktokens.encode_ordinary(text):
-            print(f"{name:<20}ids differ; not timed")
-            equal = False
-            continue
-        works = {
-            "tiktoken": lambda text=text: tiktokens.encode_ordinary(text),
-            "encode": lambda text=text: tokenizer.encode(text),
-            "array": lambda text=text: tokenizer.encode_array(text),
-            "count": lambda text=text: tokenizer.count(text),
-        }
-        rounds = [
-            {name: timed(work) for name, work in works.items()} for _ in range(arguments.rounds)
-        ]
-        size = len(text.encode()) / 1e6
-        speeds = "".join(f"{size / statistics.median(r[w] for r in rounds):>10.1f}" for w in works)
-        ratio = statistics.median(r["tiktoken"] / r["encode"] for r in rounds)
-        print(f"{name:<20}{speeds}{ratio:>10.2f}x")
-    return 0 if equal else 1
+    add = parser.add_argument
+    add("paths", nargs="*", type=Path, metavar="FILE", help="a file, or a folder of .txt files")
+    add("--files", nargs="+", type=Path, default=[], metavar="FILE", help="the same")
+    add("--peers", type=names, metavar="A,B", help="only these (default: all)")
+    add("--cases", type=names, metavar="A,B", help="only these (default: all)")
+    add("--rounds", type=int, metavar="N", help="samples of each (default: 5; quick: 3)")
+    add("--quick", action="store_true", help="a fifth of the time: less text, fewer rounds")
+    add("--limit", type=float, default=30, metavar="S", help="seconds for one request to a peer")
+    add("--count-gb", type=float, metavar="GB", help="file to count (default: 10; quick: 0.2)")
+    add("--json", type=Path, metavar="PATH", help="where the result goes (default: results/)")
+    add("--chart", type=Path, metavar="PATH", help="draw the README's chart there")
+    add("--table", type=Path, metavar="PATH", help="write the README's table there")
+    add("--from", type=Path, dest="stored", metavar="PATH", help="draw from this, measure nothing")
+    add("--list", action="store_true", help="name the peers and cases, and stop")
+    options = parser.parse_args(given)
+    for chosen, known, what in (
+        (options.peers, peers.PEERS, "peer"),
+        (options.cases, CASES, "case"),
+    ):
+        for name in chosen or ():
+            if name not in known and ":" not in name:
+                parser.error(f"no {what} is called {name!r}; there are {', '.join(known)}")
+    return options
 
 
-def fresh(tokenizer: Tokenizer) -> object:
-    """Reads and checks the vocabulary as a new process does: a live core would be shared."""
-    data = Path(tokenizer.vocabulary).read_bytes()
-    hashlib.sha256(data).hexdigest()
-    return Core(data, tokenizer.vocabulary, tokenizer.profile)
+def names(text: str) -> list[str]:
+    """Names with commas between."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def texts(options: argparse.Namespace, folder: Path, special: list[str]) -> list[corpora.Corpus]:
+    """Writes the corpora to where the workers read them."""
+    limit = (2 if options.quick else 16) * MEGABYTE
+    files = [*options.paths, *options.files]
+    if not files and os.environ.get("LLAMA3_TOK_CORPORA"):
+        files = [Path(os.environ["LLAMA3_TOK_CORPORA"])]
+    found = corpora.given(files, limit) if files else corpora.standard(limit // 2)
+    chosen: dict[str, corpora.Corpus] = {}
+    for name, data, source in found:
+        if data:
+            unique = name if name not in chosen else f"{name} {len(chosen)}"
+            chosen[unique] = corpora.write(unique, data, source, special, folder)
+    return list(chosen.values())
+
+
+def settings(options: argparse.Namespace) -> Settings:
+    """How much is measured."""
+    wanted = options.count_gb if options.count_gb is not None else (0.2 if options.quick else 10)
+    usable = processors()
+    return Settings(
+        rounds=options.rounds or (3 if options.quick else 5),
+        limit=options.limit,
+        worst_limit=min(options.limit, 10),
+        memory=memory_limit(),
+        pinned=usable[-1:],
+        count_bytes=int(wanted * 1000) * MEGABYTE,
+    )
+
+
+def present(run: Run, wanted: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The peers that are installed and can be loaded, with versions; why the others are absent."""
+    there: dict[str, dict[str, Any]] = {}
+    absent: dict[str, str] = {}
+    for name in wanted:
+        try:
+            found = peers.installed(name)
+            run.pinned.call(name, "ways", case="documents")
+        except PackageNotFoundError as error:
+            absent[name] = f"{error.name} is not installed"
+        except Failure as failure:
+            absent[name] = str(failure)
+        else:
+            there[name] = {"version": found}
+    return there, absent
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the cases; the result as it is stored."""
+    sys.path.append(str(ROOT / "tests"))
+    import oracle
+
+    with tempfile.TemporaryDirectory(prefix="llama3_tok-bench-") as name, progress() as say:
+        folder = Path(name)
+        say("preparing")
+        written = folder / "tokenizer.json"
+        written.write_text(oracle.llama3_tokenizer_json(), "utf-8")
+        vocabulary = str(oracle.vocabulary.find())
+        assets = peers.Assets(vocabulary, str(written), oracle.PATTERN, oracle.SPECIAL)
+        chosen = texts(options, folder, list(oracle.SPECIAL))
+        run = Run([], assets, chosen, folder, settings(options), say)
+        try:
+            there, absent = present(run, options.peers or list(peers.PEERS))
+            run.names = list(there)
+            for case in options.cases or CASES:
+                CASES[case](run)
+        finally:
+            run.close()
+    return {
+        "schema": SCHEMA,
+        "date": now(),
+        "command": " ".join(["python bench/compare.py", *sys.argv[1:]]),
+        "commit": commit(ROOT),
+        "machine": describe(run.settings.pinned),
+        "settings": vars(run.settings),
+        "peers": there,
+        "absent": absent,
+        "corpora": [
+            {key: value for key, value in corpus._asdict().items() if key != "path"}
+            for corpus in chosen
+        ],
+        "records": run.records,
+    }
+
+
+@contextmanager
+def progress() -> Iterator[Any]:
+    """Says on standard error what is being done: one live line on a terminal, else a line each."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda message: print(f"{now()[11:19]} {message}", file=sys.stderr, flush=True)
+        return
+    with console.status("") as status:
+        yield lambda message: status.update(message)
+
+
+def main(given: list[str] | None = None) -> int:
+    """The command."""
+    options = arguments(given)
+    if options.list:
+        print("peers:", ", ".join(peers.PEERS), "\ncases:", ", ".join(CASES))
+        return 0
+    if options.stored:
+        stored = json.loads(options.stored.read_text("utf-8"))
+    else:
+        stored = measure(options)
+        quick = "-quick" if options.quick else ""
+        path = options.json or RESULTS / f"{stored['date'][:10]}-{stored['commit'][:7]}{quick}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(stored, indent=1, default=str) + "\n", "utf-8")
+        print(f"stored in {path}", file=sys.stderr)
+    results = Results(stored)
+    print(report.full(results))
+    if options.chart:
+        options.chart.write_text(chart.draw(results), "utf-8")
+    if options.table:
+        options.table.write_text(report.summary(results) + "\n", "utf-8")
+    wrong = [record for record in results.records if record["peer"] == OURS]
+    return 1 if any(record["equal"] is False for record in wrong) else 0
 
 
 if __name__ == "__main__":

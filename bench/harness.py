@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from multiprocessing import Pipe
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any, TypeVar
 from peers import Assets
 
 SCRIPT = Path(__file__).with_name("worker.py")
-ENOUGH = 4.0
-"""Seconds after which a slow peer's case is not repeated any more."""
+ENOUGH = 8.0
+"""Seconds of work after which a slow peer is not measured in more rounds."""
 
 Entrant = TypeVar("Entrant")
 
@@ -140,14 +141,17 @@ def alternate(
     """
     order = list(entrants)
     results: dict[Entrant, list[float] | Failure] = {entrant: [] for entrant in order}
+    spent = dict.fromkeys(order, 0.0)
     for number in range(rounds):
         first = number % len(order) if order else 0
         for entrant in order[first:] + order[:first]:
             samples = results[entrant]
-            if isinstance(samples, Failure) or sum(samples) > enough:
+            if isinstance(samples, Failure) or spent[entrant] > enough:
                 continue
+            start = time.perf_counter()
             try:
                 samples.append(measure(entrant, number))
             except Failure as failure:
                 results[entrant] = failure
+            spent[entrant] += time.perf_counter() - start
     return results

@@ -7,9 +7,9 @@
 use crate::pieces::hash;
 
 /// Entries; each place has the latest pretoken of its hash.
-const ENTRIES: usize = 1 << 16;
+const ENTRIES: usize = 1 << 17;
 /// Bytes of pretokens and ids of tokens that are kept at most.
-const KEPT: usize = 1 << 20;
+const KEPT: usize = 1 << 21;
 /// Longer pretokens rarely come again.
 pub const LONGEST: usize = 255;
 

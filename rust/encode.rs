@@ -205,7 +205,7 @@ impl Encoder {
         check: &Check,
     ) -> Result<(), Error> {
         if bytes.len() > cache::LONGEST {
-            return merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
+            return merge(self.path, &self.vocabulary, bytes, check, &mut |from, to, id| {
                 sink.token(start + from, start + to, id);
             });
         }
@@ -223,7 +223,7 @@ impl Encoder {
             }
             let (mut ids, mut count) = ([NONE; cache::LONGEST], 0);
             // Too short to be worth a check, which might run a handler that encodes on this thread.
-            merge(&self.vocabulary, bytes, &|| Ok(()), &mut |from, to, id| {
+            merge(self.path, &self.vocabulary, bytes, &|| Ok(()), &mut |from, to, id| {
                 sink.token(start + from, start + to, id);
                 if let Some(slot) = ids.get_mut(count) {
                     *slot = id;

@@ -11,6 +11,7 @@ use std::collections::BinaryHeap;
 
 use crate::error::{Check, Error};
 use crate::pieces::NONE;
+use crate::pretokenize::Path;
 use crate::vocab::Vocabulary;
 
 /// Up to this many bytes, pretokens are merged by the simple loop, with one bit for each byte.
@@ -22,12 +23,22 @@ const CHECK_STEPS: usize = 1 << 16;
 
 /// Merges `pretoken` and gives each token's range and id, from left to right.
 pub fn merge(
+    path: Path,
     vocabulary: &Vocabulary,
     pretoken: &[u8],
     check: &Check,
     emit: &mut impl FnMut(usize, usize, u32),
 ) -> Result<(), Error> {
     if pretoken.len() <= SHORT {
+        #[cfg(target_arch = "x86_64")]
+        if path.has_avx2() {
+            #[expect(unsafe_code, reason = "twice as fast as with the instructions of 2003")]
+            // SAFETY: a `Path` that says so exists only where the processor has AVX2.
+            unsafe {
+                merge_short_avx2(vocabulary, pretoken, emit);
+            }
+            return Ok(());
+        }
         merge_short(vocabulary, pretoken, emit);
         Ok(())
     } else {
@@ -35,8 +46,20 @@ pub fn merge(
     }
 }
 
+/// [`merge_short`], compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn merge_short_avx2(
+    vocabulary: &Vocabulary,
+    pretoken: &[u8],
+    emit: &mut impl FnMut(usize, usize, u32),
+) {
+    merge_short(vocabulary, pretoken, emit);
+}
+
 /// Merges by looking through all pairs at each step. An entry of the two arrays belongs to the part
 /// that begins at that byte.
+#[inline(always)]
 pub(crate) fn merge_short(
     vocabulary: &Vocabulary,
     pretoken: &[u8],
@@ -57,16 +80,18 @@ pub(crate) fn merge_short(
     for ((start, (&first, &second)), entry) in neighbours.zip(&mut pairs) {
         *entry = word(vocabulary.two_bytes(first, second), start);
     }
-    let live = pairs.get_mut(..pretoken.len()).unwrap_or_default();
+    let groups = pretoken.len().div_ceil(GROUP);
     let id_at = |ids: &[u32; SHORT], at: usize| ids.get(at).copied().unwrap_or(NONE);
-    while let Some(least) = live.iter().copied().min().filter(|&word| word != NONE) {
+    while let least = least(&pairs, groups)
+        && least != NONE
+    {
         let start = least as usize % SHORT;
         let id = least >> SHORT_BITS;
         let middle = starts.next(start);
         starts.remove(middle);
         let end = starts.next(start);
         let mut set = |at: usize, word: u32| {
-            if let Some(entry) = live.get_mut(at) {
+            if let Some(entry) = pairs.get_mut(at) {
                 *entry = word;
             }
         };
@@ -86,6 +111,21 @@ pub(crate) fn merge_short(
         emit(start, end, id_at(&ids, start));
         start = end;
     }
+}
+
+/// Words that are compared at once.
+const GROUP: usize = 8;
+
+/// The least word of the first `groups` groups: the compiler compares each group in one or two steps.
+#[inline(always)]
+fn least(words: &[u32; SHORT], groups: usize) -> u32 {
+    let mut least = [NONE; GROUP];
+    for group in words.as_chunks::<GROUP>().0.iter().take(groups) {
+        for (least, &word) in least.iter_mut().zip(group) {
+            *least = word.min(*least);
+        }
+    }
+    least.into_iter().min().unwrap_or(NONE)
 }
 
 /// Where the parts of a short pretoken begin: one bit for each byte.

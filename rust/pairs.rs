@@ -1,7 +1,7 @@
 //! Which two tokens together are a token: what merging asks at every step.
 //!
-//! A hash table of one word a pair: left, right and merged id, of 20 bits each. It is built once and
-//! then only read, by all threads.
+//! A hash table of one word a pair: left, right and merged id, of 20 bits each, eight to a cache line.
+//! It is built once and then only read, by all threads.
 //!
 //! Of a token that could be cut into two tokens in several ways, merging only ever joins one: as long
 //! as no merge crosses a token's ends, merging inside it runs as on the token alone, and that ends in
@@ -14,26 +14,34 @@ use crate::vocab::MAX_TOKENS;
 const ID_BITS: u32 = 20;
 const _: () = assert!(MAX_TOKENS <= 1 << ID_BITS);
 
+/// Pairs in a bucket, which is a cache line. The first ones are filled first, the others 0: a token is
+/// never part of itself, so no pair is 0.
+const WAYS: usize = 8;
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Bucket([u64; WAYS]);
+
 /// The table of pairs.
 pub struct Pairs {
-    /// A power of two, at most half full. A token is never part of itself, so no pair is 0.
-    slots: Vec<u64>,
+    /// A power of two; half of all places are filled at most.
+    buckets: Vec<Bucket>,
 }
 
 impl Pairs {
     /// A table of `(left, right, merged)`.
     pub fn build(pairs: &[(u32, u32, u32)]) -> Self {
-        let mut table = Self { slots: vec![0; (pairs.len() * 2 + 1).next_power_of_two()] };
-        let mask = table.slots.len() - 1;
+        let size = (pairs.len() * 2).div_ceil(WAYS).next_power_of_two();
+        let mut table = Self { buckets: vec![Bucket([0; WAYS]); size] };
         for &(left, right, merged) in pairs {
             let parts = parts(left, right);
-            let mut at = slot_of(parts) & mask;
-            while let Some(slot) = table.slots.get_mut(at) {
-                if *slot == 0 {
-                    *slot = parts << ID_BITS | u64::from(merged);
+            let mut at = bucket_of(parts) & (size - 1);
+            while let Some(Bucket(places)) = table.buckets.get_mut(at) {
+                if let Some(place) = places.iter_mut().find(|place| **place == 0) {
+                    *place = parts << ID_BITS | u64::from(merged);
                     break;
                 }
-                at = (at + 1) & mask;
+                at = (at + 1) & (size - 1);
             }
         }
         table
@@ -42,11 +50,18 @@ impl Pairs {
     /// The token that `left` and `right` are together, or [`NONE`]. Either may be [`NONE`].
     #[inline(always)]
     pub fn find(&self, left: u32, right: u32) -> u32 {
-        let (parts, mask) = (parts(left, right), self.slots.len() - 1);
-        let mut at = slot_of(parts) & mask;
-        while let Some(&slot) = self.slots.get(at).filter(|&&slot| slot != 0) {
-            if slot >> ID_BITS == parts {
-                return (slot & ((1 << ID_BITS) - 1)) as u32;
+        let (parts, mask) = (parts(left, right), self.buckets.len() - 1);
+        let mut at = bucket_of(parts) & mask;
+        while let Some(Bucket(places)) = self.buckets.get(at) {
+            // Selections, not branches: whether and where a pair stands can't be predicted.
+            let mut found = 0;
+            for &place in places {
+                found |= if place >> ID_BITS == parts { place } else { 0 };
+            }
+            let full = places.last().is_some_and(|&place| place != 0);
+            if found != 0 || !full {
+                let id = (found & ((1 << ID_BITS) - 1)) as u32;
+                return if found == 0 { NONE } else { id };
             }
             at = (at + 1) & mask;
         }
@@ -60,6 +75,6 @@ fn parts(left: u32, right: u32) -> u64 {
 }
 
 #[inline(always)]
-fn slot_of(parts: u64) -> usize {
+fn bucket_of(parts: u64) -> usize {
     fold(parts, 0x9E37_79B9_7F4A_7C15) as usize
 }

@@ -6,7 +6,7 @@ use super::masks::{self, Classify, Ends, Masks, SURE_LETTERS, WINDOW};
 
 /// [`masks::fill`] with these instructions, which must exist: only [`super::Path`] calls it.
 pub fn fill(text: &[u8], from: usize, ends: &mut Ends) {
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     fn fill(text: &[u8], from: usize, ends: &mut Ends) {
         masks::fill::<Avx2>(text, from, ends);
     }

@@ -6,7 +6,7 @@ use super::masks::{self, Classify, Ends, Masks, SURE_LETTERS, WINDOW};
 
 /// [`masks::fill`] with these instructions, which must exist: only [`super::Path`] calls it.
 pub fn fill(text: &[u8], from: usize, ends: &mut Ends) {
-    #[target_feature(enable = "avx512f,avx512bw")]
+    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,lzcnt,popcnt")]
     fn fill(text: &[u8], from: usize, ends: &mut Ends) {
         masks::fill::<Avx512>(text, from, ends);
     }

@@ -49,11 +49,13 @@ impl Path {
         let mut ways = vec![Way::Scalar, Way::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx2") {
+            use std::arch::is_x86_feature_detected as has;
+            // All of what comes with AVX2 since its first processors, so that code may rely on it.
+            if has!("avx2") && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("popcnt") {
                 ways.push(Way::Avx2);
-            }
-            if std::arch::is_x86_feature_detected!("avx512bw") {
-                ways.push(Way::Avx512);
+                if has!("avx512f") && has!("avx512bw") {
+                    ways.push(Way::Avx512);
+                }
             }
         }
         ways.into_iter().map(Self).collect()
@@ -63,6 +65,13 @@ impl Path {
     pub fn best() -> Self {
         static BEST: OnceLock<Path> = OnceLock::new();
         *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::SCALAR))
+    }
+
+    /// Whether the processor has AVX2 and what came with it: BMI1, BMI2, LZCNT, POPCNT.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub fn has_avx2(self) -> bool {
+        matches!(self.0, Way::Avx2 | Way::Avx512)
     }
 
     /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;

@@ -1,0 +1,172 @@
+"""Tables from a result: the whole of it for the terminal, a short one for the README."""
+
+from collections.abc import Iterator
+
+from goals import REACHED, Results, speed, verdicts
+from run import OURS, Record
+
+DIFFERS = "\u2260"
+
+TITLES = {
+    "unseen": "Unseen documents, one thread, MB/s",
+    "again": "The same documents again, one thread, MB/s",
+    "whole": "One whole file, one thread, MB/s",
+    "list": "`list[int]`, documents, one thread, MB/s",
+    "count": "Counting documents, one thread, MB/s",
+    "decode bytes": "Ids to bytes, one thread, MB/s",
+    "decode text": "Ids to text, one thread, MB/s",
+    "batch": "A batch of short documents, all cores, MB/s",
+    "files": "Files, all cores, first pass, MB/s",
+    "files again": "Files, all cores, again, MB/s",
+    "small": "Small inputs, a call",
+}
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Markdown that is aligned for the terminal too; numbers stand right."""
+    lines = [header, *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
+
+    def line(cells: list[str]) -> str:
+        first, *others = zip(cells, widths, strict=True)
+        aligned = [cell.rjust(width) for cell, width in others]
+        return "| " + " | ".join([first[0].ljust(first[1]), *aligned]) + " |"
+
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
+    return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def left_table(header: list[str], rows: list[list[str]]) -> str:
+    """Markdown whose cells are words."""
+    return "\n".join(
+        "| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows]
+    )
+
+
+def cell(record: Record | None) -> str:
+    """A speed; marked if the ids were wrong, a dash if there is none."""
+    if record is None:
+        return "-"
+    if record["unit"] == "MB/s":
+        value = record["value"]
+        text = f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    else:
+        text = speed(record)
+    return text + (f" {DIFFERS}" if record["equal"] is False else "")
+
+
+def full(results: Results) -> str:
+    """Everything, in sections."""
+    return "\n\n".join(section for section in _sections(results) if section)
+
+
+def _sections(results: Results) -> Iterator[str]:
+    yield heading(results)
+    yield "## What this project must reach\n\n" + goals_table(results)
+    for case, title in TITLES.items():
+        if results.texts(case):
+            yield f"## {title}\n\n{case_table(results, case)}"
+    if results.texts("worst"):
+        yield "## The worst inputs, 1 MB each, one thread, MB/s\n\n" + worst_table(results)
+    yield load_table(results)
+    yield notes(results)
+
+
+def heading(results: Results) -> str:
+    """Machine, versions and corpora."""
+    stored = results.stored
+    machine = stored["machine"]
+    versions = [f"{name} {peer['version']}" for name, peer in stored["peers"].items()]
+    absent = [f"{name}: {reason}" for name, reason in stored["absent"].items()]
+    files = [
+        [corpus["name"], f"{corpus['bytes']:,}", f"`{corpus['sha256']}`"]
+        for corpus in stored["corpora"]
+    ]
+    return "\n".join(
+        [
+            f"{stored['date']}, commit {stored['commit']}, `{stored['command']}`",
+            f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}",
+            ", ".join(versions),
+            *(f"absent: {line}" for line in absent),
+            "",
+            table(["corpus", "bytes", "SHA-256"], files),
+        ]
+    )
+
+
+def goals_table(results: Results) -> str:
+    """Each row of the goals with its verdict."""
+    rows = [
+        [v.what, v.must, v.measured, f"**{v.state}**" if v.state != REACHED else v.state]
+        for v in verdicts(results)
+    ]
+    return left_table(["what", "must be", "measured", "verdict"], rows)
+
+
+def case_table(results: Results, case: str) -> str:
+    """One line for each way, one column for each text."""
+    texts = results.texts(case)
+    ways = dict.fromkeys((record["peer"], record["way"]) for record in results.of(case))
+    rows = []
+    for peer, way in ways:
+        if way:
+            found = [results.best(case, text, peer, way, delivered=False) for text in texts]
+            rows.append([f"{peer} `{way}`", *map(cell, found)])
+    return table(["", *texts], rows)
+
+
+def worst_table(results: Results) -> str:
+    """One line for each input, one column for each peer."""
+    names = [name for name in results.names if results.of("worst", peer=name)]
+    rows = []
+    for text in results.texts("worst"):
+        row = [cell(results.best("worst", text, name)) for name in names]
+        rows.append([text, *row, cell(results.best("worst, four times", text, OURS))])
+    return table(["", *names, "ours, 4 MB"], rows)
+
+
+def load_table(results: Results) -> str:
+    """Loading and memory."""
+    columns = [("import", ""), ("load", ""), ("memory", "loaded"), ("memory", "growth, one thread")]
+    rows = []
+    for name in results.names:
+        found = []
+        for case, text in columns:
+            values = [record for record in results.of(case, text, name) if "value" in record]
+            found.append(speed(values[0]) if values else "-")
+        if found != ["-"] * len(columns):
+            rows.append([name, *found])
+    if not rows:
+        return ""
+    header = ["", "import", "load", "memory loaded", "and after encoding"]
+    return "## Loading and memory\n\n" + table(header, rows)
+
+
+def notes(results: Results) -> str:
+    """Whose ids differ where, who failed, and who turns text into special tokens."""
+    lines = []
+    for record in results.records:
+        place = f"{record['case']}, {record['text']}" if record["text"] else record["case"]
+        if record["case"] == "special" and record["equal"] is False:
+            lines.append(f"{record['peer']}: turns names of special tokens in text into their ids")
+        elif record["failure"]:
+            lines.append(f"{record['peer']}: {place}: {record['failure']}")
+        elif record["equal"] is False:
+            texts = f"{record.get('differing', '?')} of {record.get('texts', '?')} texts"
+            lines.append(f"{record['peer']} `{record['way']}`: {place}: ids differ in {texts}")
+    return "\n".join(["## Notes", "", *(f"- {line}" for line in dict.fromkeys(lines))])
+
+
+def summary(results: Results) -> str:
+    """The README's table: unseen documents, the same again, loading."""
+    header = ["MB/s, one thread, ids as NumPy"]
+    header += results.corpora + [f"{text}, again" for text in results.corpora] + ["load"]
+    rows = []
+    for name in results.names:
+        found = [results.best("unseen", text, name) for text in results.corpora]
+        found += [results.best("again", text, name) for text in results.corpora]
+        loaded = results.best("load", "", name)
+        rows.append([name, *map(cell, found), speed(loaded) if loaded else "-"])
+    marked = any(DIFFERS in text for row in rows for text in row)
+    note = f"\n\n{DIFFERS} its ids differ from tiktoken's on this text." if marked else ""
+    return table(header, rows) + note
