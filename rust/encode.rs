@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::cache::{self, Cache};
 use crate::error::{Check, Error};
 use crate::merge::merge;
-use crate::pieces::NONE;
-use crate::pretokenize::{Ends, Path};
+use crate::pieces::{ASK, NONE};
+use crate::pretokenize::{ENDS, Ends, Path};
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
@@ -175,16 +175,19 @@ impl Encoder {
         let base = range.start;
         let text = text.get(range).unwrap_or_default();
         let path = if std::str::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
-        let (mut ends, mut at, mut next_check) = (Ends::default(), 0, CHECK_BYTES);
+        let (mut ends, mut ids) = (Ends::default(), [NONE; ENDS]);
+        let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
             path.fill(text, at, &mut ends);
-            for &end in ends.as_slice() {
-                let bytes = text.get(at..end).unwrap_or_default();
-                let start = base + at;
-                sink.reserve(bytes.len())?;
-                match self.vocabulary.piece(text, at, end) {
-                    NONE => self.encode_merged(bytes, start, sink, check)?,
-                    id => sink.token(start, start + bytes.len(), id),
+            self.vocabulary.glance(text, at, ends.as_slice(), &mut ids);
+            for (&end, &glance) in ends.as_slice().iter().zip(&ids) {
+                let id = if glance == ASK { self.vocabulary.piece(text, at, end) } else { glance };
+                if id == NONE {
+                    let bytes = text.get(at..end).unwrap_or_default();
+                    self.encode_merged(bytes, base + at, sink, check)?;
+                } else {
+                    sink.reserve(1)?;
+                    sink.token(base + at, base + end, id);
                 }
                 at = end;
             }
@@ -204,6 +207,7 @@ impl Encoder {
         sink: &mut impl Sink,
         check: &Check,
     ) -> Result<(), Error> {
+        sink.reserve(bytes.len())?;
         if bytes.len() > cache::LONGEST {
             return merge(self.path, &self.vocabulary, bytes, check, &mut |from, to, id| {
                 sink.token(start + from, start + to, id);

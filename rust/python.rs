@@ -12,7 +12,8 @@ use pyo3::exceptions::{
     PyKeyboardInterrupt, PyMemoryError, PyOSError, PyOverflowError, PyTypeError,
 };
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyBool, PyBytes, PyDict, PyList, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{IntoPyDict, PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
 
 use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
@@ -21,6 +22,10 @@ use crate::parallel;
 use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
 use crate::vocab::Vocabulary;
+
+/// As many integers as Llama 3 has ids, and from how many ids on they are worth making.
+const INTEGER_COUNT: u32 = 128_257;
+const LONG_LIST: usize = 4096;
 
 /// How often long work looks for signals.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -95,7 +100,7 @@ impl Core {
         allowed: Option<&Bound<'py, PyAny>>,
         disallowed: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(text.py(), self.ids(text, bos, eos, allowed, disallowed)?)
+        list_of(text.py(), &self.ids(text, bos, eos, allowed, disallowed)?)
     }
 
     fn encode_array<'py>(
@@ -141,7 +146,7 @@ impl Core {
         let groups = self.encode_groups(texts, threads, &options)?;
         let lists = PyList::empty(texts.py());
         for ids in groups.iter().flat_map(|group| group.texts()) {
-            lists.append(PyList::new(texts.py(), ids)?)?;
+            lists.append(list_of(texts.py(), ids)?)?;
         }
         Ok(lists)
     }
@@ -335,6 +340,28 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("PROFILES", PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>())?;
     module.add("UNICODE_VERSION", UNICODE_VERSION)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
+}
+
+/// A list of ids. Integers are objects, and making them is most of the work of a long list, so those
+/// of all Llama 3 ids are made once, when the first long list is.
+fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
+    static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
+    let integers = match INTEGERS.get(py) {
+        None if ids.len() < LONG_LIST => return PyList::new(py, ids),
+        None => {
+            INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
+        }
+        Some(integers) => integers,
+    };
+    let integer = |&id: &u32| match integers.get(id as usize) {
+        Some(integer) => integer.clone_ref(py),
+        None => integer_of(py, id),
+    };
+    PyList::new(py, ids.iter().map(integer))
+}
+
+fn integer_of(py: Python, id: u32) -> Py<PyInt> {
+    PyInt::new(py, id).unbind()
 }
 
 /// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to let
