@@ -18,6 +18,15 @@ from run import MEGABYTE, OURS, REFERENCES, Record, Run, Way, outcome
 from worker import Source, digest
 
 SMALL = (13, 360)
+PEAK = """
+import os, sys
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(process, 0)
+print(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Runs a command and says its peak memory. A process of its own, because Linux counts the memory of
+the process that started a command as the command's, and this one is small."""
 AGAIN = 3
 """Passes over the same text, of which the median is one sample."""
 
@@ -52,10 +61,11 @@ def first_and_again(
     def measure(way: Way, number: int) -> float:
         with run.worker(way[0], pinned=cases[0] == "unseen") as worker:
             first, *later = worker.call(way=way[1], passes=passes, **arguments)
-        again[way].append(statistics.median(later))
+        if later:
+            again[way].append(statistics.median(later))
         return float(first)
 
-    run.time(cases[0], corpus.name, compared, measure, **more)
+    run.time(cases[0], corpus.name, compared, measure, patience=2, **more)
     for way, found in compared.items():
         run.record(cases[1], corpus.name, way, "MB/s", **(found | more | {"samples": again[way]}))
 
@@ -151,22 +161,31 @@ def batch(run: Run) -> None:
 
 
 def files(run: Run) -> None:
-    """Files on all cores: the first pass in a fresh process, then again in the same."""
+    """Files on all cores: the first pass in a fresh process, then again in the same.
+
+    There are enough of them that starting threads and filling caches is not all that is measured.
+    """
     for corpus in run.corpora:
         run.say(f"files on all cores: {corpus.name}")
-        folder = run.folder / f"{corpus.name}.files"
-        folder.mkdir(exist_ok=True)
-        size = run.settings.files_bytes
-        parts = documents(Path(corpus.path).read_bytes(), size)
-        for number, part in enumerate(parts):
-            (folder / f"{number:05}.txt").write_bytes(part.encode())
-        source = Source("files", str(folder))
+        size = run.settings.file_bytes
+        parts = [part.encode() for part in documents(Path(corpus.path).read_bytes(), size)]
+        copies = max(1, run.settings.files_bytes // corpus.bytes)
+        once = Source("files", written(run.folder / f"{corpus.name}.once", parts))
+        source = Source("files", written(run.folder / f"{corpus.name}.files", parts * copies))
         expected = run.expected(Source("documents", corpus.path, size))
-        compared = run.compare("files", source, fleet=run.all_cores, expected=expected)
+        compared = run.compare("files", once, fleet=run.all_cores, expected=expected)
         run.all_cores.close()
         arguments = {"operation": "time", "case": "files", "source": source}
-        more = {"bytes": corpus.bytes, "files": len(parts)}
+        more = {"bytes": copies * corpus.bytes, "files": copies * len(parts)}
         first_and_again(run, ("files", "files again"), corpus, compared, arguments, **more)
+
+
+def written(folder: Path, parts: list[bytes]) -> str:
+    """Writes files into a new folder."""
+    folder.mkdir(exist_ok=True)
+    for number, part in enumerate(parts):
+        (folder / f"{number:06}.txt").write_bytes(part)
+    return str(folder)
 
 
 # Loading, the command, memory
@@ -182,7 +201,12 @@ def load(run: Run) -> None:
             imports[way[0], "import"].append(worker.hello["import"])
             return worker.hello["load"]
 
-    results = alternate([(name, "load") for name in run.names], run.settings.rounds, measure)
+    results = alternate(
+        [(name, "load") for name in run.names],
+        run.settings.rounds,
+        measure,
+        2 * run.settings.enough,
+    )
     for way, result in results.items():
         run.record("load", "", way, "s", **outcome(result))
     for way, samples in imports.items():
@@ -210,7 +234,7 @@ def command(run: Run) -> None:
             raise Failure(done.stderr.decode("utf-8", "replace").strip()[-200:])
         return seconds
 
-    results = alternate(commands, 3 * run.settings.rounds, measure)
+    results = alternate(commands, 3 * run.settings.rounds, measure, 2 * run.settings.enough)
     for way, result in results.items():
         run.record("command", "", way, "s", **outcome(result))
 
@@ -271,15 +295,13 @@ def count_file(run: Run) -> None:
                     stream.write(Path(corpus.path).read_bytes()[: wanted - stream.tell()])
         environment = os.environ | {"LLAMA3_TOK_VOCAB": run.assets.vocabulary}
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [*our_command(), "count", str(large)], env=environment, stdout=subprocess.DEVNULL
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        call = [sys.executable, "-c", PEAK, *our_command(), "count", str(large)]
+        done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
         more = {"bytes": wanted, "seconds": time.perf_counter() - start}
-        failure = f"exit code {process.returncode}" if process.returncode else None
-        used = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        run.record("memory", "count, file", way, "bytes", value=used, failure=failure, **more)
+        if done.returncode:
+            run.record("memory", "count, file", way, "bytes", failure=done.stderr[-200:], **more)
+        else:
+            run.record("memory", "count, file", way, "bytes", value=int(done.stderr), **more)
     finally:
         large.unlink(missing_ok=True)
 
@@ -310,13 +332,14 @@ def worst_one(run: Run, name: str) -> None:
         [sample] = run.pinned.call(way[0], "time", case="worst", way=way[1], source=source)
         return sample
 
-    run.time("worst", name, compared, measure, bytes=size)
+    run.time("worst", name, compared, measure, patience=0.3, bytes=size)
     ours = {way: found for way, found in compared.items() if way[0] == OURS}
     run.time(
         "worst, four times",
         name,
         ours,
         lambda way, number: measure(way, number, 4 * size),
+        patience=0.3,
         bytes=4 * size,
     )
 

@@ -26,7 +26,7 @@ import report
 from cases import CASES
 from goals import Results
 from harness import Failure
-from machine import commit, describe, memory_limit, now, processors
+from machine import commit, core_hash, describe, memory_limit, now, processors
 from run import MEGABYTE, OURS, Run, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -72,7 +72,7 @@ def names(text: str) -> list[str]:
 
 def texts(options: argparse.Namespace, folder: Path, special: list[str]) -> list[corpora.Corpus]:
     """Writes the corpora to where the workers read them."""
-    limit = (2 if options.quick else 16) * MEGABYTE
+    limit = (1 if options.quick else 16) * MEGABYTE
     files = [*options.paths, *options.files]
     if not files and os.environ.get("LLAMA3_TOK_CORPORA"):
         files = [Path(os.environ["LLAMA3_TOK_CORPORA"])]
@@ -91,6 +91,10 @@ def settings(options: argparse.Namespace) -> Settings:
     usable = processors()
     return Settings(
         rounds=options.rounds or (3 if options.quick else 5),
+        enough=1.0 if options.quick else 4.0,
+        worst_bytes=MEGABYTE // 4 if options.quick else MEGABYTE,
+        file_bytes=MEGABYTE // 20 if options.quick else MEGABYTE // 4,
+        files_bytes=(8 if options.quick else 64) * MEGABYTE,
         limit=options.limit,
         worst_limit=min(options.limit, 10),
         memory=memory_limit(),
@@ -113,6 +117,8 @@ def present(run: Run, wanted: list[str]) -> tuple[dict[str, dict[str, Any]], dic
             absent[name] = str(failure)
         else:
             there[name] = {"version": found}
+            if name == OURS:
+                there[name]["core"] = core_hash()
     return there, absent
 
 

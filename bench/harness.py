@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from peers import Assets
 
 SCRIPT = Path(__file__).with_name("worker.py")
-ENOUGH = 8.0
-"""Seconds of work after which a slow peer is not measured in more rounds."""
+TELLING = ("panicked", "overflow", "terminate", "memory allocation", "Error")
+"""What the line of a crash message has that says what happened."""
 
 Entrant = TypeVar("Entrant")
 
@@ -79,7 +79,9 @@ class Worker:
         self.messages.seek(0)
         lines = self.messages.read().decode("utf-8", "replace").strip().splitlines()
         self.close()
-        return f"its process ended with {end}" + (f": {lines[-1][:150]}" if lines else "")
+        telling = [line for line in lines if any(word in line for word in TELLING)]
+        said = (telling or lines[-1:] or [""])[0].strip()
+        return f"its process ended with {end}" + (f": {said[:150]}" if said else "")
 
     @property
     def alive(self) -> bool:
@@ -132,12 +134,12 @@ def alternate(
     entrants: Iterable[Entrant],
     rounds: int,
     measure: Callable[[Entrant, int], float],
-    enough: float = ENOUGH,
+    enough: float,
 ) -> dict[Entrant, list[float] | Failure]:
     """Measures all in turn, round by round, so that whatever drifts hits all alike.
 
     Each round begins with another one. The samples of one entrant are in the order of the rounds;
-    a slow one has fewer, one that failed has its Failure instead.
+    one that has taken `enough` seconds gets no more, one that failed has its Failure instead.
     """
     order = list(entrants)
     results: dict[Entrant, list[float] | Failure] = {entrant: [] for entrant in order}

@@ -1,5 +1,6 @@
 """What a result says about where it was made."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -60,6 +61,13 @@ def describe(pinned: list[int] | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
+
+
+def core_hash() -> str:
+    """The SHA-256 of the compiled core that is imported, which need not be that of the commit."""
+    from llama3_tok import _core
+
+    return hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()
 
 
 def commit(root: Path) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from goals import REACHED, Results, speed, verdicts
-from run import OURS, Record
+from goals import REACHED, TOLD, Results, speed, verdicts
+from run import MEGABYTE, OURS, Record
 
 DIFFERS = "\u2260"
 
@@ -67,7 +67,9 @@ def _sections(results: Results) -> Iterator[str]:
         if results.texts(case):
             yield f"## {title}\n\n{case_table(results, case)}"
     if results.texts("worst"):
-        yield "## The worst inputs, 1 MB each, one thread, MB/s\n\n" + worst_table(results)
+        size = results.of("worst")[0]["bytes"] / MEGABYTE
+        title = f"## The worst inputs, {size:g} MB each, one thread, MB/s"
+        yield f"{title}\n\n{worst_table(results)}"
     yield load_table(results)
     yield notes(results)
 
@@ -97,7 +99,7 @@ def heading(results: Results) -> str:
 def goals_table(results: Results) -> str:
     """Each row of the goals with its verdict."""
     rows = [
-        [v.what, v.must, v.measured, f"**{v.state}**" if v.state != REACHED else v.state]
+        [v.what, v.must, v.measured, v.state if v.state in (REACHED, TOLD) else f"**{v.state}**"]
         for v in verdicts(results)
     ]
     return left_table(["what", "must be", "measured", "verdict"], rows)
@@ -122,7 +124,7 @@ def worst_table(results: Results) -> str:
     for text in results.texts("worst"):
         row = [cell(results.best("worst", text, name)) for name in names]
         rows.append([text, *row, cell(results.best("worst, four times", text, OURS))])
-    return table(["", *names, "ours, 4 MB"], rows)
+    return table(["", *names, "ours, 4 times"], rows)
 
 
 def load_table(results: Results) -> str:

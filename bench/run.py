@@ -32,6 +32,8 @@ class Settings:
     """How much is measured."""
 
     rounds: int = 5
+    enough: float = 4.0
+    """Seconds of work on a case after which a slow peer gets no more rounds."""
     limit: float = 30.0
     """Seconds that one request to a worker may take."""
     worst_limit: float = 10.0
@@ -40,8 +42,10 @@ class Settings:
     pinned: list[int] | None = None
     worst_bytes: int = MEGABYTE
     count_bytes: int = 10_000 * MEGABYTE
-    files_bytes: int = MEGABYTE
+    file_bytes: int = MEGABYTE // 4
     """Bytes of one file of the files case."""
+    files_bytes: int = 64 * MEGABYTE
+    """Bytes of all files; the corpus is repeated until there are as many."""
 
 
 @dataclass
@@ -149,11 +153,13 @@ class Run:
         compared: Mapping[Way, Record],
         measure: Callable[[Way, int], float],
         unit: str = "MB/s",
+        patience: float = 1.0,
         **more: object,
     ) -> None:
         """Times the ways that gave ids, in turn, and records all."""
         willing = [way for way, found in compared.items() if not found.get("failure")]
-        results = alternate(willing, self.settings.rounds, measure)
+        enough = patience * self.settings.enough
+        results = alternate(willing, self.settings.rounds, measure, enough)
         for way, found in compared.items():
             self.record(case, text, way, unit, **(found | more | outcome(results.get(way, []))))
 

@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 SMALL_SECONDS = 0.02
 """How long small inputs are repeated for one sample."""
 
-SLOW = 1.0
+SLOW, VERY_SLOW = 0.5, 4.0
 """Seconds after which passes are not repeated."""
 
 
@@ -80,9 +80,9 @@ def clock(call: Callable[[], object]) -> float:
 
 
 def several(call: Callable[[], object], passes: int) -> list[float]:
-    """Seconds of each pass; at least two of them, but no more once they took a second."""
+    """Seconds of each pass: as many as asked for, two if they are slow, one if very slow."""
     samples: list[float] = []
-    while len(samples) < passes and (len(samples) < 2 or sum(samples) < SLOW):
+    while len(samples) < passes and sum(samples) < (SLOW if len(samples) > 1 else VERY_SLOW):
         samples.append(clock(call))
     return samples
 

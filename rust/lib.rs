@@ -33,6 +33,7 @@ pub mod pairs;
 pub mod merge;
 pub mod cache;
 pub mod encode;
+mod pool;
 pub mod parallel;
 pub mod files;
 pub mod decode;

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
+use crate::pool::pool;
+use crate::special::{BOS, EOS, Segment};
 use crate::unicode::{Class, char_at};
 
 /// The last place where `text` may be cut whatever follows it: the ids of the two sides, one behind
@@ -48,6 +49,47 @@ fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
     cut
 }
 
+/// From this many bytes on a single text is worth several threads.
+const LARGE: usize = 1 << 20;
+/// About how many bytes of a large text a thread takes at a time.
+const PIECE: usize = 1 << 18;
+
+/// A part of a large text.
+enum Piece<'t> {
+    Text(&'t [u8]),
+    Special(u32),
+}
+
+impl AsRef<[u8]> for Piece<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::Special(_) => b"",
+        }
+    }
+}
+
+/// Cuts `text` where that changes no ids, into parts of about [`PIECE`] bytes; a text without such a
+/// place is one part.
+fn pieces(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let mut size = PIECE;
+        let piece = loop {
+            match text.get(..size) {
+                None => break std::mem::take(&mut text),
+                Some(head) => match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
+                    Some((piece, rest)) => {
+                        text = rest;
+                        break piece;
+                    }
+                    None => size *= 2,
+                },
+            }
+        };
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// The ids of several texts end to end.
 pub struct Ragged {
     /// The ids.
@@ -82,6 +124,59 @@ impl Ragged {
 }
 
 impl Encoder {
+    /// The ids of `text`, which are those of [`Encoder::encode`]; a large one is encoded in parts by
+    /// all processors.
+    pub fn encode_whole(
+        &self,
+        text: &[u8],
+        options: &Options,
+        check: &Check,
+    ) -> Result<Vec<u32>, Error> {
+        if text.len() < LARGE {
+            let mut ids = Vec::new();
+            return self.encode(text, options, &mut ids, check).map(|()| ids);
+        }
+        self.specials.refuse(text, &options.disallowed)?;
+        let mut parts = Vec::new();
+        for segment in self.specials.split(text, &options.allowed) {
+            match segment {
+                Segment::Special(_, id) => parts.push(Piece::Special(id)),
+                Segment::Text(range) => {
+                    parts.extend(pieces(text.get(range).unwrap_or_default()).map(Piece::Text));
+                }
+            }
+        }
+        let plain = Options::default();
+        let groups = map_groups(&parts, usize::MAX, check, |group, check| {
+            let mut ids = Vec::new();
+            for piece in group {
+                match piece {
+                    Piece::Text(text) => self.encode(text, &plain, &mut ids, check)?,
+                    Piece::Special(id) => {
+                        ids.try_reserve(1)?;
+                        ids.push(*id);
+                    }
+                }
+            }
+            Ok(ids)
+        })?;
+        let mut ids = Vec::new();
+        ids.try_reserve_exact(groups.iter().map(Vec::len).sum::<usize>() + 2)?;
+        ids.extend(options.bos.then_some(self.specials.first + BOS));
+        groups.iter().for_each(|group| ids.extend(group));
+        ids.extend(options.eos.then_some(self.specials.first + EOS));
+        Ok(ids)
+    }
+
+    /// How many ids the plain text `text` has; a large one is counted in parts by all processors.
+    pub fn count_whole(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
+        if text.len() < LARGE {
+            return self.count(text, check);
+        }
+        let parts: Vec<&[u8]> = pieces(text).collect();
+        Ok(self.count_batch(&parts, usize::MAX, check)?.iter().sum())
+    }
+
     /// Encodes each text, in groups.
     pub fn encode_batch<B: AsRef<[u8]> + Sync>(
         &self,
@@ -126,8 +221,7 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Calls `work` with groups of consecutive texts, on up to `threads` threads, and gives the results
 /// in the order of the texts; if some fail, the error of the earliest group.
 ///
-/// The threads live for this call only, so a fork between calls finds none. A batch that is one
-/// group runs on the calling thread.
+/// A batch that is one group runs on the calling thread.
 pub fn map_groups<B: AsRef<[u8]> + Sync, T: Send>(
     texts: &[B],
     threads: usize,
@@ -136,9 +230,11 @@ pub fn map_groups<B: AsRef<[u8]> + Sync, T: Send>(
 ) -> Result<Vec<T>, Error> {
     let groups: Vec<&[B]> = groups(texts).filter_map(|range| texts.get(range)).collect();
     let threads = threads.min(groups.len());
-    if threads <= 1 {
+    let pool = if threads > 1 { pool() } else { None };
+    let Some(pool) = pool.filter(|pool| pool.current_num_threads() > 1) else {
         return groups.iter().map(|group| work(group, check)).collect();
-    }
+    };
+    let threads = threads.min(pool.current_num_threads());
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     let run = |sender: mpsc::Sender<(usize, Result<T, Error>)>| {
@@ -152,16 +248,10 @@ pub fn map_groups<B: AsRef<[u8]> + Sync, T: Send>(
             }
         }
     };
-    thread::scope(|scope| {
-        let mut started = 0;
+    pool.in_place_scope(|scope| {
         for _ in 0..threads {
             let sender = sender.clone();
-            started +=
-                usize::from(thread::Builder::new().spawn_scoped(scope, || run(sender)).is_ok());
-        }
-        if started == 0 {
-            // The system gives no thread; the work is done all the same.
-            run(sender.clone());
+            scope.spawn(|_| run(sender));
         }
         drop(sender);
         let collected = collect(&receiver, groups.len(), check);
@@ -216,6 +306,28 @@ fn groups<B: AsRef<[u8]>>(texts: &[B]) -> impl Iterator<Item = Range<usize>> {
 mod tests {
     use super::*;
     use crate::reference::{go_on, sample_encoder};
+    use crate::special::Selection;
+
+    #[test]
+    fn a_large_text_in_parts_has_the_ids_of_the_whole() {
+        let encoder = sample_encoder();
+        let words = "It's 12 o'clock!  漢字，<|eot_id|>x\r\n \n ".repeat(60_000);
+        let run = "z".repeat(LARGE + 5);
+        for text in
+            [words.as_bytes(), run.as_bytes(), &[b"\xFF\xE2, a ", words.as_bytes()].concat()]
+        {
+            assert!(text.len() > LARGE);
+            for allowed in [Selection::None, Selection::All] {
+                let options = Options { bos: true, eos: true, allowed, ..Options::default() };
+                let mut expected = Vec::new();
+                encoder.encode(text, &options, &mut expected, &go_on).unwrap();
+                assert_eq!(encoder.encode_whole(text, &options, &go_on).unwrap(), expected);
+            }
+            let count = encoder.count(text, &go_on).unwrap();
+            assert_eq!(encoder.count_whole(text, &go_on).unwrap(), count);
+            assert_eq!(pieces(text).collect::<Vec<_>>().concat(), text);
+        }
+    }
 
     #[test]
     fn groups_cover_the_batch_in_order() {
@@ -257,7 +369,7 @@ mod tests {
         let stop = || Err(Error::Interrupted);
         let result = map_groups(&texts, 2, &stop, |_, check| {
             while check().is_ok() {
-                thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
             }
             Ok(())
         });

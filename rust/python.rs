@@ -170,7 +170,7 @@ impl Core {
 
     fn count(&self, text: &Bound<PyAny>) -> PyResult<usize> {
         let bytes = bytes_of(text, || "text".to_owned())?;
-        detached(text.py(), None, |check, _| self.encoder.count(&bytes, check))
+        detached(text.py(), None, |check, _| self.encoder.count_whole(&bytes, check))
     }
 
     fn count_batch<'py>(
@@ -268,10 +268,7 @@ impl Core {
     ) -> PyResult<Vec<u32>> {
         let options = self.options(bos, eos, allowed, disallowed)?;
         let bytes = bytes_of(text, || "text".to_owned())?;
-        detached(text.py(), None, |check, _| {
-            let mut ids = Vec::new();
-            self.encoder.encode(&bytes, &options, &mut ids, check).map(|()| ids)
-        })
+        detached(text.py(), None, |check, _| self.encoder.encode_whole(&bytes, &options, check))
     }
 
     fn encode_groups(
