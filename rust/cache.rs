@@ -4,7 +4,7 @@
 //! by hash and confirmed byte for byte, and what it holds is a pure function of vocabulary and bytes:
 //! the cache changes speed, never ids. When it is full it begins anew.
 
-use crate::pieces::hash;
+use crate::pieces::{Seed, hash};
 
 /// Entries; each place has the latest pretoken of its hash.
 const ENTRIES: usize = 1 << 17;
@@ -14,8 +14,8 @@ const KEPT: usize = 1 << 21;
 pub const LONGEST: usize = 255;
 
 /// The memory of one thread: at most 1 MB of entries, 1 MB of bytes and 4 MB of ids.
-#[derive(Default)]
 pub struct Cache {
+    seed: Seed,
     /// The vocabulary that the ids are of.
     owner: u64,
     entries: Vec<Entry>,
@@ -31,6 +31,13 @@ struct Entry {
     ids: u32,
     length: u8,
     count: u8,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let (entries, bytes, ids) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seed: Seed::random(), owner: 0, entries, bytes, ids }
+    }
 }
 
 impl Cache {
@@ -51,7 +58,7 @@ impl Cache {
     /// The ids of `pretoken`, and in any case what [`Cache::keep`] needs.
     #[inline]
     pub fn find(&self, pretoken: &[u8]) -> (u64, Option<&[u32]>) {
-        let hash = hash(pretoken);
+        let hash = hash(pretoken, self.seed);
         let entry = self.entries.get(hash as usize % ENTRIES);
         (hash, entry.and_then(|entry| self.confirm(entry, hash, pretoken)))
     }

@@ -1,7 +1,10 @@
 //! Ids back to bytes.
 
 use crate::encode::Encoder;
-use crate::error::Error;
+use crate::error::{Check, Error};
+
+/// Ids between two calls of `check`, about a millisecond.
+const CHECK_IDS: usize = 1 << 16;
 
 impl Encoder {
     /// The bytes of `ids`, special tokens as their names or, if `skip_special`, left out.
@@ -12,6 +15,7 @@ impl Encoder {
         &self,
         ids: &[I],
         skip_special: bool,
+        check: &Check,
     ) -> Result<Vec<u8>, Error> {
         let first_special = self.specials.first;
         let token = |(position, &id): (usize, &I)| {
@@ -29,11 +33,17 @@ impl Encoder {
         let mut length = 0;
         for item in ids.iter().enumerate() {
             length += token(item)?.len();
+            if item.0 % CHECK_IDS == CHECK_IDS - 1 {
+                check()?;
+            }
         }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length)?;
         for item in ids.iter().enumerate() {
             bytes.extend_from_slice(token(item)?);
+            if item.0 % CHECK_IDS == CHECK_IDS - 1 {
+                check()?;
+            }
         }
         Ok(bytes)
     }
@@ -42,17 +52,17 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::sample_encoder;
+    use crate::reference::{go_on, sample_encoder};
 
     #[test]
     fn ids_out_of_range_are_named_with_their_position() {
         let encoder = sample_encoder();
         let size = encoder.vocab_size() as i64;
         for bad in [-1, size, 1 << 40, i64::MIN] {
-            let error = encoder.decode(&[0, bad], false).unwrap_err();
+            let error = encoder.decode(&[0, bad], false, &go_on).unwrap_err();
             assert!(matches!(error, Error::InvalidTokenId { id, position: 1, .. } if id == bad));
         }
-        assert_eq!(encoder.decode::<u32>(&[], false).unwrap(), b"");
+        assert_eq!(encoder.decode::<u32>(&[], false, &go_on).unwrap(), b"");
     }
 
     #[test]
@@ -60,7 +70,7 @@ mod tests {
         let encoder = sample_encoder();
         let eot = encoder.token_id(b"<|eot_id|>").unwrap();
         let a = encoder.token_id(b"a").unwrap();
-        assert_eq!(encoder.decode(&[a, eot, a], false).unwrap(), b"a<|eot_id|>a");
-        assert_eq!(encoder.decode(&[a, eot, a], true).unwrap(), b"aa");
+        assert_eq!(encoder.decode(&[a, eot, a], false, &go_on).unwrap(), b"a<|eot_id|>a");
+        assert_eq!(encoder.decode(&[a, eot, a], true, &go_on).unwrap(), b"aa");
     }
 }

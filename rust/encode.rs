@@ -111,6 +111,7 @@ impl Encoder {
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
         let specials = Specials::new(Profile::find(profile)?, vocabulary.len() as u32);
         check_added(&vocabulary, file, &specials)?;
+        check_names(&vocabulary, file, &specials)?;
         Ok(Self { vocabulary, specials, path: Path::best() })
     }
 
@@ -132,7 +133,7 @@ impl Encoder {
     /// The id of any token, a special token by its name.
     pub fn token_id(&self, token: &[u8]) -> Result<u32, Error> {
         let id = self.vocabulary.id(token).or_else(|| self.specials.id(token));
-        id.ok_or_else(|| Error::UnknownToken(token.to_vec()))
+        id.ok_or_else(|| Error::UnknownToken(token.iter().copied().take(100).collect()))
     }
 
     /// Encodes `text` into `sink`.
@@ -143,13 +144,13 @@ impl Encoder {
         sink: &mut impl Sink,
         check: &Check,
     ) -> Result<(), Error> {
-        self.specials.refuse(text, &options.disallowed)?;
+        self.specials.refuse(text, &options.disallowed, check)?;
         sink.reserve(2)?;
         if options.bos {
             sink.token(0, 0, self.specials.first + BOS);
         }
-        for segment in self.specials.split(text, &options.allowed) {
-            match segment {
+        for segment in self.specials.split(text, &options.allowed, check) {
+            match segment? {
                 Segment::Text(range) => self.encode_text(text, range, sink, check)?,
                 Segment::Special(range, id) => {
                     sink.reserve(2)?;
@@ -261,6 +262,14 @@ fn check_added(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Resu
         ),
         None => format!("its {} special tokens are not those of any Llama 3 profile", added.len()),
     };
+    Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
+}
+
+/// A token whose bytes are a special token's name would leave open which of the two is meant.
+fn check_names(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Result<(), Error> {
+    let ambiguous = |name: &&String| vocabulary.id(name.as_bytes()).is_some();
+    let Some(name) = specials.names().iter().find(ambiguous) else { return Ok(()) };
+    let reason = format!("{name:?} is an ordinary token in it, and the name of a special one");
     Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
 }
 

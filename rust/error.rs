@@ -54,9 +54,20 @@ pub enum Error {
         vocab_size: usize,
     },
 
-    /// Bytes that are not one token.
+    /// Bytes that are not one token: the first hundred of them.
     #[error("{} is not a token of the vocabulary", quoted(.0))]
     UnknownToken(Vec<u8>),
+
+    /// An error in one item of a batch.
+    #[error("{batch}[{index}]: {error}")]
+    Item {
+        /// The argument.
+        batch: &'static str,
+        /// Which item.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
 
     /// Input that cannot be read as what it was said to be.
     #[error("{}{}: {reason}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
@@ -85,6 +96,16 @@ pub enum Error {
     /// The caller asked for a stop, as Ctrl-C does.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl Error {
+    /// Says in which item of a batch it is, unless it is an error of the whole.
+    pub fn in_item(self, batch: &'static str, index: usize) -> Self {
+        match self {
+            Self::OutOfMemory | Self::Interrupted => self,
+            error => Self::Item { batch, index, error: Box::new(error) },
+        }
+    }
 }
 
 impl From<std::collections::TryReserveError> for Error {

@@ -1,25 +1,24 @@
-//! Counting files of any size, and finding them.
+//! Counting files of any size.
 //!
 //! A file is read in pieces that end where the pattern always cuts ([`last_cut`]), so its count is
 //! that of the whole text while memory stays a few megabytes for ordinary text. Only a text without
 //! any such place, as one endless word, is held whole.
 
 use std::cell::Cell;
-use std::error::Error as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use ignore::WalkBuilder;
-use ignore::overrides::OverrideBuilder;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use flate2::bufread::GzDecoder;
 
 use crate::encode::Encoder;
 use crate::error::{Check, Error};
+use crate::jsonl::{field_of, why_not};
 use crate::parallel::last_cut;
 use crate::unicode::count_chars;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Bytes read at a time.
 const PIECE: usize = 1 << 20;
 /// Longer than the checks are apart.
@@ -112,19 +111,19 @@ impl Encoder {
         let mut source = BufReader::with_capacity(PIECE, source);
         let mut record = Vec::new();
         for line in 1.. {
-            record.clear();
-            let read = source.read_until(b'\n', &mut record).map_err(|error| job.failed(error))?;
-            if read == 0 {
+            if !read_line(&mut source, &mut record).map_err(|error| job.failed(error))? {
                 break;
+            }
+            if line == 1 {
+                record.drain(..if record.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 });
             }
             if record.trim_ascii().is_empty() {
                 continue;
             }
-            let text = field_of(&record, field).map_err(|error| {
-                let reason = error.to_string();
-                // The record is one line of the file, so the parser's own line number misleads.
-                let reason = reason.split(" at line ").next().unwrap_or_default().to_owned();
-                Error::Input { path: job.path.to_owned(), line: Some(line), reason }
+            let text = field_of(&record, field).map_err(|error| Error::Input {
+                path: job.path.to_owned(),
+                line: Some(line),
+                reason: why_not(&record, &error),
             })?;
             self.add(job, &text, totals)?;
             totals.texts += 1;
@@ -148,6 +147,9 @@ impl Encoder {
 impl Job<'_> {
     /// Says of which file an error is; one that is not the system's is a damaged archive.
     fn failed(&self, source: std::io::Error) -> Error {
+        if source.kind() == ErrorKind::OutOfMemory {
+            return Error::OutOfMemory;
+        }
         let path = self.path.to_owned();
         match source.raw_os_error() {
             Some(_) => Error::Io { path, source },
@@ -187,7 +189,7 @@ fn open<'a>(job: &Job<'a>) -> Result<Box<dyn Read + 'a>, Error> {
     let file = BufReader::with_capacity(PIECE, Counted { inner: file, read, check });
     let extension = job.path.extension().map(|extension| extension.to_ascii_lowercase());
     Ok(match extension.as_deref().and_then(|extension| extension.to_str()) {
-        Some("gz") => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        Some("gz") => Box::new(Members::Unread(file)),
         Some("zst") => {
             let decoder = zstd::Decoder::with_buffer(file);
             Box::new(decoder.map_err(|error| job.failed(error))?)
@@ -196,146 +198,60 @@ fn open<'a>(job: &Job<'a>) -> Result<Box<dyn Read + 'a>, Error> {
     })
 }
 
-/// The text of `field` in a JSON object. Lone surrogates become U+FFFD, as in a Python `str`; other
-/// bytes that are not UTF-8 stay as they are.
-fn field_of(record: &[u8], field: &str) -> Result<Vec<u8>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(record);
-    let text = Field(field).deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    let mut text = text.ok_or_else(|| serde_json::Error::custom(format!("no field {field:?}")))?;
-    replace_surrogates(&mut text);
-    Ok(text)
+/// The members of a gzip file one after the other. Zeros behind the last are padding, as of tapes.
+enum Members<R> {
+    Unread(R),
+    Open(Box<GzDecoder<R>>),
+    Done,
 }
 
-/// The JSON parser writes a lone surrogate as the three bytes ED A0..BF 80..BF, which valid UTF-8
-/// never has; U+FFFD is also three bytes.
-fn replace_surrogates(text: &mut [u8]) {
-    let mut from = 0;
-    while let Some(offset) = text.get(from..).and_then(|tail| memchr::memchr(0xED, tail)) {
-        from += offset + 1;
-        if let Some(bytes) = text.get_mut(from - 1..).and_then(|tail| tail.first_chunk_mut::<3>())
-            && matches!(bytes, [0xED, 0xA0..=0xBF, 0x80..=0xBF])
-        {
-            *bytes = [0xEF, 0xBF, 0xBD];
-        }
-    }
-}
-
-/// Reads an object for one field; of several with its name the last counts.
-struct Field<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Field<'_> {
-    type Value = Option<Vec<u8>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Field<'_> {
-    type Value = Option<Vec<u8>>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut text = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key == self.0 {
-                text = Some(map.next_value_seed(Text(self.0))?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(text)
-    }
-}
-
-/// Reads a JSON string as bytes.
-struct Text<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Text<'_> {
-    type Value = Vec<u8>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
-    }
-}
-
-impl Visitor<'_> for Text<'_> {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(formatter, "a string in the field {:?}", self.0)
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(bytes.to_vec())
-    }
-}
-
-/// How folders are walked.
-pub struct Walk<'a> {
-    /// Hidden files too.
-    pub hidden: bool,
-    /// Also what `.gitignore` and `.ignore` leave out.
-    pub no_ignore: bool,
-    /// Only what one of these matches; with `!` in front, not what it matches.
-    pub globs: &'a [String],
-}
-
-impl Walk<'_> {
-    /// The files under `root` in the order of their paths, and what could not be read.
-    pub fn files(&self, root: &Path) -> Result<Vec<Result<PathBuf, Error>>, Error> {
-        let input = |error: ignore::Error| Error::Input {
-            path: root.to_owned(),
-            line: None,
-            reason: error.to_string(),
-        };
-        let mut globs = OverrideBuilder::new(root);
-        for glob in self.globs {
-            globs.add(glob).map_err(input)?;
-        }
-        let walk = WalkBuilder::new(root)
-            .standard_filters(!self.no_ignore)
-            .hidden(!self.hidden)
-            .require_git(false)
-            .overrides(globs.build().map_err(input)?)
-            .filter_entry(|entry| entry.file_name() != ".git")
-            .sort_by_file_path(Path::cmp)
-            .build();
-        let is_file =
-            |entry: &ignore::DirEntry| entry.file_type().is_some_and(|kind| kind.is_file());
-        Ok(walk
-            .filter_map(|entry| match entry {
-                Ok(entry) => is_file(&entry).then(|| Ok(entry.into_path())),
-                Err(error) => Some(Err(walk_error(root, error))),
-            })
-            .collect())
-    }
-}
-
-/// Finds the path and the system's error inside what the walk reports.
-fn walk_error(root: &Path, error: ignore::Error) -> Error {
-    match error {
-        ignore::Error::WithPath { path, err } => walk_error(&path, *err),
-        ignore::Error::WithDepth { err, .. } => walk_error(root, *err),
-        ignore::Error::Io(source) => {
-            let path = root.to_owned();
-            match system_error(&source) {
-                Some(number) => {
-                    Error::Io { path, source: std::io::Error::from_raw_os_error(number) }
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            *self = match std::mem::replace(self, Self::Done) {
+                Self::Unread(inner) => Self::Open(Box::new(GzDecoder::new(inner))),
+                Self::Open(mut member) => {
+                    let result = member.read(buffer);
+                    if !matches!(result, Ok(0)) || buffer.is_empty() {
+                        *self = Self::Open(member);
+                        return result;
+                    }
+                    let mut inner = member.into_inner();
+                    if skip_zeros(&mut inner)? { Self::Unread(inner) } else { Self::Done }
                 }
-                None => Error::Input { path, line: None, reason: source.to_string() },
-            }
+                Self::Done => return Ok(0),
+            };
         }
-        other => Error::Input { path: root.to_owned(), line: None, reason: other.to_string() },
     }
 }
 
-/// The system's number of an error that the walk may have wrapped in one of its own.
-fn system_error(error: &std::io::Error) -> Option<i32> {
-    let inner = || error.source()?.downcast_ref::<std::io::Error>()?.raw_os_error();
-    error.raw_os_error().or_else(inner)
+/// Skips zeros; whether anything is behind them.
+fn skip_zeros(source: &mut impl BufRead) -> std::io::Result<bool> {
+    loop {
+        let available = source.fill_buf()?;
+        let zeros = available.iter().take_while(|&&byte| byte == 0).count();
+        if zeros < available.len() || available.is_empty() {
+            return Ok(!available.is_empty());
+        }
+        source.consume(zeros);
+    }
+}
+
+/// Reads a line into `line`; `false` at the end. Memory that is refused is an error.
+fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    loop {
+        let available = match source.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            available => available?,
+        };
+        let end = memchr::memchr(b'\n', available).map(|at| at + 1);
+        let taken = end.unwrap_or(available.len());
+        line.try_reserve(taken).map_err(|_| std::io::Error::from(ErrorKind::OutOfMemory))?;
+        line.extend(available.iter().take(taken));
+        source.consume(taken);
+        if end.is_some() || taken == 0 {
+            return Ok(!line.is_empty());
+        }
+    }
 }

@@ -35,7 +35,9 @@ pub mod cache;
 pub mod encode;
 mod pool;
 pub mod parallel;
+mod jsonl;
 pub mod files;
+pub mod walk;
 pub mod decode;
 #[cfg(feature = "python")]
 mod python;

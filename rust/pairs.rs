@@ -8,7 +8,7 @@
 //! one certain pair. `meta_splits.bin` has it for Meta's vocabulary; for others all ways are in the
 //! table, which gives the same ids.
 
-use crate::pieces::{NONE, fold};
+use crate::pieces::{NONE, Seed};
 use crate::vocab::MAX_TOKENS;
 
 const ID_BITS: u32 = 20;
@@ -24,6 +24,7 @@ struct Bucket([u64; WAYS]);
 
 /// The table of pairs.
 pub struct Pairs {
+    seed: Seed,
     /// A power of two; half of all places are filled at most.
     buckets: Vec<Bucket>,
 }
@@ -32,10 +33,11 @@ impl Pairs {
     /// A table of `(left, right, merged)`.
     pub fn build(pairs: &[(u32, u32, u32)]) -> Self {
         let size = (pairs.len() * 2).div_ceil(WAYS).next_power_of_two();
-        let mut table = Self { buckets: vec![Bucket([0; WAYS]); size] };
+        let seed = Seed::random();
+        let mut table = Self { seed, buckets: vec![Bucket([0; WAYS]); size] };
         for &(left, right, merged) in pairs {
             let parts = parts(left, right);
-            let mut at = bucket_of(parts) & (size - 1);
+            let mut at = seed.mix(parts, 0) as usize & (size - 1);
             while let Some(Bucket(places)) = table.buckets.get_mut(at) {
                 if let Some(place) = places.iter_mut().find(|place| **place == 0) {
                     *place = parts << ID_BITS | u64::from(merged);
@@ -51,7 +53,7 @@ impl Pairs {
     #[inline(always)]
     pub fn find(&self, left: u32, right: u32) -> u32 {
         let (parts, mask) = (parts(left, right), self.buckets.len() - 1);
-        let mut at = bucket_of(parts) & mask;
+        let mut at = self.seed.mix(parts, 0) as usize & mask;
         while let Some(Bucket(places)) = self.buckets.get(at) {
             // Selections, not branches: whether and where a pair stands can't be predicted.
             let mut found = 0;
@@ -72,9 +74,4 @@ impl Pairs {
 #[inline(always)]
 fn parts(left: u32, right: u32) -> u64 {
     u64::from(left) << ID_BITS | u64::from(right)
-}
-
-#[inline(always)]
-fn bucket_of(parts: u64) -> usize {
-    fold(parts, 0x9E37_79B9_7F4A_7C15) as usize
 }

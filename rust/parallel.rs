@@ -14,10 +14,11 @@ use crate::unicode::{Class, char_at};
 /// The last place where `text` may be cut whatever follows it: the ids of the two sides, one behind
 /// the other, are those of the whole. `None` if there is none yet.
 ///
-/// Between a letter or number and a character that is neither, the pattern always cuts: no
-/// alternative has a letter or number followed by anything else, none that ends there looks ahead,
-/// and there is no lookbehind. The character behind the cut must be seen whole, so the last three
-/// bytes, which may be the beginning of one, are left out.
+/// The pattern always cuts behind a letter or number that a character of another class follows, and
+/// behind a newline that anything but white space follows: no alternative has such a character in its
+/// middle, what decides about the left side does not look beyond, and there is no lookbehind. The
+/// character behind the cut must be seen whole, so the last three bytes, which may be the beginning
+/// of one, are left out.
 pub fn last_cut(text: &[u8]) -> Option<usize> {
     let mut window = 256;
     loop {
@@ -35,15 +36,19 @@ pub fn last_cut(text: &[u8]) -> Option<usize> {
 fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
     // Any byte but a continuation byte begins a character, valid or not.
     let skip = text.get(from..)?.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
-    let (mut at, mut cut, mut after_word) = (from + skip, None, false);
+    let (mut at, mut cut, mut before) = (from + skip, None, Class::Other);
     while at + 4 <= text.len()
         && let Some((class, length)) = char_at(text, at)
     {
-        let word = matches!(class, Class::Letter | Class::Number);
-        if after_word && !word {
+        let cuts = match before {
+            Class::Letter | Class::Number => class != before,
+            Class::Newline => !matches!(class, Class::Newline | Class::Space),
+            Class::Space | Class::Other => false,
+        };
+        if cuts {
             cut = Some(at);
         }
-        after_word = word;
+        before = class;
         at += length;
     }
     cut
@@ -60,11 +65,11 @@ enum Piece<'t> {
     Special(u32),
 }
 
-impl AsRef<[u8]> for Piece<'_> {
-    fn as_ref(&self) -> &[u8] {
+impl Piece<'_> {
+    fn len(&self) -> usize {
         match self {
-            Self::Text(text) => text,
-            Self::Special(_) => b"",
+            Self::Text(text) => text.len(),
+            Self::Special(_) => 1,
         }
     }
 }
@@ -109,12 +114,13 @@ impl Ragged {
     }
 
     /// One behind the other.
-    pub fn concat(groups: Vec<Self>) -> Result<Self, Error> {
+    pub fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
         let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
         all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
         all.offsets.try_reserve_exact(groups.iter().map(|group| group.offsets.len()).sum())?;
         all.offsets.push(0);
         for group in groups {
+            check()?;
             let base = all.ids.len();
             all.offsets.extend(group.offsets.iter().skip(1).map(|offset| base + offset));
             all.ids.extend(group.ids);
@@ -136,10 +142,10 @@ impl Encoder {
             let mut ids = Vec::new();
             return self.encode(text, options, &mut ids, check).map(|()| ids);
         }
-        self.specials.refuse(text, &options.disallowed)?;
+        self.specials.refuse(text, &options.disallowed, check)?;
         let mut parts = Vec::new();
-        for segment in self.specials.split(text, &options.allowed) {
-            match segment {
+        for segment in self.specials.split(text, &options.allowed, check) {
+            match segment? {
                 Segment::Special(_, id) => parts.push(Piece::Special(id)),
                 Segment::Text(range) => {
                     parts.extend(pieces(text.get(range).unwrap_or_default()).map(Piece::Text));
@@ -147,7 +153,7 @@ impl Encoder {
             }
         }
         let plain = Options::default();
-        let groups = map_groups(&parts, usize::MAX, check, |group, check| {
+        let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
             let mut ids = Vec::new();
             for piece in group {
                 match piece {
@@ -163,7 +169,10 @@ impl Encoder {
         let mut ids = Vec::new();
         ids.try_reserve_exact(groups.iter().map(Vec::len).sum::<usize>() + 2)?;
         ids.extend(options.bos.then_some(self.specials.first + BOS));
-        groups.iter().for_each(|group| ids.extend(group));
+        for group in groups {
+            check()?;
+            ids.extend(group);
+        }
         ids.extend(options.eos.then_some(self.specials.first + EOS));
         Ok(ids)
     }
@@ -174,7 +183,7 @@ impl Encoder {
             return self.count(text, check);
         }
         let parts: Vec<&[u8]> = pieces(text).collect();
-        Ok(self.count_batch(&parts, usize::MAX, check)?.iter().sum())
+        Ok(self.count_batch(&parts, usize::MAX, check)?.iter().sum::<i64>() as usize)
     }
 
     /// Encodes each text, in groups.
@@ -185,12 +194,14 @@ impl Encoder {
         options: &Options,
         check: &Check,
     ) -> Result<Vec<Ragged>, Error> {
-        map_groups(texts, threads, check, |group, check| {
+        let cost = |text: &B| text.as_ref().len();
+        map_groups(texts, cost, threads, check, |first, group, check| {
             let mut ragged = Ragged { ids: Vec::new(), offsets: Vec::new() };
             ragged.offsets.try_reserve_exact(group.len() + 1)?;
             ragged.offsets.push(0);
-            for text in group {
-                self.encode(text.as_ref(), options, &mut ragged.ids, check)?;
+            for (index, text) in (first..).zip(group) {
+                let encoded = self.encode(text.as_ref(), options, &mut ragged.ids, check);
+                encoded.map_err(|error| error.in_item("texts", index))?;
                 ragged.offsets.push(ragged.ids.len());
             }
             Ok(ragged)
@@ -203,32 +214,80 @@ impl Encoder {
         texts: &[B],
         threads: usize,
         check: &Check,
-    ) -> Result<Vec<usize>, Error> {
-        let groups = map_groups(texts, threads, check, |group, check| {
-            group.iter().map(|text| self.count(text.as_ref(), check)).collect::<Result<Vec<_>, _>>()
+    ) -> Result<Vec<i64>, Error> {
+        let cost = |text: &B| text.as_ref().len();
+        let groups = map_groups(texts, cost, threads, check, |_, group, check| {
+            let counts = group.iter().map(|text| Ok(self.count(text.as_ref(), check)? as i64));
+            counts.collect::<Result<Vec<_>, Error>>()
         })?;
-        Ok(groups.concat())
+        let mut counts = Vec::new();
+        counts.try_reserve_exact(texts.len())?;
+        groups.into_iter().for_each(|group| counts.extend(group));
+        Ok(counts)
+    }
+
+    /// Decodes each sequence of ids; parameters and errors as in [`Encoder::decode`].
+    pub fn decode_batch(
+        &self,
+        sequences: &[Ids],
+        threads: usize,
+        skip_special: bool,
+        check: &Check,
+    ) -> Result<Vec<Vec<Vec<u8>>>, Error> {
+        map_groups(sequences, Ids::len, threads, check, |first, group, check| {
+            let indexed = (first..).zip(group);
+            let texts = indexed.map(|(index, ids)| {
+                let decoded = match ids {
+                    Ids::U32(ids) => self.decode(ids, skip_special, check),
+                    Ids::I64(ids) => self.decode(ids, skip_special, check),
+                };
+                decoded.map_err(|error| error.in_item("sequences", index))
+            });
+            texts.collect()
+        })
+    }
+}
+
+/// A sequence of ids to decode.
+pub enum Ids<'a> {
+    /// As NumPy and the core have them.
+    U32(&'a [u32]),
+    /// As they come from elsewhere, perhaps out of range.
+    I64(&'a [i64]),
+}
+
+impl Ids<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::U32(ids) => ids.len(),
+            Self::I64(ids) => ids.len(),
+        }
     }
 }
 
 /// As much text as is worth handing to a thread at a time.
 const GROUP_BYTES: usize = 1 << 16;
-/// What a text costs besides its bytes.
-const TEXT_COST: usize = 32;
+/// What an item costs besides its bytes.
+const ITEM_COST: usize = 32;
 /// How often the waiting thread calls `check`.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Calls `work` with groups of consecutive texts, on up to `threads` threads, and gives the results
-/// in the order of the texts; if some fail, the error of the earliest group.
+/// Calls `work` with groups of consecutive items, the index of the first before them, on up to
+/// `threads` threads, and gives the results in order; if some fail, the error of the earliest group.
+/// `cost` is about the bytes of work that an item is.
 ///
 /// A batch that is one group runs on the calling thread.
-pub fn map_groups<B: AsRef<[u8]> + Sync, T: Send>(
-    texts: &[B],
+pub fn map_groups<B: Sync, T: Send>(
+    items: &[B],
+    cost: impl Fn(&B) -> usize,
     threads: usize,
     check: &Check,
-    work: impl Fn(&[B], &Check) -> Result<T, Error> + Sync,
+    work: impl Fn(usize, &[B], &Check) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    let groups: Vec<&[B]> = groups(texts).filter_map(|range| texts.get(range)).collect();
+    let groups: Vec<Range<usize>> = groups(items, cost).collect();
+    let work = |group: &Range<usize>, check: &Check| {
+        work(group.start, items.get(group.clone()).unwrap_or_default(), check)
+    };
     let threads = threads.min(groups.len());
     let pool = if threads > 1 { pool() } else { None };
     let Some(pool) = pool.filter(|pool| pool.current_num_threads() > 1) else {
@@ -286,14 +345,14 @@ fn collect<T>(
 }
 
 /// Cuts a batch into groups of about [`GROUP_BYTES`].
-fn groups<B: AsRef<[u8]>>(texts: &[B]) -> impl Iterator<Item = Range<usize>> {
+fn groups<B>(items: &[B], cost: impl Fn(&B) -> usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
-        let mut cost = 0;
-        let rest = texts.get(start..)?;
-        let full = rest.iter().position(|text| {
-            cost += text.as_ref().len() + TEXT_COST;
-            cost >= GROUP_BYTES
+        let mut sum = 0;
+        let rest = items.get(start..)?;
+        let full = rest.iter().position(|item| {
+            sum += cost(item) + ITEM_COST;
+            sum >= GROUP_BYTES
         });
         let end = start + full.map_or(rest.len(), |last| last + 1);
         let group = start..end;
@@ -333,8 +392,8 @@ mod tests {
     fn groups_cover_the_batch_in_order() {
         let long = vec![b'a'; GROUP_BYTES];
         let texts: Vec<&[u8]> = vec![b"a", &long, b"", b"b"];
-        assert_eq!(groups(&texts).collect::<Vec<_>>(), [0..2, 2..4]);
-        assert_eq!(groups(&[b""; 0]).count(), 0);
+        assert_eq!(groups(&texts, |text| text.len()).collect::<Vec<_>>(), [0..2, 2..4]);
+        assert_eq!(groups(&[b""; 0], |text| text.len()).count(), 0);
     }
 
     #[test]
@@ -343,9 +402,11 @@ mod tests {
         let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         for threads in [1, 2, 8, 1000] {
-            let work =
-                |group: &[&[u8]], _: &Check| Ok(group.iter().map(|t| t.len()).collect::<Vec<_>>());
-            let groups = map_groups(&texts, threads, &go_on, work).unwrap();
+            let work = |first: usize, group: &[&[u8]], _: &Check| {
+                assert_eq!(group[0].as_ptr(), texts[first].as_ptr());
+                Ok(group.iter().map(|t| t.len()).collect::<Vec<_>>())
+            };
+            let groups = map_groups(&texts, |text| text.len(), threads, &go_on, work).unwrap();
             assert_eq!(groups.concat(), lengths);
         }
     }
@@ -354,11 +415,16 @@ mod tests {
     fn the_earliest_error_is_given() {
         let texts: Vec<Vec<u8>> = (0..50).map(|_| vec![b'x'; GROUP_BYTES]).collect();
         let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-        let start = texts[0].as_ptr() as usize;
-        let result = map_groups(&texts, 4, &go_on, |group, _| {
-            let late = group[0].as_ptr() as usize != start;
-            if late { Err(Error::OutOfMemory) } else { Err::<(), _>(Error::UnknownToken(vec![])) }
-        });
+        let result = map_groups(
+            &texts,
+            |text| text.len(),
+            4,
+            &go_on,
+            |first, _, _| match first {
+                0 => Err::<(), _>(Error::UnknownToken(vec![])),
+                _ => Err(Error::OutOfMemory),
+            },
+        );
         assert!(matches!(result, Err(Error::UnknownToken(_))));
     }
 
@@ -367,12 +433,18 @@ mod tests {
         let texts = vec![vec![b' '; 2 * GROUP_BYTES]; 8];
         let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
         let stop = || Err(Error::Interrupted);
-        let result = map_groups(&texts, 2, &stop, |_, check| {
-            while check().is_ok() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Ok(())
-        });
+        let result = map_groups(
+            &texts,
+            |text| text.len(),
+            2,
+            &stop,
+            |_, _, check| {
+                while check().is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            },
+        );
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 
@@ -385,7 +457,7 @@ mod tests {
             encoder.encode(text, &crate::Options::default(), &mut ids, &go_on).unwrap();
             ids
         };
-        let text = "It's 12 o'clock!  Über\u{a0}漢字，かな。 x'ſ\r\n \n  ''  end\u{3000}9'";
+        let text = "It's 12 o'clock!  Über\u{a0}漢字，かな。 x'ſ\r\n \n  ''  end\u{3000}9'\n'll2re٣é1\n|-\n😀";
         let bytes = text.repeat(3).into_bytes();
         let mut cuts = 0;
         for end in 0..=bytes.len() {
@@ -395,6 +467,9 @@ mod tests {
             assert_eq!([ids(&bytes[..cut]), ids(&bytes[cut..])].concat(), ids(&bytes), "{end}");
         }
         assert!(cuts > bytes.len() / 2);
+        for lines in ["|---|\n", "😀\r\n", "0af1", "'re2"] {
+            assert!(last_cut(lines.repeat(100).as_bytes()).unwrap() > lines.len() * 98);
+        }
         assert_eq!(last_cut(&[b'a'; 5000]), None);
         let far = [b"a,".as_slice(), &[b'a'; 5000]].concat();
         assert_eq!(last_cut(&far), Some(1));

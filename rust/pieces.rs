@@ -6,6 +6,8 @@
 //! mask, one hash and one cache line, without a branch on the length. Whole keys are compared, so the
 //! answer is exact. Longer tokens have a small table of their own.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use crate::vocab::Tokens;
 
 /// The longest byte string that has a key.
@@ -59,9 +61,26 @@ impl Key {
     }
 
     #[inline(always)]
-    fn hash(self) -> u64 {
-        // Odd constants with their bits well spread, from the fractions of the square roots of 2, 3.
-        fold(self.low ^ 0x6A09_E667_F3BC_C909, self.high ^ 0xBB67_AE85_84CA_A73B)
+    fn hash(self, seed: Seed) -> u64 {
+        seed.mix(self.low, self.high)
+    }
+}
+
+/// Two numbers that differ from process to process, so that no file can be made whose tokens collide.
+#[derive(Clone, Copy)]
+pub struct Seed(u64, u64);
+
+impl Seed {
+    /// Other numbers each time.
+    pub fn random() -> Self {
+        let number = || RandomState::new().build_hasher().finish();
+        Self(number(), number())
+    }
+
+    /// Two words mixed under this seed.
+    #[inline(always)]
+    pub fn mix(self, a: u64, b: u64) -> u64 {
+        fold(a ^ self.0, b ^ self.1)
     }
 }
 
@@ -73,21 +92,21 @@ fn near_the_end(bytes: &[u8]) -> u128 {
 
 /// Mixes two words: the halves of their product folded together.
 #[inline(always)]
-pub fn fold(a: u64, b: u64) -> u64 {
+fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
 
 /// A hash of any byte string, eight bytes a step.
 #[inline]
-pub fn hash(bytes: &[u8]) -> u64 {
+pub fn hash(bytes: &[u8], seed: Seed) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut state = bytes.len() as u64 ^ 0x3C6E_F372_FE94_F82B;
+    let mut state = bytes.len() as u64;
     for word in words {
-        state = fold(state ^ u64::from_le_bytes(*word), 0xA54F_F53A_5F1D_36F1);
+        state = seed.mix(state, u64::from_le_bytes(*word));
     }
     let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    fold(state ^ last, 0x510E_527F_ADE6_82D1)
+    seed.mix(state, last)
 }
 
 /// Three keys with their ids, filled from the first on; the rest is a cache line's.
@@ -122,6 +141,7 @@ const EMPTY: Bucket = Bucket { keys: [Key { low: 0, high: 0 }; 3], ids: [NONE; 3
 
 /// The table from whole byte strings to ids.
 pub struct Pieces {
+    seed: Seed,
     /// A power of two.
     buckets: Vec<Bucket>,
     /// The tokens without a key, by hash; a power of two, at most half full, [`NONE`] where empty.
@@ -134,6 +154,7 @@ impl Pieces {
         let size = tokens.len().next_power_of_two();
         let long = tokens.iter().filter(|(_, bytes)| bytes.len() > KEY_BYTES).count();
         let mut pieces = Self {
+            seed: Seed::random(),
             buckets: vec![EMPTY; size],
             long: vec![NONE; (long * 2 + 1).next_power_of_two()],
         };
@@ -152,7 +173,7 @@ impl Pieces {
     /// Adds a key, or gives the id of the same key.
     fn insert(&mut self, key: Key, id: u32) -> Option<u32> {
         let mask = self.buckets.len() - 1;
-        let mut at = key.hash() as usize & mask;
+        let mut at = key.hash(self.seed) as usize & mask;
         loop {
             let bucket = self.buckets.get_mut(at)?;
             for (place, found) in bucket.keys.iter_mut().zip(&mut bucket.ids) {
@@ -170,7 +191,7 @@ impl Pieces {
 
     fn insert_long(&mut self, tokens: &Tokens, bytes: &[u8], id: u32) -> Option<u32> {
         let mask = self.long.len() - 1;
-        let mut at = hash(bytes) as usize & mask;
+        let mut at = hash(bytes, self.seed) as usize & mask;
         while let Some(slot) = self.long.get_mut(at) {
             if *slot == NONE {
                 *slot = id;
@@ -187,7 +208,7 @@ impl Pieces {
     /// The id of the token that is exactly `key`, or [`NONE`].
     pub fn find(&self, key: Key) -> u32 {
         let mask = self.buckets.len() - 1;
-        let mut at = key.hash() as usize & mask;
+        let mut at = key.hash(self.seed) as usize & mask;
         while let Some(bucket) = self.buckets.get(at) {
             let id = bucket.find(key);
             if id != NONE || !bucket.is_full() {
@@ -204,7 +225,7 @@ impl Pieces {
     #[inline(always)]
     pub fn glance(&self, text: &[u8], start: usize, end: usize) -> u32 {
         let Some(key) = Key::first_bytes(text, start, end) else { return ASK };
-        let at = key.hash() as usize & (self.buckets.len() - 1);
+        let at = key.hash(self.seed) as usize & (self.buckets.len() - 1);
         let Some(bucket) = self.buckets.get(at) else { return ASK };
         let id = bucket.find(key);
         let unsure = (id == NONE) & (bucket.is_full() | (end - start > KEY_BYTES));
@@ -215,7 +236,7 @@ impl Pieces {
     /// of [`Pieces::build`].
     pub fn find_long(&self, tokens: &Tokens, bytes: &[u8]) -> u32 {
         let mask = self.long.len() - 1;
-        let mut at = hash(bytes) as usize & mask;
+        let mut at = hash(bytes, self.seed) as usize & mask;
         while let Some(&id) = self.long.get(at).filter(|&&id| id != NONE) {
             if tokens.get(id) == Some(bytes) {
                 return id;

@@ -17,19 +17,24 @@ use pyo3::types::{IntoPyDict, PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
 
 use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
-use crate::files::{Job, Walk};
-use crate::parallel;
+use crate::files::Job;
+use crate::parallel::{self, Ids};
 use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
-use crate::vocab::Vocabulary;
+use crate::vocab::{Vocabulary, other_format};
+use crate::walk::Walk;
 
 /// As many integers as Llama 3 has ids, and from how many ids on they are worth making.
 const INTEGER_COUNT: u32 = 128_257;
 const LONG_LIST: usize = 4096;
+/// Items of a list between two looks for signals, some milliseconds.
+const LIST_CHECK: usize = 1 << 18;
 
 /// How often long work looks for signals.
 const SIGNALS: Duration = Duration::from_millis(50);
 
+/// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
+type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
 /// Where a token begins and ends, in bytes.
 type Span = (usize, usize);
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
@@ -95,23 +100,17 @@ impl Core {
     fn encode<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<'py, PyAny>>,
-        disallowed: Option<&Bound<'py, PyAny>>,
+        asked: Option<Asked>,
     ) -> PyResult<Bound<'py, PyList>> {
-        list_of(text.py(), &self.ids(text, bos, eos, allowed, disallowed)?)
+        list_of(text.py(), &self.ids(text, asked)?)
     }
 
     fn encode_array<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<'py, PyAny>>,
-        disallowed: Option<&Bound<'py, PyAny>>,
+        asked: Option<Asked>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        let ids = self.ids(text, bos, eos, allowed, disallowed)?;
+        let ids = self.ids(text, asked)?;
         Ok(PyArray1::from_vec(text.py(), ids))
     }
 
@@ -119,12 +118,9 @@ impl Core {
     fn encode_spans(
         &self,
         text: &Bound<PyAny>,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<PyAny>>,
-        disallowed: Option<&Bound<PyAny>>,
+        asked: Option<Asked>,
     ) -> PyResult<(Vec<u32>, Vec<Span>)> {
-        let options = self.options(bos, eos, allowed, disallowed)?;
+        let options = self.options(asked)?;
         let bytes = bytes_of(text, || "text".to_owned())?;
         let sink = detached(text.py(), None, |check, _| {
             let mut sink = Offsets::default();
@@ -137,12 +133,9 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<'py, PyAny>>,
-        disallowed: Option<&Bound<'py, PyAny>>,
+        asked: Option<Asked>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = self.options(bos, eos, allowed, disallowed)?;
+        let options = self.options(asked)?;
         let groups = self.encode_groups(texts, threads, &options)?;
         let lists = PyList::empty(texts.py());
         for ids in groups.iter().flat_map(|group| group.texts()) {
@@ -156,15 +149,13 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<'py, PyAny>>,
-        disallowed: Option<&Bound<'py, PyAny>>,
+        asked: Option<Asked>,
     ) -> PyResult<IdsAndOffsets<'py>> {
-        let (py, options) = (texts.py(), self.options(bos, eos, allowed, disallowed)?);
+        let (py, options) = (texts.py(), self.options(asked)?);
         let groups = self.encode_groups(texts, threads, &options)?;
-        let all = detached(py, None, |_, _| parallel::Ragged::concat(groups))?;
-        let offsets = all.offsets.iter().map(|&offset| offset as i64).collect();
+        let all = detached(py, None, |check, _| parallel::Ragged::concat(groups, check))?;
+        let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
+        let offsets = gathered(all.offsets.len(), offsets)?;
         Ok((PyArray1::from_vec(py, all.ids), PyArray1::from_vec(py, offsets)))
     }
 
@@ -178,12 +169,12 @@ impl Core {
         texts: &Bound<'py, PyList>,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let items = gathered(texts.len(), texts.iter().map(Ok))?;
         let py = texts.py();
-        let items: Vec<_> = texts.iter().collect();
         let texts = all_bytes(&items)?;
         let counts =
             detached(py, None, |check, _| self.encoder.count_batch(&texts, threads, check))?;
-        Ok(PyArray1::from_vec(py, counts.into_iter().map(|count| count as i64).collect()))
+        Ok(PyArray1::from_vec(py, counts))
     }
 
     /// `ids` is a list of integers, or an array of `uint32` or `int64`.
@@ -192,12 +183,35 @@ impl Core {
         ids: &Bound<'py, PyAny>,
         skip_special: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let py = ids.py();
-        match Ids::of(ids)? {
-            Ids::List(ids) => self.decode_slice(py, &ids, skip_special),
-            Ids::U32(ids) => self.decode_slice(py, ids.as_slice()?, skip_special),
-            Ids::I64(ids) => self.decode_slice(py, ids.as_slice()?, skip_special),
+        let given = Given::of(ids, "ids")?;
+        let slice = given.slice()?;
+        let bytes = detached(ids.py(), None, |check, _| match slice {
+            Ids::U32(ids) => self.encoder.decode(ids, skip_special, check),
+            Ids::I64(ids) => self.encoder.decode(ids, skip_special, check),
+        })?;
+        bytes_object(ids.py(), &bytes)
+    }
+
+    /// The bytes of each sequence; they are what `decode` takes.
+    fn decode_batch<'py>(
+        &self,
+        sequences: &Bound<'py, PyList>,
+        threads: usize,
+        skip_special: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = sequences.py();
+        let indexed = sequences.iter().enumerate();
+        let given = indexed.map(|(index, ids)| Given::of(&ids, &format!("sequences[{index}]")));
+        let given = gathered(sequences.len(), given)?;
+        let slices = gathered(given.len(), given.iter().map(Given::slice))?;
+        let groups = detached(py, None, |check, _| {
+            self.encoder.decode_batch(&slices, threads, skip_special, check)
+        })?;
+        let list = PyList::empty(py);
+        for bytes in groups.iter().flatten() {
+            list.append(bytes_object(py, bytes)?)?;
         }
+        Ok(list)
     }
 
     fn token_id(&self, token: &Bound<PyAny>) -> PyResult<u32> {
@@ -223,25 +237,10 @@ impl Core {
 }
 
 impl Core {
-    fn decode_slice<'py, I: Copy + Into<i64> + Sync>(
-        &self,
-        py: Python<'py>,
-        ids: &[I],
-        skip_special: bool,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = detached(py, None, |_, _| self.encoder.decode(ids, skip_special))?;
-        Ok(PyBytes::new(py, &bytes))
-    }
-
-    fn options(
-        &self,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<PyAny>>,
-        disallowed: Option<&Bound<PyAny>>,
-    ) -> PyResult<Options> {
-        let (allowed, disallowed) = (self.selection(allowed)?, self.selection(disallowed)?);
-        let disallowed = match disallowed {
+    fn options(&self, asked: Option<Asked>) -> PyResult<Options> {
+        let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
+        let allowed = self.selection(allowed)?;
+        let disallowed = match self.selection(disallowed)? {
             Selection::All => allowed.complement(),
             selection => selection,
         };
@@ -249,7 +248,7 @@ impl Core {
     }
 
     /// `None`, `"all"` or a list of names, as `tokenizer.py` gives them.
-    fn selection(&self, names: Option<&Bound<PyAny>>) -> PyResult<Selection> {
+    fn selection(&self, names: Option<Bound<PyAny>>) -> PyResult<Selection> {
         let Some(names) = names else { return Ok(Selection::None) };
         if names.is_instance_of::<PyString>() {
             return Ok(Selection::All);
@@ -258,15 +257,8 @@ impl Core {
         selection.map_err(|error| raise(names.py(), error))
     }
 
-    fn ids(
-        &self,
-        text: &Bound<PyAny>,
-        bos: bool,
-        eos: bool,
-        allowed: Option<&Bound<PyAny>>,
-        disallowed: Option<&Bound<PyAny>>,
-    ) -> PyResult<Vec<u32>> {
-        let options = self.options(bos, eos, allowed, disallowed)?;
+    fn ids(&self, text: &Bound<PyAny>, asked: Option<Asked>) -> PyResult<Vec<u32>> {
+        let options = self.options(asked)?;
         let bytes = bytes_of(text, || "text".to_owned())?;
         detached(text.py(), None, |check, _| self.encoder.encode_whole(&bytes, &options, check))
     }
@@ -277,8 +269,8 @@ impl Core {
         threads: usize,
         options: &Options,
     ) -> PyResult<Vec<parallel::Ragged>> {
+        let items = gathered(texts.len(), texts.iter().map(Ok))?;
         let py = texts.py();
-        let items: Vec<_> = texts.iter().collect();
         let texts = all_bytes(&items)?;
         detached(py, None, |check, _| self.encoder.encode_batch(&texts, threads, options, check))
     }
@@ -293,7 +285,9 @@ fn walk<'py>(
     no_ignore: bool,
     globs: Vec<String>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let files = detached(py, None, |_, _| Walk { hidden, no_ignore, globs: &globs }.files(&root))?;
+    let files = detached(py, None, |check, _| {
+        Walk { hidden, no_ignore, globs: &globs }.files(&root, check)
+    })?;
     let list = PyList::empty(py);
     for file in files {
         match file {
@@ -302,6 +296,12 @@ fn walk<'py>(
         }
     }
     Ok(list)
+}
+
+/// What a file is, told by its first bytes, if that is mistaken for a vocabulary; else `None`.
+#[pyfunction]
+fn not_a_vocabulary(head: &[u8]) -> Option<String> {
+    other_format(head)
 }
 
 /// The instruction set extensions of this processor that matter here.
@@ -332,6 +332,7 @@ fn cpu_count() -> usize {
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     module.add_function(wrap_pyfunction!(walk, module)?)?;
+    module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
     module.add("PROFILES", PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>())?;
@@ -350,11 +351,18 @@ fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
         }
         Some(integers) => integers,
     };
-    let integer = |&id: &u32| match integers.get(id as usize) {
-        Some(integer) => integer.clone_ref(py),
-        None => integer_of(py, id),
-    };
-    PyList::new(py, ids.iter().map(integer))
+    // Such a list's memory may be refused, which making it from an iterator would not survive.
+    let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
+    for (index, &id) in ids.iter().enumerate() {
+        if index % LIST_CHECK == LIST_CHECK - 1 {
+            py.check_signals()?;
+        }
+        match integers.get(id as usize) {
+            Some(integer) => list.set_item(index, integer)?,
+            None => list.set_item(index, id)?,
+        }
+    }
+    Ok(list)
 }
 
 fn integer_of(py: Python, id: u32) -> Py<PyInt> {
@@ -419,38 +427,73 @@ fn bytes_of<'a>(text: &'a Bound<PyAny>, argument: impl Fn() -> String) -> PyResu
 fn without_surrogates(string: &Bound<PyString>) -> PyResult<String> {
     let utf16 = string.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
     let (pairs, _) = utf16.cast::<PyBytes>()?.as_bytes().as_chunks::<2>();
-    let units: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-    Ok(String::from_utf16_lossy(&units))
+    let units = || pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+    let chars = || char::decode_utf16(units()).map(|char| char.unwrap_or('\u{FFFD}'));
+    let mut text = String::new();
+    let refused = |_| PyMemoryError::new_err("out of memory");
+    text.try_reserve_exact(chars().map(char::len_utf8).sum()).map_err(refused)?;
+    text.extend(chars());
+    Ok(text)
 }
 
 fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [u8]>>> {
     let indexed = texts.iter().enumerate();
-    indexed.map(|(index, text)| bytes_of(text, || format!("texts[{index}]"))).collect()
+    gathered(texts.len(), indexed.map(|(index, text)| bytes_of(text, || format!("texts[{index}]"))))
 }
 
-/// Ids from Python.
-enum Ids<'py> {
+/// Collects, where memory that is refused is an error.
+fn gathered<T>(count: usize, items: impl Iterator<Item = PyResult<T>>) -> PyResult<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count).map_err(|_| PyMemoryError::new_err("out of memory"))?;
+    for item in items {
+        // The list may have grown since it was measured.
+        all.try_reserve(1).map_err(|_| PyMemoryError::new_err("out of memory"))?;
+        all.push(item?);
+    }
+    Ok(all)
+}
+
+fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |target| {
+        target.copy_from_slice(bytes);
+        Ok(())
+    })
+}
+
+/// Ids from Python, kept while the core reads them.
+enum Given<'py> {
     List(Vec<i64>),
     U32(PyReadonlyArray1<'py, u32>),
     I64(PyReadonlyArray1<'py, i64>),
 }
 
-impl<'py> Ids<'py> {
-    fn of(ids: &Bound<'py, PyAny>) -> PyResult<Self> {
+impl<'py> Given<'py> {
+    fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
         if let Ok(list) = ids.cast::<PyList>() {
             let indexed = list.iter().enumerate();
-            let values: PyResult<_> = indexed.map(|(index, id)| integer(index, &id)).collect();
-            return Ok(Self::List(values?));
+            let values = indexed.map(|(index, id)| integer(argument, index, &id));
+            return Ok(Self::List(gathered(list.len(), values)?));
         }
         match ids.cast::<PyArray1<u32>>() {
             Ok(array) => Ok(Self::U32(array.try_readonly()?)),
             Err(_) => Ok(Self::I64(ids.cast::<PyArray1<i64>>()?.try_readonly()?)),
         }
     }
+
+    fn slice(&self) -> PyResult<Ids<'_>> {
+        Ok(match self {
+            Self::List(ids) => Ids::I64(ids),
+            Self::U32(ids) => Ids::U32(ids.as_slice()?),
+            Self::I64(ids) => Ids::I64(ids.as_slice()?),
+        })
+    }
 }
 
-fn integer(index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
+fn integer(argument: &str, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
     let py = id.py();
+    if index % LIST_CHECK == LIST_CHECK - 1 {
+        py.check_signals()?;
+    }
     match id.extract() {
         Ok(value) if !id.is_instance_of::<PyBool>() => Ok(value),
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
@@ -460,9 +503,10 @@ fn integer(index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
             let message = format!("{id} at position {index} is not a token id");
             Err(exception(py, "InvalidTokenId", message, &fields)?)
         }
+        Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
         _ => {
             let kind = id.get_type().name()?;
-            Err(PyTypeError::new_err(format!("ids[{index}] must be an integer, not {kind}")))
+            Err(PyTypeError::new_err(format!("{argument}[{index}] must be an integer, not {kind}")))
         }
     }
 }
@@ -476,7 +520,15 @@ fn raise(py: Python, error: Error) -> PyErr {
 fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
     let message = error.to_string();
     let fields = PyDict::new(py);
+    let error = match error {
+        Error::Item { index, error, .. } => {
+            fields.set_item("index", index)?;
+            *error
+        }
+        error => error,
+    };
     let class = match error {
+        Error::Item { .. } => "Llama3TokError",
         Error::Vocabulary { file, line, reason } => {
             fields.set_item("file", file)?;
             fields.set_item("line", line)?;

@@ -10,7 +10,10 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::error::Error;
+use crate::error::{Check, Error};
+
+/// How many openings of names are looked at between two calls of `check`, a millisecond.
+const CHECK_OPENINGS: usize = 1 << 15;
 
 /// How every special token's name begins.
 const OPENING: &[u8] = b"<|";
@@ -232,8 +235,8 @@ impl Specials {
     }
 
     /// An error if `text` has a special token of `disallowed`: the first one, with its place.
-    pub fn refuse(&self, text: &[u8], disallowed: &Selection) -> Result<(), Error> {
-        match self.find(text, 0, disallowed) {
+    pub fn refuse(&self, text: &[u8], disallowed: &Selection, check: &Check) -> Result<(), Error> {
+        match self.find(text, 0, disallowed, check)? {
             Some((range, id)) => Err(Error::DisallowedSpecialToken {
                 token: self.name(id).unwrap_or_default().to_owned(),
                 offset: range.start,
@@ -248,36 +251,56 @@ impl Specials {
         &'a self,
         text: &'a [u8],
         allowed: &'a Selection,
-    ) -> impl Iterator<Item = Segment> + 'a {
+        check: &'a Check,
+    ) -> impl Iterator<Item = Result<Segment, Error>> + 'a {
         let mut at = 0;
-        let mut next = self.find(text, at, allowed);
+        let mut next = None;
         std::iter::from_fn(move || {
+            let found = match next.take() {
+                Some(found) => Some(found),
+                None => match self.find(text, at, allowed, check) {
+                    Ok(found) => found,
+                    Err(error) => return Some(Err(error)),
+                },
+            };
             let start = at;
-            match next.take() {
+            match found {
                 Some((range, id)) if range.start == start => {
                     at = range.end;
-                    next = self.find(text, at, allowed);
-                    Some(Segment::Special(range, id))
+                    Some(Ok(Segment::Special(range, id)))
                 }
                 found => {
                     at = found.as_ref().map_or(text.len(), |(range, _)| range.start);
                     next = found;
-                    (start < at).then_some(Segment::Text(start..at))
+                    (start < at).then_some(Ok(Segment::Text(start..at)))
                 }
             }
         })
     }
 
     /// The first special token of `selection` at or behind `from`.
-    fn find(&self, text: &[u8], from: usize, selection: &Selection) -> Option<(Range<usize>, u32)> {
-        if selection.is_none() {
-            return None;
-        }
-        self.opening.find_iter(text.get(from..)?).find_map(|offset| {
+    fn find(
+        &self,
+        text: &[u8],
+        from: usize,
+        selection: &Selection,
+        check: &Check,
+    ) -> Result<Option<(Range<usize>, u32)>, Error> {
+        let Some(rest) = text.get(from..).filter(|_| !selection.is_none()) else {
+            return Ok(None);
+        };
+        for (count, offset) in (1..).zip(self.opening.find_iter(rest)) {
+            if count % CHECK_OPENINGS == 0 {
+                check()?;
+            }
             let start = from + offset;
-            let (length, place) = self.at(text.get(start..)?)?;
-            selection.has(place).then_some((start..start + length, self.first + place))
-        })
+            if let Some((length, place)) = self.at(text.get(start..).unwrap_or_default())
+                && selection.has(place)
+            {
+                return Ok(Some((start..start + length, self.first + place)));
+            }
+        }
+        Ok(None)
     }
 
     /// The special token that `text` begins with: its length and place.
@@ -294,6 +317,7 @@ impl Specials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference::go_on;
 
     fn specials(profile: &str) -> Specials {
         Specials::new(Profile::find(profile).unwrap(), 128_000)
@@ -349,7 +373,9 @@ mod tests {
     fn splitting_takes_the_leftmost_allowed_token() {
         let specials = specials("llama3.1");
         let text = b"a<|<|eot_id|><|eom_id|><|eot_id|";
-        let split = |selection: &Selection| specials.split(text, selection).collect::<Vec<_>>();
+        let split = |selection: &Selection| {
+            specials.split(text, selection, &go_on).map(Result::unwrap).collect::<Vec<_>>()
+        };
         assert_eq!(
             split(&Selection::All),
             [
@@ -365,21 +391,22 @@ mod tests {
             [Segment::Text(0..13), Segment::Special(13..23, 128_008), Segment::Text(23..32)]
         );
         assert_eq!(split(&Selection::None), [Segment::Text(0..32)]);
-        assert_eq!(specials.split(b"", &Selection::All).count(), 0);
+        assert_eq!(specials.split(b"", &Selection::All, &go_on).count(), 0);
     }
 
     #[test]
     fn the_disallowed_check_names_the_first_token_and_its_offset() {
         let specials = specials("llama3");
-        let error = specials.refuse("é <|eot_id|>".as_bytes(), &Selection::All).unwrap_err();
+        let error =
+            specials.refuse("é <|eot_id|>".as_bytes(), &Selection::All, &go_on).unwrap_err();
         assert!(matches!(
             error,
             Error::DisallowedSpecialToken { token, offset: 3 } if token == "<|eot_id|>"
         ));
         // `<|eom_id|>` is no token of this profile, and a name that is not selected is text.
-        assert!(specials.refuse(b"<|eom_id|>", &Selection::All).is_ok());
+        assert!(specials.refuse(b"<|eom_id|>", &Selection::All, &go_on).is_ok());
         let other = specials.select(&["<|end_of_text|>".to_owned()]).unwrap();
-        assert!(specials.refuse(b"<|eot_id|>", &other).is_ok());
+        assert!(specials.refuse(b"<|eot_id|>", &other, &go_on).is_ok());
         assert!(specials.select(&["<|eom_id|>".to_owned()]).is_err());
     }
 }

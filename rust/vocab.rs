@@ -362,16 +362,18 @@ fn digit(char: u8) -> Result<u32, String> {
 }
 
 /// Files that are mistaken for a vocabulary, told by how they begin.
-fn other_format(data: &[u8]) -> Option<String> {
+pub fn other_format(data: &[u8]) -> Option<String> {
     let head = data.get(..data.len().min(1024)).unwrap_or_default();
-    let start = head.trim_ascii_start().to_ascii_lowercase();
+    let start = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
     let reason = if data.is_empty() {
         "the file is empty; fetch it again"
     } else if head.starts_with(b"version https://git-lfs.github.com/spec/") {
         "this is a Git LFS pointer, not the file itself; run `git lfs pull` in its repository"
-    } else if start.starts_with(b"<!doctype html") || start.starts_with(b"<html") {
-        "this is an HTML page, such as a login page, not a vocabulary; the download needs access \
-         to the model, so log in and fetch the file again"
+    } else if start.starts_with(b"<") {
+        "this is an HTML page or other XML, such as a login page, not a vocabulary; the download \
+         needs access to the model, so log in and fetch the file again"
+    } else if head.starts_with(b"\xEF\xBB\xBF") {
+        "the file begins with a byte order mark, so an editor has changed it; fetch it again"
     } else if head.starts_with(b"\n") && memchr::memmem::find(head, b"<unk>").is_some() {
         "this is a SentencePiece model, as Llama 2 has; Llama 3's vocabulary is a rank file, also \
          named tokenizer.model, or a tokenizer.json"

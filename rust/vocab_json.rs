@@ -2,8 +2,9 @@
 //!
 //! Only what gives Llama 3's ids is accepted: byte-level BPE with `ignore_merges`, the Llama 3
 //! pattern, and merges that are exactly what the ranks say. Anything else is refused by its name in
-//! the file, since it would be a tokenizer with other ids. What does not change the ids of plain
-//! text (post-processor, decoder, truncation, padding) is not read.
+//! the file, since it would be a tokenizer with other ids. What a caller of Hugging Face's library
+//! sets around the tokenizer (post-processor, truncation, padding) is not read: here `bos=`, `eos=` and
+//! later steps do that.
 
 use std::collections::HashMap;
 
@@ -25,6 +26,12 @@ struct File {
 struct AddedToken {
     id: usize,
     content: String,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +195,19 @@ fn read_added(added: &[AddedToken], first: usize) -> Result<Option<Vec<String>>,
             ));
         }
     }
+    for token in added {
+        let flags = [
+            ("single_word", token.single_word),
+            ("lstrip", token.lstrip),
+            ("rstrip", token.rstrip),
+        ];
+        if let Some((flag, _)) = flags.iter().find(|(_, set)| *set) {
+            return Err(format!(
+                "added_tokens sets {flag} for {:?}; Llama 3 does not",
+                token.content
+            ));
+        }
+    }
     let names: Vec<String> = added.iter().map(|token| token.content.clone()).collect();
     Ok((!names.is_empty()).then_some(names))
 }
@@ -207,6 +227,9 @@ fn check_merges(
             Merge::Pair(left, right) => (left.as_str(), right.as_str()),
         };
         let fault = |reason: &str| format!("merge {index}, {left:?} and {right:?}: {reason}");
+        if matches!(merge, Merge::Text(text) if text.starts_with("#version")) {
+            return Err(fault("Hugging Face's library takes it for a header and drops it"));
+        }
         let mut bytes = to_bytes(left, alphabet)?;
         let split = bytes.len();
         let right_bytes = to_bytes(right, alphabet)?;

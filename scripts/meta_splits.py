@@ -1,9 +1,9 @@
 """Writes rust/meta_splits.bin: how merging forms each token of Meta's vocabulary.
 
-One byte for each token, in the order of the ranks: the length of the left of the two parts that merging
-joins last when the token's bytes are encoded alone; 0 for single bytes and for the 588 tokens that
-merging never gives. A token is never formed from any other two parts (DESIGN.md has the argument), so
-these pairs are all that merging needs. The file has derived numbers only, no token.
+One byte for each token, in the order of the ranks: the length of the left of the two parts that
+merging joins last when the token's bytes are encoded alone; 0 for single bytes and for the 588
+tokens that merging never gives. A token is never formed from any other two parts (DESIGN.md has the
+argument), so these pairs are all that merging needs. The file has derived numbers only, no token.
 
     python scripts/meta_splits.py            # writes the file; some seconds
     python scripts/meta_splits.py --check    # exit 1 if the committed file differs
@@ -13,6 +13,7 @@ import argparse
 import base64
 import hashlib
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from llama3_tok import vocabulary
@@ -34,8 +35,8 @@ def last_split(token: bytes, table: dict[bytes, int]) -> int:
     parts = [token[at : at + 1] for at in range(len(token))]
     split = 0
     while len(parts) > 1:
-        joined = (a + b for a, b in zip(parts, parts[1:], strict=False))
-        ranked = [(rank, at) for at, pair in enumerate(joined) if (rank := table.get(pair)) is not None]
+        ranks = [table.get(a + b) for a, b in pairwise(parts)]
+        ranked = [(rank, at) for at, rank in enumerate(ranks) if rank is not None]
         if not ranked:
             return 0
         at = min(ranked)[1]

@@ -4,6 +4,7 @@ Expected counts and ids are tiktoken's.
 """
 
 import fcntl
+import json
 import os
 import pty
 import struct
@@ -62,6 +63,11 @@ def fails(*arguments, **options):
     assert "Traceback" not in message
     assert message.startswith("llama3-tok: ")
     return message
+
+
+def objects(printed):
+    """Its lines, each a JSON object."""
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 class Terminal:

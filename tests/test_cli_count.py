@@ -20,6 +20,7 @@ from cli import (
     environment,
     fails,
     keyboard_only,
+    objects,
     on_terminal,
     output,
     run,
@@ -70,10 +71,6 @@ def zstd(data):
 def rows(printed):
     """Path to count, in a table of counts and paths."""
     return {path: int(count) for count, path in (line.split() for line in printed.splitlines())}
-
-
-def objects(printed):
-    return [json.loads(line) for line in printed.splitlines()]
 
 
 # The forms of the output

@@ -4,6 +4,7 @@ import array
 import contextlib
 import copy
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -162,8 +163,41 @@ def test_one_text_is_no_batch(tokenizer, wrong):
 
 
 def test_flags_are_checked(tokenizer):
-    with pytest.raises(TypeError, match="bos"):
-        tokenizer.encode("a", bos="yes")
+    for flag in ("bos", "eos"):
+        for method in (tokenizer.encode, tokenizer.encode_array, tokenizer.encode_batch):
+            with pytest.raises(TypeError) as caught:
+                method("a", **{flag: 1})
+            assert str(caught.value) in (
+                f"{flag} must be a bool, not int",
+                "texts must be a sequence, not one str",
+            )
+
+
+def test_sets_and_mappings_have_no_order_and_are_no_sequences(tokenizer):
+    for wrong in ({9906, 1917}, {9906: 1}):
+        with pytest.raises(TypeError, match="ids must be a sequence"):
+            tokenizer.decode(wrong)
+    for wrong in ({"a"}, {"text": "a"}):
+        with pytest.raises(TypeError, match="texts must be a sequence"):
+            tokenizer.encode_batch(wrong)
+
+
+def test_masked_arrays_and_odd_objects_are_refused_clearly(tokenizer):
+    masked = np.ma.masked_array([9906, 1917], mask=[False, True])
+    with pytest.raises(TypeError, match="some are masked"):
+        tokenizer.decode(masked)
+    assert tokenizer.decode(np.ma.masked_array(HELLO)) == "Hello world"
+
+    class Failing:
+        def __index__(self):
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        tokenizer.decode([Failing()])
+    with pytest.raises(TypeError, match="id must be an integer, not bool"):
+        tokenizer.token_bytes(True)
+    with pytest.raises(TypeError):
+        tokenizer.encode_ragged(["a"])[0:1]
 
 
 # Batches
@@ -205,6 +239,54 @@ def test_threads_are_checked(tokenizer, threads, error):
     for method in (tokenizer.encode_batch, tokenizer.encode_ragged, tokenizer.count_batch):
         with pytest.raises(error, match="threads"):
             method(["a"], threads=threads)
+    with pytest.raises(error, match="threads"):
+        tokenizer.decode_batch([[1]], threads=threads)
+
+
+def test_any_whole_number_of_threads_will_do(tokenizer):
+    for threads in (1, 3, np.int64(2), 2**70):
+        assert tokenizer.count_batch(["a b"], threads=threads).tolist() == [2]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity")
+def test_batches_run_on_as_many_threads_as_asked_for_by_default_on_all_processors(tokenizer):
+    processors = len(os.sched_getaffinity(0))
+    code = """
+        import os, llama3_tok, numpy  # NumPy may start threads of its own
+        tokenizer = llama3_tok.Tokenizer()
+        before = len(os.listdir("/proc/self/task"))
+        tokenizer.count_batch(["some words " * 20_000] * 32, threads={threads})
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    assert int(run_python(code.format(threads=1)).stdout) == 0
+    assert int(run_python(code.format(threads=None)).stdout) == (
+        processors if processors > 1 else 0
+    )
+
+
+def test_errors_in_a_batch_name_the_item(tokenizer):
+    with pytest.raises(SpecialTokenError, match=r"texts\[2\]: .*<\|eot_id\|> at byte 1") as caught:
+        tokenizer.encode_batch(["a", "b", "c<|eot_id|>"], disallowed_special="all")
+    assert (caught.value.index, caught.value.offset) == (2, 1)
+    with pytest.raises(InvalidTokenId, match=r"sequences\[1\]: 999999 at position 1") as caught:
+        tokenizer.decode_batch([[1], [2, 999_999]])
+    assert (caught.value.index, caught.value.position) == (1, 1)
+    for wrong in (None, 5, "ab"):
+        with pytest.raises(TypeError, match=r"sequences\[1\]"):
+            tokenizer.decode_batch([[1], wrong])
+    with pytest.raises(TypeError, match=r"sequences\[1\]\[0\] must be an integer"):
+        tokenizer.decode_batch([[1], [None]])
+    with pytest.raises(InvalidTokenId) as caught:
+        tokenizer.decode([999_999])
+    assert caught.value.index is None
+
+
+def test_decode_batch_gives_what_decode_gives_on_any_number_of_threads(tokenizer):
+    sequences = [tokenizer.encode("Hello wörld " * length) for length in range(300)]
+    mixed = [*sequences, np.array(sequences[9]), tuple(sequences[8]), []]
+    expected = [tokenizer.decode(ids) for ids in mixed]
+    for threads in (None, 1, 2, 8):
+        assert tokenizer.decode_batch(mixed, threads=threads) == expected
 
 
 # Ids
@@ -404,6 +486,59 @@ def test_threads_share_a_tokenizer(tokenizer):
     assert wrong == []
 
 
+LOADING = """
+    import os, signal, sys, threading, time
+    from llama3_tok import Tokenizer
+    PATH = Tokenizer().vocabulary
+    stop = False
+    def load():
+        # Each time another content, so that nothing is shared.
+        count = 0
+        while not stop:
+            count += 1
+            open("v.model", "wb").write(open(PATH, "rb").read() + b"eHh4eHhxcXE= %d\\n" % 128000)
+            Tokenizer("v.model")
+"""
+
+
+def test_a_fork_while_a_vocabulary_loads_leaves_nothing_locked(tmp_path):
+    forks = (
+        LOADING
+        + """
+    thread = threading.Thread(target=load)
+    thread.start()
+    for _ in range(10):
+        time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            os._exit(Tokenizer(profile="llama3").count("Hello world") != 2)
+        assert os.waitpid(child, 0)[1] == 0
+    stop = True
+    thread.join()
+    """
+    )
+    assert run_python(forks, cwd=tmp_path, timeout=60).stderr == ""
+
+
+def test_a_signal_handler_may_load_while_the_same_thread_loads(tmp_path):
+    code = (
+        LOADING
+        + """
+    counts = []
+    def handle(*_):
+        global stop
+        counts.append(Tokenizer(profile="meta").count("Hello world"))
+        stop = len(counts) == 10
+        signal.setitimer(signal.ITIMER_REAL, 0 if stop else 0.013)
+    signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.013)
+    load()
+    print(set(counts))
+    """
+    )
+    assert run_python(code, cwd=tmp_path, timeout=60).stdout == "{2}\n"
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_can_go_on(tokenizer):
     texts = ["Hello world " * 20_000] * 8
@@ -434,11 +569,16 @@ def test_other_threads_run_while_the_core_works(tokenizer, work):
         "tokenizer.count('a' * 60_000_000)",
         "tokenizer.count('some words ' * 60_000_000)",
         "tokenizer.count_batch(['some words ' * 6_000_000] * 20)",
+        "tokenizer.encode_array('<|' * 200_000_000, allowed_special='all')",
+        "tokenizer.encode_array('<|' * 200_000_000, disallowed_special='all')",
+        "tokenizer.encode('some words ' * 30_000_000)",
+        "for _ in range(20): tokenizer.decode_bytes(np.full(50_000_000, 9906, 'u4'))",
     ],
 )
 def test_control_c_ends_long_work_at_once(work):
     code = f"""
         import os, signal, threading, time, llama3_tok
+        import numpy as np
         tokenizer = llama3_tok.Tokenizer()
         def interrupt():
             global sent
@@ -457,24 +597,38 @@ def test_control_c_ends_long_work_at_once(work):
     assert float(result.stdout) < 1, result.stderr
 
 
-def test_memory_that_is_refused_is_a_memory_error():
-    if not sys.platform.startswith("linux"):
-        pytest.skip("reads /proc for the memory in use")
-    code = """
+REFUSED = {
+    "encode": "tokenizer.encode(text)",
+    "encode_array": "tokenizer.encode_array(text)",
+    "encode_batch": "tokenizer.encode_batch([text] * 4)",
+    "encode_ragged": "tokenizer.encode_ragged([text] * 4)",
+    "count_batch": "tokenizer.count_batch(many)",
+    "count of surrogates": "tokenizer.count(surrogates)",
+    "decode of a list": "tokenizer.decode(ids)",
+    "decode_bytes of an array": "tokenizer.decode_bytes(array)",
+    "decode_batch": "tokenizer.decode_batch([array] * 2)",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED.keys())
+def test_memory_that_is_refused_is_a_memory_error(call):
+    code = f"""
         import resource, llama3_tok
+        import numpy as np
         tokenizer = llama3_tok.Tokenizer()
-        text = "a b c d " * 20_000_000
-        tokenizer.encode_array("warm up")
+        text, surrogates = "a b c d " * 10_000_000, "a\\ud800" * 20_000_000
+        many, ids, array = ["a"] * 5_000_000, [9906] * 10_000_000, np.full(20_000_000, 9906, "u4")
+        tokenizer.encode_batch(["warm up " * 20_000] * 4)
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
-        for method in (tokenizer.encode_array, tokenizer.encode):
-            try:
-                method(text)
-            except MemoryError:
-                print("MemoryError")
+        resource.setrlimit(resource.RLIMIT_AS, (used + (48 << 20),) * 2)
+        try:
+            {call}
+        except MemoryError:
+            print("MemoryError")
     """
     result = run_python(code)
-    assert result.stdout.split() == ["MemoryError"] * 2, result.stderr
+    assert result.stdout.split() == ["MemoryError"], result.stderr
 
 
 def test_no_argument_makes_the_core_panic(tokenizer):

@@ -206,6 +206,43 @@ def test_more_than_a_million_tokens_are_refused(tmp_path):
     assert Tokenizer(write(tmp_path / "v.model", lines[:-1])).vocab_size == 1_000_256
 
 
+def test_a_wrong_file_is_told_without_reading_it_whole(tmp_path):
+    path = tmp_path / "model.gguf"
+    with path.open("wb") as file:
+        file.write(b"GGUF\x03\x00\x00\x00")
+        file.truncate(100 << 30)
+    refuse(path, "GGUF")
+    with path.open("wb") as file:
+        file.write(b"IQ== 0\n" * 1000)
+        file.truncate(100 << 30)
+    refuse(path, "more than any vocabulary")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no pipes with names")
+def test_a_pipe_or_a_device_is_no_vocabulary():
+    refuse(Path(os.devnull), "not a regular file")
+
+
+def test_an_empty_path_is_not_the_current_folder(monkeypatch, small):
+    monkeypatch.chdir(small.parent)
+    small.rename("tokenizer.model")
+    with pytest.raises(VocabularyNotFound, match="the path is empty"):
+        Tokenizer("")
+
+
+def test_a_home_that_does_not_exist_is_a_path_that_does_not_exist():
+    with pytest.raises(VocabularyNotFound, match="nosuchuser"):
+        Tokenizer("~nosuchuser/tokenizer.model")
+
+
+def test_a_file_made_to_collide_in_a_fixed_hash_loads_like_any_other(tmp_path):
+    # With 0x6A09E667F3BCC909 as a fixed multiplier's operand, all of these would share a slot.
+    head = (0x6A09E667F3BCC909).to_bytes(8, "little")
+    tokens = [*SINGLE_BYTES, *(head + number.to_bytes(4, "big") for number in range(100_000))]
+    path = write(tmp_path / "v.model", rank_lines(tokens))
+    assert Tokenizer(path).token_id(tokens[-1]) == len(tokens) - 1
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -213,6 +250,9 @@ def test_more_than_a_million_tokens_are_refused(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2\n", "Git LFS pointer"),
         (b"\n<!DOCTYPE html>\n<html><body>Log in</body></html>", "HTML page"),
         (b"<html><head><title>Sign in", "HTML page"),
+        (b"\xef\xbb\xbf<!-- moved --><html>", "HTML page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied", "XML"),
+        (b"\xef\xbb\xbfIQ== 0\n", "byte order mark"),
         (b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02", "SentencePiece model, as Llama 2"),
         (b"GGUF\x03\x00\x00\x00", "GGUF"),
         (b"PK\x03\x04consolidated", "archive"),
@@ -342,6 +382,38 @@ def test_a_tokenizer_json_with_other_ids_is_refused_by_name(
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(VocabularyError, match=reason):
         Tokenizer(path)
+
+
+@pytest.mark.parametrize("flag", ["single_word", "lstrip", "rstrip"])
+def test_special_tokens_that_take_more_than_their_name_are_refused(tmp_path, small_json, flag):
+    content = json.loads(small_json)
+    names = list(Tokenizer().special_tokens)
+    content["added_tokens"] = [
+        {"id": len(SMALL) + place, "content": name} for place, name in enumerate(names)
+    ]
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert list(Tokenizer(path).special_tokens) == names
+    content["added_tokens"][9][flag] = True
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, f'added_tokens sets {flag} for "<\\|eot_id\\|>"')
+
+
+def test_merges_that_hugging_face_takes_for_a_header_are_refused(tmp_path):
+    tokens = [*SINGLE_BYTES, *(b"#version"[:length] for length in range(2, 9)), b"#versiona"]
+    content = oracle.tokenizer_json({t: i for i, t in enumerate(tokens)}, {})
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, "takes it for a header")
+    content["model"]["merges"] = [merge.split(" ") for merge in content["model"]["merges"]]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    ours, theirs = Tokenizer(path), tokenizers.Tokenizer.from_file(str(path))
+    assert ours.encode("#versionac") == theirs.encode("#versionac").ids
+
+
+def test_a_token_with_the_name_of_a_special_one_is_refused(tmp_path):
+    path = write(tmp_path / "v.model", rank_lines([*SMALL, b"<|eot_id|>"]))
+    refuse(path, '"<\\|eot_id\\|>" is an ordinary token in it')
 
 
 def test_merges_in_another_order_are_refused(tmp_path, small_json):

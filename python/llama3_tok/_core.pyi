@@ -1,7 +1,7 @@
 """The Rust core. Not public: `Tokenizer` is, and it checks what comes in."""
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,11 @@ UNICODE_VERSION: str
 PROFILES: list[str]
 
 _Names: TypeAlias = Literal["all"] | list[str] | None
+# BOS, EOS, allowed and disallowed special tokens; None where nothing is asked for.
+_Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
+_Ids: TypeAlias = list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]
 
+@final
 class Core:
     def __new__(cls, data: bytes, file: str, profile: str, is_meta: bool) -> Core: ...
     def with_profile(self, file: str, profile: str) -> Core: ...
@@ -23,40 +27,29 @@ class Core:
     def special_ids(self) -> tuple[int, int, int, int | None]: ...
     @property
     def stop_ids(self) -> list[int]: ...
-    def encode(
-        self, text: str | bytes, bos: bool, eos: bool, allowed: _Names, disallowed: _Names
-    ) -> list[int]: ...
-    def encode_array(
-        self, text: str | bytes, bos: bool, eos: bool, allowed: _Names, disallowed: _Names
-    ) -> npt.NDArray[np.uint32]: ...
+    def encode(self, text: str | bytes, asked: _Asked) -> list[int]: ...
+    def encode_array(self, text: str | bytes, asked: _Asked) -> npt.NDArray[np.uint32]: ...
     def encode_spans(
-        self, text: str | bytes, bos: bool, eos: bool, allowed: _Names, disallowed: _Names
+        self, text: str | bytes, asked: _Asked
     ) -> tuple[list[int], list[tuple[int, int]]]: ...
     def encode_batch(
         self,
         texts: list[str | bytes],
         threads: int,
-        bos: bool,
-        eos: bool,
-        allowed: _Names,
-        disallowed: _Names,
+        asked: _Asked,
     ) -> list[list[int]]: ...
     def encode_ragged(
         self,
         texts: list[str | bytes],
         threads: int,
-        bos: bool,
-        eos: bool,
-        allowed: _Names,
-        disallowed: _Names,
+        asked: _Asked,
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]: ...
     def count(self, text: str | bytes) -> int: ...
     def count_batch(self, texts: list[str | bytes], threads: int) -> npt.NDArray[np.int64]: ...
-    def decode(
-        self,
-        ids: list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64],
-        skip_special: bool,
-    ) -> bytes: ...
+    def decode(self, ids: _Ids, skip_special: bool) -> bytes: ...
+    def decode_batch(
+        self, sequences: list[_Ids], threads: int, skip_special: bool
+    ) -> list[bytes]: ...
     def token_id(self, token: str | bytes) -> int: ...
     def count_file(
         self,
@@ -66,6 +59,7 @@ class Core:
         progress: Callable[[int], object] | None,
     ) -> tuple[int, int, int, int, bool] | None: ...
 
+def not_a_vocabulary(head: bytes) -> str | None: ...
 def walk(root: str, hidden: bool, no_ignore: bool, globs: list[str]) -> list[str | Exception]: ...
 def cpu_features() -> list[str]: ...
 def cpu_count() -> int: ...

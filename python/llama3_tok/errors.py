@@ -37,24 +37,31 @@ class SpecialTokenError(Llama3TokError):
     """A disallowed special token in a text, or a name that is no special token.
 
     `token` is the name; `offset` is where it stands in the text, in bytes of UTF-8, or None for an
-    unknown name.
+    unknown name; `index` is the text's in a batch, else None.
     """
 
-    def __init__(self, message: str, token: str = "", offset: int | None = None) -> None:
+    def __init__(
+        self, message: str, token: str = "", offset: int | None = None, index: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.token, self.offset = token, offset
+        self.token, self.offset, self.index = token, offset, index
 
 
 class InvalidTokenId(Llama3TokError):
-    """An id that no token has: `id`, and its `position` among the ids, from 0."""
+    """An id that no token has: `id`, and its `position` among the ids, from 0.
 
-    def __init__(self, message: str, id: int = 0, position: int = 0) -> None:
+    `index` is the sequence's in a batch, else None.
+    """
+
+    def __init__(
+        self, message: str, id: int = 0, position: int = 0, index: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.id, self.position = id, position
+        self.id, self.position, self.index = id, position, index
 
 
 class UnknownToken(Llama3TokError):
-    """Bytes that are not exactly one token: `token`."""
+    """Bytes that are not exactly one token: `token` has the first hundred of them."""
 
     def __init__(self, message: str, token: bytes = b"") -> None:
         super().__init__(message)

@@ -137,6 +137,9 @@ def count(
         counted = tokenizer._core.count_file(source.path, field, source.walked, progress)
     except (OSError, InputError) as error:
         raise _fault(error, source.path) from None
+    except MemoryError:
+        reason = "out of memory: it has too long a part without a place where it may be cut"
+        raise Fault(source.path, reason) from None
     if counted is None:
         return None
     totals = Totals(*counted)

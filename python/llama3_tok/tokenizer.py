@@ -4,12 +4,13 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from operator import index
+from collections.abc import Iterable, Iterator, Mapping, Set
+from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from llama3_tok import _core
 from llama3_tok import vocabulary as _vocabulary
+from llama3_tok.errors import SpecialTokenError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ class Ragged:
 
     def __getitem__(self, index: int) -> "npt.NDArray[np.uint32]":
         """The ids of one text, `uint32[m]`; negative indices count from the end."""
-        count = len(self)
+        count, index = len(self), integer(index)
         if not -count <= index < count:
             raise IndexError(f"index {index} is out of range for {count} texts")
         start = index % count
@@ -178,7 +179,7 @@ class Tokenizer:
         >>> llama3_tok.encode("<|eot_id|>", allowed_special="all")
         [128009]
         """
-        return self._core.encode(text, bos, eos, *_selections(allowed_special, disallowed_special))
+        return self._core.encode(text, _asked(bos, eos, allowed_special, disallowed_special))
 
     def encode_array(
         self,
@@ -190,9 +191,7 @@ class Tokenizer:
         disallowed_special: SpecialTokens = _NONE,
     ) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
-        return self._core.encode_array(
-            text, bos, eos, *_selections(allowed_special, disallowed_special)
-        )
+        return self._core.encode_array(text, _asked(bos, eos, allowed_special, disallowed_special))
 
     def encode_batch(
         self,
@@ -204,16 +203,15 @@ class Tokenizer:
         allowed_special: SpecialTokens = _NONE,
         disallowed_special: SpecialTokens = _NONE,
     ) -> list[list[int]]:
-        """The ids of each text, encoded on `threads` threads (default: all processors).
+        """The ids of each text, encoded on up to `threads` threads (default: all processors).
 
-        Parameters and errors otherwise as in `encode`; a TypeError names the index of the text.
+        Parameters and errors otherwise as in `encode`; an error names the index of the text, which
+        a SpecialTokenError also has as `index`.
         """
         return self._core.encode_batch(
             _texts(texts),
             _threads(threads),
-            bos,
-            eos,
-            *_selections(allowed_special, disallowed_special),
+            _asked(bos, eos, allowed_special, disallowed_special),
         )
 
     def encode_ragged(
@@ -231,9 +229,7 @@ class Tokenizer:
             *self._core.encode_ragged(
                 _texts(texts),
                 _threads(threads),
-                bos,
-                eos,
-                *_selections(allowed_special, disallowed_special),
+                _asked(bos, eos, allowed_special, disallowed_special),
             )
         )
 
@@ -273,23 +269,33 @@ class Tokenizer:
         return self._decode(ids, skip_special)
 
     def decode_batch(
-        self, sequences: Iterable[Ids], *, errors: str = "replace", skip_special: bool = False
+        self,
+        sequences: Iterable[Ids],
+        *,
+        threads: int | None = None,
+        errors: str = "replace",
+        skip_special: bool = False,
     ) -> list[str]:
-        """The text of each sequence of ids; parameters and errors as in `decode`."""
+        """The text of each sequence of ids, decoded on up to `threads` threads (default: all).
+
+        Parameters and errors otherwise as in `decode`; an error names the index of the sequence,
+        which an InvalidTokenId also has as `index`.
+        """
         _refuse_text(sequences, "sequences")
-        return [self.decode(ids, errors=errors, skip_special=skip_special) for ids in sequences]
+        lists = [_ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
+        texts = self._core.decode_batch(lists, _threads(threads), skip_special)
+        return [text.decode("utf-8", errors) for text in texts]
 
     def _decode(self, ids: Ids, skip_special: bool) -> bytes:
-        return self._core.decode(ids if type(ids) is list else _ids(ids), skip_special)
+        return self._core.decode(_ids(ids, "ids"), skip_special)
 
     # Tokens
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes of one token; a special token's are its name. Raises InvalidTokenId."""
-        try:
-            return self._core.decode([index(id)], False)
-        except TypeError:
-            raise TypeError(f"id must be an integer, not {type(id).__name__}") from None
+        if isinstance(id, bool) or not hasattr(id, "__index__"):
+            raise TypeError(f"id must be an integer, not {type(id).__name__}")
+        return self._core.decode([id], False)
 
     def token_id(self, token: Text) -> int:
         """The id of the token that is exactly these bytes, or has this special name.
@@ -324,11 +330,11 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as path, hash and profile; the vocabulary is found again by them."""
-        return _restore, (self._path, self._sha256, self._profile)
+        return _restore, (type(self), self._path, self._sha256, self._profile)
 
 
-def _restore(path: str, sha256: str, profile: str) -> Tokenizer:
-    tokenizer = Tokenizer.__new__(Tokenizer)
+def _restore(kind: type[Tokenizer], path: str, sha256: str, profile: str) -> Tokenizer:
+    tokenizer = kind.__new__(kind)
     tokenizer._set(_vocabulary.load_again(path, sha256, profile), profile)
     return tokenizer
 
@@ -338,10 +344,16 @@ def _restore(path: str, sha256: str, profile: str) -> Tokenizer:
 _Names: TypeAlias = Literal["all"] | list[str] | None
 
 
-def _selections(allowed: SpecialTokens, disallowed: SpecialTokens) -> tuple[_Names, _Names]:
-    if allowed is _NONE and disallowed is _NONE:
-        return None, None
-    return _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
+_Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
+
+
+def _asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialTokens) -> _Asked:
+    if bos is False and eos is False and allowed is _NONE and disallowed is _NONE:
+        return None
+    for argument, flag in (("bos", bos), ("eos", eos)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
 
 
 def _names(value: SpecialTokens, argument: str) -> _Names:
@@ -354,6 +366,8 @@ def _names(value: SpecialTokens, argument: str) -> _Names:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"{argument} must hold names (str), not {type(name).__name__}")
+        if not name.isascii():  # as no special token is; the core takes no lone surrogates
+            raise SpecialTokenError(f"{name!r} is not a special token", token=name)
     return names or None
 
 
@@ -365,49 +379,65 @@ def _texts(texts: Iterable[Text]) -> list[Text]:
 
 
 def _refuse_text(value: object, argument: str) -> None:
-    """One text where several are wanted would be taken for its characters."""
-    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
+    """One text where several are wanted would be taken for its characters; a set has no order."""
+    one = isinstance(value, str | bytes | bytearray | Mapping | Set)
+    if one or not isinstance(value, Iterable):
         raise TypeError(f"{argument} must be a sequence, not one {type(value).__name__}")
 
 
 def _threads(threads: int | None) -> int:
     if threads is None:
         return _core.cpu_count()
-    if isinstance(threads, bool) or not isinstance(threads, int):
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
         raise TypeError(f"threads must be an int or None, not {type(threads).__name__}")
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads}")
-    return threads
+    count = integer(threads)
+    if count < 1:
+        raise ValueError(f"threads must be at least 1, not {count}")
+    return min(count, _core.cpu_count())
 
 
-def _ids(ids: object) -> "list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]":
-    """Ids that are no list, as a list or as an array that the core reads without a copy."""
+def _ids(
+    ids: object, argument: str
+) -> "list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]":
+    """Ids as a list or as an array that the core reads without a copy."""
+    if type(ids) is list:
+        return ids
     if isinstance(ids, tuple | range):
         return list(ids)
     if isinstance(ids, str | bytes | bytearray):
-        raise TypeError(f"ids must be integers, not {type(ids).__name__}")
-    if hasattr(ids, "detach"):
+        raise TypeError(f"{argument} must be integers, not {type(ids).__name__}")
+    if hasattr(ids, "detach") and hasattr(ids, "cpu"):
         ids = ids.detach().cpu()  # a torch tensor, which may be on another device
     if not hasattr(ids, "__array__"):
         try:
             ids = memoryview(cast(bytes, ids))
         except TypeError:
-            if not isinstance(ids, Iterable):
-                raise TypeError(f"ids must be a sequence, not {type(ids).__name__}") from None
+            if isinstance(ids, Mapping | Set) or not isinstance(ids, Iterable):
+                kind = type(ids).__name__
+                raise TypeError(f"{argument} must be a sequence, not {kind}") from None
             return list(ids)
+    return _array(ids, argument)
+
+
+def _array(
+    ids: object, argument: str
+) -> "list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]":
     import numpy as np
 
+    if isinstance(ids, np.ma.MaskedArray) and np.ma.getmaskarray(ids).any():
+        raise TypeError(f"{argument} must be integers, but some are masked")
     array = np.asarray(ids)
     if array.ndim != 1:
         raise ValueError(
-            f"ids must have one dimension, not {array.ndim}; decode_batch takes several sequences"
+            f"{argument} must have one dimension, not {array.ndim}; "
+            "decode_batch takes several sequences"
         )
     if array.dtype == object or array.size == 0:
         return cast(list[int], list(array))
     if array.dtype.kind not in "iu":
         nan = np.flatnonzero(array != array)
-        what = f"; ids[{nan[0]}] is not a number" if nan.size else ""
-        raise TypeError(f"ids must be integers, not {array.dtype}{what}")
+        what = f"; {argument}[{nan[0]}] is not a number" if nan.size else ""
+        raise TypeError(f"{argument} must be integers, not {array.dtype}{what}")
     if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
         return cast(list[int], array.tolist())
     dtype = np.uint32 if array.dtype == np.uint32 else np.int64

@@ -7,13 +7,13 @@ tokenizer of the process with the same content and profile has the same core.
 
 import hashlib
 import os
-import threading
+import stat
 import weakref
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from llama3_tok._core import Core
+from llama3_tok._core import Core, not_a_vocabulary
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 
 ENVIRONMENT = "LLAMA3_TOK_VOCAB"
@@ -68,7 +68,10 @@ def _as_path(vocabulary: object) -> str:
 
 def _packaged() -> str | None:
     """The rank file inside llama-models, if that is installed."""
-    spec = find_spec("llama_models")
+    try:
+        spec = find_spec("llama_models")
+    except ValueError:  # something that is no package has that name
+        return None
     for location in (spec and spec.submodule_search_locations) or ():
         file = Path(location, "llama3", "tokenizer.model")
         if file.is_file():
@@ -89,13 +92,16 @@ def find(vocabulary: str | os.PathLike[str] | None = None) -> str:
 
 
 def _resolve(place: Place) -> str:
-    path = Path(place.path or "").expanduser().absolute()
+    if not place.path:
+        raise VocabularyNotFound(f"{place.way} names no vocabulary: the path is empty. {WAYS}")
+    # Unlike Path.expanduser, this leaves an unknown user's home as it stands.
+    path = Path(os.path.expanduser(place.path)).absolute()  # noqa: PTH111
     if path.is_dir():
         for name in IN_FOLDER:
             if (path / name).is_file():
                 return str(path / name)
         reason = "the folder has no tokenizer: none of " + ", ".join(IN_FOLDER) + " is in it"
-        raise VocabularyError(f"{path}: {reason}", file=str(path), reason=reason)
+        raise _refused(str(path), reason)
     if not path.exists():
         raise VocabularyNotFound(
             f"{place.way} names the vocabulary {path}, which does not exist. {WAYS}"
@@ -103,8 +109,10 @@ def _resolve(place: Place) -> str:
     return str(path)
 
 
+# A vocabulary may have a million tokens of a kilobyte, in base64.
+MOST_BYTES = 2 << 30
+
 _cores: weakref.WeakValueDictionary[tuple[str, str], Core] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
 
 
 def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
@@ -114,24 +122,48 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
     vocabulary of Llama 3, and Llama3TokError for an unknown profile.
     """
     path = find(vocabulary)
-    data = Path(path).read_bytes()
+    data = _read(path)
     sha256 = hashlib.sha256(data).hexdigest()
     return Loaded(_core(data, path, sha256, profile), path, sha256)
 
 
+def _read(path: str) -> bytes:
+    """The file's content; a wrong file, which may be huge, is told by its beginning."""
+    with Path(path).open("rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _refused(path, "this is not a regular file")
+        if reason := not_a_vocabulary(file.read(1024)):
+            raise _refused(path, reason)
+        if status.st_size > MOST_BYTES:
+            raise _refused(path, f"the file has {status.st_size:,} bytes, more than any vocabulary")
+        file.seek(0)
+        return file.read()
+
+
+def _refused(path: str, reason: str) -> VocabularyError:
+    return VocabularyError(f"{path}: {reason}", file=path, reason=reason)
+
+
 def _core(data: bytes, path: str, sha256: str, profile: str) -> Core:
-    # The core needs the name for messages only, where a path that is not UTF-8 may be approximate.
-    name = os.fsencode(path).decode("utf-8", "replace")
-    with _lock:
-        core = _cores.get((sha256, profile))
-        if core is None:
-            same = next((core for key, core in _cores.items() if key[0] == sha256), None)
-            if same:
-                core = same.with_profile(name, profile)
-            else:
-                core = Core(data, name, profile, sha256 == META_SHA256)
-            _cores[sha256, profile] = core
+    """The core of a content and profile.
+
+    No lock is held, so that a fork or a signal handler at any moment finds none locked. Of two
+    threads that load the same at once, one does so in vain.
+    """
+    core = _cores.get((sha256, profile))
+    if core is not None:
         return core
+    # The core needs the names for messages only, where they may be approximate.
+    name = os.fsencode(path).decode("utf-8", "replace")
+    profile = profile.encode("utf-8", "replace").decode()
+    # A copy, since other threads may add to it.
+    same = next((core for key, core in list(_cores.items()) if key[0] == sha256), None)
+    if same is not None:
+        core = same.with_profile(name, profile)
+    else:
+        core = Core(data, name, profile, sha256 == META_SHA256)
+    return _cores.setdefault((sha256, profile), core)
 
 
 def load_again(path: str, sha256: str, profile: str) -> Loaded:

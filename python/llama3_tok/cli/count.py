@@ -47,8 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         metavar="PATH",
         nargs="*",
-        help="files, .gz and .zst as well; folders, for the text files in them; - for standard "
-        "input, which is also the default",
+        help="files, .gz and .zst as well; folders, for the text files in them (links are not "
+        "followed); - for standard input, which is also the default",
     )
     form = parser.add_argument_group("output")
     form.add_argument(
@@ -97,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     paths: list[str] = arguments.paths
     if not paths and is_terminal(sys.stdin):
         raise UsageError("give PATH, or - to count standard input")
+    if paths.count(files.STANDARD_INPUT) > 1:
+        raise UsageError("standard input can be counted only once")
     if not paths or files.STANDARD_INPUT in paths:
         check_standard_input()
     several = len(paths) > 1 or any(map(files.is_folder, paths))

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         write(" ".join(map(str, ids)).encode() + b"\n")
         return 0
     ids, spans = encoder._core.encode_spans(
-        text, arguments.bos, arguments.eos, allowed or None, None
+        text, (arguments.bos, arguments.eos, allowed or None, None)
     )
     if arguments.json:
         import json

@@ -75,7 +75,8 @@ def columns() -> int:
 
 def _columns_variable() -> int:
     value = os.environ.get("COLUMNS", "")
-    return int(value) if value.isascii() and value.isdigit() and int(value) else WIDTH
+    sensible = value.isascii() and value.isdigit() and len(value) < 6
+    return int(value) or WIDTH if sensible else WIDTH
 
 
 def summary(tokens: int, size: int) -> str:
