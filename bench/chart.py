@@ -33,6 +33,10 @@ def draw(results: Results) -> str:
     """The chart as the text of an SVG file."""
     panels = [(text, _bars(results, text)) for text in results.corpora]
     panels = [(text, bars) for text, bars in panels if bars]
+    values = [
+        record["value"] for _, bars in panels for _, pair in bars for record in pair if record
+    ]
+    scale = (WIDTH - LABEL - VALUE) / max(values, default=1)
     height = TOP + sum(TITLE + ROW * len(bars) for _, bars in panels) + BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
@@ -47,8 +51,6 @@ def draw(results: Results) -> str:
     for text, bars in panels:
         parts.append(f'<text class="corpus" x="0" y="{y + 20}">{escape(text)}</text>')
         y += TITLE
-        most = max(record["value"] for _, pair in bars for record in pair if record)
-        scale = (WIDTH - LABEL - VALUE) / most
         for name, pair in bars:
             parts += _row(name, pair, y, scale)
             y += ROW
@@ -96,9 +98,9 @@ def _legend() -> list[str]:
         '<rect class="ours-unseen" x="0" y="34" width="12" height="9"/>',
         '<rect class="unseen" x="14" y="34" width="12" height="9"/>',
         '<text class="note" x="32" y="43">unseen documents of 3 KB</text>',
-        '<rect class="ours-again" x="200" y="34" width="12" height="9"/>',
-        '<rect class="again" x="214" y="34" width="12" height="9"/>',
-        '<text class="note" x="232" y="43">the same again</text>',
+        '<rect class="ours-again" x="220" y="34" width="12" height="9"/>',
+        '<rect class="again" x="234" y="34" width="12" height="9"/>',
+        '<text class="note" x="252" y="43">the same again</text>',
     ]
 
 

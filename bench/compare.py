@@ -91,7 +91,7 @@ def settings(options: argparse.Namespace) -> Settings:
     usable = processors()
     return Settings(
         rounds=options.rounds or (3 if options.quick else 5),
-        enough=1.0 if options.quick else 4.0,
+        enough=1.0 if options.quick else 3.0,
         worst_bytes=MEGABYTE // 4 if options.quick else MEGABYTE,
         file_bytes=MEGABYTE // 20 if options.quick else MEGABYTE // 4,
         files_bytes=(8 if options.quick else 64) * MEGABYTE,
@@ -127,6 +127,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     sys.path.append(str(ROOT / "tests"))
     import oracle
 
+    chosen_settings = settings(options)
+    machine = describe(chosen_settings.pinned)
     with tempfile.TemporaryDirectory(prefix="llama3_tok-bench-") as name, progress() as say:
         folder = Path(name)
         say("preparing")
@@ -135,7 +137,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         vocabulary = str(oracle.vocabulary.find())
         assets = peers.Assets(vocabulary, str(written), oracle.PATTERN, oracle.SPECIAL)
         chosen = texts(options, folder, list(oracle.SPECIAL))
-        run = Run([], assets, chosen, folder, settings(options), say)
+        run = Run([], assets, chosen, folder, chosen_settings, say)
         try:
             there, absent = present(run, options.peers or list(peers.PEERS))
             run.names = list(there)
@@ -148,7 +150,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "date": now(),
         "command": " ".join(["python bench/compare.py", *sys.argv[1:]]),
         "commit": commit(ROOT),
-        "machine": describe(run.settings.pinned),
+        "machine": machine,
         "settings": vars(run.settings),
         "peers": there,
         "absent": absent,
@@ -160,17 +162,26 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def as_json(stored: dict[str, Any]) -> str:
+    """A result as a file that shows well in a diff: one line for each record."""
+    head = {key: value for key, value in stored.items() if key != "records"}
+    lines = [json.dumps(record, ensure_ascii=False) for record in stored["records"]]
+    opened = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
+    return opened + ',\n "records": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+
+
 @contextmanager
 def progress() -> Iterator[Any]:
     """Says on standard error what is being done: one live line on a terminal, else a line each."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda message: print(f"{now()[11:19]} {message}", file=sys.stderr, flush=True)
         return
     with console.status("") as status:
-        yield lambda message: status.update(message)
+        yield lambda message: status.update(escape(message))
 
 
 def main(given: list[str] | None = None) -> int:
@@ -186,7 +197,7 @@ def main(given: list[str] | None = None) -> int:
         quick = "-quick" if options.quick else ""
         path = options.json or RESULTS / f"{stored['date'][:10]}-{stored['commit'][:7]}{quick}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(stored, indent=1, default=str) + "\n", "utf-8")
+        path.write_text(as_json(stored), "utf-8")
         print(f"stored in {path}", file=sys.stderr)
     results = Results(stored)
     print(report.full(results))

@@ -166,9 +166,14 @@ Maker = Callable[[random.Random, int], str]
 
 
 def _repeat(text: str) -> Maker:
-    """A little longer or shorter each time: a library may remember a pretoken of any length."""
+    """Up to 2% shorter, differently each time: a library may remember a pretoken of any length."""
     size = len(text.encode())
-    return lambda rng, wanted: text * (wanted // size - rng.randrange(1000))
+
+    def make(rng: random.Random, wanted: int) -> str:
+        times = wanted // size
+        return text * (times - rng.randrange(max(2, times // 50)))
+
+    return make
 
 
 def _random(letters: Iterable[str]) -> Maker:

@@ -66,8 +66,6 @@ class Peer:
 
 def lists(label: str, encode: Callable[[str], list[int]], case: str) -> list[Way]:
     """The ways of a library whose one call gives `list[int]` for one text."""
-    if case == "count":
-        return [Way(f"len({label})", lambda text: len(encode(text)))]
     if case in ("documents", "whole", "worst", "small", "list"):
         return [Way(label, encode)]
     return []
@@ -158,6 +156,8 @@ class Tiktoken(Peer):
         match case:
             case "documents" | "whole" | "worst":
                 return [Way("encode_to_numpy", array)]
+            case "count":
+                return [Way("len(encode_to_numpy)", lambda text: len(array(text)))]
             case "batch":
                 return [Way("encode_ordinary_batch", batch, many=True)]
             case "files":

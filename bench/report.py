@@ -156,7 +156,11 @@ def notes(results: Results) -> str:
         elif record["equal"] is False:
             texts = f"{record.get('differing', '?')} of {record.get('texts', '?')} texts"
             lines.append(f"{record['peer']} `{record['way']}`: {place}: ids differ in {texts}")
-    return "\n".join(["## Notes", "", *(f"- {line}" for line in dict.fromkeys(lines))])
+    return (
+        "\n".join(["## Notes", "", *(f"- {line}" for line in dict.fromkeys(lines))])
+        if lines
+        else ""
+    )
 
 
 def summary(results: Results) -> str:

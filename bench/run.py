@@ -32,7 +32,7 @@ class Settings:
     """How much is measured."""
 
     rounds: int = 5
-    enough: float = 4.0
+    enough: float = 3.0
     """Seconds of work on a case after which a slow peer gets no more rounds."""
     limit: float = 30.0
     """Seconds that one request to a worker may take."""
@@ -87,6 +87,7 @@ class Run:
             median = statistics.median(record["samples"])
             amount = record.get("bytes", 0) / 1e6
             record["value"] = amount / median if unit == "MB/s" else median
+        record["samples"] = [float(f"{sample:.6g}") for sample in record["samples"]]
         self.records.append(record)
         return record
 

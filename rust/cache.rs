@@ -8,12 +8,14 @@ use crate::pieces::{Seed, hash};
 
 /// Entries; each place has the latest pretoken of its hash.
 const ENTRIES: usize = 1 << 17;
-/// Bytes of pretokens and ids of tokens that are kept at most.
-const KEPT: usize = 1 << 21;
+/// Bytes of pretokens that are kept at most.
+const KEPT_BYTES: usize = 1 << 21;
+/// Ids that are kept at most.
+const KEPT_IDS: usize = 1 << 20;
 /// Longer pretokens rarely come again.
 pub const LONGEST: usize = 255;
 
-/// The memory of one thread: at most 1 MB of entries, 1 MB of bytes and 4 MB of ids.
+/// The memory of one thread: at most 2 MB of entries, 2 MB of bytes and 4 MB of ids.
 pub struct Cache {
     seed: Seed,
     /// The vocabulary that the ids are of.
@@ -74,7 +76,7 @@ impl Cache {
 
     /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes that was not found; `hash` is from there.
     pub fn keep(&mut self, hash: u64, pretoken: &[u8], ids: &[u32]) {
-        if self.bytes.len() + pretoken.len() > KEPT || self.ids.len() + ids.len() > KEPT {
+        if self.bytes.len() + pretoken.len() > KEPT_BYTES || self.ids.len() + ids.len() > KEPT_IDS {
             self.clear();
         }
         let (Ok(length), Ok(count)) = (pretoken.len().try_into(), ids.len().try_into()) else {

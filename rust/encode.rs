@@ -115,9 +115,9 @@ impl Encoder {
         Ok(Self { vocabulary, specials, path: Path::best() })
     }
 
-    /// Cuts text another way from now on; the ids are the same.
-    pub fn set_path(&mut self, path: Path) {
-        self.path = path;
+    /// The same encoder, but it cuts text by `path`; the ids are the same.
+    pub fn on_path(self, path: Path) -> Self {
+        Self { path, ..self }
     }
 
     /// How many ids there are, special tokens included.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyMemoryError, PyOSError, PyOverflowError, PyTypeError,
+    PyKeyboardInterrupt, PyMemoryError, PyOSError, PyOverflowError, PyTypeError, PyValueError,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -19,6 +19,7 @@ use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
 use crate::files::Job;
 use crate::parallel::{self, Ids};
+use crate::pretokenize::Path;
 use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
 use crate::vocab::{Vocabulary, other_format};
@@ -69,6 +70,20 @@ impl Core {
         let vocabulary = Arc::clone(&self.encoder.vocabulary);
         let encoder = Encoder::new(vocabulary, file, profile).map_err(|error| raise(py, error))?;
         Ok(Self { encoder })
+    }
+
+    /// The names of the ways to cut text that this processor has, the fastest last.
+    #[staticmethod]
+    fn paths() -> Vec<&'static str> {
+        Path::available().into_iter().map(Path::name).collect()
+    }
+
+    /// The same vocabulary and profile, cutting text one of these ways: tests compare them.
+    fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
+        let core = self.with_profile(py, "", self.encoder.specials.profile.name)?;
+        let path = Path::available().into_iter().find(|path| path.name() == name);
+        let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
+        Ok(Self { encoder: core.encoder.on_path(path.ok_or_else(unknown)?) })
     }
 
     #[getter]

@@ -11,6 +11,8 @@ from conftest import EXAMPLES
 from llama3_tok import Tokenizer
 
 TOKENIZER = Tokenizer()
+# Every way to cut text that this processor has.
+PATHS = {name: TOKENIZER._core.with_path(name) for name in TOKENIZER._core.paths()}
 
 
 @given(strategies.texts())
@@ -18,6 +20,8 @@ def test_ids_and_count_are_those_of_tiktoken(text):
     expected = oracle.encoding().encode_ordinary(text)
     assert TOKENIZER.encode(text) == expected
     assert TOKENIZER.count(text) == len(expected)
+    for name, core in PATHS.items():
+        assert core.encode(text, None) == expected, name
 
 
 @given(strategies.texts(), st.sets(st.sampled_from(sorted(oracle.SPECIAL)), max_size=3))

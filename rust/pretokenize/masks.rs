@@ -324,3 +324,33 @@ fn behind_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> 
     }
     starts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unicode::Class;
+
+    #[test]
+    fn all_characters_of_the_sure_lead_bytes_are_letters() {
+        for lead in SURE_LETTERS.iter().flat_map(|&(first, last)| first..=last) {
+            let bits = u32::from(lead);
+            let characters = match width(lead) {
+                2 => (bits & 0x1F) << 6..((bits & 0x1F) + 1) << 6,
+                3 => (bits & 0x0F) << 12..((bits & 0x0F) + 1) << 12,
+                width => panic!("{lead:#x} begins {width} bytes"),
+            };
+            for code_point in characters {
+                assert_eq!(class(code_point), Class::Letter, "U+{code_point:04X}");
+            }
+        }
+    }
+
+    #[test]
+    fn bits_flow_as_far_as_their_run_and_no_farther() {
+        assert_eq!(flood(0b0111_0110, 0b0010_0010), 0b0110_0110);
+        assert_eq!(flood(u64::MAX << 60, 1 << 62), 0b11 << 62);
+        assert_eq!(whole_characters(0b0001_0010, 0b1110_0100), 0b1111_0110);
+        assert_eq!([low_bits(0), low_bits(3), low_bits(64)], [0, 7, u64::MAX]);
+        assert_eq!(number_starts(0b1111_1110_1111), 0b1001_0010_1001);
+    }
+}

@@ -67,6 +67,18 @@ impl Path {
         *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::SCALAR))
     }
 
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Way::Scalar => "scalar",
+            Way::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx512 => "avx512",
+        }
+    }
+
     /// Whether the processor has AVX2 and what came with it: BMI1, BMI2, LZCNT, POPCNT.
     #[cfg(target_arch = "x86_64")]
     #[inline]
