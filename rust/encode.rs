@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::cache::{self, Cache};
 use crate::error::{Check, Error};
 use crate::merge::merge;
-use crate::pieces::{ASK, NONE};
-use crate::pretokenize::{ENDS, Ends, Path};
+use crate::pieces::NONE;
+use crate::pretokenize::{Ends, Path};
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
@@ -176,13 +176,12 @@ impl Encoder {
         let base = range.start;
         let text = text.get(range).unwrap_or_default();
         let path = if std::str::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
-        let (mut ends, mut ids) = (Ends::default(), [NONE; ENDS]);
+        let mut ends = Ends::default();
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
             path.fill(text, at, &mut ends);
-            self.vocabulary.glance(text, at, ends.as_slice(), &mut ids);
-            for (&end, &glance) in ends.as_slice().iter().zip(&ids) {
-                let id = if glance == ASK { self.vocabulary.piece(text, at, end) } else { glance };
+            for &end in ends.as_slice() {
+                let id = self.vocabulary.piece(text, at, end);
                 if id == NONE {
                     let bytes = text.get(at..end).unwrap_or_default();
                     self.encode_merged(bytes, base + at, sink, check)?;

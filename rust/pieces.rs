@@ -16,9 +16,6 @@ pub const KEY_BYTES: usize = 15;
 /// The id that no token has. Its complement is 0.
 pub const NONE: u32 = u32::MAX;
 
-/// [`Pieces::glance`] can't tell.
-pub const ASK: u32 = NONE - 1;
-
 /// A byte string of 1 to 15 bytes: the bytes, zeros, and in the last byte the length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key {
@@ -26,16 +23,15 @@ pub struct Key {
     high: u64,
 }
 
-/// For each length the bits of both words that are text, and the length in its place. The last is for
-/// all greater lengths and gives a key that no token has.
-static KEPT: [(u64, u64, u64); KEY_BYTES + 2] = kept();
+/// For each length the bits of both words that are text, and the length in its place.
+static KEPT: [(u64, u64, u64); KEY_BYTES + 1] = kept();
 
-const fn kept() -> [(u64, u64, u64); KEY_BYTES + 2] {
-    let mut table = [(0, 0, 0); KEY_BYTES + 2];
+const fn kept() -> [(u64, u64, u64); KEY_BYTES + 1] {
+    let mut table = [(0, 0, 0); KEY_BYTES + 1];
     let mut length = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
-    while length < KEY_BYTES + 2 {
-        let bits = (1u128 << (8 * (length % 16))) - 1;
+    while length <= KEY_BYTES {
+        let bits = (1u128 << (8 * length)) - 1;
         table[length] = (bits as u64, (bits >> 64) as u64, (length as u64) << 56);
         length += 1;
     }
@@ -46,13 +42,7 @@ impl Key {
     /// The key of `text[start..end]`; `None` if that has more than 15 bytes.
     #[inline(always)]
     pub fn new(text: &[u8], start: usize, end: usize) -> Option<Self> {
-        if end - start <= KEY_BYTES { Self::first_bytes(text, start, end) } else { None }
-    }
-
-    /// The key of `text[start..end]`; one that no token has if that is longer than 15 bytes.
-    #[inline(always)]
-    fn first_bytes(text: &[u8], start: usize, end: usize) -> Option<Self> {
-        let &(low_bits, high_bits, length) = KEPT.get((end - start).min(KEY_BYTES + 1))?;
+        let &(low_bits, high_bits, length) = KEPT.get(end - start)?;
         let bytes = match text.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
             Some(bytes) => u128::from_le_bytes(*bytes),
             None => near_the_end(text.get(start..end)?),
@@ -206,6 +196,7 @@ impl Pieces {
     }
 
     /// The id of the token that is exactly `key`, or [`NONE`].
+    #[inline(always)]
     pub fn find(&self, key: Key) -> u32 {
         let mask = self.buckets.len() - 1;
         let mut at = key.hash(self.seed) as usize & mask;
@@ -217,19 +208,6 @@ impl Pieces {
             at = (at + 1) & mask;
         }
         NONE
-    }
-
-    /// What [`Pieces::find`] gives for `text[start..end]`, or [`ASK`] for the few that one bucket can't
-    /// answer or that have no key. There is no branch here that data decides, so that the processor
-    /// works on many of these at once while it waits for memory.
-    #[inline(always)]
-    pub fn glance(&self, text: &[u8], start: usize, end: usize) -> u32 {
-        let Some(key) = Key::first_bytes(text, start, end) else { return ASK };
-        let at = key.hash(self.seed) as usize & (self.buckets.len() - 1);
-        let Some(bucket) = self.buckets.get(at) else { return ASK };
-        let id = bucket.find(key);
-        let unsure = (id == NONE) & (bucket.is_full() | (end - start > KEY_BYTES));
-        id - u32::from(unsure)
     }
 
     /// The id of the token that is exactly `bytes`, which have no key, or [`NONE`]. `tokens` are those

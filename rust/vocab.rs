@@ -121,16 +121,6 @@ impl Vocabulary {
         }
     }
 
-    /// The same for all pretokens from `start` on that end at `ends`, or `ASK` for the few that
-    /// [`Vocabulary::piece`] must be asked for.
-    #[inline]
-    pub fn glance(&self, text: &[u8], mut start: usize, ends: &[usize], ids: &mut [u32]) {
-        for (&end, id) in ends.iter().zip(ids) {
-            *id = self.pieces.glance(text, start, end);
-            start = end;
-        }
-    }
-
     /// The token that two tokens are together, if merging ever joins them, or [`NONE`].
     #[inline(always)]
     pub fn pair(&self, left: u32, right: u32) -> u32 {
