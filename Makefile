@@ -16,5 +16,6 @@ format:
 	ruff format
 	ruff check --fix
 
-bench: ## this project and tiktoken side by side, ids compared first
+bench: ## this project and others side by side, ids compared first
+	pip install -r bench/requirements.txt
 	python bench/compare.py
