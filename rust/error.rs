@@ -1,4 +1,4 @@
-//! Everything that can go wrong, with the data that says where. `python.rs` maps it, in one place,
+//! Everything that can go wrong, with the data that says where. `python/raise.rs` maps it, in one place,
 //! to the exceptions of `llama3_tok.errors`.
 
 use std::path::PathBuf;

@@ -380,6 +380,14 @@ def test_a_missing_file_is_named_and_the_others_counted(folder):
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a file that Linux refuses to read")
+def test_a_file_that_the_system_will_not_read_is_named_and_the_others_counted(folder):
+    done = run("count", "/proc/self/mem", "a.txt", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr == b"llama3-tok: /proc/self/mem: Input/output error\n"
+    assert rows(done.stdout.decode())["a.txt"] == count_of(TEXT)
+
+
 def test_a_single_missing_file_prints_nothing(tmp_path):
     message = fails("count", "nosuch.txt", cwd=tmp_path)
     assert message == "llama3-tok: nosuch.txt: No such file or directory\n"

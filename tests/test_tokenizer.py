@@ -549,11 +549,15 @@ def test_a_forked_process_can_go_on(tokenizer):
         assert pool.apply(tokenizer.count_batch, (texts,)).tolist() == counts
 
 
-@pytest.mark.parametrize("work", ["count", "encode_array", "decode"])
+@pytest.mark.parametrize(
+    "work", ["count", "encode_array", "decode", "encode_ragged", "count_batch", "decode_batch"]
+)
 def test_other_threads_run_while_the_core_works(tokenizer, work):
-    argument = "Hello world, " * 1_000_000
-    if work == "decode":
+    argument = "Hello world, " * 2_000_000
+    if work.startswith("decode"):
         argument = tokenizer.encode_array(argument * 4)
+    if work not in ("count", "encode_array", "decode"):
+        argument = [argument] * 4
     thread = threading.Thread(target=getattr(tokenizer, work), args=(argument,))
     turns = 0
     thread.start()

@@ -6,7 +6,7 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast
 
 from llama3_tok import _core
 from llama3_tok import vocabulary as _vocabulary
@@ -22,7 +22,7 @@ Text: TypeAlias = str | bytes
 SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 # list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
 # no type for "may hold integers", so the annotation says no more than that it can be iterated.
-Ids: TypeAlias = "Iterable[int] | npt.NDArray[np.integer[Any]]"
+Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
 
 _NONE: frozenset[str] = frozenset()
 

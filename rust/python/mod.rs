@@ -1,20 +1,21 @@
-//! The binding, and the only place that names pyo3: each function converts its arguments, detaches
+//! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
 //! from the interpreter, calls the core and converts the result. Policy is Python's business.
 
-use std::borrow::Cow;
+mod convert;
+mod raise;
+
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
-use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyMemoryError, PyOSError, PyOverflowError, PyTypeError, PyValueError,
-};
+use numpy::PyArray1;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{IntoPyDict, PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
+use self::convert::{Given, all_bytes, bytes_object, bytes_of, gathered, list_of};
+use self::raise::raise;
 use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
 use crate::files::Job;
@@ -24,12 +25,6 @@ use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
 use crate::vocab::{Vocabulary, other_format};
 use crate::walk::Walk;
-
-/// As many integers as Llama 3 has ids, and from how many ids on they are worth making.
-const INTEGER_COUNT: u32 = 128_257;
-const LONG_LIST: usize = 4096;
-/// Items of a list between two looks for signals, some milliseconds.
-const LIST_CHECK: usize = 1 << 18;
 
 /// How often long work looks for signals.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -355,35 +350,6 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
 
-/// A list of ids. Integers are objects, and making them is most of the work of a long list, so those
-/// of all Llama 3 ids are made once, when the first long list is.
-fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
-    static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
-    let integers = match INTEGERS.get(py) {
-        None if ids.len() < LONG_LIST => return PyList::new(py, ids),
-        None => {
-            INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
-        }
-        Some(integers) => integers,
-    };
-    // Such a list's memory may be refused, which making it from an iterator would not survive.
-    let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
-    for (index, &id) in ids.iter().enumerate() {
-        if index % LIST_CHECK == LIST_CHECK - 1 {
-            py.check_signals()?;
-        }
-        match integers.get(id as usize) {
-            Some(integer) => list.set_item(index, integer)?,
-            None => list.set_item(index, id)?,
-        }
-    }
-    Ok(list)
-}
-
-fn integer_of(py: Python, id: u32) -> Py<PyInt> {
-    PyInt::new(py, id).unbind()
-}
-
 /// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to let
 /// signal handlers run and to tell `progress` how much was read; what they raise ends the work.
 fn detached<T: Send>(
@@ -418,179 +384,4 @@ fn report(py: Python, progress: Option<&Py<PyAny>>, read: u64) -> PyResult<()> {
         progress.call1(py, (read,))?;
     }
     Ok(())
-}
-
-/// The text's bytes, without a copy but for a `str` with surrogates: their pairs are joined and
-/// lone ones become U+FFFD, as tiktoken does.
-fn bytes_of<'a>(text: &'a Bound<PyAny>, argument: impl Fn() -> String) -> PyResult<Cow<'a, [u8]>> {
-    if let Ok(bytes) = text.cast::<PyBytes>() {
-        return Ok(Cow::Borrowed(bytes.as_bytes()));
-    }
-    let Ok(string) = text.cast::<PyString>() else {
-        let kind = text.get_type().name()?;
-        return Err(PyTypeError::new_err(format!(
-            "{} must be str or bytes, not {kind}",
-            argument()
-        )));
-    };
-    match string.to_str() {
-        Ok(text) => Ok(Cow::Borrowed(text.as_bytes())),
-        Err(_) => Ok(Cow::Owned(without_surrogates(string)?.into_bytes())),
-    }
-}
-
-fn without_surrogates(string: &Bound<PyString>) -> PyResult<String> {
-    let utf16 = string.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
-    let (pairs, _) = utf16.cast::<PyBytes>()?.as_bytes().as_chunks::<2>();
-    let units = || pairs.iter().map(|pair| u16::from_le_bytes(*pair));
-    let chars = || char::decode_utf16(units()).map(|char| char.unwrap_or('\u{FFFD}'));
-    let mut text = String::new();
-    let refused = |_| PyMemoryError::new_err("out of memory");
-    text.try_reserve_exact(chars().map(char::len_utf8).sum()).map_err(refused)?;
-    text.extend(chars());
-    Ok(text)
-}
-
-fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [u8]>>> {
-    let indexed = texts.iter().enumerate();
-    gathered(texts.len(), indexed.map(|(index, text)| bytes_of(text, || format!("texts[{index}]"))))
-}
-
-/// Collects, where memory that is refused is an error.
-fn gathered<T>(count: usize, items: impl Iterator<Item = PyResult<T>>) -> PyResult<Vec<T>> {
-    let mut all = Vec::new();
-    all.try_reserve_exact(count).map_err(|_| PyMemoryError::new_err("out of memory"))?;
-    for item in items {
-        // The list may have grown since it was measured.
-        all.try_reserve(1).map_err(|_| PyMemoryError::new_err("out of memory"))?;
-        all.push(item?);
-    }
-    Ok(all)
-}
-
-fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, bytes.len(), |target| {
-        target.copy_from_slice(bytes);
-        Ok(())
-    })
-}
-
-/// Ids from Python, kept while the core reads them.
-enum Given<'py> {
-    List(Vec<i64>),
-    U32(PyReadonlyArray1<'py, u32>),
-    I64(PyReadonlyArray1<'py, i64>),
-}
-
-impl<'py> Given<'py> {
-    fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
-        if let Ok(list) = ids.cast::<PyList>() {
-            let indexed = list.iter().enumerate();
-            let values = indexed.map(|(index, id)| integer(argument, index, &id));
-            return Ok(Self::List(gathered(list.len(), values)?));
-        }
-        match ids.cast::<PyArray1<u32>>() {
-            Ok(array) => Ok(Self::U32(array.try_readonly()?)),
-            Err(_) => Ok(Self::I64(ids.cast::<PyArray1<i64>>()?.try_readonly()?)),
-        }
-    }
-
-    fn slice(&self) -> PyResult<Ids<'_>> {
-        Ok(match self {
-            Self::List(ids) => Ids::I64(ids),
-            Self::U32(ids) => Ids::U32(ids.as_slice()?),
-            Self::I64(ids) => Ids::I64(ids.as_slice()?),
-        })
-    }
-}
-
-fn integer(argument: &str, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
-    let py = id.py();
-    if index % LIST_CHECK == LIST_CHECK - 1 {
-        py.check_signals()?;
-    }
-    match id.extract() {
-        Ok(value) if !id.is_instance_of::<PyBool>() => Ok(value),
-        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
-            let fields = PyDict::new(py);
-            fields.set_item("id", id)?;
-            fields.set_item("position", index)?;
-            let message = format!("{id} at position {index} is not a token id");
-            Err(exception(py, "InvalidTokenId", message, &fields)?)
-        }
-        Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
-        _ => {
-            let kind = id.get_type().name()?;
-            Err(PyTypeError::new_err(format!("{argument}[{index}] must be an integer, not {kind}")))
-        }
-    }
-}
-
-/// The one place where the core's errors become exceptions.
-fn raise(py: Python, error: Error) -> PyErr {
-    // Building the exception can itself fail, then with the more pressing error.
-    try_raise(py, error).unwrap_or_else(|failure| failure)
-}
-
-fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
-    let message = error.to_string();
-    let fields = PyDict::new(py);
-    let error = match error {
-        Error::Item { index, error, .. } => {
-            fields.set_item("index", index)?;
-            *error
-        }
-        error => error,
-    };
-    let class = match error {
-        Error::Item { .. } => "Llama3TokError",
-        Error::Vocabulary { file, line, reason } => {
-            fields.set_item("file", file)?;
-            fields.set_item("line", line)?;
-            fields.set_item("reason", reason)?;
-            "VocabularyError"
-        }
-        Error::UnknownProfile(_) => "Llama3TokError",
-        Error::UnknownSpecialToken { token, .. } => {
-            fields.set_item("token", token)?;
-            "SpecialTokenError"
-        }
-        Error::DisallowedSpecialToken { token, offset } => {
-            fields.set_item("token", token)?;
-            fields.set_item("offset", offset)?;
-            "SpecialTokenError"
-        }
-        Error::InvalidTokenId { id, position, .. } => {
-            fields.set_item("id", id)?;
-            fields.set_item("position", position)?;
-            "InvalidTokenId"
-        }
-        Error::UnknownToken(token) => {
-            fields.set_item("token", PyBytes::new(py, &token))?;
-            "UnknownToken"
-        }
-        Error::Input { path, line, reason } => {
-            fields.set_item("path", path.into_os_string())?;
-            fields.set_item("line", line)?;
-            fields.set_item("reason", reason)?;
-            "InputError"
-        }
-        Error::Io { path, source } => {
-            let Some(number) = source.raw_os_error() else {
-                return Ok(PyOSError::new_err(message));
-            };
-            let reason = py.import("os")?.call_method1("strerror", (number,))?;
-            let reason = reason.extract::<String>()?;
-            return Ok(PyOSError::new_err((number, reason, path.into_os_string())));
-        }
-        Error::OutOfMemory => return Ok(PyMemoryError::new_err(message)),
-        Error::Interrupted => return Ok(PyKeyboardInterrupt::new_err(())),
-    };
-    exception(py, class, message, &fields)
-}
-
-/// An exception of `llama3_tok.errors`.
-fn exception(py: Python, class: &str, message: String, fields: &Bound<PyDict>) -> PyResult<PyErr> {
-    let class = py.import("llama3_tok.errors")?.getattr(class)?;
-    Ok(PyErr::from_value(class.call((message,), Some(fields))?))
 }

@@ -1,0 +1,160 @@
+//! Arguments and results: text to bytes, ids to slices, and back to Python's objects. What is in the
+//! size of the input is asked for in a way that can be refused.
+
+use std::borrow::Cow;
+
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
+
+use super::raise::exception;
+use crate::parallel::Ids;
+
+/// As many integers as Llama 3 has ids, and from how many ids on they are worth making.
+const INTEGER_COUNT: u32 = 128_257;
+const LONG_LIST: usize = 4096;
+/// Items of a list between two looks for signals, some milliseconds.
+const LIST_CHECK: usize = 1 << 18;
+
+/// The text's bytes, without a copy but for a `str` with surrogates: their pairs are joined and
+/// lone ones become U+FFFD, as tiktoken does.
+pub(super) fn bytes_of<'a>(
+    text: &'a Bound<PyAny>,
+    argument: impl Fn() -> String,
+) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(bytes) = text.cast::<PyBytes>() {
+        return Ok(Cow::Borrowed(bytes.as_bytes()));
+    }
+    let Ok(string) = text.cast::<PyString>() else {
+        let kind = text.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "{} must be str or bytes, not {kind}",
+            argument()
+        )));
+    };
+    match string.to_str() {
+        Ok(text) => Ok(Cow::Borrowed(text.as_bytes())),
+        Err(_) => Ok(Cow::Owned(without_surrogates(string)?.into_bytes())),
+    }
+}
+
+fn without_surrogates(string: &Bound<PyString>) -> PyResult<String> {
+    let utf16 = string.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
+    let (pairs, _) = utf16.cast::<PyBytes>()?.as_bytes().as_chunks::<2>();
+    let units = || pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+    let chars = || char::decode_utf16(units()).map(|char| char.unwrap_or('\u{FFFD}'));
+    let mut text = String::new();
+    let refused = |_| PyMemoryError::new_err("out of memory");
+    text.try_reserve_exact(chars().map(char::len_utf8).sum()).map_err(refused)?;
+    text.extend(chars());
+    Ok(text)
+}
+
+pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [u8]>>> {
+    let indexed = texts.iter().enumerate();
+    gathered(texts.len(), indexed.map(|(index, text)| bytes_of(text, || format!("texts[{index}]"))))
+}
+
+/// Collects, where memory that is refused is an error.
+pub(super) fn gathered<T>(
+    count: usize,
+    items: impl Iterator<Item = PyResult<T>>,
+) -> PyResult<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count).map_err(|_| PyMemoryError::new_err("out of memory"))?;
+    for item in items {
+        // The list may have grown since it was measured.
+        all.try_reserve(1).map_err(|_| PyMemoryError::new_err("out of memory"))?;
+        all.push(item?);
+    }
+    Ok(all)
+}
+
+pub(super) fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |target| {
+        target.copy_from_slice(bytes);
+        Ok(())
+    })
+}
+
+/// Ids from Python, kept while the core reads them.
+pub(super) enum Given<'py> {
+    List(Vec<i64>),
+    U32(PyReadonlyArray1<'py, u32>),
+    I64(PyReadonlyArray1<'py, i64>),
+}
+
+impl<'py> Given<'py> {
+    pub(super) fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
+        if let Ok(list) = ids.cast::<PyList>() {
+            let indexed = list.iter().enumerate();
+            let values = indexed.map(|(index, id)| integer(argument, index, &id));
+            return Ok(Self::List(gathered(list.len(), values)?));
+        }
+        match ids.cast::<PyArray1<u32>>() {
+            Ok(array) => Ok(Self::U32(array.try_readonly()?)),
+            Err(_) => Ok(Self::I64(ids.cast::<PyArray1<i64>>()?.try_readonly()?)),
+        }
+    }
+
+    pub(super) fn slice(&self) -> PyResult<Ids<'_>> {
+        Ok(match self {
+            Self::List(ids) => Ids::I64(ids),
+            Self::U32(ids) => Ids::U32(ids.as_slice()?),
+            Self::I64(ids) => Ids::I64(ids.as_slice()?),
+        })
+    }
+}
+
+fn integer(argument: &str, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
+    let py = id.py();
+    if index % LIST_CHECK == LIST_CHECK - 1 {
+        py.check_signals()?;
+    }
+    match id.extract() {
+        Ok(value) if !id.is_instance_of::<PyBool>() => Ok(value),
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
+            let fields = PyDict::new(py);
+            fields.set_item("id", id)?;
+            fields.set_item("position", index)?;
+            let message = format!("{id} at position {index} is not a token id");
+            Err(exception(py, "InvalidTokenId", message, &fields)?)
+        }
+        Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
+        _ => {
+            let kind = id.get_type().name()?;
+            Err(PyTypeError::new_err(format!("{argument}[{index}] must be an integer, not {kind}")))
+        }
+    }
+}
+
+/// A list of ids. Integers are objects, and making them is most of the work of a long list, so those
+/// of all Llama 3 ids are made once, when the first long list is.
+pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
+    static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
+    let integers = match INTEGERS.get(py) {
+        None if ids.len() < LONG_LIST => return PyList::new(py, ids),
+        None => {
+            INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
+        }
+        Some(integers) => integers,
+    };
+    // Such a list's memory may be refused, which making it from an iterator would not survive.
+    let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
+    for (index, &id) in ids.iter().enumerate() {
+        if index % LIST_CHECK == LIST_CHECK - 1 {
+            py.check_signals()?;
+        }
+        match integers.get(id as usize) {
+            Some(integer) => list.set_item(index, integer)?,
+            None => list.set_item(index, id)?,
+        }
+    }
+    Ok(list)
+}
+
+fn integer_of(py: Python, id: u32) -> Py<PyInt> {
+    PyInt::new(py, id).unbind()
+}

@@ -1,0 +1,50 @@
+"""The types that a user's program gets from the stubs, checked by mypy."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import array
+
+import numpy as np
+import numpy.typing as npt
+
+import llama3_tok
+from llama3_tok import InvalidTokenId, Ragged, SpecialTokenError, Tokenizer
+
+tokenizer = Tokenizer("path", profile="llama3")
+ids: list[int] = tokenizer.encode("text", bos=True, allowed_special={"<|eot_id|>"})
+same: list[int] = llama3_tok.encode(b"bytes", disallowed_special="all")
+flat: npt.NDArray[np.uint32] = tokenizer.encode_array("text", allowed_special="all")
+lists: list[list[int]] = tokenizer.encode_batch(["a", b"b"], threads=2)
+ragged: Ragged = tokenizer.encode_ragged(text for text in ("a", "b"))
+one: npt.NDArray[np.uint32] = ragged[0]
+count: int = tokenizer.count("text") + llama3_tok.count("text")
+counts: npt.NDArray[np.int64] = tokenizer.count_batch(("a", "b"))
+for given in (ids, flat, (1, 2), range(3), [np.int64(3)], array.array("i", [1])):
+    text: str = tokenizer.decode(given, errors="ignore", skip_special=True)
+data: bytes = tokenizer.decode_bytes(ids) + tokenizer.token_bytes(5)
+texts: list[str] = tokenizer.decode_batch([ids, flat], threads=1)
+pad: int | None = tokenizer.pad_id
+names: dict[str, int] = tokenizer.special_tokens
+stops: list[int] = tokenizer.stop_ids
+try:
+    tokenizer.token_id(b"a")
+except InvalidTokenId as error:
+    position: int = error.position
+except SpecialTokenError as error:
+    offset: int | None = error.offset
+tokenizer.encode(5)  # type: ignore[arg-type]
+tokenizer.decode(5)  # type: ignore[arg-type]
+tokenizer.vocab_size = 3  # type: ignore[misc]
+"""
+
+
+def test_a_users_program_type_checks_strictly(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    # Elsewhere than in the project, so that the installed package is what is checked against.
+    # Errors that are expected must occur: strict mode reports a "type: ignore" that is not needed.
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
