@@ -597,8 +597,9 @@ def test_control_c_ends_long_work_at_once(work):
             print(time.monotonic() - sent)
     """
     result = run_python(code, timeout=60)
-    # The promise is 0.2 s; the work without the signal takes many seconds on any machine.
-    assert float(result.stdout) < 1, result.stderr
+    # The promise is 0.2 s, on a machine that has nothing else to do; without looking for signals it
+    # would be the many seconds that the work takes.
+    assert float(result.stdout) < 2, result.stderr
 
 
 REFUSED = {
