@@ -209,7 +209,7 @@ impl Encoder {
     ) -> Result<(), Error> {
         sink.reserve(bytes.len())?;
         if bytes.len() > cache::LONGEST {
-            return merge(self.path, &self.vocabulary, bytes, check, &mut |from, to, id| {
+            return merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
                 sink.token(start + from, start + to, id);
             });
         }
@@ -227,7 +227,7 @@ impl Encoder {
             }
             let (mut ids, mut count) = ([NONE; cache::LONGEST], 0);
             // Too short to be worth a check, which might run a handler that encodes on this thread.
-            merge(self.path, &self.vocabulary, bytes, &|| Ok(()), &mut |from, to, id| {
+            merge(&self.vocabulary, bytes, &|| Ok(()), &mut |from, to, id| {
                 sink.token(start + from, start + to, id);
                 if let Some(slot) = ids.get_mut(count) {
                     *slot = id;

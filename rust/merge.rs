@@ -11,7 +11,6 @@ use std::collections::BinaryHeap;
 
 use crate::error::{Check, Error};
 use crate::pieces::NONE;
-use crate::pretokenize::Path;
 use crate::vocab::Vocabulary;
 
 /// Up to this many bytes, pretokens are merged by the simple loop, with one bit for each byte.
@@ -23,22 +22,12 @@ const CHECK_STEPS: usize = 1 << 16;
 
 /// Merges `pretoken` and gives each token's range and id, from left to right.
 pub fn merge(
-    path: Path,
     vocabulary: &Vocabulary,
     pretoken: &[u8],
     check: &Check,
     emit: &mut impl FnMut(usize, usize, u32),
 ) -> Result<(), Error> {
     if pretoken.len() <= SHORT {
-        #[cfg(target_arch = "x86_64")]
-        if path.has_avx2() {
-            #[expect(unsafe_code, reason = "twice as fast as with the instructions of 2003")]
-            // SAFETY: a `Path` that says so exists only where the processor has AVX2.
-            unsafe {
-                merge_short_avx2(vocabulary, pretoken, emit);
-            }
-            return Ok(());
-        }
         merge_short(vocabulary, pretoken, emit);
         Ok(())
     } else {
@@ -46,20 +35,8 @@ pub fn merge(
     }
 }
 
-/// [`merge_short`], compiled for AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-fn merge_short_avx2(
-    vocabulary: &Vocabulary,
-    pretoken: &[u8],
-    emit: &mut impl FnMut(usize, usize, u32),
-) {
-    merge_short(vocabulary, pretoken, emit);
-}
-
 /// Merges by looking through all pairs at each step. An entry of the two arrays belongs to the part
 /// that begins at that byte.
-#[inline(always)]
 pub(crate) fn merge_short(
     vocabulary: &Vocabulary,
     pretoken: &[u8],

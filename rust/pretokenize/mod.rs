@@ -79,13 +79,6 @@ impl Path {
         }
     }
 
-    /// Whether the processor has AVX2 and what came with it: BMI1, BMI2, LZCNT, POPCNT.
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    pub fn has_avx2(self) -> bool {
-        matches!(self.0, Way::Avx2 | Way::Avx512)
-    }
-
     /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;
     /// none at the text's end. The text must be valid UTF-8, but for [`Path::SCALAR`].
     #[inline]
