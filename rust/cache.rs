@@ -1,44 +1,113 @@
-//! What was merged before: a thread's own memory of pretokens that are no token as a whole.
+//! What a thread encoded before: its own bounded memory from pretoken to ids.
 //!
-//! The same words come again, so their ids are kept, up to a few megabytes a thread. An entry is found
-//! by hash and confirmed byte for byte, and what it holds is a pure function of vocabulary and bytes:
-//! the cache changes speed, never ids. When it is full it begins anew.
+//! The same words come again, whether they are one token or were merged, so both are looked for here
+//! first. What an entry holds is a pure function of vocabulary and bytes, confirmed by the whole bytes:
+//! the cache changes speed, never ids. Entries stand in sets of four, of which a new one replaces the
+//! oldest. When the memory for longer ones is full all begins anew.
 
-use crate::pieces::{Seed, hash};
+use crate::index::Seed;
+use crate::pieces::{Head, Key};
+use crate::prefetch::prefetch;
+use crate::pretokenize::ENDS;
 
-/// Entries; each place has the latest pretoken of its hash.
-const ENTRIES: usize = 1 << 17;
-/// Bytes of pretokens that are kept at most.
-const KEPT_BYTES: usize = 1 << 21;
-/// Ids that are kept at most.
-const KEPT_IDS: usize = 1 << 20;
-/// Longer pretokens rarely come again.
+/// Sets, of two cache lines each: 4 MB.
+const SETS: usize = 1 << 15;
+const WAYS: usize = 4;
+/// Bytes of longer pretokens that are kept at most.
+const KEPT_BYTES: usize = 3 << 19;
+/// Ids that do not fit an entry and are kept at most.
+const KEPT_IDS: usize = 1 << 19;
+/// Longer pretokens are not kept: they rarely come again.
 pub const LONGEST: usize = 255;
 
-/// The memory of one thread: at most 2 MB of entries, 2 MB of bytes and 4 MB of ids.
+/// The memory of one thread: at most 4 MB of entries, 1 MB of bytes and 2 MB of ids.
 pub struct Cache {
     seed: Seed,
     /// The vocabulary that the ids are of.
     owner: u64,
-    entries: Vec<Entry>,
+    sets: Vec<Set>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
 }
 
+/// The keys of a round of pretokens and where they are kept.
+pub struct Round {
+    keys: [Key; ENDS],
+    places: [u32; ENDS],
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self { keys: [Key::default(); ENDS], places: [0; ENDS] }
+    }
+}
+
+impl Round {
+    /// What [`Cache::answer`] takes, in the order of the pretokens.
+    #[inline(always)]
+    pub fn questions(&self) -> impl Iterator<Item = (Key, u32)> {
+        self.keys.iter().copied().zip(self.places.iter().copied())
+    }
+}
+
+/// Keys in one cache line, what they stand for in another; the newest first.
 #[derive(Clone, Copy, Default)]
-struct Entry {
-    /// The upper half of the hash.
-    tag: u32,
-    bytes: u32,
-    ids: u32,
-    length: u8,
-    count: u8,
+#[repr(C, align(128))]
+struct Set {
+    keys: [Key; WAYS],
+    ids: [Few; WAYS],
+}
+
+/// Up to six ids in two words, twenty bits each; in the highest bits of the first their number, or
+/// [`ELSEWHERE`], or 0 if nothing is known.
+#[derive(Clone, Copy, Default)]
+pub struct Few(u64, u64);
+
+/// The ids a [`Few`] holds at most.
+pub const FEW: usize = 6;
+/// The ids do not fit: the first word has their number, the second where they and the bytes are kept.
+pub const ELSEWHERE: usize = 15;
+const ID_BITS: u32 = 20;
+const COUNT_SHIFT: u32 = 60;
+
+impl Few {
+    /// `ids`, of which there are 1 to 6.
+    fn of(ids: &[u32]) -> Self {
+        let word =
+            |ids: &[u32]| ids.iter().rev().fold(0, |word, &id| word << ID_BITS | u64::from(id));
+        let (low, high) = ids.split_at(ids.len().min(3));
+        Self(word(low) | (ids.len() as u64) << COUNT_SHIFT, word(high))
+    }
+
+    /// How many ids there are; 0 for none known, [`ELSEWHERE`] for those of [`Cache::elsewhere`].
+    #[inline(always)]
+    pub fn count(self) -> usize {
+        (self.0 >> COUNT_SHIFT) as usize
+    }
+
+    /// The first three ids; what is beyond their number means nothing.
+    #[inline(always)]
+    pub fn first(self) -> [u32; 3] {
+        three(self.0)
+    }
+
+    /// The ids behind them.
+    #[inline(always)]
+    pub fn rest(self) -> [u32; 3] {
+        three(self.1)
+    }
+}
+
+#[inline(always)]
+fn three(word: u64) -> [u32; 3] {
+    let id = |place: u32| (word >> (place * ID_BITS)) as u32 & ((1 << ID_BITS) - 1);
+    [id(0), id(1), id(2)]
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        let (entries, bytes, ids) = (Vec::new(), Vec::new(), Vec::new());
-        Self { seed: Seed::random(), owner: 0, entries, bytes, ids }
+        let (sets, bytes, ids) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seed: Seed::random(), owner: 0, sets, bytes, ids }
     }
 }
 
@@ -52,50 +121,99 @@ impl Cache {
     }
 
     fn clear(&mut self) {
-        self.entries.clear();
+        self.sets.clear();
         self.bytes.clear();
         self.ids.clear();
     }
 
-    /// The ids of `pretoken`, and in any case what [`Cache::keep`] needs.
-    #[inline]
-    pub fn find(&self, pretoken: &[u8]) -> (u64, Option<&[u32]>) {
-        let hash = hash(pretoken, self.seed);
-        let entry = self.entries.get(hash as usize % ENTRIES);
-        (hash, entry.and_then(|entry| self.confirm(entry, hash, pretoken)))
+    /// The key of a pretoken of 16 to [`LONGEST`] bytes.
+    pub fn long_key(&self, pretoken: &[u8]) -> Key {
+        Key::of_long(pretoken, self.seed)
     }
 
-    #[inline]
-    fn confirm(&self, entry: &Entry, hash: u64, pretoken: &[u8]) -> Option<&[u32]> {
-        let start = entry.bytes as usize;
-        let same = entry.tag == (hash >> 32) as u32
-            && self.bytes.get(start..start + usize::from(entry.length)) == Some(pretoken);
-        let start = entry.ids as usize;
-        self.ids.get(start..start + usize::from(entry.count)).filter(|_| same)
+    /// Asks for what is known of a round of pretokens, the first of which begins at `start`, so that
+    /// it is on its way from memory when it is used.
+    #[inline(always)]
+    pub fn ask(&self, text: &[u8], mut start: usize, ends: &[usize], round: &mut Round) {
+        for (&end, (asked, place)) in ends.iter().zip(round.keys.iter_mut().zip(&mut round.places))
+        {
+            let key = Head::at(text, start).key(end - start);
+            (*asked, *place) = (key, self.place(key) as u32);
+            if let Some(set) = self.sets.get(*place as usize) {
+                prefetch(&set.keys);
+                prefetch(&set.ids);
+            }
+            start = end;
+        }
     }
 
-    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes that was not found; `hash` is from there.
-    pub fn keep(&mut self, hash: u64, pretoken: &[u8], ids: &[u32]) {
+    /// What is known of a pretoken that was asked for; of one without a key, nothing.
+    #[inline(always)]
+    pub fn answer(&self, (key, place): (Key, u32)) -> Few {
+        self.find_in(place as usize, key)
+    }
+
+    /// What is known of a key. For a long one that is only a guess: see [`Cache::elsewhere`].
+    #[inline]
+    pub fn find(&self, key: Key) -> Few {
+        self.find_in(self.place(key), key)
+    }
+
+    #[inline(always)]
+    fn place(&self, key: Key) -> usize {
+        key.hash(self.seed) as usize % SETS
+    }
+
+    #[inline(always)]
+    fn find_in(&self, set: usize, key: Key) -> Few {
+        let Some(set) = self.sets.get(set) else { return Few::default() };
+        // By bits: which of the four it is can't be predicted.
+        let (mut way, mut any) = (0, 0);
+        for (number, &other) in (0..).zip(&set.keys) {
+            let same = key.same(other);
+            way |= number & same;
+            any |= same;
+        }
+        let few = set.ids.get(way as usize % WAYS).copied().unwrap_or_default();
+        Few(few.0 & any, few.1 & any)
+    }
+
+    /// The ids that are [`ELSEWHERE`]; `None` if they are of other bytes than `pretoken`.
+    #[inline]
+    pub fn elsewhere(&self, few: Few, pretoken: &[u8]) -> Option<&[u32]> {
+        let (count, ids, bytes) = (few.0 as u32 as usize, few.1 as u32 as usize, few.1 >> 32);
+        let bytes = self.bytes.get(bytes as usize..)?.get(..pretoken.len())?;
+        self.ids.get(ids..ids + count).filter(|_| bytes == pretoken)
+    }
+
+    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its key.
+    pub fn keep(&mut self, key: Key, pretoken: &[u8], ids: &[u32]) {
         if self.bytes.len() + pretoken.len() > KEPT_BYTES || self.ids.len() + ids.len() > KEPT_IDS {
             self.clear();
         }
-        let (Ok(length), Ok(count)) = (pretoken.len().try_into(), ids.len().try_into()) else {
-            return;
-        };
         // Without memory nothing is kept.
-        let missing = ENTRIES - self.entries.len();
-        if self.entries.try_reserve_exact(missing).is_err()
+        let missing = SETS - self.sets.len();
+        if self.sets.try_reserve_exact(missing).is_err()
             || self.bytes.try_reserve(pretoken.len()).is_err()
             || self.ids.try_reserve(ids.len()).is_err()
         {
             return;
         }
-        self.entries.resize(ENTRIES, Entry::default());
-        let (bytes, first) = (self.bytes.len() as u32, self.ids.len() as u32);
-        self.bytes.extend_from_slice(pretoken);
-        self.ids.extend_from_slice(ids);
-        if let Some(entry) = self.entries.get_mut(hash as usize % ENTRIES) {
-            *entry = Entry { tag: (hash >> 32) as u32, bytes, ids: first, length, count };
+        self.sets.resize(SETS, Set::default());
+        let few = if ids.len() <= FEW && pretoken.len() <= crate::pieces::KEY_BYTES {
+            Few::of(ids)
+        } else {
+            let places = (self.bytes.len() as u64) << 32 | self.ids.len() as u64;
+            self.bytes.extend_from_slice(pretoken);
+            self.ids.extend_from_slice(ids);
+            Few((ELSEWHERE as u64) << COUNT_SHIFT | ids.len() as u64, places)
+        };
+        let place = self.place(key);
+        if let Some(set) = self.sets.get_mut(place) {
+            set.keys.rotate_right(1);
+            set.ids.rotate_right(1);
+            let ([newest, ..], [ids, ..]) = (&mut set.keys, &mut set.ids);
+            (*newest, *ids) = (key, few);
         }
     }
 }

@@ -1,43 +1,43 @@
 //! The one loop from text to ids. What becomes of the ids is the sink's business: a list, a count,
 //! or a list with the places they came from. There is no second encoder.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cache::{self, Cache};
+use crate::cache::{Cache, ELSEWHERE, FEW, Few, LONGEST, Round};
 use crate::error::{Check, Error};
-use crate::merge::merge;
-use crate::pieces::NONE;
-use crate::pretokenize::{Ends, Path};
+use crate::index::NONE;
+use crate::merge::Merging;
+use crate::pieces::Key;
+use crate::pretokenize::{ENDS, Ends, Path};
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
 /// Bytes of text between two calls of `check`, about a millisecond.
 const CHECK_BYTES: usize = 1 << 16;
 
-thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::default();
-}
-
 /// Takes the tokens of a text, from left to right.
 pub trait Sink {
-    /// Makes room for `count` more tokens, so that [`Sink::token`] can't fail.
-    fn reserve(&mut self, count: usize) -> Result<(), Error>;
-    /// Takes the token `id`, which is the bytes `start..end` of the text.
-    fn token(&mut self, start: usize, end: usize, id: u32);
+    /// Whether the ids matter, and not only their number.
+    const TAKES_IDS: bool = true;
+
+    /// Takes the next ids of plain text.
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error>;
+
+    /// Takes a special token, which is the bytes `range` of the text; empty if it was added.
+    fn take_special(&mut self, _range: Range<usize>, id: u32) -> Result<(), Error> {
+        self.take(&[id])
+    }
 }
 
 /// The ids.
 impl Sink for Vec<u32> {
     #[inline]
-    fn reserve(&mut self, count: usize) -> Result<(), Error> {
-        Ok(self.try_reserve(count)?)
-    }
-
-    #[inline]
-    fn token(&mut self, _start: usize, _end: usize, id: u32) {
-        self.push(id);
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.try_reserve(ids.len())?;
+        self.extend_from_slice(ids);
+        Ok(())
     }
 }
 
@@ -46,35 +46,51 @@ impl Sink for Vec<u32> {
 pub struct Count(pub usize);
 
 impl Sink for Count {
-    #[inline]
-    fn reserve(&mut self, _count: usize) -> Result<(), Error> {
-        Ok(())
-    }
+    const TAKES_IDS: bool = false;
 
     #[inline]
-    fn token(&mut self, _start: usize, _end: usize, _id: u32) {
-        self.0 += 1;
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.0 += ids.len();
+        Ok(())
     }
 }
 
 /// The ids and where each token stands, in bytes.
-#[derive(Default)]
-pub struct Offsets {
+pub struct Offsets<'v> {
+    vocabulary: &'v Vocabulary,
     /// The ids.
     pub ids: Vec<u32>,
     /// The byte range of each id; that of BOS and EOS is empty.
     pub spans: Vec<Range<usize>>,
 }
 
-impl Sink for Offsets {
-    fn reserve(&mut self, count: usize) -> Result<(), Error> {
-        self.ids.try_reserve(count)?;
-        Ok(self.spans.try_reserve(count)?)
+impl<'v> Offsets<'v> {
+    /// Nothing yet; `vocabulary` is that of the encoder.
+    pub fn new(vocabulary: &'v Vocabulary) -> Self {
+        Self { vocabulary, ids: Vec::new(), spans: Vec::new() }
+    }
+}
+
+impl Sink for Offsets<'_> {
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.ids.try_reserve(ids.len())?;
+        self.spans.try_reserve(ids.len())?;
+        let mut start = self.spans.last().map_or(0, |span| span.end);
+        for &id in ids {
+            let end = start + self.vocabulary.token(id).map_or(0, <[u8]>::len);
+            self.ids.push(id);
+            self.spans.push(start..end);
+            start = end;
+        }
+        Ok(())
     }
 
-    fn token(&mut self, start: usize, end: usize, id: u32) {
+    fn take_special(&mut self, range: Range<usize>, id: u32) -> Result<(), Error> {
+        self.ids.try_reserve(1)?;
+        self.spans.try_reserve(1)?;
         self.ids.push(id);
-        self.spans.push(start..end);
+        self.spans.push(range);
+        Ok(())
     }
 }
 
@@ -145,52 +161,54 @@ impl Encoder {
         check: &Check,
     ) -> Result<(), Error> {
         self.specials.refuse(text, &options.disallowed, check)?;
-        sink.reserve(2)?;
         if options.bos {
-            sink.token(0, 0, self.specials.first + BOS);
+            sink.take_special(0..0, self.specials.first + BOS)?;
         }
         for segment in self.specials.split(text, &options.allowed, check) {
             match segment? {
-                Segment::Text(range) => self.encode_text(text, range, sink, check)?,
-                Segment::Special(range, id) => {
-                    sink.reserve(2)?;
-                    sink.token(range.start, range.end, id);
+                Segment::Text(range) => {
+                    let text = text.get(range).unwrap_or_default();
+                    with_scratch(|scratch| self.encode_text(text, sink, scratch, check))?;
                 }
+                Segment::Special(range, id) => sink.take_special(range, id)?,
             }
         }
-        sink.reserve(1)?;
         if options.eos {
-            sink.token(text.len(), text.len(), self.specials.first + EOS);
+            sink.take_special(text.len()..text.len(), self.specials.first + EOS)?;
         }
         Ok(())
     }
 
-    /// Encodes a part of `text` as plain text, as if nothing stood around it.
-    fn encode_text(
+    /// Encodes plain text.
+    fn encode_text<S: Sink>(
         &self,
         text: &[u8],
-        range: Range<usize>,
-        sink: &mut impl Sink,
+        sink: &mut S,
+        scratch: &mut Scratch,
         check: &Check,
     ) -> Result<(), Error> {
-        let base = range.start;
-        let text = text.get(range).unwrap_or_default();
         let path = if std::str::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
-        let mut ends = Ends::default();
+        let Scratch { ends, round, memory } = scratch;
+        memory.cache.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
-            path.fill(text, at, &mut ends);
-            for &end in ends.as_slice() {
-                let id = self.vocabulary.piece(text, at, end);
-                if id == NONE {
-                    let bytes = text.get(at..end).unwrap_or_default();
-                    self.encode_merged(bytes, base + at, sink, check)?;
+            path.fill(text, at, ends);
+            memory.cache.ask(text, at, ends.as_slice(), round);
+            let mut count = 0;
+            for (&end, question) in ends.as_slice().iter().zip(round.questions()) {
+                let few = memory.cache.answer(question);
+                if let ids @ 1..=3 = few.count() {
+                    if S::TAKES_IDS {
+                        memory.output.put(count, few.first());
+                    }
+                    count += ids;
                 } else {
-                    sink.reserve(1)?;
-                    sink.token(base + at, base + end, id);
+                    let pretoken = Pretoken { text, start: at, end };
+                    count = self.seldom(pretoken, few, memory, count, sink, check)?;
                 }
                 at = end;
             }
+            sink.take(memory.output.first(count))?;
             if at >= next_check {
                 check()?;
                 next_check = at + CHECK_BYTES;
@@ -199,44 +217,42 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes a pretoken that is no token as a whole, from the thread's memory or by merging.
-    fn encode_merged(
+    /// Encodes a pretoken of which the cache knows more than three ids, or none. `count` ids are in
+    /// the output; gives the new number.
+    #[inline(never)]
+    fn seldom<S: Sink>(
         &self,
-        bytes: &[u8],
-        start: usize,
-        sink: &mut impl Sink,
+        Pretoken { text, start, end }: Pretoken,
+        few: Few,
+        Memory { cache, output, merging }: &mut Memory,
+        count: usize,
+        sink: &mut S,
         check: &Check,
-    ) -> Result<(), Error> {
-        sink.reserve(bytes.len())?;
-        if bytes.len() > cache::LONGEST {
-            return merge(&self.vocabulary, bytes, check, &mut |from, to, id| {
-                sink.token(start + from, start + to, id);
-            });
+    ) -> Result<usize, Error> {
+        let pretoken = text.get(start..end).unwrap_or_default();
+        let key = Key::new(text, start, end)
+            .or_else(|| (pretoken.len() <= LONGEST).then(|| cache.long_key(pretoken)));
+        let few = key.map_or(few, |key| cache.find(key));
+        if let ids @ 1..=FEW = few.count() {
+            output.put(count, few.first());
+            output.put(count + 3, few.rest());
+            return Ok(count + ids);
         }
-        CACHE.with_borrow_mut(|cache| {
-            cache.begin(self.vocabulary.number());
-            let (hash, known) = cache.find(bytes);
-            if let Some(ids) = known {
-                let mut at = start;
-                for &id in ids {
-                    let end = at + self.vocabulary.token(id).map_or(0, <[u8]>::len);
-                    sink.token(at, end, id);
-                    at = end;
-                }
-                return Ok(());
-            }
-            let (mut ids, mut count) = ([NONE; cache::LONGEST], 0);
-            // Too short to be worth a check, which might run a handler that encodes on this thread.
-            merge(&self.vocabulary, bytes, &|| Ok(()), &mut |from, to, id| {
-                sink.token(start + from, start + to, id);
-                if let Some(slot) = ids.get_mut(count) {
-                    *slot = id;
-                    count += 1;
-                }
-            })?;
-            cache.keep(hash, bytes, ids.get(..count).unwrap_or_default());
-            Ok(())
-        })
+        if few.count() == ELSEWHERE
+            && let Some(ids) = cache.elsewhere(few, pretoken)
+        {
+            return output.add(count, ids, sink);
+        }
+        let whole = self.vocabulary.piece(text, start, end);
+        let ids = if whole != NONE {
+            &[whole]
+        } else {
+            self.vocabulary.merge(text, start, end, merging, check)?
+        };
+        if let Some(key) = key {
+            cache.keep(key, pretoken, ids);
+        }
+        output.add(count, ids, sink)
     }
 
     /// How many ids the plain text `text` has.
@@ -245,6 +261,81 @@ impl Encoder {
         self.encode(text, &Options::default(), &mut count, check)?;
         Ok(count.0)
     }
+}
+
+/// A part of a text.
+struct Pretoken<'t> {
+    text: &'t [u8],
+    start: usize,
+    end: usize,
+}
+
+/// What encoding uses again, text after text, on one thread.
+#[derive(Default)]
+struct Scratch {
+    ends: Ends,
+    round: Round,
+    memory: Memory,
+}
+
+#[derive(Default)]
+struct Memory {
+    cache: Cache,
+    output: Output,
+    merging: Merging,
+}
+
+/// Ids on their way to the sink.
+struct Output([u32; OUTPUT]);
+
+/// As many as a round of pretokens may have, if none has more than [`FEW`].
+const OUTPUT: usize = ENDS * FEW;
+
+impl Default for Output {
+    fn default() -> Self {
+        Self([0; OUTPUT])
+    }
+}
+
+impl Output {
+    /// Writes behind the first `count` ids, which are at most `OUTPUT - 3`.
+    #[inline(always)]
+    fn put(&mut self, count: usize, ids: [u32; 3]) {
+        if let Some(place) = self.0.get_mut(count..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = ids;
+        }
+    }
+
+    #[inline(always)]
+    fn first(&self, count: usize) -> &[u32] {
+        self.0.get(..count).unwrap_or_default()
+    }
+
+    /// Adds any number of ids to the first `count`, or if they are many gives all to the sink. How many
+    /// are here then.
+    #[inline]
+    fn add(&mut self, count: usize, ids: &[u32], sink: &mut impl Sink) -> Result<usize, Error> {
+        if ids.len() <= FEW {
+            let places = self.0.get_mut(count..).unwrap_or_default();
+            places.iter_mut().zip(ids).for_each(|(place, &id)| *place = id);
+            return Ok(count + ids.len());
+        }
+        sink.take(self.first(count))?;
+        sink.take(ids)?;
+        Ok(0)
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// Lends the thread's memory; a new one if it is lent already, to what a signal handler interrupted.
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = work(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
 }
 
 /// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
@@ -283,7 +374,8 @@ mod tests {
         let options =
             Options { bos: true, eos: true, allowed: Selection::All, ..Options::default() };
         let text = "The quick <|eot_id|> brown\n\nfox's 12345 Ünïcödé <|nope|>".as_bytes();
-        let (mut ids, mut offsets, mut count) = (Vec::new(), Offsets::default(), Count::default());
+        let (mut ids, mut count) = (Vec::new(), Count::default());
+        let mut offsets = Offsets::new(&encoder.vocabulary);
         encoder.encode(text, &options, &mut ids, &reference::go_on).unwrap();
         encoder.encode(text, &options, &mut offsets, &reference::go_on).unwrap();
         encoder.encode(text, &options, &mut count, &reference::go_on).unwrap();

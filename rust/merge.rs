@@ -1,272 +1,181 @@
 //! Byte-pair merges for a pretoken that is no token as a whole.
 //!
 //! The rule, as tiktoken has it: begin with single bytes; as long as two neighbours together are a
-//! token, join the pair whose token has the lowest rank, the leftmost of equals. Both algorithms
-//! below do exactly that. The first looks through all pairs at each step, which is fastest for the
-//! usual few bytes; the second keeps the pairs in a heap and is O(n log n), for pretokens of any
-//! length. `reference.rs` states the rule naively, and both are compared with it.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! token, join the pair whose token has the lowest rank, the leftmost of equals.
+//! [`merge_plainly`] does just that. [`merge`] finds the same tokens from left to right, without
+//! running the merges, in time linear in the length:
+//!
+//! **Lemma.** Tokens `t1 t2 ...`, each of which merging gives from its own bytes alone, are what merging
+//! gives from all the bytes if and only if for each two neighbours merging gives `ti tj` from the bytes
+//! of both alone. *Proof.* Call a merge crossing if it joins bytes of two of the `t`. As long as none
+//! has happened, what is inside one `t` does not depend on what is outside, and of the pairs inside and
+//! between two neighbours the one chosen first is the least of them, whatever is done elsewhere. So
+//! the merges within two neighbours run in the order in which they run on the two alone, and the first
+//! crossing merge of all is a crossing merge of two neighbours alone. No crossing merge for any two
+//! thus means none at all. The other direction is the same argument. ∎
+//!
+//! So the tokens of a beginning of the text are the beginning of its tokens, and of all ways to go on,
+//! one fits. `merge` tries the longest token that fits its predecessor, and goes back where nothing
+//! fits: a place that it went back from is never entered again, since only one sequence of tokens leads
+//! there. Each place is left at most once for each length that a token may have.
+//!
+//! **Do two tokens fit** (`fits`)? The merges inside each token run in the order of their ranks if every
+//! part ranks below what it is a part of. Then the states at the border can be enumerated backwards:
+//! undo whichever of the two tokens was formed later, look whether the parts that met before would have
+//! been joined first, and so on down to bytes. For the few tokens with a part that ranks higher the two
+//! are merged plainly.
 
 use crate::error::{Check, Error};
-use crate::pieces::NONE;
-use crate::vocab::Vocabulary;
+use crate::index::NONE;
+use crate::pairs::Pairs;
+use crate::pieces::Pieces;
+use crate::prefixes::Prefixes;
+use crate::vocab::Tokens;
 
-/// Up to this many bytes, pretokens are merged by the simple loop, with one bit for each byte.
-const SHORT: usize = 1 << SHORT_BITS;
-const SHORT_BITS: u32 = 6;
-
-/// Merge steps between two calls of `check`, some milliseconds.
+/// Steps between two calls of `check`, some milliseconds.
 const CHECK_STEPS: usize = 1 << 16;
 
-/// Merges `pretoken` and gives each token's range and id, from left to right.
-pub fn merge(
-    vocabulary: &Vocabulary,
-    pretoken: &[u8],
-    check: &Check,
-    emit: &mut impl FnMut(usize, usize, u32),
-) -> Result<(), Error> {
-    if pretoken.len() <= SHORT {
-        merge_short(vocabulary, pretoken, emit);
-        Ok(())
-    } else {
-        merge_long(vocabulary, pretoken, check, emit)
+/// What merging needs to know of a vocabulary. It never changes.
+pub struct Merger {
+    pairs: Pairs,
+    prefixes: Prefixes,
+}
+
+/// Memory that merging uses again.
+#[derive(Default)]
+pub struct Merging {
+    ids: Vec<u32>,
+    /// One bit for each place in the pretoken: nothing goes on from there.
+    dead: Vec<u64>,
+}
+
+impl Merger {
+    /// Completes the entries of `pieces`. `lengths` has the length of the left part of each token's last
+    /// merge, or is empty.
+    pub fn build(tokens: &Tokens, pieces: &mut Pieces, lengths: &[u8]) -> Self {
+        let pairs = Pairs::build(tokens, pieces, lengths);
+        let prefixes = Prefixes::build(tokens, pieces);
+        Self { pairs, prefixes }
+    }
+
+    /// The ids that merging gives from `text[start..end]`.
+    pub fn merge<'m>(
+        &self,
+        (tokens, pieces): (&Tokens, &Pieces),
+        text: &[u8],
+        (start, end): (usize, usize),
+        Merging { ids, dead }: &'m mut Merging,
+        check: &Check,
+    ) -> Result<&'m [u32], Error> {
+        dead.clear();
+        dead.try_reserve((end - start) / 64 + 1)?;
+        dead.resize((end - start) / 64 + 1, 0);
+        let is_dead = |dead: &[u64], at: usize| {
+            let at = at - start;
+            dead.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+        };
+        ids.clear();
+        let (mut at, mut below) = (start, usize::MAX);
+        let mut steps = 0;
+        while at < end {
+            steps += 1;
+            if steps % CHECK_STEPS == 0 {
+                check()?;
+            }
+            let last = ids.last().copied();
+            match self.prefixes.longest(tokens, pieces, text, at, end, below) {
+                Some((id, length))
+                    if !is_dead(dead, at + length)
+                        && last.is_none_or(|last| self.fits(tokens, pieces, last, id)) =>
+                {
+                    ids.try_reserve(1)?;
+                    ids.push(id);
+                    (at, below) = (at + length, usize::MAX);
+                }
+                Some((_, length)) => below = length,
+                None => {
+                    if let Some(word) = dead.get_mut((at - start) / 64) {
+                        *word |= 1 << ((at - start) % 64);
+                    }
+                    // Never at the first place, since some sequence fits.
+                    let last = ids.pop().and_then(|id| tokens.get(id));
+                    let length = last.map_or(0, <[u8]>::len);
+                    (at, below) = (at - length, length);
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Whether merging the bytes of two tokens, each of which it gives alone, gives the two.
+    #[inline]
+    fn fits(&self, tokens: &Tokens, pieces: &Pieces, left: u32, right: u32) -> bool {
+        let (mut left, mut right) = (left, right);
+        let (mut before, mut after) = (pieces.entry(left), pieces.entry(right));
+        if !before.split.is_regular() || !after.split.is_regular() {
+            return fits_plainly(tokens, pieces, left, right);
+        }
+        // A pair that ranks below this would have been joined before what was undone.
+        let mut limit = NONE;
+        while self.pairs.find(pieces, (left, before.partners), (right, after.partners)) >= limit {
+            if !before.split.is_byte() && (after.split.is_byte() || left > right) {
+                limit = left;
+                left = before.split.right();
+                before = pieces.entry(left);
+            } else if !after.split.is_byte() {
+                // Of equal ranks the pair in the middle is more to the left.
+                limit = right + 1;
+                right = after.split.left;
+                after = pieces.entry(right);
+            } else {
+                return true;
+            }
+        }
+        false
     }
 }
 
-/// Merges by looking through all pairs at each step. An entry of the two arrays belongs to the part
-/// that begins at that byte.
-pub(crate) fn merge_short(
-    vocabulary: &Vocabulary,
-    pretoken: &[u8],
-    emit: &mut impl FnMut(usize, usize, u32),
-) {
-    let mut starts = Starts::all(pretoken.len());
-    // The parts' tokens, and the pair of each part and the next: rank and start in one word, so
-    // that the least word is the leftmost pair of the lowest rank.
-    let (mut ids, mut pairs) = ([NONE; SHORT], [NONE; SHORT]);
-    let word = |rank: u32, start: usize| match rank {
-        NONE => NONE,
-        rank => rank << SHORT_BITS | start as u32,
+/// [`Merger::fits`] by merging.
+#[cold]
+fn fits_plainly(tokens: &Tokens, pieces: &Pieces, left: u32, right: u32) -> bool {
+    let bytes = |id| tokens.get(id).unwrap_or_default();
+    let both = [bytes(left), bytes(right)].concat();
+    let parts = merge_plainly(tokens, pieces, &both, |_| {});
+    parts.as_slice() == [left, right]
+}
+
+/// Merges `bytes` by the rule itself and gives the ids. `joined` gets the length of the left one of
+/// each two parts that are joined. Quadratic in the length: for bytes of one or two tokens.
+pub fn merge_plainly(
+    tokens: &Tokens,
+    pieces: &Pieces,
+    bytes: &[u8],
+    mut joined: impl FnMut(usize),
+) -> Vec<u32> {
+    let token = |start: usize, end: usize| pieces.find(tokens, bytes, start, end);
+    // Where each part begins, and the token that it is together with the next.
+    let mut parts: Vec<(usize, u32)> = (0..=bytes.len()).map(|start| (start, NONE)).collect();
+    let pair = |parts: &[(usize, u32)], at: usize| match (parts.get(at), parts.get(at + 2)) {
+        (Some(&(start, _)), Some(&(end, _))) => token(start, end),
+        _ => NONE,
     };
-    for (id, &byte) in ids.iter_mut().zip(pretoken) {
-        *id = vocabulary.byte_id(byte);
+    for at in 0..parts.len() {
+        let rank = pair(&parts, at);
+        if let Some(part) = parts.get_mut(at) {
+            part.1 = rank;
+        }
     }
-    let neighbours = pretoken.iter().zip(pretoken.iter().skip(1)).enumerate();
-    for ((start, (&first, &second)), entry) in neighbours.zip(&mut pairs) {
-        *entry = word(vocabulary.two_bytes(first, second), start);
-    }
-    let groups = pretoken.len().div_ceil(GROUP);
-    let id_at = |ids: &[u32; SHORT], at: usize| ids.get(at).copied().unwrap_or(NONE);
-    while let least = least(&pairs, groups)
-        && least != NONE
+    while let Some((at, _)) =
+        parts.iter().enumerate().filter(|(_, part)| part.1 != NONE).min_by_key(|(_, part)| part.1)
     {
-        let start = least as usize % SHORT;
-        let id = least >> SHORT_BITS;
-        let middle = starts.next(start);
-        starts.remove(middle);
-        let end = starts.next(start);
-        let mut set = |at: usize, word: u32| {
-            if let Some(entry) = pairs.get_mut(at) {
-                *entry = word;
+        let (middle, _) = parts.remove(at + 1);
+        joined(middle - parts.get(at).map_or(0, |part| part.0));
+        for changed in at.saturating_sub(1)..=at {
+            let rank = pair(&parts, changed);
+            if let Some(part) = parts.get_mut(changed) {
+                part.1 = rank;
             }
-        };
-        set(middle, NONE);
-        // Behind the last part there is no id, and so no pair.
-        set(start, word(vocabulary.pair(id, id_at(&ids, end)), start));
-        if let Some(before) = starts.previous(start) {
-            set(before, word(vocabulary.pair(id_at(&ids, before), id), before));
-        }
-        if let Some(entry) = ids.get_mut(start) {
-            *entry = id;
         }
     }
-    let mut start = 0;
-    while start < pretoken.len() {
-        let end = starts.next(start);
-        emit(start, end, id_at(&ids, start));
-        start = end;
-    }
-}
-
-/// Words that are compared at once.
-const GROUP: usize = 8;
-
-/// The least word of the first `groups` groups: the compiler compares each group in one or two steps.
-#[inline(always)]
-fn least(words: &[u32; SHORT], groups: usize) -> u32 {
-    let mut least = [NONE; GROUP];
-    for group in words.as_chunks::<GROUP>().0.iter().take(groups) {
-        for (least, &word) in least.iter_mut().zip(group) {
-            *least = word.min(*least);
-        }
-    }
-    least.into_iter().min().unwrap_or(NONE)
-}
-
-/// Where the parts of a short pretoken begin: one bit for each byte.
-struct Starts {
-    bits: u64,
-    length: usize,
-}
-
-impl Starts {
-    /// A part at every byte; `length` is from 1 to 64.
-    fn all(length: usize) -> Self {
-        Self { bits: u64::MAX >> (SHORT - length.clamp(1, SHORT)), length }
-    }
-
-    fn remove(&mut self, at: usize) {
-        self.bits &= !(1 << (at % SHORT));
-    }
-
-    /// Where the part behind that at `at` begins; the pretoken's end if it is the last.
-    #[inline]
-    fn next(&self, at: usize) -> usize {
-        match self.bits & (u64::MAX - 1) << (at % SHORT) {
-            0 => self.length,
-            behind => behind.trailing_zeros() as usize,
-        }
-    }
-
-    /// Where the part before that at `at` begins.
-    #[inline]
-    fn previous(&self, at: usize) -> Option<usize> {
-        let before = self.bits & ((1 << (at % SHORT)) - 1);
-        before.checked_ilog2().map(|bit| bit as usize)
-    }
-}
-
-/// Merges with the pairs in a heap, for any length.
-pub(crate) fn merge_long(
-    vocabulary: &Vocabulary,
-    pretoken: &[u8],
-    check: &Check,
-    emit: &mut impl FnMut(usize, usize, u32),
-) -> Result<(), Error> {
-    let boundaries = merged_boundaries(vocabulary, pretoken, check)?;
-    let mut start = 0;
-    while let Some(end) = boundaries.next(start) {
-        emit(start, end, rank(vocabulary, pretoken, start, end));
-        start = end;
-    }
-    Ok(())
-}
-
-/// The rank of `pretoken[start..end]`, or [`NONE`], also where that range does not exist.
-#[inline]
-fn rank(vocabulary: &Vocabulary, pretoken: &[u8], start: usize, end: usize) -> u32 {
-    if end <= pretoken.len() { vocabulary.piece(pretoken, start, end) } else { NONE }
-}
-
-/// A pair in the heap: rank and start in one word, so that the least word is the leftmost pair of
-/// the lowest rank. Ranks are below 2^20, so starts may have 44 bits.
-type Pair = Reverse<u64>;
-const START_BITS: u32 = 44;
-
-/// Merges with a heap of pairs and a bit for each place where a part begins.
-///
-/// A rank determines its token and so its length: a pair from the heap is still there if its start
-/// and its end are boundaries with exactly one boundary between. Otherwise a merge since has used
-/// one of its parts, and it is dropped. Every pair that is there has been pushed when it came to be,
-/// so the least one that is still there is the one that the rule asks for. Each merge pushes at most
-/// two pairs, and looking for a neighbouring boundary takes no longer than the longest token.
-fn merged_boundaries(
-    vocabulary: &Vocabulary,
-    pretoken: &[u8],
-    check: &Check,
-) -> Result<Boundaries, Error> {
-    let mut boundaries = Boundaries::all(pretoken.len())?;
-    let pair = |start: usize, end: usize| {
-        let rank = rank(vocabulary, pretoken, start, end);
-        (rank != NONE).then_some(Reverse(u64::from(rank) << START_BITS | start as u64))
-    };
-    let mut pairs: Vec<Pair> = Vec::new();
-    pairs.try_reserve(pretoken.len())?;
-    for start in 0..pretoken.len() {
-        if start % CHECK_STEPS == 0 {
-            check()?;
-        }
-        pairs.extend(pair(start, start + 2));
-    }
-    let mut heap = BinaryHeap::from(pairs);
-    let mut steps = 0;
-    while let Some(Reverse(word)) = heap.pop() {
-        steps += 1;
-        if steps % CHECK_STEPS == 0 {
-            check()?;
-        }
-        let start = (word & ((1 << START_BITS) - 1)) as usize;
-        let length = vocabulary.token((word >> START_BITS) as u32).map_or(0, <[u8]>::len);
-        let end = start + length;
-        let Some(middle) = boundaries.pair_at(start, end) else {
-            continue;
-        };
-        boundaries.clear(middle);
-        heap.try_reserve(2)?;
-        heap.extend(boundaries.next(end).and_then(|next| pair(start, next)));
-        heap.extend(boundaries.previous(start).and_then(|before| pair(before, end)));
-    }
-    Ok(boundaries)
-}
-
-/// One bit for each place in a pretoken, its end included: whether a part begins there.
-struct Boundaries {
-    words: Vec<u64>,
-}
-
-impl Boundaries {
-    /// A boundary at every place from 0 to `length`.
-    fn all(length: usize) -> Result<Self, Error> {
-        let mut words = Vec::new();
-        words.try_reserve_exact(length / 64 + 1)?;
-        words.resize(length / 64, u64::MAX);
-        words.push(u64::MAX >> (63 - length % 64));
-        Ok(Self { words })
-    }
-
-    fn has(&self, at: usize) -> bool {
-        self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
-    }
-
-    fn clear(&mut self, at: usize) {
-        if let Some(word) = self.words.get_mut(at / 64) {
-            *word &= !(1 << (at % 64));
-        }
-    }
-
-    /// The one boundary between the boundaries `start` and `end`; `None` if that is not so.
-    fn pair_at(&self, start: usize, end: usize) -> Option<usize> {
-        let middle = self.next(start).filter(|_| self.has(start))?;
-        (self.next(middle) == Some(end)).then_some(middle)
-    }
-
-    /// The first boundary behind `at`.
-    fn next(&self, at: usize) -> Option<usize> {
-        let from = at + 1;
-        let mut mask = u64::MAX << (from % 64);
-        for (index, word) in (from / 64..).zip(self.words.get(from / 64..)?) {
-            let found = word & mask;
-            if found != 0 {
-                return Some(index * 64 + found.trailing_zeros() as usize);
-            }
-            mask = u64::MAX;
-        }
-        None
-    }
-
-    /// The last boundary before `at`.
-    fn previous(&self, at: usize) -> Option<usize> {
-        let last = at.checked_sub(1)?;
-        let mut mask = u64::MAX >> (63 - last % 64);
-        for (index, word) in self.words.get(..=last / 64)?.iter().enumerate().rev() {
-            let found = word & mask;
-            if found != 0 {
-                return Some(index * 64 + 63 - found.leading_zeros() as usize);
-            }
-            mask = u64::MAX;
-        }
-        None
-    }
+    parts.iter().zip(parts.iter().skip(1)).map(|(part, next)| token(part.0, next.0)).collect()
 }

@@ -1,77 +1,150 @@
-//! Which two tokens together are a token: what merging asks at every step.
+//! How merging forms each token, and which two tokens it joins.
 //!
-//! A hash table of one word a pair: left, right and merged id, of 20 bits each, eight to a cache line.
-//! It is built once and then only read, by all threads.
+//! A token that could be cut into two tokens in several ways is only ever formed in one: as long as no
+//! merge crosses a token's ends, merging inside it runs as on the token alone, and that ends in one
+//! certain pair. So one [`Split`] a token says all that merging can do. Meta's are derived numbers,
+//! `meta_splits.bin`; those of other vocabularies are found by merging every token alone.
 //!
-//! Of a token that could be cut into two tokens in several ways, merging only ever joins one: as long
-//! as no merge crosses a token's ends, merging inside it runs as on the token alone, and that ends in
-//! one certain pair. `meta_splits.bin` has it for Meta's vocabulary; for others all ways are in the
-//! table, which gives the same ids.
+//! From pair to token there is an [`Index`]; what it finds is confirmed by the token's split. Most
+//! pairs are none, and most of these the [`Partners`] of one of the two already rule out.
 
-use crate::pieces::{NONE, Seed};
-use crate::vocab::MAX_TOKENS;
+use crate::index::{Index, NONE, Seed};
+use crate::merge::merge_plainly;
+use crate::pieces::Pieces;
+use crate::vocab::Tokens;
 
-const ID_BITS: u32 = 20;
-const _: () = assert!(MAX_TOKENS <= 1 << ID_BITS);
+/// The two tokens that are joined last when a token's bytes are merged alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// [`NONE`] for a single byte and for a token that merging does not give.
+    pub left: u32,
+    /// [`NONE`] for a single byte; 0 for a token that merging does not give.
+    right: u32,
+}
 
-/// Pairs in a bucket, which is a cache line. The first ones are filled first, the others 0: a token is
-/// never part of itself, so no pair is 0.
-const WAYS: usize = 8;
+impl Split {
+    const BYTE: Self = Self { left: NONE, right: NONE };
+    /// That of a token that merging does not give.
+    pub const NEVER: Self = Self { left: NONE, right: 0 };
+    /// In `right`: some part of the token, or a part of a part, ranks above what it is a part of.
+    const IRREGULAR: u32 = 1 << 31;
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Bucket([u64; WAYS]);
+    /// Whether the token is a single byte.
+    #[inline(always)]
+    pub fn is_byte(self) -> bool {
+        self == Self::BYTE
+    }
+
+    /// Whether merging gives the token. The others are only ever whole pretokens.
+    #[inline(always)]
+    pub fn is_reached(self) -> bool {
+        self != Self::NEVER
+    }
+
+    /// Whether every part in the token ranks below what it is a part of.
+    #[inline(always)]
+    pub fn is_regular(self) -> bool {
+        self.is_byte() || self.right & Self::IRREGULAR == 0
+    }
+
+    /// The right one of the two.
+    #[inline(always)]
+    pub fn right(self) -> u32 {
+        self.right & !Self::IRREGULAR
+    }
+}
+
+/// The tokens that a token may be joined with on either side, as one bit each of 32.
+#[derive(Clone, Copy, Default)]
+pub struct Partners {
+    behind: u32,
+    before: u32,
+}
+
+impl Partners {
+    /// No token at all.
+    pub const NONE: Self = Self { behind: 0, before: 0 };
+
+    #[inline(always)]
+    fn bit(id: u32) -> u32 {
+        1 << (id.wrapping_mul(0x9E37_79B1) >> 27)
+    }
+}
 
 /// The table of pairs.
 pub struct Pairs {
     seed: Seed,
-    /// A power of two; half of all places are filled at most.
-    buckets: Vec<Bucket>,
+    index: Index,
 }
 
 impl Pairs {
-    /// A table of `(left, right, merged)`.
-    pub fn build(pairs: &[(u32, u32, u32)]) -> Self {
-        let size = (pairs.len() * 2).div_ceil(WAYS).next_power_of_two();
-        let seed = Seed::random();
-        let mut table = Self { seed, buckets: vec![Bucket([0; WAYS]); size] };
-        for &(left, right, merged) in pairs {
-            let parts = parts(left, right);
-            let mut at = seed.mix(parts, 0) as usize & (size - 1);
-            while let Some(Bucket(places)) = table.buckets.get_mut(at) {
-                if let Some(place) = places.iter_mut().find(|place| **place == 0) {
-                    *place = parts << ID_BITS | u64::from(merged);
-                    break;
-                }
-                at = (at + 1) & (size - 1);
+    /// Completes the entries of `pieces` and indexes the pairs. `lengths` has the length of the left
+    /// part of each token, 0 where there is none, or is empty if that is not known.
+    pub fn build(tokens: &Tokens, pieces: &mut Pieces, lengths: &[u8]) -> Self {
+        let mut table = Self { seed: Seed::random(), index: Index::with_room(tokens.len()) };
+        for (id, bytes) in tokens.iter() {
+            let length = match lengths.get(id as usize) {
+                Some(&length) => usize::from(length),
+                None => last_merge(tokens, pieces, bytes),
+            };
+            let part = |start, end| pieces.find(tokens, bytes, start, end);
+            let split = match (bytes.len(), length) {
+                (1, _) => Split::BYTE,
+                (_, 0) => continue,
+                (end, at) => split(pieces, id, part(0, at), part(at, end)),
+            };
+            if let Some(entry) = pieces.entry_mut(id) {
+                entry.split = split;
+            }
+            let (left, right) = (split.left, split.right());
+            if let Some(entry) = pieces.entry_mut(left) {
+                entry.partners.behind |= Partners::bit(right);
+            }
+            if let Some(entry) = pieces.entry_mut(right) {
+                entry.partners.before |= Partners::bit(left);
+            }
+            if !split.is_byte() {
+                table.index.insert(table.hash(left, right), id);
             }
         }
         table
     }
 
-    /// The token that `left` and `right` are together, or [`NONE`]. Either may be [`NONE`].
     #[inline(always)]
-    pub fn find(&self, left: u32, right: u32) -> u32 {
-        let (parts, mask) = (parts(left, right), self.buckets.len() - 1);
-        let mut at = self.seed.mix(parts, 0) as usize & mask;
-        while let Some(Bucket(places)) = self.buckets.get(at) {
-            // Selections, not branches: whether and where a pair stands can't be predicted.
-            let mut found = 0;
-            for &place in places {
-                found |= if place >> ID_BITS == parts { place } else { 0 };
-            }
-            let full = places.last().is_some_and(|&place| place != 0);
-            if found != 0 || !full {
-                let id = (found & ((1 << ID_BITS) - 1)) as u32;
-                return if found == 0 { NONE } else { id };
-            }
-            at = (at + 1) & mask;
+    fn hash(&self, left: u32, right: u32) -> u64 {
+        self.seed.mix(u64::from(left) << 32 | u64::from(right), 0)
+    }
+
+    /// The token that merging makes of two tokens, given with their partners, or [`NONE`].
+    #[inline(always)]
+    pub fn find(&self, pieces: &Pieces, left: (u32, Partners), right: (u32, Partners)) -> u32 {
+        let ((left, of_left), (right, of_right)) = (left, right);
+        let behind = of_left.behind & Partners::bit(right);
+        let before = of_right.before & Partners::bit(left);
+        if behind == 0 || before == 0 {
+            return NONE;
         }
-        NONE
+        self.index.find(self.hash(left, right), |id| {
+            let split = pieces.entry(id).split;
+            split.left == left && split.right() == right
+        })
     }
 }
 
-#[inline(always)]
-fn parts(left: u32, right: u32) -> u64 {
-    u64::from(left) << ID_BITS | u64::from(right)
+/// The split of `id` into two. All entries before it are complete, those behind it are not: a part that
+/// stands there ranks above it.
+fn split(pieces: &Pieces, id: u32, left: u32, right: u32) -> Split {
+    let below = |part: u32| {
+        let split = pieces.entry(part).split;
+        split.is_byte() || (part < id && split.is_regular())
+    };
+    let flag = if below(left) && below(right) { 0 } else { Split::IRREGULAR };
+    Split { left, right: right | flag }
+}
+
+/// The length of the left part of the merge that gives a token; 0 if none does.
+fn last_merge(tokens: &Tokens, pieces: &Pieces, token: &[u8]) -> usize {
+    let mut length = 0;
+    let parts = merge_plainly(tokens, pieces, token, |part| length = part);
+    if parts.len() == 1 { length } else { 0 }
 }

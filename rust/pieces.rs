@@ -1,20 +1,15 @@
 //! Vocab-first: is this byte string, whole, a token?
 //!
-//! One table, built once and then only read by all threads. A token of up to 15 bytes, as 98.8% of
-//! Meta's are, is a [`Key`]: its bytes in 16, with the length in the last. Keys stand by three in
-//! buckets of one cache line, the lower ranks first, so that almost every question is one load, one
-//! mask, one hash and one cache line, without a branch on the length. Whole keys are compared, so the
-//! answer is exact. Longer tokens have a small table of their own.
+//! A byte string of up to 15 bytes, as 98.8% of Meta's tokens are, is handled as a [`Key`], two words
+//! that are loaded, masked, hashed and compared without a branch on the length. Whole keys are
+//! compared, so the answer is exact.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
+use crate::index::{Index, NONE, Seed};
+use crate::pairs::{Partners, Split};
 use crate::vocab::Tokens;
 
 /// The longest byte string that has a key.
 pub const KEY_BYTES: usize = 15;
-
-/// The id that no token has. Its complement is 0.
-pub const NONE: u32 = u32::MAX;
 
 /// A byte string of 1 to 15 bytes: the bytes, zeros, and in the last byte the length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,10 +19,11 @@ pub struct Key {
 }
 
 /// For each length the bits of both words that are text, and the length in its place.
-static KEPT: [(u64, u64, u64); KEY_BYTES + 1] = kept();
+/// For a length beyond, nothing.
+static KEPT: [(u64, u64, u64); KEY_BYTES + 2] = kept();
 
-const fn kept() -> [(u64, u64, u64); KEY_BYTES + 1] {
-    let mut table = [(0, 0, 0); KEY_BYTES + 1];
+const fn kept() -> [(u64, u64, u64); KEY_BYTES + 2] {
+    let mut table = [(0, 0, 0); KEY_BYTES + 2];
     let mut length = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while length <= KEY_BYTES {
@@ -38,189 +34,157 @@ const fn kept() -> [(u64, u64, u64); KEY_BYTES + 1] {
     table
 }
 
+/// The next 16 bytes of a text, with zeros where it ends.
+#[derive(Clone, Copy)]
+pub struct Head(u128);
+
+impl Head {
+    /// The bytes from `start`.
+    #[inline(always)]
+    pub fn at(text: &[u8], start: usize) -> Self {
+        match text.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
+            Some(bytes) => Self(u128::from_le_bytes(*bytes)),
+            None => near_the_end(text, start),
+        }
+    }
+
+    /// The first `count` bytes, at most 8, as a number.
+    #[inline(always)]
+    pub fn first(self, count: usize) -> u64 {
+        self.0 as u64 & KEPT.get(count).map_or(0, |&(low, _, _)| low)
+    }
+
+    /// All of them as a number.
+    #[inline(always)]
+    pub fn all(self) -> u128 {
+        self.0
+    }
+
+    /// The key of the first `length` bytes; if those are more than 15, the default, which is no key.
+    #[inline(always)]
+    pub fn key(self, length: usize) -> Key {
+        let (low, high, length) = KEPT.get(length.min(KEY_BYTES + 1)).copied().unwrap_or_default();
+        Key { low: self.0 as u64 & low, high: (self.0 >> 64) as u64 & high | length }
+    }
+}
+
+/// [`Head::at`] where fewer than 16 bytes are left.
+#[inline]
+fn near_the_end(text: &[u8], start: usize) -> Head {
+    if let Some(last) = text.last_chunk::<16>() {
+        let missing = (start + 16).saturating_sub(text.len()) as u32;
+        return Head(u128::from_le_bytes(*last).checked_shr(8 * missing).unwrap_or(0));
+    }
+    let mut padded = [0; 16];
+    let bytes = text.get(start..).unwrap_or_default();
+    padded.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
+    Head(u128::from_le_bytes(padded))
+}
+
 impl Key {
     /// The key of `text[start..end]`; `None` if that has more than 15 bytes.
     #[inline(always)]
     pub fn new(text: &[u8], start: usize, end: usize) -> Option<Self> {
-        let &(low_bits, high_bits, length) = KEPT.get(end - start)?;
-        let bytes = match text.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
-            Some(bytes) => u128::from_le_bytes(*bytes),
-            None => near_the_end(text.get(start..end)?),
-        };
-        Some(Self { low: bytes as u64 & low_bits, high: (bytes >> 64) as u64 & high_bits | length })
+        Some(Head::at(text, start).key(end - start)).filter(|_| end - start <= KEY_BYTES)
     }
 
+    /// The key of a longer byte string, made of its length of at most 255 and its hash. It equals no
+    /// other's that has a key of its own, but perhaps that of another long one.
+    #[inline]
+    pub fn of_long(bytes: &[u8], seed: Seed) -> Self {
+        let low = seed.hash(bytes);
+        let high = seed.mix(low, 1) >> 8 | (bytes.len() as u64) << 56;
+        Self { low, high }
+    }
+
+    /// A hash under `seed`.
     #[inline(always)]
-    fn hash(self, seed: Seed) -> u64 {
+    pub fn hash(self, seed: Seed) -> u64 {
         seed.mix(self.low, self.high)
     }
+
+    /// All ones if the keys are the same, else 0.
+    #[inline(always)]
+    pub fn same(self, other: Self) -> u64 {
+        u64::from((self.low ^ other.low) | (self.high ^ other.high) == 0).wrapping_neg()
+    }
 }
 
-/// Two numbers that differ from process to process, so that no file can be made whose tokens collide.
+/// What the tables know of a token, in half a cache line: whatever asks about a token mostly asks for
+/// all of it.
 #[derive(Clone, Copy)]
-pub struct Seed(u64, u64);
-
-impl Seed {
-    /// Other numbers each time.
-    pub fn random() -> Self {
-        let number = || RandomState::new().build_hasher().finish();
-        Self(number(), number())
-    }
-
-    /// Two words mixed under this seed.
-    #[inline(always)]
-    pub fn mix(self, a: u64, b: u64) -> u64 {
-        fold(a ^ self.0, b ^ self.1)
-    }
+#[repr(align(32))]
+pub struct Entry {
+    /// The token's key; of no token if it is too long to have one.
+    key: Key,
+    /// How merging forms it.
+    pub split: Split,
+    /// What merging may join it with: see `pairs.rs`.
+    pub partners: Partners,
 }
 
-/// The bytes where fewer than 16 are left in the text.
-#[cold]
-fn near_the_end(bytes: &[u8]) -> u128 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u128::from(byte))
-}
-
-/// Mixes two words: the halves of their product folded together.
-#[inline(always)]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
-}
-
-/// A hash of any byte string, eight bytes a step.
-#[inline]
-pub fn hash(bytes: &[u8], seed: Seed) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut state = bytes.len() as u64;
-    for word in words {
-        state = seed.mix(state, u64::from_le_bytes(*word));
-    }
-    let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    seed.mix(state, last)
-}
-
-/// Three keys with their ids, filled from the first on; the rest is a cache line's.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Bucket {
-    keys: [Key; 3],
-    ids: [u32; 3],
-}
-
-impl Bucket {
-    /// The id of `key` if it is here, else [`NONE`]; by bits, since which of the three it is can't be
-    /// predicted.
-    #[inline(always)]
-    fn find(&self, key: Key) -> u32 {
-        let mut found = 0;
-        for (other, &id) in self.keys.iter().zip(&self.ids) {
-            let differs = (other.low ^ key.low) | (other.high ^ key.high);
-            found |= !id & u32::from(differs == 0).wrapping_neg();
-        }
-        !found
-    }
-
-    #[inline(always)]
-    fn is_full(&self) -> bool {
-        let [.., last] = self.ids;
-        last != NONE
-    }
-}
-
-const EMPTY: Bucket = Bucket { keys: [Key { low: 0, high: 0 }; 3], ids: [NONE; 3] };
-
-/// The table from whole byte strings to ids.
+/// The table from whole byte strings to ids, and from ids to entries.
 pub struct Pieces {
     seed: Seed,
-    /// A power of two.
-    buckets: Vec<Bucket>,
-    /// The tokens without a key, by hash; a power of two, at most half full, [`NONE`] where empty.
-    long: Vec<u32>,
+    index: Index,
+    entries: Vec<Entry>,
 }
 
 impl Pieces {
-    /// Indexes `tokens`; if two are the same bytes, gives both ids.
+    /// Indexes `tokens`; if two are the same bytes, gives both ids. Nothing is known of merges yet.
     pub fn build(tokens: &Tokens) -> Result<Self, (u32, u32)> {
-        let size = tokens.len().next_power_of_two();
-        let long = tokens.iter().filter(|(_, bytes)| bytes.len() > KEY_BYTES).count();
         let mut pieces = Self {
             seed: Seed::random(),
-            buckets: vec![EMPTY; size],
-            long: vec![NONE; (long * 2 + 1).next_power_of_two()],
+            index: Index::with_room(tokens.len()),
+            entries: Vec::with_capacity(tokens.len()),
         };
         for (id, bytes) in tokens.iter() {
-            let earlier = match Key::new(bytes, 0, bytes.len()) {
-                Some(key) => pieces.insert(key, id),
-                None => pieces.insert_long(tokens, bytes, id),
+            let key = Key::new(bytes, 0, bytes.len());
+            let (earlier, hash) = match key {
+                Some(key) => (pieces.find_key(key), key.hash(pieces.seed)),
+                None => (pieces.find_long(tokens, bytes), pieces.seed.hash(bytes)),
             };
-            if let Some(earlier) = earlier {
+            if earlier != NONE {
                 return Err((earlier, id));
             }
+            pieces.index.insert(hash, id);
+            let (key, partners) = (key.unwrap_or_default(), Partners::default());
+            pieces.entries.push(Entry { key, split: Split::NEVER, partners });
         }
         Ok(pieces)
     }
 
-    /// Adds a key, or gives the id of the same key.
-    fn insert(&mut self, key: Key, id: u32) -> Option<u32> {
-        let mask = self.buckets.len() - 1;
-        let mut at = key.hash(self.seed) as usize & mask;
-        loop {
-            let bucket = self.buckets.get_mut(at)?;
-            for (place, found) in bucket.keys.iter_mut().zip(&mut bucket.ids) {
-                if *found == NONE {
-                    (*place, *found) = (key, id);
-                    return None;
-                }
-                if *place == key {
-                    return Some(*found);
-                }
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    fn insert_long(&mut self, tokens: &Tokens, bytes: &[u8], id: u32) -> Option<u32> {
-        let mask = self.long.len() - 1;
-        let mut at = hash(bytes, self.seed) as usize & mask;
-        while let Some(slot) = self.long.get_mut(at) {
-            if *slot == NONE {
-                *slot = id;
-                return None;
-            }
-            if tokens.get(*slot) == Some(bytes) {
-                return Some(*slot);
-            }
-            at = (at + 1) & mask;
-        }
-        None
-    }
-
-    /// The id of the token that is exactly `key`, or [`NONE`].
+    /// What is known of a token; of one that is not there, nothing.
     #[inline(always)]
-    pub fn find(&self, key: Key) -> u32 {
-        let mask = self.buckets.len() - 1;
-        let mut at = key.hash(self.seed) as usize & mask;
-        while let Some(bucket) = self.buckets.get(at) {
-            let id = bucket.find(key);
-            if id != NONE || !bucket.is_full() {
-                return id;
-            }
-            at = (at + 1) & mask;
-        }
-        NONE
+    pub fn entry(&self, id: u32) -> &Entry {
+        static NO_TOKEN: Entry =
+            Entry { key: Key { low: 0, high: 0 }, split: Split::NEVER, partners: Partners::NONE };
+        self.entries.get(id as usize).unwrap_or(&NO_TOKEN)
     }
 
-    /// The id of the token that is exactly `bytes`, which have no key, or [`NONE`]. `tokens` are those
-    /// of [`Pieces::build`].
-    pub fn find_long(&self, tokens: &Tokens, bytes: &[u8]) -> u32 {
-        let mask = self.long.len() - 1;
-        let mut at = hash(bytes, self.seed) as usize & mask;
-        while let Some(&id) = self.long.get(at).filter(|&&id| id != NONE) {
-            if tokens.get(id) == Some(bytes) {
-                return id;
-            }
-            at = (at + 1) & mask;
+    /// The same, to be completed.
+    pub fn entry_mut(&mut self, id: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(id as usize)
+    }
+
+    /// The id of the token that is exactly `text[start..end]`, or [`NONE`]. `tokens` are those of
+    /// [`Pieces::build`].
+    #[inline(always)]
+    pub fn find(&self, tokens: &Tokens, text: &[u8], start: usize, end: usize) -> u32 {
+        match Key::new(text, start, end) {
+            Some(key) => self.find_key(key),
+            None => self.find_long(tokens, text.get(start..end).unwrap_or_default()),
         }
-        NONE
+    }
+
+    /// The same for a key.
+    #[inline(always)]
+    pub fn find_key(&self, key: Key) -> u32 {
+        self.index.find(key.hash(self.seed), |id| self.entry(id).key == key)
+    }
+
+    /// The same for bytes that have no key.
+    fn find_long(&self, tokens: &Tokens, bytes: &[u8]) -> u32 {
+        self.index.find(self.seed.hash(bytes), |id| tokens.get(id) == Some(bytes))
     }
 }

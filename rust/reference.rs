@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::encode::{Encoder, Options};
 use crate::error::Error;
-use crate::merge::{merge_long, merge_short};
+use crate::merge::Merging;
 use crate::pretokenize::{Ends, PATTERN, Path, Pretokens};
 use crate::vocab::Vocabulary;
 
@@ -241,32 +241,21 @@ proptest! {
 
     /// Any vocabulary, any ranks: parts may rank above their whole, tokens may be unreachable.
     #[test]
-    fn both_ways_to_merge_follow_the_rule_for_any_vocabulary(
+    fn merging_follows_the_rule_for_any_vocabulary(
         tokens in prop::collection::hash_set("[abc]{2,6}", 0..40),
-        pretoken in prop_oneof!["[abc]{1,64}", "[abc]{60,300}"],
+        long in prop::option::of("[ab]{16,40}"),
+        bytes_first: bool,
+        pretoken in prop_oneof!["[abc]{1,64}", "[abc]{60,300}", "[ab]{30,200}"],
     ) {
-        let single = (0..=255u8).map(|byte| vec![byte]);
-        let tokens: Vec<Vec<u8>> = tokens.into_iter().map(String::into_bytes).chain(single).collect();
+        let tokens: Vec<Vec<u8>> = tokens.into_iter().chain(long).map(String::into_bytes).collect();
+        let single: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+        let tokens = if bytes_first { [single, tokens] } else { [tokens, single] }.concat();
         let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
-        for long in [false, true] {
-            let (mut found, mut at) = (Vec::new(), 0);
-            let mut emit = |start, end, id| {
-                assert_eq!(start, at);
-                at = end;
-                found.push(id);
-            };
-            if long {
-                merge_long(&vocabulary, pretoken, &go_on, &mut emit).unwrap();
-            } else if pretoken.len() <= 64 {
-                merge_short(&vocabulary, pretoken, &mut emit);
-            } else {
-                continue;
-            }
-            prop_assert_eq!(at, pretoken.len());
-            prop_assert_eq!(&found, &expected);
-        }
+        let mut merging = Merging::default();
+        let found = vocabulary.merge(pretoken, 0, pretoken.len(), &mut merging, &go_on).unwrap();
+        prop_assert_eq!(found, expected);
     }
 }
 

@@ -8,9 +8,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::Error;
-use crate::pairs::Pairs;
-use crate::pieces::{Key, NONE, Pieces};
+use crate::error::{Check, Error};
+use crate::index::NONE;
+use crate::merge::{Merger, Merging};
+use crate::pieces::Pieces;
 use crate::vocab_json;
 
 /// The most tokens that a vocabulary may have, so that a rank fits 20 bits.
@@ -28,12 +29,9 @@ static META_SPLITS: &[u8] = include_bytes!("meta_splits.bin");
 pub struct Vocabulary {
     tokens: Tokens,
     pieces: Pieces,
-    pairs: Pairs,
+    merger: Merger,
     /// Another number for each vocabulary of this process, from 1.
     number: u64,
-    byte_ids: [u32; 256],
-    /// The token of each two bytes, or `u32::MAX`: merging asks for every two of a pretoken.
-    two_byte_ids: Vec<u32>,
     added: Option<Vec<String>>,
 }
 
@@ -70,29 +68,18 @@ impl Vocabulary {
         added: Option<Vec<String>>,
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
-        let pieces = Pieces::build(&tokens).map_err(|(earlier, later)| {
+        let mut pieces = Pieces::build(&tokens).map_err(|(earlier, later)| {
             (line_of(later), format!("rank {later} has the same bytes as rank {earlier}"))
         })?;
-        let mut byte_ids = [0; 256];
-        for (byte, id) in (0..=u8::MAX).zip(&mut byte_ids) {
-            *id = find(&tokens, &pieces, &[byte]);
-            if *id == NONE {
+        for byte in 0..=u8::MAX {
+            if pieces.find(&tokens, &[byte], 0, 1) == NONE {
                 return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
-            }
-        }
-        let mut two_byte_ids = vec![NONE; 1 << 16];
-        for (id, bytes) in tokens.iter() {
-            if let &[first, second] = bytes
-                && let Some(entry) =
-                    two_byte_ids.get_mut(usize::from(first) << 8 | usize::from(second))
-            {
-                *entry = id;
             }
         }
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let pairs = Pairs::build(&pairs_of(&tokens, &pieces, splits));
-        Ok(Self { tokens, pieces, pairs, number, byte_ids, two_byte_ids, added })
+        let merger = Merger::build(&tokens, &mut pieces, splits);
+        Ok(Self { tokens, pieces, merger, number, added })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -109,29 +96,27 @@ impl Vocabulary {
 
     /// The token that is exactly `bytes`.
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
-        Some(find(&self.tokens, &self.pieces, bytes)).filter(|&id| id != NONE)
+        Some(self.piece(bytes, 0, bytes.len())).filter(|&id| id != NONE)
     }
 
     /// The token that is exactly `text[start..end]`, or [`NONE`].
     #[inline(always)]
     pub fn piece(&self, text: &[u8], start: usize, end: usize) -> u32 {
-        match Key::new(text, start, end) {
-            Some(key) => self.pieces.find(key),
-            None => self.pieces.find_long(&self.tokens, text.get(start..end).unwrap_or_default()),
-        }
+        self.pieces.find(&self.tokens, text, start, end)
     }
 
-    /// The token that two tokens are together, if merging ever joins them, or [`NONE`].
-    #[inline(always)]
-    pub fn pair(&self, left: u32, right: u32) -> u32 {
-        self.pairs.find(left, right)
-    }
-
-    /// The token of two bytes, or [`NONE`].
-    #[inline(always)]
-    pub fn two_bytes(&self, first: u8, second: u8) -> u32 {
-        let at = usize::from(first) << 8 | usize::from(second);
-        self.two_byte_ids.get(at).copied().unwrap_or(NONE)
+    /// The ids that merging gives from `text[start..end]`.
+    #[inline]
+    pub fn merge<'m>(
+        &self,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        memory: &'m mut Merging,
+        check: &Check,
+    ) -> Result<&'m [u32], Error> {
+        let tables = (&self.tokens, &self.pieces);
+        self.merger.merge(tables, text, (start, end), memory, check)
     }
 
     /// A number that no other vocabulary of this process has, nor is 0.
@@ -139,44 +124,10 @@ impl Vocabulary {
         self.number
     }
 
-    /// The token of a single byte.
-    #[inline]
-    pub fn byte_id(&self, byte: u8) -> u32 {
-        self.byte_ids.get(usize::from(byte)).copied().unwrap_or_default()
-    }
-
     /// The names of the special tokens, in the order of their ids, where the file says them.
     pub fn added(&self) -> Option<&[String]> {
         self.added.as_deref()
     }
-}
-
-fn find(tokens: &Tokens, pieces: &Pieces, bytes: &[u8]) -> u32 {
-    match Key::new(bytes, 0, bytes.len()) {
-        Some(key) => pieces.find(key),
-        None => pieces.find_long(tokens, bytes),
-    }
-}
-
-/// Every `(left, right, merged)` that merging may join: the one split of each token if `splits` says it,
-/// else all its splits into two tokens.
-fn pairs_of(tokens: &Tokens, pieces: &Pieces, splits: &[u8]) -> Vec<(u32, u32, u32)> {
-    let mut pairs = Vec::with_capacity(tokens.len());
-    let mut add = |bytes: &[u8], at: usize, id: u32| {
-        let Some((left, right)) = bytes.split_at_checked(at) else { return };
-        let (left, right) = (find(tokens, pieces, left), find(tokens, pieces, right));
-        if left != NONE && right != NONE {
-            pairs.push((left, right, id));
-        }
-    };
-    for (id, bytes) in tokens.iter() {
-        match splits.get(id as usize) {
-            Some(0) => {}
-            Some(&at) => add(bytes, usize::from(at), id),
-            None => (1..bytes.len()).for_each(|at| add(bytes, at, id)),
-        }
-    }
-    pairs
 }
 
 /// The tokens' bytes end to end, in the order of their ids.

@@ -13,7 +13,7 @@ pub mod scalar;
 
 use std::sync::OnceLock;
 
-pub use masks::Ends;
+pub use masks::{ENDS, Ends};
 pub use scalar::Pretokens;
 
 /// The pattern, as Meta, tiktoken and `tokenizer.json` write it. It is compared with what a

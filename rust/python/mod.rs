@@ -132,11 +132,11 @@ impl Core {
     ) -> PyResult<(Vec<u32>, Vec<Span>)> {
         let options = self.options(asked)?;
         let bytes = bytes_of(text, || "text".to_owned())?;
-        let sink = detached(text.py(), None, |check, _| {
-            let mut sink = Offsets::default();
-            self.encoder.encode(&bytes, &options, &mut sink, check).map(|()| sink)
+        let (ids, spans) = detached(text.py(), None, |check, _| {
+            let mut sink = Offsets::new(&self.encoder.vocabulary);
+            self.encoder.encode(&bytes, &options, &mut sink, check).map(|()| (sink.ids, sink.spans))
         })?;
-        Ok((sink.ids, sink.spans.into_iter().map(|span| (span.start, span.end)).collect()))
+        Ok((ids, spans.into_iter().map(|span| (span.start, span.end)).collect()))
     }
 
     fn encode_batch<'py>(
