@@ -103,8 +103,7 @@ def find(
 
 def is_folder(path: str) -> bool:
     """Whether `find` walks it."""
-    # Path.is_dir raises where a folder above is locked; that is said when the file is opened.
-    return path != STANDARD_INPUT and os.path.isdir(path)  # noqa: PTH112
+    return path != STANDARD_INPUT and os.path.isdir(path)
 
 
 def _walked(

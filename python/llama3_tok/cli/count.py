@@ -5,7 +5,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama3_tok import files
@@ -306,7 +305,7 @@ class _Bar:
 def _size(path: str) -> int | None:
     """Bytes on the disk; None for what has no size beforehand, as a pipe. Missing files have 0."""
     try:
-        status = os.fstat(0) if path == files.STANDARD_INPUT else Path(path).stat()
+        status = os.fstat(0) if path == files.STANDARD_INPUT else os.stat(path)
     except OSError:
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else None
