@@ -57,7 +57,12 @@ pub struct Part {
 impl Part {
     /// How many bytes it holds.
     pub fn held(&self) -> usize {
-        size_of_val(&*self.ids) + size_of_val(&*self.ends)
+        self.ids.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<usize>()
+    }
+
+    /// Whether it says nothing but that its file is there.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.ends.is_empty()
     }
 
     /// Takes in what is behind it.
@@ -69,7 +74,7 @@ impl Part {
         self.totals.characters += characters;
         self.totals.invalid_utf8 |= invalid_utf8;
         self.is_binary |= next.is_binary;
-        if self.ids.is_empty() && self.ends.is_empty() {
+        if self.is_empty() {
             (self.ids, self.ends) = (next.ids, next.ends);
             return Ok(());
         }
