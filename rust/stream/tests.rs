@@ -93,7 +93,7 @@ proptest! {
     fn files_in_pieces_have_the_ids_and_the_error_of_the_whole(
         text in fragments(),
         piece in 1usize..40,
-        threads in 1usize..4,
+        threads in 1usize..9,
         (allowed, disallowed) in (0usize..4, 0usize..4),
         kind in prop::sample::select(vec!["txt", "gz", "zst"]),
     ) {
@@ -156,7 +156,7 @@ proptest! {
         texts in prop::collection::vec("[a-c \n\"é<|>0-9]{0,20}|<\\|eot_id\\|>", 0..20),
         bad in prop::option::of(0usize..20),
         piece in 1usize..200,
-        threads in 1usize..4,
+        threads in 1usize..9,
     ) {
         let encoder = encoder();
         let mut data = b"\xEF\xBB\xBF".to_vec();
