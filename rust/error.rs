@@ -1,7 +1,7 @@
 //! Everything that can go wrong, with the data that says where. `python/raise.rs` maps it, in one place,
 //! to the exceptions of `llama3_tok.errors`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure of the core.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,17 @@ pub enum Error {
         error: Box<Error>,
     },
 
+    /// An error in a text that is in a file.
+    #[error("{}{}: {error}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1, where the text is that of one line.
+        line: Option<usize>,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+
     /// Input that cannot be read as what it was said to be.
     #[error("{}{}: {reason}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
     Input {
@@ -93,6 +104,16 @@ pub enum Error {
     #[error("out of memory")]
     OutOfMemory,
 
+    /// Files that are being read have no reader in a process that was forked.
+    #[error(
+        "files can't be read on in another process than the one that began; begin again in this one"
+    )]
+    Forked,
+
+    /// A signal handler asked for what the work that it interrupts is about to give.
+    #[error("the files are being read by this very thread, which a signal handler interrupts")]
+    Busy,
+
     /// The caller asked for a stop, as Ctrl-C does.
     #[error("interrupted")]
     Interrupted,
@@ -104,6 +125,24 @@ impl Error {
         match self {
             Self::OutOfMemory | Self::Interrupted => self,
             error => Self::Item { batch, index, error: Box::new(error) },
+        }
+    }
+
+    /// Says in which file it is, unless it is an error of the whole.
+    pub fn in_file(self, path: &Path, line: Option<usize>) -> Self {
+        match self {
+            Self::OutOfMemory | Self::Interrupted => self,
+            error => Self::File { path: path.to_owned(), line, error: Box::new(error) },
+        }
+    }
+
+    /// The same in a text that begins with `before` more bytes.
+    pub fn behind(self, before: usize) -> Self {
+        match self {
+            Self::DisallowedSpecialToken { token, offset } => {
+                Self::DisallowedSpecialToken { token, offset: before + offset }
+            }
+            error => error,
         }
     }
 }

@@ -1,257 +1,335 @@
-//! Counting files of any size.
+//! One file as pieces: opened, unpacked, and cut where that changes no ids.
 //!
-//! A file is read in pieces that end where the pattern always cuts ([`last_cut`]), so its count is
-//! that of the whole text while memory stays a few megabytes for ordinary text. Only a text without
-//! any such place, as one endless word, is held whole.
+//! The pieces of a text end where the pattern always cuts ([`last_cut`]) and never inside a special
+//! token's name, those of a JSONL file at ends of lines. So the ids of a file are those of its pieces,
+//! one behind the other, while memory is that of a piece; only a text without any such place, as one
+//! endless word, is held whole. `stream.rs` works on the pieces.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 
-use crate::encode::Encoder;
+use crate::encode::Options;
 use crate::error::{Check, Error};
-use crate::jsonl::{field_of, why_not};
 use crate::parallel::last_cut;
-use crate::unicode::count_chars;
+use crate::special::Specials;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// Bytes read at a time.
-const PIECE: usize = 1 << 20;
-/// Longer than the checks are apart.
-const SIGNAL: Duration = Duration::from_millis(60);
+/// How many bytes of a packed file are read at a time.
+const PACKED: usize = 1 << 16;
 /// A file with a NUL byte this near its beginning is binary.
-const BINARY_HEAD: u64 = 8192;
+const BINARY_HEAD: usize = 8192;
 
-/// What a file holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Texts: 1 for a text file, the records of a JSONL file.
-    pub texts: u64,
-    /// Ids, without BOS or EOS.
-    pub tokens: u64,
-    /// Bytes of text, unpacked.
-    pub bytes: u64,
-    /// Characters of text; a byte that is not UTF-8 is one.
-    pub characters: u64,
-    /// Whether some bytes were not UTF-8. They are counted all the same.
-    pub invalid_utf8: bool,
+/// Where a file may be cut.
+pub enum Cuts<'a> {
+    /// Behind a line.
+    Lines,
+    /// Where the ids of a text stay the same, with these special tokens allowed and disallowed.
+    Text(&'a Specials, &'a Options),
 }
 
-/// What to count, and how.
-pub struct Job<'a> {
-    /// The file; `-` is standard input.
-    pub path: &'a Path,
-    /// Count this field of each line's JSON object, not the text itself.
-    pub field: Option<&'a str>,
-    /// Give `None` for a binary file.
-    pub skip_binary: bool,
-    /// Is set to the bytes read so far, before unpacking.
-    pub read: &'a Cell<u64>,
-    /// Called now and then; an error stops the work.
-    pub check: &'a Check<'a>,
-}
-
-impl Encoder {
-    /// Counts a file. `.gz` and `.zst` are unpacked.
-    pub fn count_file(&self, job: &Job) -> Result<Option<Totals>, Error> {
-        let mut source = open(job)?;
-        if job.skip_binary {
-            let mut head = Vec::new();
-            let result = source.by_ref().take(BINARY_HEAD).read_to_end(&mut head);
-            result.map_err(|error| job.failed(error))?;
-            if memchr::memchr(0, &head).is_some() {
-                return Ok(None);
+impl Cuts<'_> {
+    /// The last place where `text` may be cut whatever follows it.
+    fn last(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Self::Lines => memchr::memrchr(b'\n', text).map(|at| at + 1),
+            Self::Text(_, Options { allowed, disallowed, .. })
+                if allowed.is_none() && disallowed.is_none() =>
+            {
+                last_cut(text)
             }
-            source = Box::new(std::io::Cursor::new(head).chain(source));
-        }
-        let mut totals = Totals::default();
-        match job.field {
-            Some(field) => self.count_records(job, field, source, &mut totals)?,
-            None => self.count_stream(job, source, &mut totals)?,
-        }
-        Ok(Some(totals))
-    }
-
-    fn count_stream(
-        &self,
-        job: &Job,
-        mut source: impl Read,
-        totals: &mut Totals,
-    ) -> Result<(), Error> {
-        let mut buffer = Vec::new();
-        loop {
-            // Where no cut was found the next piece is as long as what is there, so that looking
-            // for one again stays linear.
-            let piece = PIECE.max(buffer.len());
-            buffer.try_reserve(piece)?;
-            let read = source.by_ref().take(piece as u64).read_to_end(&mut buffer);
-            let ended = read.map_err(|error| job.failed(error))? < piece;
-            let cut = if ended { buffer.len() } else { last_cut(&buffer).unwrap_or(0) };
-            self.add(job, buffer.get(..cut).unwrap_or_default(), totals)?;
-            buffer.drain(..cut);
-            (job.check)()?;
-            if ended {
-                totals.texts += 1;
-                return Ok(());
+            Self::Text(specials, options) => {
+                let text = text.get(..specials.settled(text))?;
+                last_cut(text).map(|cut| specials.behind(text, cut, options))
             }
-        }
-    }
-
-    fn count_records(
-        &self,
-        job: &Job,
-        field: &str,
-        source: impl Read,
-        totals: &mut Totals,
-    ) -> Result<(), Error> {
-        let mut source = BufReader::with_capacity(PIECE, source);
-        let mut record = Vec::new();
-        for line in 1.. {
-            if !read_line(&mut source, &mut record).map_err(|error| job.failed(error))? {
-                break;
-            }
-            if line == 1 {
-                record.drain(..if record.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 });
-            }
-            if record.trim_ascii().is_empty() {
-                continue;
-            }
-            let text = field_of(&record, field).map_err(|error| Error::Input {
-                path: job.path.to_owned(),
-                line: Some(line),
-                reason: why_not(&record, &error),
-            })?;
-            self.add(job, &text, totals)?;
-            totals.texts += 1;
-            if line % 1024 == 0 {
-                (job.check)()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&self, job: &Job, text: &[u8], totals: &mut Totals) -> Result<(), Error> {
-        let (characters, valid) = count_chars(text);
-        totals.tokens += self.count(text, job.check)? as u64;
-        totals.bytes += text.len() as u64;
-        totals.characters += characters as u64;
-        totals.invalid_utf8 |= !valid;
-        Ok(())
-    }
-}
-
-impl Job<'_> {
-    /// Says of which file an error is; one that is not the system's is a damaged archive.
-    fn failed(&self, source: std::io::Error) -> Error {
-        if source.kind() == ErrorKind::OutOfMemory {
-            return Error::OutOfMemory;
-        }
-        let path = self.path.to_owned();
-        match source.raw_os_error() {
-            Some(_) => Error::Io { path, source },
-            None => Error::Input { path, line: None, reason: source.to_string() },
         }
     }
 }
 
-/// Counts what is read through it, and checks after each read, since a pipe may be slow.
-struct Counted<'a, R> {
+/// A part of a file that can be worked on apart from the others.
+#[derive(Default)]
+pub struct Piece {
+    buffer: Vec<u8>,
+    end: usize,
+    /// Where it begins in the unpacked file, in bytes.
+    pub offset: usize,
+    /// How many lines are before it, where the file is cut behind lines.
+    pub line: usize,
+    /// Whether it is the file's first.
+    pub first: bool,
+    /// Whether it is the file's last, which alone may be empty.
+    pub last: bool,
+}
+
+impl Piece {
+    /// The piece itself.
+    pub fn text(&self) -> &[u8] {
+        self.buffer.get(..self.end).unwrap_or_default()
+    }
+
+    /// Gives its memory back, to be used again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// What a step of reading gave.
+pub enum Step {
+    /// There is no place to cut yet.
+    More,
+    /// The next piece.
+    Piece(Piece),
+    /// The file is binary, and such files were not wanted.
+    Binary,
+}
+
+/// What all readers of a stream share: how much was read, and whether to stop.
+#[derive(Default)]
+pub struct Meter {
+    /// Bytes read so far, before unpacking. A file that is given up counts as read.
+    pub read: AtomicU64,
+    /// Whether reading is to end.
+    pub stop: AtomicBool,
+}
+
+impl Meter {
+    /// An error if reading is to end.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// A file that is being read.
+pub struct Source {
+    path: PathBuf,
+    reader: Box<dyn Read + Send>,
+    /// What was read and is in no piece yet, and behind it room that was written before.
+    buffer: Vec<u8>,
+    filled: usize,
+    offset: usize,
+    line: usize,
+    begun: bool,
+    refuses_binary: bool,
+}
+
+impl Source {
+    /// Opens a file, or standard input. `.gz` and `.zst` are unpacked.
+    pub fn open(
+        path: &Path,
+        is_standard_input: bool,
+        refuses_binary: bool,
+        meter: &Arc<Meter>,
+    ) -> Result<Self, Error> {
+        let failed = |error| read_error(path, error);
+        let meter = Arc::clone(meter);
+        if is_standard_input {
+            let input = Metered { inner: std::io::stdin(), meter, left: 0 };
+            return Ok(Self::new(path, Box::new(input), refuses_binary));
+        }
+        let file = File::open(path).map_err(failed)?;
+        let left = file.metadata().map_or(0, |metadata| metadata.len());
+        let file = Metered { inner: file, meter, left };
+        let packed = |file| BufReader::with_capacity(PACKED, file);
+        let reader: Box<dyn Read + Send> = match Packing::of(path) {
+            Some(Packing::Gzip) => Box::new(Members::Unread(packed(file))),
+            Some(Packing::Zstandard) => {
+                Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
+            }
+            None => Box::new(file),
+        };
+        Ok(Self::new(path, reader, refuses_binary))
+    }
+
+    fn new(path: &Path, reader: Box<dyn Read + Send>, refuses_binary: bool) -> Self {
+        let (path, buffer) = (path.to_owned(), Vec::new());
+        let (filled, offset, line, begun) = (0, 0, 0, false);
+        Self { path, reader, buffer, filled, offset, line, begun, refuses_binary }
+    }
+
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.filled
+    }
+
+    /// Reads `size` bytes on, and cuts off what may be cut off. `spare` is memory to use.
+    pub fn read(
+        &mut self,
+        cuts: &Cuts,
+        size: usize,
+        mut spare: Vec<u8>,
+        check: &Check,
+    ) -> Result<Step, Error> {
+        if self.buffer.is_empty() {
+            std::mem::swap(&mut self.buffer, &mut spare);
+        }
+        // Where no cut was found the next step is as long as what is there, so that looking for one
+        // again stays linear.
+        let target = self.filled + size.max(self.filled);
+        let head = if self.refuses_binary && !self.begun { BINARY_HEAD.min(target) } else { 0 };
+        let mut more = self.fill(head, size, check)?;
+        let text = self.buffer.get(..self.filled).unwrap_or_default();
+        if memchr::memchr(0, text.get(..head).unwrap_or(text)).is_some() {
+            return Ok(Step::Binary);
+        }
+        more = more && self.fill(target, size, check)?;
+        let text = self.buffer.get(..self.filled).unwrap_or_default();
+        match if more { cuts.last(text) } else { Some(text.len()) } {
+            None => Ok(Step::More),
+            Some(end) => self.cut(end, !more, cuts, spare).map(Step::Piece),
+        }
+    }
+
+    /// Reads until there are `target` bytes; `false` if the file ended before.
+    fn fill(&mut self, target: usize, size: usize, check: &Check) -> Result<bool, Error> {
+        self.buffer.try_reserve_exact(target.saturating_sub(self.buffer.len()))?;
+        while self.filled < target {
+            let end = target.min(self.filled + size);
+            if self.buffer.len() < end {
+                self.buffer.resize(end, 0);
+            }
+            let room = self.buffer.get_mut(self.filled..end).unwrap_or_default();
+            match self.reader.read(room) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_error(&self.path, error)),
+            }
+            check()?;
+        }
+        Ok(true)
+    }
+
+    /// Cuts a piece off; what is behind it goes to `rest`.
+    fn cut(
+        &mut self,
+        end: usize,
+        last: bool,
+        cuts: &Cuts,
+        mut rest: Vec<u8>,
+    ) -> Result<Piece, Error> {
+        let kept = self.buffer.get(end..self.filled).unwrap_or_default();
+        rest.try_reserve_exact(kept.len().saturating_sub(rest.len()))?;
+        rest.resize(kept.len().max(rest.len()), 0);
+        if let Some(room) = rest.get_mut(..kept.len()) {
+            room.copy_from_slice(kept);
+        }
+        self.filled = kept.len();
+        let buffer = std::mem::replace(&mut self.buffer, rest);
+        let (offset, line, first) = (self.offset, self.line, !self.begun);
+        let piece = Piece { buffer, end, offset, line, first, last };
+        self.offset += end;
+        if let Cuts::Lines = cuts {
+            self.line += memchr::memchr_iter(b'\n', piece.text()).count();
+        }
+        self.begun = true;
+        Ok(piece)
+    }
+}
+
+/// How a file is packed, by the end of its name.
+enum Packing {
+    Gzip,
+    Zstandard,
+}
+
+impl Packing {
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_ascii_lowercase().to_str()? {
+            "gz" => Some(Self::Gzip),
+            "zst" => Some(Self::Zstandard),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a file has to be unpacked.
+pub fn is_packed(path: &Path) -> bool {
+    Packing::of(path).is_some()
+}
+
+/// Says of which file an error is; one that is not the system's is a damaged archive.
+pub fn read_error(path: &Path, source: std::io::Error) -> Error {
+    if source.kind() == ErrorKind::OutOfMemory {
+        return Error::OutOfMemory;
+    }
+    let path = path.to_owned();
+    match source.raw_os_error() {
+        Some(_) => Error::Io { path, source },
+        None => Error::Input { path, line: None, reason: source.to_string() },
+    }
+}
+
+/// Says how much is read through it, and reads no more once it is to stop. Signals do not end its
+/// reading: only threads that wait for nothing else read from what may keep them waiting.
+struct Metered<R> {
     inner: R,
-    read: &'a Cell<u64>,
-    check: &'a Check<'a>,
+    meter: Arc<Meter>,
+    /// What is not read yet of the file as it was when it was opened.
+    left: u64,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let result = self.inner.read(buffer);
-        match &result {
-            Ok(count) => self.read.set(self.read.get() + *count as u64),
-            // A signal, which the check must see, though it looks only now and then: the callers
-            // read again, and may wait for ever.
-            Err(error) if error.kind() == ErrorKind::Interrupted => std::thread::sleep(SIGNAL),
-            Err(_) => {}
+        loop {
+            self.meter.check().map_err(std::io::Error::other)?;
+            match self.inner.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(count) => {
+                    self.left = self.left.saturating_sub(count as u64);
+                    self.meter.read.fetch_add(count as u64, Ordering::Relaxed);
+                    return Ok(count);
+                }
+            }
         }
-        (self.check)().map_err(std::io::Error::other)?;
-        result
     }
 }
 
-fn open<'a>(job: &Job<'a>) -> Result<Box<dyn Read + 'a>, Error> {
-    let (read, check) = (job.read, job.check);
-    if job.path == Path::new("-") {
-        return Ok(Box::new(Counted { inner: std::io::stdin().lock(), read, check }));
+impl<R> Drop for Metered<R> {
+    fn drop(&mut self) {
+        self.meter.read.fetch_add(self.left, Ordering::Relaxed);
     }
-    let file = File::open(job.path).map_err(|error| job.failed(error))?;
-    let file = BufReader::with_capacity(PIECE, Counted { inner: file, read, check });
-    let extension = job.path.extension().map(|extension| extension.to_ascii_lowercase());
-    Ok(match extension.as_deref().and_then(|extension| extension.to_str()) {
-        Some("gz") => Box::new(Members::Unread(file)),
-        Some("zst") => {
-            let decoder = zstd::Decoder::with_buffer(file);
-            Box::new(decoder.map_err(|error| job.failed(error))?)
-        }
-        _ => Box::new(file),
-    })
 }
 
 /// The members of a gzip file one after the other. Zeros behind the last are padding, as of tapes.
 enum Members<R> {
     Unread(R),
     Open(Box<GzDecoder<R>>),
+    /// Behind a member, where zeros may be, or another one.
+    Between(R),
     Done,
 }
 
 impl<R: BufRead> Read for Members<R> {
+    /// Between members it is "interrupted", so that a file of empty ones does not keep its reader.
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            *self = match std::mem::replace(self, Self::Done) {
-                Self::Unread(inner) => Self::Open(Box::new(GzDecoder::new(inner))),
-                Self::Open(mut member) => {
-                    let result = member.read(buffer);
-                    if !matches!(result, Ok(0)) || buffer.is_empty() {
-                        *self = Self::Open(member);
-                        return result;
-                    }
-                    let mut inner = member.into_inner();
-                    if skip_zeros(&mut inner)? { Self::Unread(inner) } else { Self::Done }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        *self = match std::mem::replace(self, Self::Done) {
+            Self::Unread(inner) => Self::Open(Box::new(GzDecoder::new(inner))),
+            Self::Open(mut member) => match member.read(buffer)? {
+                0 => Self::Between(member.into_inner()),
+                count => {
+                    *self = Self::Open(member);
+                    return Ok(count);
                 }
-                Self::Done => return Ok(0),
-            };
-        }
-    }
-}
-
-/// Skips zeros; whether anything is behind them.
-fn skip_zeros(source: &mut impl BufRead) -> std::io::Result<bool> {
-    loop {
-        let available = source.fill_buf()?;
-        let zeros = available.iter().take_while(|&&byte| byte == 0).count();
-        if zeros < available.len() || available.is_empty() {
-            return Ok(!available.is_empty());
-        }
-        source.consume(zeros);
-    }
-}
-
-/// Reads a line into `line`; `false` at the end. Memory that is refused is an error.
-fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    loop {
-        let available = match source.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            available => available?,
+            },
+            Self::Between(mut inner) => {
+                let available = inner.fill_buf()?;
+                let zeros = available.iter().take_while(|&&byte| byte == 0).count();
+                if available.is_empty() {
+                    return Ok(0);
+                }
+                let another = zeros < available.len();
+                inner.consume(zeros);
+                if another { Self::Unread(inner) } else { Self::Between(inner) }
+            }
+            Self::Done => return Ok(0),
         };
-        let end = memchr::memchr(b'\n', available).map(|at| at + 1);
-        let taken = end.unwrap_or(available.len());
-        line.try_reserve(taken).map_err(|_| std::io::Error::from(ErrorKind::OutOfMemory))?;
-        line.extend(available.iter().take(taken));
-        source.consume(taken);
-        if end.is_some() || taken == 0 {
-            return Ok(!line.is_empty());
-        }
+        Err(ErrorKind::Interrupted.into())
     }
 }

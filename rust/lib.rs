@@ -40,6 +40,8 @@ mod pool;
 pub mod parallel;
 mod jsonl;
 pub mod files;
+pub mod parts;
+pub mod stream;
 pub mod walk;
 pub mod decode;
 #[cfg(feature = "python")]

@@ -173,7 +173,7 @@ fn long_texts() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// How many cases a property runs; `PROPTEST_CASES` sets another number.
-fn cases(count: u32) -> ProptestConfig {
+pub fn cases(count: u32) -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
         None => ProptestConfig::with_cases(count),

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::encode::Options;
 use crate::error::{Check, Error};
 
 /// How many openings of names are looked at between two calls of `check`, a millisecond.
@@ -301,6 +302,31 @@ impl Specials {
             }
         }
         Ok(None)
+    }
+
+    /// How much of `text` is certain, whatever follows: it may end with the beginning of a name.
+    pub fn settled(&self, text: &[u8]) -> usize {
+        // Only the first byte of a name is a `<`.
+        let Some(opening) = memchr::memrchr(b'<', text) else { return text.len() };
+        let tail = text.get(opening..).unwrap_or_default();
+        let begins = self.names.iter().any(|name| name.as_bytes().starts_with(tail));
+        if begins { opening } else { text.len() }
+    }
+
+    /// The place `cut`, or if it is inside a special token that `options` allow or disallow, the
+    /// place behind that. `text` must be settled.
+    pub fn behind(&self, text: &[u8], cut: usize, options: &Options) -> usize {
+        let Some(opening) = text.get(..cut).and_then(|before| memchr::memrchr(b'<', before)) else {
+            return cut;
+        };
+        match self.at(text.get(opening..).unwrap_or_default()) {
+            Some((length, place))
+                if options.allowed.has(place) || options.disallowed.has(place) =>
+            {
+                cut.max(opening + length)
+            }
+            _ => cut,
+        }
     }
 
     /// The special token that `text` begins with: its length and place.

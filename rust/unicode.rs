@@ -85,6 +85,9 @@ fn tail_bits(byte: u8) -> Option<u32> {
 
 /// How many characters `text` has, and whether all of it is UTF-8.
 pub fn count_chars(text: &[u8]) -> (usize, bool) {
+    if let Ok(text) = std::str::from_utf8(text) {
+        return (text.chars().count(), true);
+    }
     let mut count = 0;
     let mut valid = true;
     for chunk in text.utf8_chunks() {

@@ -25,6 +25,7 @@ from cli import (
     output,
     run,
 )
+from packed import zstd
 
 TEXT = "Count me: 12345 naïve cafés, 日本語 and 🦙.\n\n  Don't stop!\n"
 OTHER = "Another text, a shorter one.\n"
@@ -55,17 +56,6 @@ def tree(tmp_path):
         path.write_text(text, encoding="utf-8")
     (tmp_path / "tree/image.bin").write_bytes(b"\x89PNG\0\0\xff")
     return tmp_path / "tree"
-
-
-def zstd(data):
-    """A Zstandard frame of raw blocks (RFC 8878)."""
-    size = len(data)
-    frame = b"\x28\xb5\x2f\xfd" + b"\xa0" + size.to_bytes(4, "little")
-    for start in range(0, size, 1 << 16):
-        block = data[start : start + (1 << 16)]
-        last = start + len(block) == size
-        frame += (last | len(block) << 3).to_bytes(3, "little") + block
-    return frame
 
 
 def rows(printed):

@@ -1,6 +1,7 @@
 """The examples that people read are true: the README's and those of the docstrings."""
 
 import doctest
+import gzip
 import importlib
 from pathlib import Path
 
@@ -8,7 +9,16 @@ import pytest
 
 import llama3_tok
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where the examples find their files."""
+    (tmp_path / "hello.txt").write_text("Hello world")
+    (tmp_path / "hello.txt.gz").write_bytes(gzip.compress(b"Hello world"))
+    (tmp_path / "hello.jsonl").write_text('{"text": "Hello"}\n{"text": "Hello world"}\n')
+    monkeypatch.chdir(tmp_path)
 
 
 def test_the_examples_of_the_readme_give_what_they_show():

@@ -5,6 +5,8 @@ import sys
 
 PROGRAM = """
 import array
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,15 @@ for given in (ids, flat, (1, 2), range(3), [np.int64(3)], array.array("i", [1]))
     text: str = tokenizer.decode(given, errors="ignore", skip_special=True)
 data: bytes = tokenizer.decode_bytes(ids) + tokenizer.token_bytes(5)
 texts: list[str] = tokenizer.decode_batch([ids, flat], threads=1)
+size: int = tokenizer.count_file("a.txt", threads=2) + tokenizer.count_file(Path("a"), field="text")
+sizes: npt.NDArray[np.int64] = tokenizer.count_files(["a.txt", Path("b.txt")])
+file: npt.NDArray[np.uint32] = tokenizer.encode_file("a.txt", bos=True)
+records: Ragged = tokenizer.encode_file("a.jsonl", field="text")
+files: Iterator[npt.NDArray[np.uint32]] = tokenizer.encode_files([Path("a.txt")], threads=1)
+parts: Iterator[Ragged] = tokenizer.stream_file("a.jsonl", field="text", allowed_special="all")
+maybe: str | None = input() or None
+either: npt.NDArray[np.uint32] | Ragged = tokenizer.encode_file("a", field=maybe)
+tokenizer.encode_files("a.txt", field=3)  # type: ignore[call-overload]
 pad: int | None = tokenizer.pad_id
 names: dict[str, int] = tokenizer.special_tokens
 stops: list[int] = tokenizer.stop_ids
@@ -34,6 +45,7 @@ except InvalidTokenId as error:
     position: int = error.position
 except SpecialTokenError as error:
     offset: int | None = error.offset
+    where: tuple[str | None, int | None] = (error.path, error.line)
 tokenizer.encode(5)  # type: ignore[arg-type]
 tokenizer.decode(5)  # type: ignore[arg-type]
 tokenizer.vocab_size = 3  # type: ignore[misc]

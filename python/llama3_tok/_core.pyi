@@ -1,7 +1,7 @@
 """The Rust core. Not public: `Tokenizer` is, and it checks what comes in."""
 
-from collections.abc import Callable
-from typing import Literal, TypeAlias, final
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,16 @@ _Names: TypeAlias = Literal["all"] | list[str] | None
 # BOS, EOS, allowed and disallowed special tokens; None where nothing is asked for.
 _Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
 _Ids: TypeAlias = list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]
+# Texts, tokens, bytes, characters, whether some bytes are not UTF-8.
+_Totals: TypeAlias = tuple[int, int, int, int, bool]
+_Ragged: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
+_T = TypeVar("_T")
+
+@final
+class Files(Iterator[_T]):
+    def __next__(self) -> _T: ...
+    @property
+    def read(self) -> int: ...
 
 @final
 class Core:
@@ -46,7 +56,7 @@ class Core:
         texts: list[str | bytes],
         threads: int,
         asked: _Asked,
-    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]: ...
+    ) -> _Ragged: ...
     def count(self, text: str | bytes) -> int: ...
     def count_batch(self, texts: list[str | bytes], threads: int) -> npt.NDArray[np.int64]: ...
     def decode(self, ids: _Ids, skip_special: bool) -> bytes: ...
@@ -54,13 +64,25 @@ class Core:
         self, sequences: list[_Ids], threads: int, skip_special: bool
     ) -> list[bytes]: ...
     def token_id(self, token: str | bytes) -> int: ...
-    def count_file(
+    def count_file(self, path: str, field: str | None, threads: int) -> int: ...
+    def count_files(
+        self, paths: list[str], field: str | None, threads: int
+    ) -> npt.NDArray[np.int64]: ...
+    def totals(
         self,
-        path: str,
+        paths: list[tuple[str | None, bool]],
         field: str | None,
-        skip_binary: bool,
+        threads: int,
         progress: Callable[[int], object] | None,
-    ) -> tuple[int, int, int, int, bool] | None: ...
+    ) -> Files[_Totals | None]: ...
+    @overload
+    def encode_files(
+        self, paths: list[str], field: None, threads: int, asked: _Asked, whole: bool
+    ) -> Files[npt.NDArray[np.uint32]]: ...
+    @overload
+    def encode_files(
+        self, paths: list[str], field: str, threads: int, asked: _Asked, whole: bool
+    ) -> Files[_Ragged]: ...
 
 def not_a_vocabulary(head: bytes) -> str | None: ...
 def walk(root: str, hidden: bool, no_ignore: bool, globs: list[str]) -> list[str | Exception]: ...

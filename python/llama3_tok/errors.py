@@ -37,14 +37,22 @@ class SpecialTokenError(Llama3TokError):
     """A disallowed special token in a text, or a name that is no special token.
 
     `token` is the name; `offset` is where it stands in the text, in bytes of UTF-8, or None for an
-    unknown name; `index` is the text's in a batch, else None.
+    unknown name; `index` is the text's in a batch, else None; `path` is the file that the text is
+    in, and `line` the line of its record (from 1), else None.
     """
 
     def __init__(
-        self, message: str, token: str = "", offset: int | None = None, index: int | None = None
+        self,
+        message: str,
+        token: str = "",
+        offset: int | None = None,
+        index: int | None = None,
+        path: str | None = None,
+        line: int | None = None,
     ) -> None:
         super().__init__(message)
         self.token, self.offset, self.index = token, offset, index
+        self.path, self.line = path, line
 
 
 class InvalidTokenId(Llama3TokError):

@@ -1,17 +1,21 @@
 """Counting files: which ones, what each holds, and what is wrong with the others.
 
-`find` turns the paths of a command line into files, walking folders; `count` counts one of them.
-Counts are exact and of the text alone: BOS is added only if asked for, one per text. A file that
-can't be read is a `Fault` that names it, so that one bad file never hides the counts of the others.
+`find` turns the paths of a command line into files, walking folders; `count` counts them. Counts
+are exact and of the text alone: BOS is added only if asked for, one per text. A file that can't be
+read is a `Fault` that names it, so that one bad file never hides the counts of the others.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok._core import walk
+from llama3_tok._core import cpu_count, walk
 from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llama3_tok._core import Files
+    from llama3_tok._core import _Totals as CoreTotals
 
 STANDARD_INPUT = "-"
 
@@ -99,8 +103,7 @@ def find(
 
 def is_folder(path: str) -> bool:
     """Whether `find` walks it."""
-    # Path.is_dir raises where a folder above is locked; that is said when the file is opened.
-    return path != STANDARD_INPUT and os.path.isdir(path)  # noqa: PTH112
+    return path != STANDARD_INPUT and os.path.isdir(path)
 
 
 def _walked(
@@ -120,26 +123,40 @@ def _walked(
 
 def count(
     tokenizer: Tokenizer,
-    source: Source,
+    sources: Sequence[Source | Fault],
     *,
     field: str | None = None,
     bos: bool = False,
+    threads: int | None = None,
     progress: Callable[[int], object] | None = None,
-) -> Totals | None:
-    """Counts one file; None for a walked one that is binary.
+) -> Iterator[tuple[str, Totals | Fault | None]]:
+    """The path of each source, with what it holds, or what is wrong; None for a walked binary file.
 
-    `field` counts that field of each line's JSON object. `bos` adds one token per text. `progress`
-    gets the bytes read so far of this file, as stored, some twenty times a second.
-
-    Raises Fault.
+    `field` counts that field of each line's JSON object. `bos` adds one token per text. The files
+    are counted on up to `threads` threads (default: all processors), and given in their order.
+    `progress` gets the bytes read so far of all files, as stored.
     """
+    given = [
+        (None if source.path == STANDARD_INPUT else source.path, source.walked)
+        for source in sources
+        if isinstance(source, Source)
+    ]
+    processors = cpu_count()
+    counts = tokenizer._core.totals(given, field, min(threads or processors, processors), progress)
+    for source in sources:
+        yield source.path, source if isinstance(source, Fault) else _next(counts, source.path, bos)
+        if progress:
+            progress(counts.read)
+
+
+def _next(counts: "Files[CoreTotals | None]", path: str, bos: bool) -> Totals | Fault | None:
     try:
-        counted = tokenizer._core.count_file(source.path, field, source.walked, progress)
+        counted = next(counts)
     except (OSError, InputError) as error:
-        raise _fault(error, source.path) from None
+        return _fault(error, path)
     except MemoryError:
         reason = "out of memory: it has too long a part without a place where it may be cut"
-        raise Fault(source.path, reason) from None
+        return Fault(path, reason)
     if counted is None:
         return None
     totals = Totals(*counted)

@@ -9,8 +9,7 @@ import hashlib
 import os
 import stat
 import weakref
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from llama3_tok._core import Core, not_a_vocabulary
@@ -50,12 +49,13 @@ class Loaded(NamedTuple):
 
 def places(vocabulary: str | os.PathLike[str] | None = None) -> list[Place]:
     """Every place in the order in which they are tried; the first that names a path is used."""
-    argument = None if vocabulary is None else _as_path(vocabulary)
-    return [
-        Place("the argument", argument),
-        Place(f"the environment variable {ENVIRONMENT}", os.environ.get(ENVIRONMENT) or None),
-        Place("the package llama-models", _packaged()),
-    ]
+    return list(_places(vocabulary))
+
+
+def _places(vocabulary: str | os.PathLike[str] | None) -> Iterator[Place]:
+    yield Place("the argument", None if vocabulary is None else _as_path(vocabulary))
+    yield Place(f"the environment variable {ENVIRONMENT}", os.environ.get(ENVIRONMENT) or None)
+    yield Place("the package llama-models", _packaged())
 
 
 def _as_path(vocabulary: object) -> str:
@@ -68,14 +68,16 @@ def _as_path(vocabulary: object) -> str:
 
 def _packaged() -> str | None:
     """The rank file inside llama-models, if that is installed."""
+    from importlib.util import find_spec
+
     try:
         spec = find_spec("llama_models")
     except ValueError:  # something that is no package has that name
         return None
     for location in (spec and spec.submodule_search_locations) or ():
-        file = Path(location, "llama3", "tokenizer.model")
-        if file.is_file():
-            return str(file)
+        file = os.path.join(location, "llama3", "tokenizer.model")
+        if os.path.isfile(file):
+            return file
     return None
 
 
@@ -85,7 +87,7 @@ def find(vocabulary: str | os.PathLike[str] | None = None) -> str:
     Raises VocabularyNotFound if no place names one, or the place that does names nothing that is
     there; VocabularyError for a folder without a tokenizer.
     """
-    for place in places(vocabulary):
+    for place in _places(vocabulary):
         if place.path is not None:
             return _resolve(place)
     raise VocabularyNotFound(f"no Llama 3 vocabulary was found. {WAYS}")
@@ -94,19 +96,20 @@ def find(vocabulary: str | os.PathLike[str] | None = None) -> str:
 def _resolve(place: Place) -> str:
     if not place.path:
         raise VocabularyNotFound(f"{place.way} names no vocabulary: the path is empty. {WAYS}")
-    # Unlike Path.expanduser, this leaves an unknown user's home as it stands.
-    path = Path(os.path.expanduser(place.path)).absolute()  # noqa: PTH111
-    if path.is_dir():
+    # Unlike os.path.abspath, this leaves `..` behind a link to the system.
+    path = os.path.join(os.getcwd(), os.path.expanduser(place.path))
+    if os.path.isdir(path):
         for name in IN_FOLDER:
-            if (path / name).is_file():
-                return str(path / name)
+            file = os.path.join(path, name)
+            if os.path.isfile(file):
+                return file
         reason = "the folder has no tokenizer: none of " + ", ".join(IN_FOLDER) + " is in it"
-        raise _refused(str(path), reason)
-    if not path.exists():
+        raise _refused(path, reason)
+    if not os.path.exists(path):
         raise VocabularyNotFound(
             f"{place.way} names the vocabulary {path}, which does not exist. {WAYS}"
         )
-    return str(path)
+    return path
 
 
 # A vocabulary may have a million tokens of a kilobyte, in base64.
@@ -129,7 +132,7 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
 
 def _read(path: str) -> bytes:
     """The file's content; a wrong file, which may be huge, is told by its beginning."""
-    with Path(path).open("rb") as file:
+    with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path, "this is not a regular file")

@@ -2,6 +2,7 @@
 //! from the interpreter, calls the core and converts the result. Policy is Python's business.
 
 mod convert;
+mod files;
 mod raise;
 
 use std::cell::{Cell, RefCell};
@@ -15,11 +16,12 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::convert::{Given, all_bytes, bytes_object, bytes_of, gathered, list_of};
+use self::files::{Files, Gives};
 use self::raise::raise;
 use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
-use crate::files::Job;
 use crate::parallel::{self, Ids};
+use crate::parts::{Task, Want};
 use crate::pretokenize::Path;
 use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
@@ -34,13 +36,11 @@ type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAn
 /// Where a token begins and ends, in bytes.
 type Span = (usize, usize);
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
-/// Texts, tokens, bytes, characters, whether there was invalid UTF-8.
-type FileTotals = (u64, u64, u64, u64, bool);
 
 /// A vocabulary with a profile: the part of a `Tokenizer` that is Rust.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]
 struct Core {
-    encoder: Encoder,
+    encoder: Arc<Encoder>,
 }
 
 #[pymethods]
@@ -57,14 +57,12 @@ impl Core {
         let encoder = detached(py, None, |_, _| {
             Encoder::new(Arc::new(Vocabulary::parse(data, file, is_meta)?), file, profile)
         })?;
-        Ok(Self { encoder })
+        Ok(Self { encoder: Arc::new(encoder) })
     }
 
     /// The same vocabulary with another profile.
     fn with_profile(&self, py: Python, file: &str, profile: &str) -> PyResult<Self> {
-        let vocabulary = Arc::clone(&self.encoder.vocabulary);
-        let encoder = Encoder::new(vocabulary, file, profile).map_err(|error| raise(py, error))?;
-        Ok(Self { encoder })
+        Ok(Self { encoder: Arc::new(self.other(py, file, profile)?) })
     }
 
     /// The names of the ways to cut text that this processor has, the fastest last.
@@ -75,10 +73,10 @@ impl Core {
 
     /// The same vocabulary and profile, cutting text one of these ways: tests compare them.
     fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
-        let core = self.with_profile(py, "", self.encoder.specials.profile.name)?;
+        let encoder = self.other(py, "", self.encoder.specials.profile.name)?;
         let path = Path::available().into_iter().find(|path| path.name() == name);
         let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
-        Ok(Self { encoder: core.encoder.on_path(path.ok_or_else(unknown)?) })
+        Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
     }
 
     #[getter]
@@ -229,24 +227,67 @@ impl Core {
         self.encoder.token_id(&bytes).map_err(|error| raise(token.py(), error))
     }
 
-    /// `None` for a binary file that is to be skipped; `progress` gets the bytes read so far.
     fn count_file(
         &self,
         py: Python,
         path: PathBuf,
-        field: Option<&str>,
-        skip_binary: bool,
-        progress: Option<&Bound<PyAny>>,
-    ) -> PyResult<Option<FileTotals>> {
-        let progress = progress.map(|callable| callable.clone().unbind());
-        let totals = detached(py, progress, |check, read| {
-            self.encoder.count_file(&Job { path: &path, field, skip_binary, read, check })
-        })?;
-        Ok(totals.map(|t| (t.texts, t.tokens, t.bytes, t.characters, t.invalid_utf8)))
+        field: Option<String>,
+        threads: usize,
+    ) -> PyResult<i64> {
+        let task = self.task(field, Want::Tokens, Options::default());
+        Ok(files::counts(py, task, vec![path], threads)?.iter().sum())
+    }
+
+    fn count_files<'py>(
+        &self,
+        py: Python<'py>,
+        paths: Vec<PathBuf>,
+        field: Option<String>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let task = self.task(field, Want::Tokens, Options::default());
+        Ok(PyArray1::from_vec(py, files::counts(py, task, paths, threads)?))
+    }
+
+    /// Totals of each file. `None` in `paths` is standard input; the flags say which files are left
+    /// out, as `None`, if they are binary. `progress` gets the bytes read so far.
+    fn totals(
+        &self,
+        paths: Vec<(Option<PathBuf>, bool)>,
+        field: Option<String>,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> Files {
+        let task = self.task(field, Want::Totals, Options::default());
+        Files::new(task, files::given(paths), threads, Gives::Totals, progress)
+    }
+
+    /// The ids of each file; with `whole=False` part by part.
+    fn encode_files(
+        &self,
+        paths: Vec<PathBuf>,
+        field: Option<String>,
+        threads: usize,
+        asked: Option<Asked>,
+        whole: bool,
+    ) -> PyResult<Files> {
+        let task = self.task(field, Want::Ids, self.options(asked)?);
+        let gives = if whole { Gives::Files } else { Gives::Parts };
+        Ok(Files::new(task, files::named(paths), threads, gives, None))
     }
 }
 
 impl Core {
+    /// An encoder with the same vocabulary.
+    fn other(&self, py: Python, file: &str, profile: &str) -> PyResult<Encoder> {
+        let vocabulary = Arc::clone(&self.encoder.vocabulary);
+        Encoder::new(vocabulary, file, profile).map_err(|error| raise(py, error))
+    }
+
+    fn task(&self, field: Option<String>, want: Want, options: Options) -> Task {
+        Task::new(Arc::clone(&self.encoder), field, want, options)
+    }
+
     fn options(&self, asked: Option<Asked>) -> PyResult<Options> {
         let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
         let allowed = self.selection(allowed)?;

@@ -1,6 +1,6 @@
 //! The one place where the core's errors become exceptions.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -20,10 +20,15 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             fields.set_item("index", index)?;
             *error
         }
+        Error::File { path, line, error } => {
+            fields.set_item("path", path.into_os_string())?;
+            fields.set_item("line", line)?;
+            *error
+        }
         error => error,
     };
     let class = match error {
-        Error::Item { .. } => "Llama3TokError",
+        Error::Item { .. } | Error::File { .. } => "Llama3TokError",
         Error::Vocabulary { file, line, reason } => {
             fields.set_item("file", file)?;
             fields.set_item("line", line)?;
@@ -63,6 +68,7 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             let reason = reason.extract::<String>()?;
             return Ok(PyOSError::new_err((number, reason, path.into_os_string())));
         }
+        Error::Forked | Error::Busy => return Ok(PyRuntimeError::new_err(message)),
         Error::OutOfMemory => return Ok(PyMemoryError::new_err(message)),
         Error::Interrupted => return Ok(PyKeyboardInterrupt::new_err(())),
     };

@@ -1,18 +1,18 @@
 """The command `llama3-tok`: its verbs, options and exit codes.
 
 It exits with 0, with 1 if a budget is exceeded, with 2 for wrong usage and for files that can't be
-used, and with 130 after Ctrl-C. It is quiet if its reader goes away. Each verb is one module here;
-what one of them needs is imported when it runs, so that the others start fast.
+used, and with 130 after Ctrl-C. It is quiet if its reader goes away. Each verb is one module here,
+which is imported when it is asked for, so that the others start fast.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn, Protocol
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import NoReturn, Protocol, cast
 
 from llama3_tok import PROFILES, __version__
-from llama3_tok.cli import count, decode, doctor, encode, show
 from llama3_tok.cli.terminal import UsageError, complain, utf8
 from llama3_tok.errors import Llama3TokError
 
@@ -37,13 +37,31 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS: dict[str, Verb] = {
-    "count": count,
-    "encode": encode,
-    "decode": decode,
-    "show": show,
-    "doctor": doctor,
-}
+VERBS = ("count", "encode", "decode", "show", "doctor")
+
+
+def _verb(name: str) -> Verb:
+    return cast(Verb, import_module(f"llama3_tok.cli.{name}"))
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal.
+
+    argparse asks for the width with each argument, through a module that imports archivers.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:  # standard output is no terminal
+        return 80
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parsers = _parsers()
+    # Only what is asked for is built; without a verb, or with a wrong one, the help names all.
+    parsers = _parsers(argv[:1] if argv[:1] and argv[0] in VERBS else VERBS)
     try:
         arguments, surplus = parsers[""].parse_known_args(_shielded(argv))
         parser = parsers[arguments.verb or ""]
@@ -88,31 +107,33 @@ def _run(argv: Sequence[str]) -> int:
             parser.print_help(sys.stderr)
             return UNUSABLE
         try:
-            return VERBS[arguments.verb].run(arguments)
+            return _verb(arguments.verb).run(arguments)
         except UsageError as error:
             parser.error(str(error))
     except SystemExit as stop:  # how argparse ends for --help and for errors
         return stop.code if isinstance(stop.code, int) else UNUSABLE
 
 
-def _parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each verb, and of the whole under the empty name."""
+def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of verbs, and of the whole under the empty name."""
     top = _Parser(
         prog="llama3-tok",
         description="Counts, encodes and decodes text exactly as Llama 3 does.",
         epilog="'llama3-tok VERB --help' tells more about each.",
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"llama3-tok {__version__}")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", prog=top.prog)
     parsers: dict[str, argparse.ArgumentParser] = {"": top}
-    for name, verb in VERBS.items():
+    for name in names:
+        verb = _verb(name)
         parsers[name] = parser = verbs.add_parser(
             name,
             help=verb.PURPOSE,
             description=verb.PURPOSE,
             epilog=f"examples:\n{verb.EXAMPLES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
         verb.arguments(parser)

@@ -4,9 +4,7 @@ import argparse
 import os
 import stat
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llama3_tok import files
@@ -50,6 +48,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="files, .gz and .zst as well; folders, for the text files in them (links are not "
         "followed); - for standard input, which is also the default",
     )
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=_threads,
+        help="count on at most N threads (default: all processors)",
+    )
     form = parser.add_argument_group("output")
     form.add_argument(
         "--long", action="store_true", help="also bytes, characters and bytes per token"
@@ -92,6 +96,12 @@ def _whole(word: str) -> int:
     return int(word)
 
 
+def _threads(word: str) -> int:
+    if not (count := _whole(word)):
+        raise argparse.ArgumentTypeError("there must be at least one")
+    return count
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
     paths: list[str] = arguments.paths
@@ -110,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         globs=arguments.glob,
         field=arguments.field,
     )
-    counting = _Run(arguments, encoder, sources)
+    counting = _Run(arguments, encoder, list(sources))
     rows: Iterator[_Row] = iter(counting)
     if not arguments.json:
         _print_table(list(rows), counting.total, several, arguments.long, named=bool(paths))
@@ -149,52 +159,44 @@ class _Run:
         self,
         arguments: argparse.Namespace,
         encoder: Tokenizer,
-        sources: Iterable[Source | Fault],
+        sources: list[Source | Fault],
     ) -> None:
         self.total = Totals()
         self.files = 0
         self.faults = 0
-        self._field: str | None = arguments.field
-        self._bos: bool = arguments.bos
+        self._arguments = arguments
         self._encoder = encoder
         self._sources = sources
 
     def __iter__(self) -> Iterator[_Row]:
         """The path and the totals of each file."""
         shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
-        sources, bar = self._sources, None
-        if shows:
-            sources = list(sources)  # a bar needs to know how much there is
-            bar = _Bar(sources)
+        bar = _Bar([source.path for source in self._sources]) if shows else None
+        counts = files.count(
+            self._encoder,
+            self._sources,
+            field=self._arguments.field,
+            bos=self._arguments.bos,
+            threads=self._arguments.threads,
+            progress=bar,
+        )
         try:
-            for source in sources:
-                totals = self._count(source, bar)
-                if totals is not None:
-                    yield source.path, totals
+            for path, totals in counts:
+                if isinstance(totals, Fault):
+                    self.faults += 1
+                    complain(str(totals))
+                elif totals is not None:
+                    self._add(path, totals)
+                    yield path, totals
         finally:
             if bar:
                 bar.close()
 
-    def _count(self, source: Source | Fault, bar: "_Bar | None") -> Totals | None:
-        try:
-            if isinstance(source, Fault):
-                raise source
-            totals = files.count(
-                self._encoder, source, field=self._field, bos=self._bos, progress=bar
-            )
-        except Fault as fault:
-            self.faults += 1
-            complain(str(fault))
-            return None
-        finally:
-            if bar:
-                bar.next_file(source.path)
-        if totals is not None:
-            self.files += 1
-            self.total.add(totals)
-            if totals.invalid_utf8:
-                complain(str(Fault(source.path, "warning: not all of it is UTF-8; counted as is")))
-        return totals
+    def _add(self, path: str, totals: Totals) -> None:
+        self.files += 1
+        self.total.add(totals)
+        if totals.invalid_utf8:
+            complain(str(Fault(path, "warning: not all of it is UTF-8; counted as is")))
 
 
 # Output
@@ -252,9 +254,11 @@ class _Bar:
 
     DELAY = 1.0
 
-    def __init__(self, sources: list[Source | Fault]) -> None:
-        self._paths = [source.path for source in sources]
-        self._done = self._read = 0
+    def __init__(self, paths: list[str]) -> None:
+        import threading
+
+        self._paths = paths
+        self._read = 0
         self._progress: Progress | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -263,15 +267,10 @@ class _Bar:
         self._timer.start()
 
     def __call__(self, read: int) -> None:
-        """Takes the bytes read so far of this file."""
+        """Takes the bytes read so far of all files."""
         self._read = read
         if self._progress:
-            self._progress.update(self._progress.task_ids[0], completed=self._done + read)
-
-    def next_file(self, path: str) -> None:
-        """Takes a file as done."""
-        self._done += _size(path) or 0
-        self(0)
+            self._progress.update(self._progress.task_ids[0], completed=read)
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -298,7 +297,7 @@ class _Bar:
         bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
         with self._lock:
             if not self._closed:
-                bar.add_task("counting", total=total, completed=self._done + self._read)
+                bar.add_task("counting", total=total, completed=self._read)
                 bar.start()
                 self._progress = bar
 
@@ -306,7 +305,7 @@ class _Bar:
 def _size(path: str) -> int | None:
     """Bytes on the disk; None for what has no size beforehand, as a pipe. Missing files have 0."""
     try:
-        status = os.fstat(0) if path == files.STANDARD_INPUT else Path(path).stat()
+        status = os.fstat(0) if path == files.STANDARD_INPUT else os.stat(path)
     except OSError:
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -7,7 +7,6 @@ Messages, and whatever a person is to read, have no character that a terminal wo
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -120,7 +119,8 @@ def given_text(arguments: argparse.Namespace) -> bytes:
     if arguments.text is not None and arguments.file is not None:
         raise UsageError("give TEXT or --file, not both")
     if arguments.file not in (None, "-"):
-        return Path(arguments.file).read_bytes()
+        with open(arguments.file, "rb") as file:
+            return file.read()
     if arguments.file == "-" or arguments.text == "-":
         return standard_input()
     if arguments.text is not None:

@@ -1,0 +1,125 @@
+//! Files, as Python counts them and iterates over their ids.
+
+use std::path::PathBuf;
+
+use numpy::PyArray1;
+use pyo3::prelude::*;
+
+use super::convert::gathered;
+use super::detached;
+use crate::parts::{Part, Task};
+use crate::stream::{Named, Stream};
+
+/// What an iterator over files gives.
+#[derive(Clone, Copy)]
+pub(super) enum Gives {
+    /// For each file `(texts, tokens, bytes, characters, invalid_utf8)`, or `None` for a binary one.
+    Totals,
+    /// The ids of each file.
+    Files,
+    /// The ids of one file, part by part.
+    Parts,
+}
+
+/// An iterator over files. It goes on behind a file that raises, but for errors of the whole.
+#[pyclass(frozen, module = "llama3_tok._core")]
+pub(super) struct Files {
+    stream: Stream,
+    gives: Gives,
+    /// Ids come as `(ids, offsets)`, not as one array.
+    is_ragged: bool,
+    /// Gets the bytes read so far.
+    progress: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Files {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let progress = self.progress.as_ref().map(|callable| callable.clone_ref(py));
+        let part = detached(py, progress, |check, read| {
+            let check = || {
+                read.set(self.stream.read());
+                check()
+            };
+            match self.gives {
+                Gives::Totals | Gives::Files => self.stream.next_file(&check),
+                Gives::Parts => self.stream.next_part(&check),
+            }
+        })?;
+        part.map(|part| self.object(py, part)).transpose()
+    }
+
+    /// The bytes read so far of all files, before unpacking; files that were given up count as read.
+    #[getter]
+    fn read(&self) -> u64 {
+        self.stream.read()
+    }
+}
+
+impl Files {
+    pub(super) fn new(
+        task: Task,
+        files: Vec<Named>,
+        threads: usize,
+        gives: Gives,
+        progress: Option<Py<PyAny>>,
+    ) -> Self {
+        let is_ragged = task.has_records();
+        Self { stream: Stream::new(task, files, threads), gives, is_ragged, progress }
+    }
+
+    fn object<'py>(&self, py: Python<'py>, part: Part) -> PyResult<Bound<'py, PyAny>> {
+        if let Gives::Totals = self.gives {
+            let t = part.totals;
+            let totals = (t.texts, t.tokens, t.bytes, t.characters, t.invalid_utf8);
+            return (!part.is_binary).then_some(totals).into_pyobject(py);
+        }
+        if !self.is_ragged {
+            return Ok(PyArray1::from_vec(py, part.ids).into_any());
+        }
+        let offsets = std::iter::once(0).chain(part.ends.iter().map(|&end| end as i64));
+        let offsets = gathered(part.ends.len() + 1, offsets.map(Ok))?;
+        let both = (PyArray1::from_vec(py, part.ids), PyArray1::from_vec(py, offsets));
+        Ok(both.into_pyobject(py)?.into_any())
+    }
+}
+
+/// Files by their names.
+pub(super) fn named(paths: Vec<PathBuf>) -> Vec<Named> {
+    let named = |path| Named { path, is_standard_input: false, refuses_binary: false };
+    paths.into_iter().map(named).collect()
+}
+
+/// Files as the command has them: `None` is standard input, and the flag says whether a file is left
+/// out if it is binary.
+pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<Named> {
+    let named = |(path, refuses_binary): (Option<PathBuf>, bool)| Named {
+        is_standard_input: path.is_none(),
+        path: path.unwrap_or_else(|| "-".into()),
+        refuses_binary,
+    };
+    paths.into_iter().map(named).collect()
+}
+
+/// The number of tokens of each file.
+pub(super) fn counts(
+    py: Python,
+    task: Task,
+    paths: Vec<PathBuf>,
+    threads: usize,
+) -> PyResult<Vec<i64>> {
+    let files = named(paths);
+    detached(py, None, |check, _| {
+        let mut counts = Vec::new();
+        counts.try_reserve_exact(files.len())?;
+        let stream = Stream::new(task, files, threads);
+        while let Some(file) = stream.next_file(check)? {
+            counts.push(file.totals.tokens as i64);
+        }
+        Ok(counts)
+    })
+}

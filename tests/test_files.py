@@ -1,0 +1,589 @@
+"""Files in the API: counted, encoded and streamed, whatever their size, form and number."""
+
+import gc
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import strategies
+from conftest import EXAMPLES
+from llama3_tok import InputError, Llama3TokError, Ragged, SpecialTokenError
+from packed import zstd
+
+PIECE = 1 << 18  # how much is read at a time
+TEXT = "The quick brown fox, aged 12, didn't jump over 3,141 lazy dogs; naïve, wasn't it?\n"
+SPECIAL = ["<|eot_id|>", "<|eom_id|>", "<|begin_of_text|>", "<|reserved_special_token_247|>"]
+
+
+def written(path, data):
+    """Writes a file, packed as its name says."""
+    if path.suffix == ".gz":
+        half = len(data) // 2
+        data = gzip.compress(data[:half], 1) + gzip.compress(data[half:], 1)
+    elif path.suffix == ".zst":
+        data = zstd(data)
+    path.write_bytes(data)
+    return path
+
+
+def jsonl(texts):
+    return "".join(json.dumps({"id": 1, "text": text}) + "\n" for text in texts).encode()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "file.txt"
+
+
+# Equality with the whole
+
+
+def options():
+    names = st.sampled_from(["all", [], SPECIAL[:1], SPECIAL])
+    flags = st.booleans()
+    return st.fixed_dictionaries(
+        {"bos": flags, "eos": flags, "allowed_special": names, "disallowed_special": names}
+    )
+
+
+def tried(function, *arguments, **asked):
+    """What a function gives or raises for texts that may have disallowed special tokens."""
+    try:
+        return function(*arguments, **asked)
+    except SpecialTokenError as error:
+        return error
+
+
+@settings(max_examples=max(EXAMPLES // 20, 50))
+@given(
+    texts=st.lists(strategies.fragments() | st.sampled_from(SPECIAL), max_size=8),
+    suffix=st.sampled_from([".txt", ".gz", ".zst"]),
+    asked=options(),
+    threads=st.sampled_from([1, 2, None]),
+    padding=st.sampled_from(["", "word, ", " ", "<|", "漢字、"]),
+    before=st.integers(0, 40),
+)
+def test_a_file_has_the_ids_of_its_bytes(
+    tmp_path_factory, tokenizer, texts, suffix, asked, threads, padding, before
+):
+    text = "".join(texts).encode("utf-8", "surrogatepass")
+    if padding:  # so that the end of the first piece is in the middle of the text
+        pad = padding.encode()
+        text = (pad * (PIECE // len(pad) + 1))[: PIECE - min(before, len(text))] + text + pad
+    path = written(tmp_path_factory.getbasetemp() / f"property{suffix}", text)
+    assert tokenizer.count_file(path, threads=threads) == tokenizer.count(text)
+    expected = tried(tokenizer.encode_array, text, **asked)
+    if isinstance(expected, SpecialTokenError):
+        error = expected
+        for method in (tokenizer.encode_file, lambda *a, **o: list(tokenizer.stream_file(*a, **o))):
+            with pytest.raises(SpecialTokenError) as caught:
+                method(path, threads=threads, **asked)
+            assert (caught.value.token, caught.value.offset) == (error.token, error.offset)
+            assert (caught.value.path, caught.value.line) == (str(path), None)
+            assert str(caught.value) == f"{path}: {error}"
+        return
+    ids = tokenizer.encode_file(path, threads=threads, **asked)
+    assert ids.dtype == np.uint32
+    np.testing.assert_array_equal(ids, expected)
+    parts = list(tokenizer.stream_file(path, threads=threads, **asked))
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+@settings(max_examples=max(EXAMPLES // 20, 50))
+@given(texts=st.lists(strategies.texts(), max_size=8), asked=options(), times=st.integers(1, 3))
+def test_records_have_the_ids_of_their_texts(tmp_path_factory, tokenizer, texts, asked, times):
+    path = tmp_path_factory.getbasetemp() / "property.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + jsonl(texts * times))
+    assert tokenizer.count_file(path, field="text") == sum(map(tokenizer.count, texts)) * times
+    expected = tried(tokenizer.encode_ragged, texts * times, **asked)
+    if isinstance(expected, SpecialTokenError):
+        error = expected
+        with pytest.raises(SpecialTokenError) as caught:
+            tokenizer.encode_file(path, field="text", **asked)
+        assert (caught.value.token, caught.value.offset) == (error.token, error.offset)
+        assert (caught.value.path, caught.value.line) == (str(path), error.index + 1)
+        return
+    ragged = tokenizer.encode_file(path, field="text", **asked)
+    assert (ragged.ids.dtype, ragged.offsets.dtype) == (np.uint32, np.int64)
+    np.testing.assert_array_equal(ragged.ids, expected.ids)
+    np.testing.assert_array_equal(ragged.offsets, expected.offsets)
+
+
+def test_special_tokens_across_the_ends_of_pieces_are_whole(path, tokenizer):
+    unit = "x " * 7 + "<|eot_id|>" + "<|eom_id|>!<|eot_id" + "<|reserved_special_token_24"
+    for shift in range(0, 40, 3):
+        text = ("y" * shift + unit * (3 * PIECE // len(unit))).encode()
+        path.write_bytes(text)
+        for allowed in ("all", {"<|eot_id|>"}, {"<|eom_id|>"}):
+            expected = tokenizer.encode_array(text, allowed_special=allowed)
+            ids = tokenizer.encode_file(path, allowed_special=allowed)
+            np.testing.assert_array_equal(ids, expected)
+
+
+def test_a_disallowed_token_is_found_wherever_it_stands(path, tokenizer):
+    name = b"<|eot_id|>"
+    for offset in (0, 1, *range(PIECE - 12, PIECE + 3), 3 * PIECE + 5):
+        path.write_bytes((b"word " * PIECE)[:offset] + name + b" more" * 9)
+        with pytest.raises(SpecialTokenError) as caught:
+            tokenizer.encode_file(path, disallowed_special="all")
+        assert caught.value.offset == offset
+
+
+def test_real_text_has_the_ids_of_the_whole(tmp_path, tokenizer, corpus):
+    data = corpus.encode()
+    expected = tokenizer.encode_array(data)
+    for name in ("a.txt", "a.gz", "a.zst"):
+        file = written(tmp_path / name, data)
+        for threads in (1, 2, None):
+            assert tokenizer.count_file(file, threads=threads) == len(expected)
+            ids = tokenizer.encode_file(file, threads=threads)
+            np.testing.assert_array_equal(ids, expected)
+        parts = list(tokenizer.stream_file(file))
+        assert len(parts) > 10
+        np.testing.assert_array_equal(np.concatenate(parts), expected)
+    lines = corpus.splitlines(keepends=True)
+    file = written(tmp_path / "lines.jsonl.gz", jsonl(lines))
+    expected = tokenizer.encode_ragged(lines)
+    ragged = tokenizer.encode_file(file, field="text")
+    np.testing.assert_array_equal(ragged.ids, expected.ids)
+    np.testing.assert_array_equal(ragged.offsets, expected.offsets)
+    parts = list(tokenizer.stream_file(file, field="text"))
+    assert len(parts) > 10
+    assert sum(map(len, parts)) == len(lines)
+    np.testing.assert_array_equal(np.concatenate([part.ids for part in parts]), expected.ids)
+
+
+def test_an_empty_file_has_no_ids_but_those_asked_for(path, tokenizer):
+    path.write_bytes(b"")
+    assert tokenizer.count_file(path) == tokenizer.count_file(path, field="text") == 0
+    assert tokenizer.encode_file(path).shape == (0,)
+    assert tokenizer.encode_file(path, bos=True, eos=True).tolist() == [128000, 128001]
+    assert [ids.tolist() for ids in tokenizer.stream_file(path)] == [[]]
+    ragged = tokenizer.encode_file(path, field="text", bos=True)
+    assert (len(ragged), ragged.offsets.tolist()) == (0, [0])
+    assert [len(part) for part in tokenizer.stream_file(path, field="text")] == [0]
+
+
+def test_bytes_are_encoded_as_they_are_with_their_byte_order_mark(path, tokenizer):
+    for data in (b"\xef\xbb\xbfHello", b"caf\xe9 \xff\xfe", "é".encode("utf-16")):
+        path.write_bytes(data)
+        assert tokenizer.encode_file(path).tolist() == tokenizer.encode(data)
+        assert tokenizer.count_file(path) == tokenizer.count(data)
+
+
+def test_begin_and_end_are_added_to_each_text(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text("Hello")
+    (tmp_path / "b.jsonl").write_bytes(jsonl(["Hello", ""]))
+    both = {"bos": True, "eos": True}
+    paths = [tmp_path / "a.txt"] * 2
+    encoded = tokenizer.encode_files(paths, **both)
+    assert [ids.tolist() for ids in encoded] == [[128000, 9906, 128001]] * 2
+    ragged = tokenizer.encode_file(tmp_path / "b.jsonl", field="text", **both)
+    assert [ids.tolist() for ids in ragged] == [[128000, 9906, 128001], [128000, 128001]]
+    large = tmp_path / "large.txt"
+    large.write_text(TEXT * 10_000)
+    ids = tokenizer.encode_file(large, **both)
+    assert np.flatnonzero(ids >= 128000).tolist() == [0, len(ids) - 1]
+
+
+# Many files
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Files of many sizes and kinds, and the text of each."""
+    dice = random.Random(1)
+    texts = [(TEXT * int(2 ** (dice.random() * 13))).encode() for _ in range(60)]
+    names = (f"{number}{dice.choice(['.txt', '.gz', '.zst'])}" for number in range(60))
+    return [written(tmp_path / name, text) for name, text in zip(names, texts, strict=True)], texts
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 8])
+def test_many_files_are_given_in_their_order(many, tokenizer, threads):
+    paths, texts = many
+    counts = tokenizer.count_files(paths, threads=threads)
+    assert counts.dtype == np.int64
+    assert counts.tolist() == [tokenizer.count(text) for text in texts]
+    encoded = tokenizer.encode_files(map(str, paths), threads=threads)
+    for text, ids in zip(texts, encoded, strict=True):
+        np.testing.assert_array_equal(ids, tokenizer.encode_array(text))
+
+
+def test_records_of_many_files_are_ragged(tmp_path, tokenizer):
+    texts = [[f"record {record} of {file}" for record in range(file)] for file in range(20)]
+    paths = [written(tmp_path / f"{file}.jsonl.gz", jsonl(texts[file])) for file in range(20)]
+    for given_texts, ragged in zip(texts, tokenizer.encode_files(paths, field="text"), strict=True):
+        assert isinstance(ragged, Ragged)
+        assert [ids.tolist() for ids in ragged] == tokenizer.encode_batch(given_texts)
+    counts = tokenizer.count_files(paths, field="text").tolist()
+    assert counts == [sum(map(tokenizer.count, file)) for file in texts]
+
+
+def test_no_files_give_no_results(tokenizer):
+    assert tokenizer.count_files([]).shape == (0,)
+    assert list(tokenizer.encode_files([])) == []
+
+
+def test_a_file_may_be_called_dash(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-").write_text("Hello world")
+    assert tokenizer.count_file("-") == 2
+    assert tokenizer.encode_file(Path("-")).tolist() == [9906, 1917]
+
+
+# What goes wrong
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path, tokenizer):
+    missing = tmp_path / "missing.txt"
+    for method in (tokenizer.count_file, tokenizer.encode_file):
+        with pytest.raises(FileNotFoundError) as caught:
+            method(missing)
+        assert caught.value.filename == str(missing)
+        with pytest.raises(IsADirectoryError) as caught:
+            method(tmp_path)
+        assert caught.value.filename == str(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        next(tokenizer.stream_file(missing))
+    with pytest.raises(FileNotFoundError):
+        tokenizer.count_file("")
+    with pytest.raises(ValueError, match="NUL|null"):
+        tokenizer.count_file("a\0b")
+
+
+def test_damaged_archives_are_named(tmp_path, tokenizer):
+    for name in ("a.gz", "a.zst"):
+        path = written(tmp_path / name, TEXT.encode() * 100)
+        path.write_bytes(path.read_bytes()[:-12])
+        with pytest.raises(InputError) as caught:
+            tokenizer.count_file(path)
+        assert (caught.value.path, caught.value.line) == (str(path), None)
+
+
+@pytest.mark.parametrize("line", [0, 3, 5000])
+def test_a_bad_record_is_named_by_its_line(tmp_path, tokenizer, line):
+    path = tmp_path / "a.jsonl"
+    lines = jsonl([TEXT] * 6000).splitlines(keepends=True)
+    lines[line] = b'{"text": 5}\n'
+    path.write_bytes(b"".join(lines))
+    for method in (
+        tokenizer.count_file,
+        tokenizer.encode_file,
+        lambda *a, **o: list(tokenizer.stream_file(*a, **o)),
+    ):
+        with pytest.raises(InputError, match="a string in the field") as caught:
+            method(path, field="text")
+        assert (caught.value.path, caught.value.line) == (str(path), line + 1)
+
+
+def test_a_bad_file_raises_when_its_turn_comes_and_the_next_follows(many, tokenizer, tmp_path):
+    paths, texts = many
+    mixed = [*paths[:20], tmp_path / "missing", *paths[20:30], tmp_path, *paths[30:]]
+    encoded = tokenizer.encode_files(mixed)
+    for index in range(len(mixed)):
+        if index in (20, 31):
+            with pytest.raises(OSError) as caught:  # noqa: PT011
+                next(encoded)
+            assert caught.value.filename == str(mixed[index])
+        else:
+            text = texts[index - (index > 20) - (index > 31)]
+            assert len(next(encoded)) == tokenizer.count(text)
+    assert list(encoded) == []
+    with pytest.raises(FileNotFoundError, match="missing"):
+        tokenizer.count_files(mixed)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"a.txt", ["a.txt"]])
+def test_what_is_no_path_is_a_type_error(tokenizer, wrong):
+    kind = type(wrong).__name__
+    for method in (tokenizer.count_file, tokenizer.encode_file, tokenizer.stream_file):
+        with pytest.raises(TypeError, match=f"path must be a path .*not {kind}"):
+            method(wrong)
+    for method in (tokenizer.count_files, tokenizer.encode_files):
+        with pytest.raises(TypeError, match=rf"paths\[1\] must be a path .*not {kind}"):
+            method(["a.txt", wrong])
+
+
+@pytest.mark.parametrize("wrong", ["a.txt", b"a.txt", Path("a.txt"), None, 3, {"a.txt"}])
+def test_one_path_is_no_sequence_of_paths(tokenizer, wrong):
+    for method in (tokenizer.count_files, tokenizer.encode_files):
+        with pytest.raises(TypeError, match="paths must be a sequence"):
+            method(wrong)
+
+
+def test_arguments_are_checked_before_anything_is_read(tokenizer):
+    for method in (tokenizer.encode_file, tokenizer.encode_files, tokenizer.stream_file):
+        paths = ["missing"] if method == tokenizer.encode_files else "missing"
+        with pytest.raises(TypeError, match="field must be a str or None, not int"):
+            method(paths, field=3)
+        with pytest.raises(TypeError, match="bos must be a bool"):
+            method(paths, bos=1)
+        with pytest.raises(SpecialTokenError, match="nope"):
+            method(paths, allowed_special=["<|nope|>"])
+        with pytest.raises(ValueError, match="threads"):
+            method(paths, threads=0)
+
+
+def test_errors_about_files_survive_pickling(path, tokenizer):
+    import pickle
+
+    path.write_text("a <|eot_id|>")
+    with pytest.raises(SpecialTokenError) as caught:
+        tokenizer.encode_file(path, disallowed_special="all")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(again, Llama3TokError)
+    assert (str(again), again.path, again.offset) == (str(caught.value), str(path), 2)
+
+
+# Iterators, threads and processes
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0  # noqa: PTH208
+
+
+def test_an_iterator_that_is_given_up_releases_its_files(many, tokenizer):
+    paths, _ = many
+    before = open_files()
+    for _ in range(20):
+        encoded = tokenizer.encode_files(paths)
+        next(encoded)
+        parts = tokenizer.stream_file(max(paths, key=lambda path: path.stat().st_size))
+        next(parts)
+        del encoded, parts
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while open_files() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert open_files() <= before
+
+
+def test_work_between_the_files_is_not_held_up(many, tokenizer):
+    paths, texts = many
+    for text, _ in zip(texts, tokenizer.encode_files(paths), strict=True):
+        assert (
+            tokenizer.count_batch([text] * 3).tolist()
+            == tokenizer.count_files([paths[texts.index(text)]] * 3).tolist()
+        )
+
+
+def test_threads_may_share_an_iterator(many, tokenizer):
+    paths, texts = many
+    encoded = tokenizer.encode_files(paths)
+    lengths = []
+
+    def work():
+        for ids in encoded:
+            lengths.append(len(ids))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(lengths) == sorted(map(tokenizer.count, texts))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_begins_anew_and_its_parent_goes_on(many, tokenizer):
+    paths, texts = many
+    encoded = tokenizer.encode_files(paths)
+    next(encoded)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            next(encoded)
+        except RuntimeError:
+            del encoded
+            same = tokenizer.count_files(paths).tolist() == list(map(tokenizer.count, texts))
+            status = 0 if same else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [len(ids) for ids in encoded] == [tokenizer.count(text) for text in texts[1:]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+@pytest.mark.parametrize("threads", [1, None])
+def test_pipes_are_read_as_files_and_keep_nobody_else_waiting(tmp_path, tokenizer, threads):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = TEXT * 20_000
+
+    def write():
+        # Which needs the threads that the reader would otherwise wait on.
+        tokenizer.count_batch([text] * 4)
+        pipe.write_text(text)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert tokenizer.count_files([pipe, __file__], threads=threads).tolist() == [
+        tokenizer.count(text),
+        tokenizer.count(Path(__file__).read_bytes()),
+    ]
+    writer.join()
+
+
+def run_python(code, **options):
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "tokenizer.count_file('large.gz')",
+        "tokenizer.count_file('large.gz', threads=1)",
+        "tokenizer.encode_file('large.gz')",
+        "list(tokenizer.encode_files(['large.gz'] * 3))",
+        "sum(map(len, tokenizer.stream_file('large.gz')))",
+        "tokenizer.count_file('large.jsonl.gz', field='text')",
+        "tokenizer.count_file('pipe')",
+        "tokenizer.count_file('word.txt')",
+        "tokenizer.count_file('empty-members.gz', threads=1)",
+    ],
+)
+def test_control_c_ends_work_on_files_at_once(tmp_path, work):
+    block = gzip.compress((TEXT * 12_000).encode(), 1)
+    (tmp_path / "large.gz").write_bytes(block * 3000)
+    (tmp_path / "large.jsonl.gz").write_bytes(gzip.compress(jsonl([TEXT] * 12_000), 1) * 3000)
+    (tmp_path / "word.txt").write_bytes(b"z" * 60_000_000)
+    (tmp_path / "empty-members.gz").write_bytes(gzip.compress(b"") * 20_000_000)
+    os.mkfifo(tmp_path / "pipe")
+    code = f"""
+        import os, signal, threading, time, llama3_tok
+        tokenizer = llama3_tok.Tokenizer()
+        def interrupt():
+            global sent
+            time.sleep(0.5)
+            sent = time.monotonic()
+            os.kill(os.getpid(), signal.SIGINT)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            {work}
+        except KeyboardInterrupt:
+            print(time.monotonic() - sent)
+    """
+    done = run_python(code, cwd=tmp_path)
+    # The promise is 0.2 s, on a machine that has nothing else to do.
+    assert float(done.stdout) < 2, done.stderr
+
+
+PEAK = """
+    import pathlib, re, llama3_tok
+    import numpy
+    tokenizer = llama3_tok.Tokenizer()
+    print({work})
+    print(*re.findall("VmHWM:(.*) kB", pathlib.Path("/proc/self/status").read_text()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
+@pytest.mark.parametrize(
+    "work",
+    [
+        "tokenizer.count_file('large.txt')",
+        "tokenizer.count_file('large.gz')",
+        "sum(map(len, tokenizer.stream_file('large.txt')))",
+        "sum(map(len, tokenizer.stream_file('large.gz')))",
+        "sum(len(part.ids) for part in tokenizer.stream_file('large.jsonl.gz', field='text'))",
+        "tokenizer.count_file('large.jsonl.gz', field='text')",
+        "sum(tokenizer.count_files(['large.txt', 'large.gz']).tolist()) // 2",
+        "sum(map(len, tokenizer.encode_files(['small.txt'] * 300)))",
+    ],
+)
+def test_memory_is_bounded_whatever_the_size(tmp_path, tokenizer, work):
+    block = (TEXT * 12_000).encode()
+    with (tmp_path / "large.txt").open("wb") as file:
+        for _ in range(300):
+            file.write(block)
+    (tmp_path / "small.txt").write_bytes(block)
+    (tmp_path / "large.gz").write_bytes(gzip.compress(block, 1) * 300)
+    (tmp_path / "large.jsonl.gz").write_bytes(gzip.compress(jsonl([TEXT] * 12_000), 1) * 300)
+    done = run_python(PEAK.format(work=work), cwd=tmp_path)
+    assert done.stderr == ""
+    count, peak = map(int, done.stdout.split())
+    assert count == 300 * 12_000 * tokenizer.count(TEXT)
+    assert peak >> 10 < 128
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "tokenizer.encode_file('words.txt')",
+        "tokenizer.encode_file('words.jsonl', field='text')",
+        "tokenizer.count_file('word.txt')",
+        "list(tokenizer.stream_file('word.txt'))",
+    ],
+)
+def test_memory_that_is_refused_is_a_memory_error(tmp_path, call):
+    (tmp_path / "words.txt").write_bytes(b"a b c d " * 10_000_000)
+    (tmp_path / "words.jsonl").write_bytes(jsonl(["a b c d " * 100]) * 100_000)
+    (tmp_path / "word.txt").write_bytes(b"z" * 100_000_000)
+    code = f"""
+        import resource, llama3_tok
+        import numpy as np
+        tokenizer = llama3_tok.Tokenizer()
+        tokenizer.encode_batch(["warm up " * 20_000] * 4)
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (96 << 20),) * 2)
+        try:
+            {call}
+        except MemoryError:
+            print("MemoryError")
+    """
+    done = run_python(code, cwd=tmp_path)
+    assert done.stdout.split() == ["MemoryError"], done.stderr
+
+
+@pytest.mark.parametrize("work", ["count_file", "encode_file"])
+def test_other_threads_run_while_files_are_read(path, tokenizer, work):
+    path.write_text(TEXT * 300_000)
+    thread = threading.Thread(target=getattr(tokenizer, work), args=(path,))
+    turns = 0
+    thread.start()
+    while thread.is_alive():
+        turns += 1
+    assert turns > 1000
+
+
+def test_counting_a_file_imports_no_numpy(path):
+    path.write_text("Hello world")
+    code = f"""
+        import sys, llama3_tok
+        assert llama3_tok.Tokenizer().count_file({str(path)!r}) == 2
+        print("numpy" in sys.modules)
+    """
+    assert run_python(code).stdout == "False\n"
+
+
+# The command
+
+
+def test_the_command_counts_on_as_many_threads_as_asked_for(many):
+    from cli import fails, output
+
+    paths, _ = many
+    printed = output("count", *map(str, paths))
+    for threads in ("1", "2", "99999999999999999999999"):
+        assert output("count", "--threads", threads, *map(str, paths)) == printed
+    assert "at least one" in fails("count", "--threads", "0", str(paths[0]))
+    assert "not a whole number" in fails("count", "--threads", "x", str(paths[0]))
