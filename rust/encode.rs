@@ -190,6 +190,7 @@ impl Encoder {
         let path = if std::str::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
         let Scratch { ends, round, memory } = scratch;
         memory.cache.begin(self.vocabulary.number());
+        memory.merging.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
             path.fill(text, at, ends);

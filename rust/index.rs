@@ -60,13 +60,17 @@ impl Index {
         let (mut at, tag) = self.place(hash);
         while let Some(Bucket(words)) = self.buckets.get(at) {
             // All at once, without a branch for each.
-            let differ = words.map(|word| u32::from(word & !ID_MASK != tag));
-            if differ.iter().sum::<u32>() != WAYS as u32 {
-                let alike = words.iter().filter(|&word| word & !ID_MASK == tag);
-                let mut ids = alike.map(|word| word & ID_MASK);
-                if let Some(id) = ids.find(|&id| id != ID_MASK && confirm(id)) {
+            let mut alike = 0u32;
+            for (place, word) in words.iter().enumerate() {
+                alike |= u32::from(word & !ID_MASK == tag) << place;
+            }
+            while alike != 0 {
+                let word = words.get(alike.trailing_zeros() as usize % WAYS);
+                let id = word.map_or(ID_MASK, |word| word & ID_MASK);
+                if id != ID_MASK && confirm(id) {
                     return id;
                 }
+                alike &= alike - 1;
             }
             if words.last() == Some(&FREE) {
                 return NONE;

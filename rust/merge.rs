@@ -28,8 +28,8 @@
 use crate::error::{Check, Error};
 use crate::index::NONE;
 use crate::pairs::Pairs;
-use crate::pieces::Pieces;
-use crate::prefixes::Prefixes;
+use crate::pieces::{KEY_BYTES, Pieces};
+use crate::prefixes::{Lengths, Prefixes};
 use crate::vocab::Tokens;
 
 /// Steps between two calls of `check`, some milliseconds.
@@ -45,8 +45,85 @@ pub struct Merger {
 #[derive(Default)]
 pub struct Merging {
     ids: Vec<u32>,
-    /// One bit for each place in the pretoken: nothing goes on from there.
-    dead: Vec<u64>,
+    /// The places in the pretoken from which nothing goes on.
+    dead: Places,
+    memo: Memo,
+}
+
+impl Merging {
+    /// Forgets what it knows of another vocabulary than `owner`, which is not 0.
+    pub fn begin(&mut self, owner: u64) {
+        if self.memo.owner != owner {
+            self.memo = Memo { owner, words: Vec::new() };
+        }
+    }
+}
+
+/// Which two tokens were found to fit, or not. The latest answer for each hash is kept.
+#[derive(Default)]
+struct Memo {
+    owner: u64,
+    /// 1, left, right and the answer, from the highest bit down; 0 where there is none.
+    words: Vec<u64>,
+}
+
+impl Memo {
+    /// 128 KB.
+    const BITS: u32 = 14;
+
+    #[inline(always)]
+    fn recall(&mut self, left: u32, right: u32, fits: impl FnOnce() -> bool) -> bool {
+        let question = (1 << 20 | u64::from(left)) << 20 | u64::from(right);
+        let at = question.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - Self::BITS);
+        if let Some(word) = self.words.get(at as usize)
+            && word >> 1 == question
+        {
+            return word & 1 == 1;
+        }
+        let answer = fits();
+        if self.words.is_empty() && self.words.try_reserve_exact(1 << Self::BITS).is_ok() {
+            self.words.resize(1 << Self::BITS, 0);
+        }
+        if let Some(word) = self.words.get_mut(at as usize) {
+            *word = question << 1 | u64::from(answer);
+        }
+        answer
+    }
+}
+
+/// A set of places in a pretoken, one bit each.
+#[derive(Default)]
+struct Places(Vec<u64>);
+
+impl Places {
+    /// Empties it and makes room for the places from 0 to `length`.
+    fn begin(&mut self, length: usize) -> Result<(), Error> {
+        // A word more, for `behind`.
+        let words = length / 64 + 2;
+        self.0.clear();
+        self.0.try_reserve(words)?;
+        self.0.resize(words, 0);
+        Ok(())
+    }
+
+    fn add(&mut self, place: usize) {
+        if let Some(word) = self.0.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    #[inline(always)]
+    fn has(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+
+    /// How far behind `place` the next ones stand, up to 15 bytes, as lengths.
+    #[inline(always)]
+    fn behind(&self, place: usize) -> Lengths {
+        let word = |at: usize| self.0.get(at).copied().map_or(0, u128::from);
+        let both = word(place / 64) | word(place / 64 + 1) << 64;
+        (both >> (place % 64)) as Lengths & ((1 << (KEY_BYTES + 1)) - 1)
+    }
 }
 
 impl Merger {
@@ -64,43 +141,37 @@ impl Merger {
         (tokens, pieces): (&Tokens, &Pieces),
         text: &[u8],
         (start, end): (usize, usize),
-        Merging { ids, dead }: &'m mut Merging,
+        Merging { ids, dead, memo }: &'m mut Merging,
         check: &Check,
     ) -> Result<&'m [u32], Error> {
-        dead.clear();
-        dead.try_reserve((end - start) / 64 + 1)?;
-        dead.resize((end - start) / 64 + 1, 0);
-        let is_dead = |dead: &[u64], at: usize| {
-            let at = at - start;
-            dead.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
-        };
+        dead.begin(end - start)?;
         ids.clear();
-        let (mut at, mut below) = (start, usize::MAX);
-        let mut steps = 0;
+        let (mut at, mut limit, mut steps) = (start, end, 0);
         while at < end {
             steps += 1;
             if steps % CHECK_STEPS == 0 {
                 check()?;
             }
             let last = ids.last().copied();
-            match self.prefixes.longest(tokens, pieces, text, at, end, below) {
-                Some((id, length))
-                    if !is_dead(dead, at + length)
-                        && last.is_none_or(|last| self.fits(tokens, pieces, last, id)) =>
-                {
+            let fits = |id: u32, length: usize| {
+                !dead.has(at + length - start)
+                    && last.is_none_or(|last| {
+                        memo.recall(last, id, || self.fits(tokens, pieces, last, id))
+                    })
+            };
+            let place = (text, at, limit);
+            match self.prefixes.longest((tokens, pieces), place, dead.behind(at - start), fits) {
+                Some((id, length)) => {
                     ids.try_reserve(1)?;
                     ids.push(id);
-                    (at, below) = (at + length, usize::MAX);
+                    (at, limit) = (at + length, end);
                 }
-                Some((_, length)) => below = length,
                 None => {
-                    if let Some(word) = dead.get_mut((at - start) / 64) {
-                        *word |= 1 << ((at - start) % 64);
-                    }
+                    dead.add(at - start);
                     // Never at the first place, since some sequence fits.
                     let last = ids.pop().and_then(|id| tokens.get(id));
-                    let length = last.map_or(0, <[u8]>::len);
-                    (at, below) = (at - length, length);
+                    // What is longer has been tried.
+                    (at, limit) = (at - last.map_or(0, <[u8]>::len), at - 1);
                 }
             }
         }
@@ -118,18 +189,20 @@ impl Merger {
         // A pair that ranks below this would have been joined before what was undone.
         let mut limit = NONE;
         while self.pairs.find(pieces, (left, before.partners), (right, after.partners)) >= limit {
-            if !before.split.is_byte() && (after.split.is_byte() || left > right) {
-                limit = left;
-                left = before.split.right();
-                before = pieces.entry(left);
-            } else if !after.split.is_byte() {
-                // Of equal ranks the pair in the middle is more to the left.
-                limit = right + 1;
-                right = after.split.left;
-                after = pieces.entry(right);
-            } else {
+            let (left_is_byte, right_is_byte) = (before.split.is_byte(), after.split.is_byte());
+            if left_is_byte & right_is_byte {
                 return true;
             }
+            // Which of the two was formed later can't be predicted: selections, not branches. Of equal
+            // ranks the pair in the middle is more to the left than that inside the right token.
+            let undo_left = !left_is_byte & (right_is_byte | (left > right));
+            let part = if undo_left { before.split.right() } else { after.split.left };
+            limit = if undo_left { left } else { right + 1 };
+            let entry = pieces.entry(part);
+            left = if undo_left { part } else { left };
+            before = if undo_left { entry } else { before };
+            right = if undo_left { right } else { part };
+            after = if undo_left { after } else { entry };
         }
         false
     }

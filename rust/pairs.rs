@@ -121,7 +121,7 @@ impl Pairs {
         let ((left, of_left), (right, of_right)) = (left, right);
         let behind = of_left.behind & Partners::bit(right);
         let before = of_right.before & Partners::bit(left);
-        if behind == 0 || before == 0 {
+        if (behind == 0) | (before == 0) {
             return NONE;
         }
         self.index.find(self.hash(left, right), |id| {

@@ -1,8 +1,8 @@
 //! Which tokens does a text begin with at some place, the longest first?
 //!
 //! Only tokens that merging gives are meant. Asking for one length after the other would be slow, since
-//! few of them are possible. Two small tables say, by a hash of the next four and of the next eight
-//! bytes, what lengths tokens with that beginning have; each of these is then asked for by its key in
+//! few of them are possible. Small tables say, by the next two, three, four and eight bytes or their
+//! hash, what lengths tokens with that beginning have; each of these is then asked for by its key in
 //! `pieces.rs`. The tables may name too many lengths, never too few.
 
 use crate::index::NONE;
@@ -13,15 +13,15 @@ use crate::vocab::Tokens;
 const INDEX_BITS: u32 = 16;
 
 /// A set of lengths: bit 1 to 15 for each, bit 16 for all longer ones.
-type Lengths = u32;
+pub type Lengths = u32;
 const LONGER: Lengths = 1 << (KEY_BYTES + 1);
-/// Lengths that no table knows of: it would not pay.
-const ALWAYS: Lengths = 0b1110;
 
 /// The tables of lengths.
 pub struct Prefixes {
-    /// By the first four bytes, lengths 4 to 8.
-    four: Vec<u8>,
+    /// The token of each byte.
+    one: Vec<u32>,
+    /// By the first two bytes, length 2; by the first three, length 3; by the first four, lengths 4 to 8.
+    few: Vec<u8>,
     /// By the first eight bytes, lengths 9 to 15 and longer.
     eight: Vec<u8>,
     /// The tokens longer than 15 bytes, by their first 16 bytes, the longest first.
@@ -31,19 +31,21 @@ pub struct Prefixes {
 impl Prefixes {
     /// Indexes the tokens that merging gives.
     pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
-        let mut four = vec![0; 1 << INDEX_BITS];
-        let mut eight = four.clone();
+        let one = (0..=u8::MAX).map(|byte| pieces.find(tokens, &[byte], 0, 1)).collect();
+        let mut few = vec![0; 1 << INDEX_BITS];
+        let mut eight = few.clone();
         let mut long = Vec::new();
         for (id, bytes) in tokens.iter().filter(|&(id, _)| pieces.entry(id).split.is_reached()) {
-            let (head, lengths): (_, Lengths) =
-                (Head::at(bytes, 0), 1 << bytes.len().min(KEY_BYTES + 1));
-            let entry = match bytes.len() {
-                0..4 => None,
-                4..9 => four.get_mut(index(head.first(4))),
-                9.. => eight.get_mut(index(head.first(8))),
+            let head = Head::at(bytes, 0);
+            let (entry, bit) = match bytes.len() {
+                0 | 1 => continue,
+                2 => (few.get_mut(index(head, 2)), 0),
+                3 => (few.get_mut(index(head, 3)), 1),
+                length @ 4..=8 => (few.get_mut(index(head, 4)), length - 2),
+                length => (eight.get_mut(index(head, 8)), length.min(KEY_BYTES + 1) - 9),
             };
             if let Some(entry) = entry {
-                *entry |= (lengths >> 4) as u8 | (lengths >> 9) as u8;
+                *entry |= 1 << bit;
             }
             if bytes.len() > KEY_BYTES {
                 long.push((head.all(), id));
@@ -51,58 +53,64 @@ impl Prefixes {
         }
         let length = |id| tokens.get(id).map_or(0, <[u8]>::len);
         long.sort_unstable_by_key(|&(head, id)| (head, usize::MAX - length(id)));
-        Self { four, eight, long }
+        Self { one, few, eight, long }
     }
 
-    /// The longest token of fewer than `below` bytes that `text[start..end]` begins with, and its
-    /// length. There is one unless `below` is 1, since each byte is a token.
-    #[inline]
+    /// The longest token that `text[start..end]` begins with, that has none of the `excluded` lengths and
+    /// that `fits`, which gets its id and length; and its length.
+    #[inline(always)]
     pub fn longest(
         &self,
-        tokens: &Tokens,
-        pieces: &Pieces,
-        text: &[u8],
-        start: usize,
-        end: usize,
-        below: usize,
+        (tokens, pieces): (&Tokens, &Pieces),
+        (text, start, end): (&[u8], usize, usize),
+        excluded: Lengths,
+        mut fits: impl FnMut(u32, usize) -> bool,
     ) -> Option<(u32, usize)> {
         let head = Head::at(text, start);
         let entry = |table: &[u8], count| {
-            Lengths::from(table.get(index(head.first(count))).copied().unwrap_or(0))
+            Lengths::from(table.get(index(head, count)).copied().unwrap_or(0))
         };
-        let below = below.min(end - start + 1);
-        let mut lengths = ALWAYS | entry(&self.four, 4) << 4 | entry(&self.eight, 8) << 9;
-        if lengths & LONGER != 0 && below > KEY_BYTES + 1 {
-            let rest = text.get(start..start + below - 1).unwrap_or_default();
-            if let Some(found) = self.longest_long(tokens, head, rest) {
-                return Some(found);
+        let few = entry(&self.few, 2) & 1 | entry(&self.few, 3) & 2 | entry(&self.few, 4) & !3;
+        let mut lengths = few << 2 | entry(&self.eight, 8) << 9;
+        if lengths & LONGER != 0 && end - start > KEY_BYTES {
+            let rest = text.get(start..end).unwrap_or_default();
+            let found = self.longest_long(tokens, head, rest, &mut fits);
+            if found.is_some() {
+                return found;
             }
         }
-        lengths &= (1 << below.min(KEY_BYTES + 1)) - 1;
+        lengths &= ((2 << (end - start).min(KEY_BYTES)) - 1) & !excluded;
         while let Some(length) = lengths.checked_ilog2() {
             let length = length as usize;
             let id = pieces.find_key(head.key(length));
-            if id != NONE && pieces.entry(id).split.is_reached() {
+            if id != NONE && pieces.entry(id).split.is_reached() && fits(id, length) {
                 return Some((id, length));
             }
             lengths &= !(1 << length);
         }
-        None
+        let id = *self.one.get(head.first(1) as usize)?;
+        (end > start && excluded & 2 == 0 && fits(id, 1)).then_some((id, 1))
     }
 
-    /// The longest token of more than 15 bytes that `text`, which begins with `head`, begins with.
-    fn longest_long(&self, tokens: &Tokens, head: Head, text: &[u8]) -> Option<(u32, usize)> {
+    /// The same for tokens of more than 15 bytes; `text` begins with `head`.
+    fn longest_long(
+        &self,
+        tokens: &Tokens,
+        head: Head,
+        text: &[u8],
+        mut fits: impl FnMut(u32, usize) -> bool,
+    ) -> Option<(u32, usize)> {
         let first = self.long.partition_point(|&(other, _)| other < head.all());
         let alike = self.long.get(first..)?.iter().take_while(|&&(other, _)| other == head.all());
         alike
             .filter_map(|&(_, id)| Some((id, tokens.get(id)?)))
-            .find(|(_, token)| text.starts_with(token))
+            .find(|&(id, token)| text.starts_with(token) && fits(id, token.len()))
             .map(|(id, token)| (id, token.len()))
     }
 }
 
-/// Where the lengths for a beginning stand.
+/// Where the lengths for the first `count` bytes stand.
 #[inline(always)]
-fn index(beginning: u64) -> usize {
-    (beginning.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - INDEX_BITS)) as usize
+fn index(head: Head, count: usize) -> usize {
+    (head.first(count).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - INDEX_BITS)) as usize
 }
