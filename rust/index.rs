@@ -5,6 +5,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use crate::prefetch::prefetch;
 use crate::vocab::MAX_TOKENS;
 
 /// The id that no token has.
@@ -23,6 +24,9 @@ const WAYS: usize = 8;
 #[repr(align(32))]
 struct Bucket([u32; WAYS]);
 
+/// How many ids ahead of the one that is indexed the next buckets are asked for.
+pub const AHEAD: usize = 16;
+
 /// The table.
 pub struct Index {
     /// A power of two; half of all words are filled at most.
@@ -40,6 +44,14 @@ impl Index {
     #[inline(always)]
     fn place(&self, hash: u64) -> (usize, u32) {
         (hash as usize & (self.buckets.len() - 1), (hash >> 32) as u32 & !ID_MASK)
+    }
+
+    /// Begins to load the bucket for a hash.
+    #[inline(always)]
+    pub fn ask(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.place(hash).0) {
+            prefetch(bucket);
+        }
     }
 
     /// Adds an id under its hash.

@@ -127,10 +127,9 @@ impl Places {
 }
 
 impl Merger {
-    /// Completes the entries of `pieces`. `lengths` has the length of the left part of each token's last
-    /// merge, or is empty.
-    pub fn build(tokens: &Tokens, pieces: &mut Pieces, lengths: &[u8]) -> Self {
-        let pairs = Pairs::build(tokens, pieces, lengths);
+    /// Completes the entries of `pieces`; `splits` as in [`Pairs::build`].
+    pub fn build(tokens: &Tokens, pieces: &mut Pieces, splits: &[[u8; 6]]) -> Self {
+        let pairs = Pairs::build(tokens, pieces, splits);
         let prefixes = Prefixes::build(tokens, pieces);
         Self { pairs, prefixes }
     }

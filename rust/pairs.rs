@@ -8,9 +8,10 @@
 //! From pair to token there is an [`Index`]; what it finds is confirmed by the token's split. Most
 //! pairs are none, and most of these the [`Partners`] of one of the two already rule out.
 
-use crate::index::{Index, NONE, Seed};
+use crate::index::{AHEAD, Index, NONE, Seed};
 use crate::merge::merge_plainly;
 use crate::pieces::Pieces;
+use crate::prefetch::prefetch;
 use crate::vocab::Tokens;
 
 /// The two tokens that are joined last when a token's bytes are merged alone.
@@ -78,20 +79,25 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Completes the entries of `pieces` and indexes the pairs. `lengths` has the length of the left
-    /// part of each token, 0 where there is none, or is empty if that is not known.
-    pub fn build(tokens: &Tokens, pieces: &mut Pieces, lengths: &[u8]) -> Self {
+    /// Completes the entries of `pieces` and indexes the pairs. `splits` has both parts of each token
+    /// that has two, three bytes each, or is empty if that is not known.
+    pub fn build(tokens: &Tokens, pieces: &mut Pieces, splits: &[[u8; 6]]) -> Self {
         let mut table = Self { seed: Seed::random(), index: Index::with_room(tokens.len()) };
+        let known = |id: usize| {
+            let &[a, b, c, d, e, f] = splits.get(id)?;
+            Some((u32::from_le_bytes([a, b, c, 0]), u32::from_le_bytes([d, e, f, 0])))
+        };
         for (id, bytes) in tokens.iter() {
-            let length = match lengths.get(id as usize) {
-                Some(&length) => usize::from(length),
-                None => last_merge(tokens, pieces, bytes),
-            };
-            let part = |start, end| pieces.find(tokens, bytes, start, end);
-            let split = match (bytes.len(), length) {
-                (1, _) => Split::BYTE,
-                (_, 0) => continue,
-                (end, at) => split(pieces, id, part(0, at), part(at, end)),
+            if let Some((left, right)) = known(id as usize + AHEAD) {
+                table.index.ask(table.hash(left, right));
+                prefetch(pieces.entry(left));
+                prefetch(pieces.entry(right));
+            }
+            let parts = known(id as usize).unwrap_or_else(|| last_merge(tokens, pieces, bytes));
+            let split = match (bytes, parts) {
+                ([_], _) => Split::BYTE,
+                (_, (left, right)) if left.max(right) as usize >= tokens.len() => continue,
+                (_, (left, right)) => split(pieces, id, left, right),
             };
             if let Some(entry) = pieces.entry_mut(id) {
                 entry.split = split;
@@ -142,9 +148,10 @@ fn split(pieces: &Pieces, id: u32, left: u32, right: u32) -> Split {
     Split { left, right: right | flag }
 }
 
-/// The length of the left part of the merge that gives a token; 0 if none does.
-fn last_merge(tokens: &Tokens, pieces: &Pieces, token: &[u8]) -> usize {
-    let mut length = 0;
-    let parts = merge_plainly(tokens, pieces, token, |part| length = part);
-    if parts.len() == 1 { length } else { 0 }
+/// The two tokens whose merge gives a token; [`NONE`] twice if none does.
+fn last_merge(tokens: &Tokens, pieces: &Pieces, token: &[u8]) -> (u32, u32) {
+    let mut at = 0;
+    let parts = merge_plainly(tokens, pieces, token, |length| at = length);
+    let part = |start, end| pieces.find(tokens, token, start, end);
+    if parts.len() == 1 { (part(0, at), part(at, token.len())) } else { (NONE, NONE) }
 }

@@ -4,7 +4,7 @@
 //! that are loaded, masked, hashed and compared without a branch on the length. Whole keys are
 //! compared, so the answer is exact.
 
-use crate::index::{Index, NONE, Seed};
+use crate::index::{AHEAD, Index, NONE, Seed};
 use crate::pairs::{Partners, Split};
 use crate::vocab::Tokens;
 
@@ -138,20 +138,26 @@ impl Pieces {
             index: Index::with_room(tokens.len()),
             entries: Vec::with_capacity(tokens.len()),
         };
+        let mut ahead = tokens.iter().skip(AHEAD);
         for (id, bytes) in tokens.iter() {
-            let key = Key::new(bytes, 0, bytes.len());
-            let (earlier, hash) = match key {
-                Some(key) => (pieces.find_key(key), key.hash(pieces.seed)),
-                None => (pieces.find_long(tokens, bytes), pieces.seed.hash(bytes)),
-            };
+            if let Some((_, bytes)) = ahead.next() {
+                pieces.index.ask(pieces.hash(bytes));
+            }
+            let earlier = pieces.find(tokens, bytes, 0, bytes.len());
             if earlier != NONE {
                 return Err((earlier, id));
             }
-            pieces.index.insert(hash, id);
-            let (key, partners) = (key.unwrap_or_default(), Partners::default());
-            pieces.entries.push(Entry { key, split: Split::NEVER, partners });
+            pieces.index.insert(pieces.hash(bytes), id);
+            let key = Head::at(bytes, 0).key(bytes.len());
+            pieces.entries.push(Entry { key, split: Split::NEVER, partners: Partners::NONE });
         }
         Ok(pieces)
+    }
+
+    #[inline(always)]
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        let key = Key::new(bytes, 0, bytes.len());
+        key.map_or_else(|| self.seed.hash(bytes), |key| key.hash(self.seed))
     }
 
     /// What is known of a token; of one that is not there, nothing.

@@ -56,15 +56,18 @@ impl Vocabulary {
             return vocab_json::read(data);
         }
         let (tokens, lines) = read_rank_file(data)?;
-        let splits = if is_meta { META_SPLITS } else { &[] };
-        Self::new(tokens, splits, None, |id| lines.get(id as usize).copied())
+        let splits = if is_meta { META_SPLITS.as_chunks().0 } else { &[] };
+        Self::new(tokens, splits, None, |id| match &lines {
+            Some(lines) => lines.get(id as usize).copied(),
+            None => Some(id as usize + 1),
+        })
     }
 
     /// Checks the tokens against each other; `line_of` tells where a token came from. `splits` has the
-    /// length of the left part of each token as merging forms it, or is empty.
+    /// two parts of each token as merging forms it, or is empty.
     pub(crate) fn new(
         tokens: Tokens,
-        splits: &[u8],
+        splits: &[[u8; 6]],
         added: Option<Vec<String>>,
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
@@ -181,27 +184,36 @@ impl Tokens {
     }
 }
 
-/// The tokens of a rank file by rank, and the line of each.
-fn read_rank_file(data: &[u8]) -> Result<(Tokens, Vec<usize>), Fault> {
-    let mut by_line = Tokens::default();
-    let mut ranks = Vec::new();
+/// The tokens of a rank file by rank, and the line of each, unless the lines are in that order.
+fn read_rank_file(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
+    // A line of Meta's file has 17 bytes.
+    let (mut by_line, mut ranks) = (Tokens::default(), Vec::with_capacity(data.len() / 16));
+    by_line.bytes.reserve(data.len() / 2);
+    by_line.ends.reserve(data.len() / 16);
     let mut token = Vec::new();
     let body = data.strip_suffix(b"\n").unwrap_or(data);
-    for (line, text) in (1..).zip(body.split(|&byte| byte == b'\n')) {
+    for (line, text) in (1..).zip(lines_of(body)) {
         let fault = |reason| (Some(line), reason);
         ranks.push(read_line(text, &mut token).map_err(fault)?);
         by_line.push(&token).map_err(fault)?;
     }
-    let lines = lines_by_rank(&ranks)?;
-    if ranks.is_sorted() {
-        return Ok((by_line, lines));
+    if (0..).zip(&ranks).all(|(expected, &rank)| rank == expected) {
+        return Ok((by_line, None));
     }
+    let lines = lines_by_rank(&ranks)?;
     let mut tokens = Tokens::default();
     for &line in &lines {
         let token = by_line.get(line as u32 - 1).unwrap_or_default();
         tokens.push(token).map_err(|reason| (Some(line), reason))?;
     }
-    Ok((tokens, lines))
+    Ok((tokens, Some(lines)))
+}
+
+/// The lines of a text, without their ends.
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
+    ends.map(move |end| text.get(std::mem::replace(&mut start, end + 1)..end).unwrap_or_default())
 }
 
 /// The line of each rank. As many ranks as lines, none twice and none too high: every rank is there.
@@ -271,17 +283,15 @@ fn decode_base64(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), String> {
     let Some((last, full)) = quads.split_last() else {
         return Err("the base64 is empty".to_owned());
     };
-    for &[a, b, c, d] in full {
-        let bits = digit(a)? << 18 | digit(b)? << 12 | digit(c)? << 6 | digit(d)?;
-        let [_, three @ ..] = bits.to_be_bytes();
-        bytes.extend_from_slice(&three);
+    for &quad in full {
+        bytes.extend_from_slice(&three_bytes(quad)?);
     }
-    let (bits, length) = match *last {
-        [a, b, b'=', b'='] => (digit(a)? << 18 | digit(b)? << 12, 1),
-        [a, b, c, b'='] => (digit(a)? << 18 | digit(b)? << 12 | digit(c)? << 6, 2),
-        [a, b, c, d] => (digit(a)? << 18 | digit(b)? << 12 | digit(c)? << 6 | digit(d)?, 3),
+    let (last, length) = match *last {
+        [a, b, b'=', b'='] => ([a, b, b'A', b'A'], 1),
+        [a, b, c, b'='] => ([a, b, c, b'A'], 2),
+        last => (last, 3),
     };
-    let [_, last @ ..] = bits.to_be_bytes();
+    let last = three_bytes(last)?;
     let (kept, dropped) = last.split_at(length);
     if dropped.iter().any(|&byte| byte != 0) {
         return Err("the base64 has bits behind its last byte".to_owned());
@@ -290,16 +300,33 @@ fn decode_base64(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn digit(char: u8) -> Result<u32, String> {
-    let value = match char {
-        b'A'..=b'Z' => char - b'A',
-        b'a'..=b'z' => char - b'a' + 26,
-        b'0'..=b'9' => char - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return Err(format!("'{}' is not a base64 character", char.escape_ascii())),
-    };
-    Ok(u32::from(value))
+/// What is no digit of base64.
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of each character as a digit of base64.
+static DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut value = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while value < alphabet.len() {
+        digits[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
+/// The bytes that four digits stand for.
+fn three_bytes(quad: [u8; 4]) -> Result<[u8; 3], String> {
+    let digits = quad.map(|char| DIGITS.get(usize::from(char)).copied().unwrap_or(NO_DIGIT));
+    if digits.iter().fold(0, |all, digit| all | digit) & NO_DIGIT != 0 {
+        let wrong = quad.iter().zip(digits).find(|(_, digit)| *digit == NO_DIGIT);
+        let char = wrong.map_or(0, |(&char, _)| char);
+        return Err(format!("'{}' is not a base64 character", char.escape_ascii()));
+    }
+    let bits = digits.iter().fold(0, |bits, &digit| bits << 6 | u32::from(digit));
+    let [_, three @ ..] = bits.to_be_bytes();
+    Ok(three)
 }
 
 /// Files that are mistaken for a vocabulary, told by how they begin.

@@ -1,9 +1,10 @@
 """Writes rust/meta_splits.bin: how merging forms each token of Meta's vocabulary.
 
-One byte for each token, in the order of the ranks: the length of the left of the two parts that
-merging joins last when the token's bytes are encoded alone; 0 for single bytes and for the 588
-tokens that merging never gives. A token is never formed from any other two parts (DESIGN.md has the
-argument), so these pairs are all that merging needs. The file has derived numbers only, no token.
+For each token, in the order of the ranks, the ranks of the two tokens that merging joins last when the
+token's bytes are encoded alone, three bytes each, the lowest first; for single bytes and for the 588
+tokens that merging never gives, bytes of 255. A token is never formed from any other two parts
+(DESIGN.md has the argument), so these pairs are all that merging needs. The file has derived numbers
+only, no token.
 
     python scripts/meta_splits.py            # writes the file; some seconds
     python scripts/meta_splits.py --check    # exit 1 if the committed file differs
@@ -30,25 +31,30 @@ def ranks() -> dict[bytes, int]:
     return {base64.b64decode(token): int(rank) for token, rank in lines}
 
 
-def last_split(token: bytes, table: dict[bytes, int]) -> int:
-    """The length of the left part of the merge that gives `token`; 0 if none does."""
+def last_merge(token: bytes, table: dict[bytes, int]) -> tuple[bytes, bytes] | None:
+    """The two parts whose merge gives `token`; None if none does."""
     parts = [token[at : at + 1] for at in range(len(token))]
-    split = 0
+    joined = None
     while len(parts) > 1:
         ranks = [table.get(a + b) for a, b in pairwise(parts)]
         ranked = [(rank, at) for at, rank in enumerate(ranks) if rank is not None]
         if not ranked:
-            return 0
+            return None
         at = min(ranked)[1]
-        split = len(parts[at])
+        joined = parts[at], parts[at + 1]
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return split
+    return joined
 
 
 def render() -> bytes:
     """The file's content."""
     table = ranks()
-    return bytes(last_split(token, table) for token in sorted(table, key=table.__getitem__))
+    content = bytearray()
+    for token in sorted(table, key=table.__getitem__):
+        joined = last_merge(token, table)
+        for part in joined or (None, None):
+            content += b"\xff" * 3 if part is None else table[part].to_bytes(3, "little")
+    return bytes(content)
 
 
 def main() -> int:
