@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::prefetch::prefetch;
 use crate::vocab::MAX_TOKENS;
+use crate::work;
 
 /// The id that no token has.
 pub const NONE: u32 = u32::MAX;
@@ -71,6 +72,7 @@ impl Index {
     pub fn find(&self, hash: u64, confirm: impl Fn(u32) -> bool) -> u32 {
         let (mut at, tag) = self.place(hash);
         while let Some(Bucket(words)) = self.buckets.get(at) {
+            work::done();
             // All at once, without a branch for each.
             let mut alike = 0u32;
             for (place, word) in words.iter().enumerate() {

@@ -29,6 +29,7 @@ pub mod special;
 pub mod unicode;
 pub mod pretokenize;
 mod prefetch;
+mod work;
 pub mod index;
 pub mod pieces;
 pub mod pairs;

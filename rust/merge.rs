@@ -31,6 +31,7 @@ use crate::pairs::Pairs;
 use crate::pieces::{KEY_BYTES, Pieces};
 use crate::prefixes::{Lengths, Prefixes};
 use crate::vocab::Tokens;
+use crate::work;
 
 /// Steps between two calls of `check`, some milliseconds.
 const CHECK_STEPS: usize = 1 << 16;
@@ -148,6 +149,7 @@ impl Merger {
         let (mut at, mut limit, mut steps) = (start, end, 0);
         while at < end {
             steps += 1;
+            work::done();
             if steps % CHECK_STEPS == 0 {
                 check()?;
             }

@@ -8,6 +8,7 @@
 use crate::index::NONE;
 use crate::pieces::{Head, KEY_BYTES, Pieces};
 use crate::vocab::Tokens;
+use crate::work;
 
 /// Entries of each table, as a power of two.
 const INDEX_BITS: u32 = 16;
@@ -104,6 +105,7 @@ impl Prefixes {
         let alike = self.long.get(first..)?.iter().take_while(|&&(other, _)| other == head.all());
         alike
             .filter_map(|&(_, id)| Some((id, tokens.get(id)?)))
+            .inspect(|_| work::done())
             .find(|&(id, token)| text.starts_with(token) && fits(id, token.len()))
             .map(|(id, token)| (id, token.len()))
     }

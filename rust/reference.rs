@@ -20,7 +20,7 @@ pub fn go_on() -> Result<(), Error> {
     Ok(())
 }
 
-type Ranks = HashMap<Vec<u8>, u32>;
+pub type Ranks = HashMap<Vec<u8>, u32>;
 
 /// The pretokens. An invalid byte stands in for the regex engine as a private-use character, which
 /// is neither letter, number nor space.
@@ -124,7 +124,7 @@ pub fn sample_encoder() -> &'static Encoder {
 }
 
 /// Meta's vocabulary, if `LLAMA3_TOK_VOCAB` names it, else the small one.
-fn best_encoder() -> &'static (Encoder, Ranks) {
+pub fn best_encoder() -> &'static (Encoder, Ranks) {
     static ENCODER: OnceLock<(Encoder, Ranks)> = OnceLock::new();
     ENCODER.get_or_init(|| {
         let vocabulary = match std::env::var("LLAMA3_TOK_VOCAB") {

@@ -7,6 +7,8 @@
 #[path = "unicode_tables.rs"]
 mod tables;
 
+use crate::work;
+
 const _: () = assert!(tables::BLOCK == 0x80, "the first block must be ASCII");
 
 pub use tables::UNICODE_VERSION;
@@ -41,6 +43,7 @@ pub fn class(code_point: u32) -> Class {
 /// The class and the length in bytes of the character that begins at `at`; `None` at the end.
 #[inline]
 pub fn char_at(text: &[u8], at: usize) -> Option<(Class, usize)> {
+    work::done();
     let &first = text.get(at)?;
     // The first block is ASCII; a byte that is not in it begins a longer character or none.
     let [ascii, ..] = &tables::BLOCKS;

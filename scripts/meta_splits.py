@@ -1,10 +1,10 @@
 """Writes rust/meta_splits.bin: how merging forms each token of Meta's vocabulary.
 
-For each token, in the order of the ranks, the ranks of the two tokens that merging joins last when the
-token's bytes are encoded alone, three bytes each, the lowest first; for single bytes and for the 588
-tokens that merging never gives, bytes of 255. A token is never formed from any other two parts
-(DESIGN.md has the argument), so these pairs are all that merging needs. The file has derived numbers
-only, no token.
+For each token, in the order of the ranks, the ranks of the two tokens that merging joins last when
+the token's bytes are encoded alone, three bytes each, the lowest first; for single bytes and for
+the 588 tokens that merging never gives, bytes of 255. A token is never formed from any other two
+parts (DESIGN.md has the argument), so these pairs are all that merging needs. The file has derived
+numbers only, no token.
 
     python scripts/meta_splits.py            # writes the file; some seconds
     python scripts/meta_splits.py --check    # exit 1 if the committed file differs
