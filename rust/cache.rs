@@ -2,8 +2,8 @@
 //!
 //! The same words come again, whether they are one token or were merged, so both are looked for here
 //! first. What an entry holds is a pure function of vocabulary and bytes, confirmed by the whole bytes:
-//! the cache changes speed, never ids. Entries stand in sets of four, of which a new one replaces the
-//! oldest. When the memory for longer ones is full all begins anew.
+//! the cache changes speed, never ids. Entries stand in sets of four. When the memory for longer ones is
+//! full all begins anew.
 
 use crate::index::Seed;
 use crate::pieces::{Head, Key};
@@ -28,6 +28,9 @@ pub struct Cache {
     sets: Vec<Set>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
+    /// Which entry of a full set goes is chosen at random: were it the oldest, a set with one pretoken too
+    /// many would lose each just before it comes again.
+    evicted: u64,
 }
 
 /// The keys of a round of pretokens and where they are kept.
@@ -50,7 +53,7 @@ impl Round {
     }
 }
 
-/// Keys in one cache line, what they stand for in another; the newest first.
+/// Keys in one cache line, what they stand for in another.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(128))]
 struct Set {
@@ -107,7 +110,7 @@ fn three(word: u64) -> [u32; 3] {
 impl Default for Cache {
     fn default() -> Self {
         let (sets, bytes, ids) = (Vec::new(), Vec::new(), Vec::new());
-        Self { seed: Seed::random(), owner: 0, sets, bytes, ids }
+        Self { seed: Seed::random(), owner: 0, sets, bytes, ids, evicted: 0 }
     }
 }
 
@@ -210,10 +213,14 @@ impl Cache {
         };
         let place = self.place(key);
         if let Some(set) = self.sets.get_mut(place) {
-            set.keys.rotate_right(1);
-            set.ids.rotate_right(1);
-            let ([newest, ..], [ids, ..]) = (&mut set.keys, &mut set.ids);
-            (*newest, *ids) = (key, few);
+            let free = set.ids.iter().position(|ids| ids.count() == 0);
+            let way = free.unwrap_or_else(|| {
+                self.evicted = self.evicted.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+                (self.evicted >> 62) as usize
+            });
+            if let Some((of_key, of_ids)) = set.keys.get_mut(way).zip(set.ids.get_mut(way)) {
+                (*of_key, *of_ids) = (key, few);
+            }
         }
     }
 }

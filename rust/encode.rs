@@ -198,9 +198,12 @@ impl Encoder {
             let mut count = 0;
             for (&end, question) in ends.as_slice().iter().zip(round.questions()) {
                 let few = memory.cache.answer(question);
-                if let ids @ 1..=3 = few.count() {
+                if let ids @ 1..=FEW = few.count() {
                     if S::TAKES_IDS {
                         memory.output.put(count, few.first());
+                        if ids > 3 {
+                            memory.output.put(count + 3, few.rest());
+                        }
                     }
                     count += ids;
                 } else {
@@ -218,7 +221,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes a pretoken of which the cache knows more than three ids, or none. `count` ids are in
+    /// Encodes a pretoken of which the cache knows nothing, or more than a few ids. `count` ids are in
     /// the output; gives the new number.
     #[inline(never)]
     fn seldom<S: Sink>(
