@@ -4,9 +4,10 @@
 //! text (bytes)
 //!   -> special      split at the special tokens that the caller allowed   Text | Special segments
 //!   -> pretokenize  cut Text by the Llama 3 pattern                       pretokens (byte ranges)
-//!   -> pieces       vocab-first: is the whole pretoken a token?           id, done
-//!   -> merge        if not: leftmost-lowest-rank byte-pair merges         ids
-//!                   (pairs: which two tokens are one; cache: what was merged before)
+//!   -> cache        was the pretoken encoded before on this thread?         ids, done
+//!   -> pieces       if not, vocab-first: is it a token as a whole?          id, done
+//!   -> merge        if not: leftmost-lowest-rank byte-pair merges           ids
+//!                   (pairs: which two tokens are joined; prefixes: where to look for tokens)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
 //!   -> decode       bytes
