@@ -33,23 +33,39 @@ pub struct Cache {
     evicted: u64,
 }
 
-/// The keys of a round of pretokens and where they are kept.
+/// A round of pretokens: their keys, where these are kept, and what is known.
 pub struct Round {
     keys: [Key; ENDS],
     places: [u32; ENDS],
+    known: [Few; ENDS],
+    /// Which of them have no ids in `known`.
+    rest: [u16; ENDS],
+    rest_count: usize,
 }
 
 impl Default for Round {
     fn default() -> Self {
-        Self { keys: [Key::default(); ENDS], places: [0; ENDS] }
+        Self {
+            keys: [Key::default(); ENDS],
+            places: [0; ENDS],
+            known: [Few::default(); ENDS],
+            rest: [0; ENDS],
+            rest_count: 0,
+        }
     }
 }
 
 impl Round {
-    /// What [`Cache::answer`] takes, in the order of the pretokens.
+    /// What is known of the pretokens, in their order.
     #[inline(always)]
-    pub fn questions(&self) -> impl Iterator<Item = (Key, u32)> {
-        self.keys.iter().copied().zip(self.places.iter().copied())
+    pub fn known(&self) -> &[Few; ENDS] {
+        &self.known
+    }
+
+    /// The numbers of those of which less than a few ids or more are known.
+    #[inline(always)]
+    pub fn rest(&self) -> &[u16] {
+        self.rest.get(..self.rest_count).unwrap_or_default()
     }
 }
 
@@ -134,26 +150,52 @@ impl Cache {
         Key::of_long(pretoken, self.seed)
     }
 
-    /// Asks for what is known of a round of pretokens, the first of which begins at `start`, so that
-    /// it is on its way from memory when it is used.
+    /// Finds what is known of a round of pretokens, the first of which begins at `start`: asks for all of
+    /// it before it looks at any, so that much is on its way from memory at a time.
     #[inline(always)]
-    pub fn ask(&self, text: &[u8], mut start: usize, ends: &[usize], round: &mut Round) {
-        for (&end, (asked, place)) in ends.iter().zip(round.keys.iter_mut().zip(&mut round.places))
-        {
+    pub fn find_round(&self, text: &[u8], mut start: usize, ends: &[usize], round: &mut Round) {
+        let Round { keys, places, known, rest, rest_count } = round;
+        for (&end, (asked, place)) in ends.iter().zip(keys.iter_mut().zip(places.iter_mut())) {
             let key = Head::at(text, start).key(end - start);
             (*asked, *place) = (key, self.place(key) as u32);
-            if let Some(set) = self.sets.get(*place as usize) {
-                prefetch(&set.keys);
-                prefetch(&set.ids);
-            }
+            self.ask_at(*place as usize);
             start = end;
+        }
+        let mut count = 0;
+        let questions = keys.iter().zip(places.iter()).zip(known);
+        for (number, ((&key, &place), known)) in (0..).zip(questions.take(ends.len())) {
+            *known = self.find_in(place as usize, key);
+            if let Some(slot) = rest.get_mut(count) {
+                *slot = number;
+            }
+            count += usize::from(!(1..=FEW).contains(&known.count()));
+        }
+        *rest_count = count;
+    }
+
+    #[inline(always)]
+    fn ask_at(&self, place: usize) {
+        if let Some(set) = self.sets.get(place) {
+            prefetch(&set.keys);
+            prefetch(&set.ids);
         }
     }
 
-    /// What is known of a pretoken that was asked for; of one without a key, nothing.
-    #[inline(always)]
-    pub fn answer(&self, (key, place): (Key, u32)) -> Few {
-        self.find_in(place as usize, key)
+    /// Asks for what is known of a key.
+    #[inline]
+    pub fn ask(&self, key: Key) {
+        self.ask_at(self.place(key));
+    }
+
+    /// Asks for the ids that are [`ELSEWHERE`].
+    #[inline]
+    pub fn ask_elsewhere(&self, few: Few) {
+        if let (Some(ids), Some(bytes)) =
+            (self.ids.get(few.1 as u32 as usize), self.bytes.get((few.1 >> 32) as usize))
+        {
+            prefetch(ids);
+            prefetch(bytes);
+        }
     }
 
     /// What is known of a key. For a long one that is only a guess: see [`Cache::elsewhere`].

@@ -9,7 +9,7 @@ use crate::cache::{Cache, ELSEWHERE, FEW, Few, LONGEST, Round};
 use crate::error::{Check, Error};
 use crate::index::NONE;
 use crate::merge::Merging;
-use crate::pieces::Key;
+use crate::pieces::{KEY_BYTES, Key};
 use crate::pretokenize::{ENDS, Ends, Path};
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
@@ -194,10 +194,10 @@ impl Encoder {
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
             path.fill(text, at, ends);
-            memory.cache.ask(text, at, ends.as_slice(), round);
+            memory.cache.find_round(text, at, ends.as_slice(), round);
+            self.ask_for_rest(text, at, ends.as_slice(), round, &memory.cache);
             let mut count = 0;
-            for (&end, question) in ends.as_slice().iter().zip(round.questions()) {
-                let few = memory.cache.answer(question);
+            for (&end, few) in ends.as_slice().iter().zip(round.known()) {
                 if let ids @ 1..=FEW = few.count() {
                     if S::TAKES_IDS {
                         memory.output.put(count, few.first());
@@ -208,7 +208,7 @@ impl Encoder {
                     count += ids;
                 } else {
                     let pretoken = Pretoken { text, start: at, end };
-                    count = self.seldom(pretoken, few, memory, count, sink, check)?;
+                    count = self.seldom(pretoken, memory, count, sink, check)?;
                 }
                 at = end;
             }
@@ -221,22 +221,59 @@ impl Encoder {
         Ok(())
     }
 
+    /// Asks for what the pretokens will need that the cache knows less of, or more, than a few ids: one
+    /// after the other each would wait for memory several times.
+    #[inline(always)]
+    fn ask_for_rest(&self, text: &[u8], from: usize, ends: &[usize], round: &Round, cache: &Cache) {
+        let bounds = |number: &u16| {
+            let number = usize::from(*number);
+            let start = number.checked_sub(1).map_or(Some(&from), |before| ends.get(before));
+            Some((*start?, *ends.get(number)?))
+        };
+        let rest = || {
+            round.rest().iter().filter_map(|number| {
+                Some((bounds(number)?, round.known().get(usize::from(*number))?))
+            })
+        };
+        for ((start, end), &known) in rest() {
+            match self.key(text, start, end, cache).filter(|_| end - start > KEY_BYTES) {
+                Some(long) => cache.ask(long),
+                None if known.count() == ELSEWHERE => cache.ask_elsewhere(known),
+                None => self.vocabulary.ask(text, start, end),
+            }
+        }
+        for ((start, end), _) in rest().filter(|((start, end), _)| end - start > KEY_BYTES) {
+            match self.key(text, start, end, cache).map(|long| cache.find(long)) {
+                Some(known) if known.count() == ELSEWHERE => cache.ask_elsewhere(known),
+                _ => self.vocabulary.ask(text, start, end),
+            }
+        }
+    }
+
+    /// What the cache keeps a pretoken under; `None` if it is too long.
+    #[inline]
+    fn key(&self, text: &[u8], start: usize, end: usize, cache: &Cache) -> Option<Key> {
+        Key::new(text, start, end).or_else(|| {
+            let pretoken = text.get(start..end).filter(|pretoken| pretoken.len() <= LONGEST)?;
+            Some(cache.long_key(pretoken))
+        })
+    }
+
     /// Encodes a pretoken of which the cache knows nothing, or more than a few ids. `count` ids are in
     /// the output; gives the new number.
     #[inline(never)]
     fn seldom<S: Sink>(
         &self,
         Pretoken { text, start, end }: Pretoken,
-        few: Few,
         Memory { cache, output, merging }: &mut Memory,
         count: usize,
         sink: &mut S,
         check: &Check,
     ) -> Result<usize, Error> {
         let pretoken = text.get(start..end).unwrap_or_default();
-        let key = Key::new(text, start, end)
-            .or_else(|| (pretoken.len() <= LONGEST).then(|| cache.long_key(pretoken)));
-        let few = key.map_or(few, |key| cache.find(key));
+        let key = self.key(text, start, end, cache);
+        // What was found for the round may be outdated, since others of it have been kept.
+        let few = key.map_or(Few::default(), |key| cache.find(key));
         if let ids @ 1..=FEW = few.count() {
             output.put(count, few.first());
             output.put(count + 3, few.rest());

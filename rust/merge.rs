@@ -135,6 +135,12 @@ impl Merger {
         Self { pairs, prefixes }
     }
 
+    /// Asks for what [`Merger::merge`] will look at first.
+    #[inline]
+    pub fn ask(&self, pieces: &Pieces, text: &[u8], start: usize, end: usize) {
+        self.prefixes.ask(pieces, text, start, end);
+    }
+
     /// The ids that merging gives from `text[start..end]`.
     pub fn merge<'m>(
         &self,

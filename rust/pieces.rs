@@ -193,4 +193,10 @@ impl Pieces {
     fn find_long(&self, tokens: &Tokens, bytes: &[u8]) -> u32 {
         self.index.find(self.seed.hash(bytes), |id| tokens.get(id) == Some(bytes))
     }
+
+    /// Asks for what [`Pieces::find_key`] will look at.
+    #[inline(always)]
+    pub fn ask(&self, key: Key) {
+        self.index.ask(key.hash(self.seed));
+    }
 }

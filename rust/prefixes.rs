@@ -57,6 +57,28 @@ impl Prefixes {
         Self { one, few, eight, long }
     }
 
+    /// The lengths from 2 on that a token may have which a text with this head begins with.
+    #[inline(always)]
+    fn lengths(&self, head: Head) -> Lengths {
+        let entry = |table: &[u8], count| {
+            Lengths::from(table.get(index(head, count)).copied().unwrap_or(0))
+        };
+        let few = entry(&self.few, 2) & 1 | entry(&self.few, 3) & 2 | entry(&self.few, 4) & !3;
+        few << 2 | entry(&self.eight, 8) << 9
+    }
+
+    /// Asks for what [`Prefixes::longest`] will look at.
+    #[inline]
+    pub fn ask(&self, pieces: &Pieces, text: &[u8], start: usize, end: usize) {
+        let head = Head::at(text, start);
+        let mut lengths = self.lengths(head) & ((2 << (end - start).min(KEY_BYTES)) - 1);
+        for _ in 0..2 {
+            let Some(length) = lengths.checked_ilog2() else { return };
+            pieces.ask(head.key(length as usize));
+            lengths &= !(1 << length);
+        }
+    }
+
     /// The longest token that `text[start..end]` begins with, that has none of the `excluded` lengths and
     /// that `fits`, which gets its id and length; and its length.
     #[inline(always)]
@@ -68,11 +90,7 @@ impl Prefixes {
         mut fits: impl FnMut(u32, usize) -> bool,
     ) -> Option<(u32, usize)> {
         let head = Head::at(text, start);
-        let entry = |table: &[u8], count| {
-            Lengths::from(table.get(index(head, count)).copied().unwrap_or(0))
-        };
-        let few = entry(&self.few, 2) & 1 | entry(&self.few, 3) & 2 | entry(&self.few, 4) & !3;
-        let mut lengths = few << 2 | entry(&self.eight, 8) << 9;
+        let mut lengths = self.lengths(head);
         if lengths & LONGER != 0 && end - start > KEY_BYTES {
             let rest = text.get(start..end).unwrap_or_default();
             let found = self.longest_long(tokens, head, rest, &mut fits);

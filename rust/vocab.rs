@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Check, Error};
 use crate::index::NONE;
 use crate::merge::{Merger, Merging};
-use crate::pieces::Pieces;
+use crate::pieces::{Head, Pieces};
 use crate::vocab_json;
 
 /// The most tokens that a vocabulary may have, so that a rank fits 20 bits.
@@ -106,6 +106,13 @@ impl Vocabulary {
     #[inline(always)]
     pub fn piece(&self, text: &[u8], start: usize, end: usize) -> u32 {
         self.pieces.find(&self.tokens, text, start, end)
+    }
+
+    /// Asks for what [`Vocabulary::piece`] and [`Vocabulary::merge`] will look at first.
+    #[inline]
+    pub fn ask(&self, text: &[u8], start: usize, end: usize) {
+        self.pieces.ask(Head::at(text, start).key(end - start));
+        self.merger.ask(&self.pieces, text, start, end);
     }
 
     /// The ids that merging gives from `text[start..end]`.
