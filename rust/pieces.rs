@@ -110,13 +110,10 @@ impl Key {
     }
 }
 
-/// What the tables know of a token, in half a cache line: whatever asks about a token mostly asks for
-/// all of it.
+/// What merging needs to know of a token.
 #[derive(Clone, Copy)]
-#[repr(align(32))]
+#[repr(align(16))]
 pub struct Entry {
-    /// The token's key; of no token if it is too long to have one.
-    key: Key,
     /// How merging forms it.
     pub split: Split,
     /// What merging may join it with: see `pairs.rs`.
@@ -127,6 +124,8 @@ pub struct Entry {
 pub struct Pieces {
     seed: Seed,
     index: Index,
+    /// The key of each token; of no token if it is too long to have one.
+    keys: Vec<Key>,
     entries: Vec<Entry>,
 }
 
@@ -136,6 +135,7 @@ impl Pieces {
         let mut pieces = Self {
             seed: Seed::random(),
             index: Index::with_room(tokens.len()),
+            keys: Vec::with_capacity(tokens.len()),
             entries: Vec::with_capacity(tokens.len()),
         };
         let mut ahead = tokens.iter().skip(AHEAD);
@@ -148,8 +148,8 @@ impl Pieces {
                 return Err((earlier, id));
             }
             pieces.index.insert(pieces.hash(bytes), id);
-            let key = Head::at(bytes, 0).key(bytes.len());
-            pieces.entries.push(Entry { key, split: Split::NEVER, partners: Partners::NONE });
+            pieces.keys.push(Head::at(bytes, 0).key(bytes.len()));
+            pieces.entries.push(Entry { split: Split::NEVER, partners: Partners::NONE });
         }
         Ok(pieces)
     }
@@ -163,8 +163,7 @@ impl Pieces {
     /// What is known of a token; of one that is not there, nothing.
     #[inline(always)]
     pub fn entry(&self, id: u32) -> &Entry {
-        static NO_TOKEN: Entry =
-            Entry { key: Key { low: 0, high: 0 }, split: Split::NEVER, partners: Partners::NONE };
+        static NO_TOKEN: Entry = Entry { split: Split::NEVER, partners: Partners::NONE };
         self.entries.get(id as usize).unwrap_or(&NO_TOKEN)
     }
 
@@ -186,7 +185,7 @@ impl Pieces {
     /// The same for a key.
     #[inline(always)]
     pub fn find_key(&self, key: Key) -> u32 {
-        self.index.find(key.hash(self.seed), |id| self.entry(id).key == key)
+        self.index.find(key.hash(self.seed), |id| self.keys.get(id as usize) == Some(&key))
     }
 
     /// The same for bytes that have no key.
