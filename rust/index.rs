@@ -73,13 +73,10 @@ impl Index {
         let (mut at, tag) = self.place(hash);
         while let Some(Bucket(words)) = self.buckets.get(at) {
             work::done();
-            // All at once, without a branch for each.
-            let mut alike = 0u32;
-            for (place, word) in words.iter().enumerate() {
-                alike |= u32::from(word & !ID_MASK == tag) << place;
-            }
+            // All at once, without a branch for each: one byte a word, 1 where they are alike.
+            let mut alike = u64::from_le_bytes(words.map(|word| u8::from(word & !ID_MASK == tag)));
             while alike != 0 {
-                let word = words.get(alike.trailing_zeros() as usize % WAYS);
+                let word = words.get(alike.trailing_zeros() as usize / 8);
                 let id = word.map_or(ID_MASK, |word| word & ID_MASK);
                 if id != ID_MASK && confirm(id) {
                     return id;
