@@ -128,9 +128,9 @@ impl Places {
 }
 
 impl Merger {
-    /// Completes the entries of `pieces`; `splits` as in [`Pairs::build`].
-    pub fn build(tokens: &Tokens, pieces: &mut Pieces, splits: &[[u8; 6]]) -> Self {
-        let pairs = Pairs::build(tokens, pieces, splits);
+    /// Completes the entries of `pieces`; `are_meta` as in [`Pairs::build`].
+    pub fn build(tokens: &Tokens, pieces: &mut Pieces, are_meta: bool) -> Self {
+        let pairs = Pairs::build(tokens, pieces, are_meta);
         let prefixes = Prefixes::build(tokens, pieces);
         Self { pairs, prefixes }
     }

@@ -72,6 +72,13 @@ impl Partners {
     }
 }
 
+/// How merging forms each token of Meta's vocabulary: see scripts/meta_splits.py.
+static META_SPLITS: &[u8] = include_bytes!("meta_splits.bin");
+/// In the first number: merging does not give the token.
+const NEVER: u32 = 1 << 23;
+/// The second number of a single byte.
+const NOTHING: u32 = (1 << 24) - 1;
+
 /// The table of pairs.
 pub struct Pairs {
     seed: Seed,
@@ -79,14 +86,12 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Completes the entries of `pieces` and indexes the pairs. `splits` has both parts of each token
-    /// that has two, three bytes each, or is empty if that is not known.
-    pub fn build(tokens: &Tokens, pieces: &mut Pieces, splits: &[[u8; 6]]) -> Self {
+    /// Completes the entries of `pieces` and indexes the pairs. `are_meta` says that the tokens are
+    /// Meta's; otherwise that is found out.
+    pub fn build(tokens: &Tokens, pieces: &mut Pieces, are_meta: bool) -> Self {
+        let splits = if are_meta || are_metas(tokens) { META_SPLITS.as_chunks().0 } else { &[] };
         let mut table = Self { seed: Seed::random(), index: Index::with_room(tokens.len()) };
-        let known = |id: usize| {
-            let &[a, b, c, d, e, f] = splits.get(id)?;
-            Some((u32::from_le_bytes([a, b, c, 0]), u32::from_le_bytes([d, e, f, 0])))
-        };
+        let known = |id: usize| splits.get(id).map(parts);
         for (id, bytes) in tokens.iter() {
             if let Some((left, right)) = known(id as usize + AHEAD) {
                 table.index.ask(table.hash(left, right));
@@ -96,7 +101,7 @@ impl Pairs {
             let parts = known(id as usize).unwrap_or_else(|| last_merge(tokens, pieces, bytes));
             let split = match (bytes, parts) {
                 ([_], _) => Split::BYTE,
-                (_, (left, right)) if left.max(right) as usize >= tokens.len() => continue,
+                (_, (left, _)) if left & NEVER != 0 => continue,
                 (_, (left, right)) => split(pieces, id, left, right),
             };
             if let Some(entry) = pieces.entry_mut(id) {
@@ -137,6 +142,27 @@ impl Pairs {
     }
 }
 
+/// The two numbers that `meta_splits.bin` has for a token.
+#[inline(always)]
+fn parts(&[a, b, c, d, e, f]: &[u8; 6]) -> (u32, u32) {
+    (u32::from_le_bytes([a, b, c, 0]), u32::from_le_bytes([d, e, f, 0]))
+}
+
+/// Whether the tokens are Meta's: each single byte has its rank, and each other token the bytes of
+/// the two that it consists of, which for the whole file leaves no other tokens.
+fn are_metas(tokens: &Tokens) -> bool {
+    let bytes = |id: u32| tokens.get(id).unwrap_or_default();
+    let splits = META_SPLITS.as_chunks().0;
+    splits.len() == tokens.len()
+        && tokens.iter().zip(splits).all(|((_, token), split)| match (token, parts(split)) {
+            (&[byte], numbers) => numbers == (u32::from(byte), NOTHING),
+            (_, (_, NOTHING)) => false,
+            (token, (left, right)) => {
+                token.strip_prefix(bytes(left & !NEVER)) == Some(bytes(right))
+            }
+        })
+}
+
 /// The split of `id` into two. All entries before it are complete, those behind it are not: a part that
 /// stands there ranks above it.
 fn split(pieces: &Pieces, id: u32, left: u32, right: u32) -> Split {
@@ -148,10 +174,42 @@ fn split(pieces: &Pieces, id: u32, left: u32, right: u32) -> Split {
     Split { left, right: right | flag }
 }
 
-/// The two tokens whose merge gives a token; [`NONE`] twice if none does.
+/// The two tokens whose merge gives a token; [`NEVER`] if none does.
 fn last_merge(tokens: &Tokens, pieces: &Pieces, token: &[u8]) -> (u32, u32) {
     let mut at = 0;
     let parts = merge_plainly(tokens, pieces, token, |length| at = length);
     let part = |start, end| pieces.find(tokens, token, start, end);
-    if parts.len() == 1 { (part(0, at), part(at, token.len())) } else { (NONE, NONE) }
+    if parts.len() == 1 { (part(0, at), part(at, token.len())) } else { (NEVER, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::best_encoder;
+
+    /// The tokens of the vocabulary that tests use, with one of them replaced.
+    fn tokens(replaced: Option<(usize, &[u8])>) -> Tokens {
+        let vocabulary = &best_encoder().0.vocabulary;
+        let mut tokens = Tokens::default();
+        for id in 0..vocabulary.len() {
+            let token = vocabulary.token(id as u32).unwrap();
+            let token = replaced.filter(|&(other, _)| other == id).map_or(token, |(_, new)| new);
+            tokens.push(token).unwrap();
+        }
+        tokens
+    }
+
+    #[test]
+    fn metas_tokens_are_told_from_any_others() {
+        if tokens(None).len() != META_SPLITS.len() / 6 {
+            assert!(!are_metas(&tokens(None)));
+            eprintln!("LLAMA3_TOK_VOCAB is not set: nothing is compared with Meta's tokens");
+            return;
+        }
+        assert!(are_metas(&tokens(None)));
+        // A byte, a token that merging gives, and one that it does not give.
+        for id in [17, 5000, 101_798] {
+            assert!(!are_metas(&tokens(Some((id, b"\0\0\0other")))), "{id}");
+        }
+    }
 }

@@ -22,9 +22,6 @@ pub const MAX_TOKEN_BYTES: usize = 1024;
 /// What a reader reports: the line, where there is one, and the reason.
 pub(crate) type Fault = (Option<usize>, String);
 
-/// How merging forms each token of Meta's vocabulary: see scripts/meta_splits.py.
-static META_SPLITS: &[u8] = include_bytes!("meta_splits.bin");
-
 /// A checked vocabulary. It never changes.
 pub struct Vocabulary {
     tokens: Tokens,
@@ -56,18 +53,17 @@ impl Vocabulary {
             return vocab_json::read(data);
         }
         let (tokens, lines) = read_rank_file(data)?;
-        let splits = if is_meta { META_SPLITS.as_chunks().0 } else { &[] };
-        Self::new(tokens, splits, None, |id| match &lines {
+        Self::new(tokens, is_meta, None, |id| match &lines {
             Some(lines) => lines.get(id as usize).copied(),
             None => Some(id as usize + 1),
         })
     }
 
-    /// Checks the tokens against each other; `line_of` tells where a token came from. `splits` has the
-    /// two parts of each token as merging forms it, or is empty.
+    /// Checks the tokens against each other; `line_of` tells where a token came from. `are_meta`
+    /// says that they are Meta's, if that is known.
     pub(crate) fn new(
         tokens: Tokens,
-        splits: &[[u8; 6]],
+        are_meta: bool,
         added: Option<Vec<String>>,
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
@@ -81,7 +77,7 @@ impl Vocabulary {
         }
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let merger = Merger::build(&tokens, &mut pieces, splits);
+        let merger = Merger::build(&tokens, &mut pieces, are_meta);
         Ok(Self { tokens, pieces, merger, number, added })
     }
 

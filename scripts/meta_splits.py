@@ -1,10 +1,11 @@
 """Writes rust/meta_splits.bin: how merging forms each token of Meta's vocabulary.
 
-For each token, in the order of the ranks, the ranks of the two tokens that merging joins last when
-the token's bytes are encoded alone, three bytes each, the lowest first; for single bytes and for
-the 588 tokens that merging never gives, bytes of 255. A token is never formed from any other two
-parts (DESIGN.md has the argument), so these pairs are all that merging needs. The file has derived
-numbers only, no token.
+For each token, in the order of the ranks, two numbers of three bytes each, the lowest first: the
+ranks of the two tokens that merging joins last when the token's bytes are encoded alone. A token is
+never formed from any other two parts (DESIGN.md has the argument), so these pairs are all that
+merging needs. For a single byte the numbers are the byte and 2^24 - 1. For each of the 588 tokens
+that merging never gives they are the ranks of some two tokens that it consists of, the first with
+its highest bit set: so the file says of any vocabulary whether it is Meta's.
 
     python scripts/meta_splits.py            # writes the file; some seconds
     python scripts/meta_splits.py --check    # exit 1 if the committed file differs
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from llama3_tok import vocabulary
 
+NEVER = 1 << 23
+NOTHING = (1 << 24) - 1
 TARGET = Path(__file__).parent.parent / "rust" / "meta_splits.bin"
 
 
@@ -46,15 +49,27 @@ def last_merge(token: bytes, table: dict[bytes, int]) -> tuple[bytes, bytes] | N
     return joined
 
 
+def some_split(token: bytes, table: dict[bytes, int]) -> tuple[bytes, bytes]:
+    """Two tokens that `token` consists of."""
+    splits = ((token[:at], token[at:]) for at in range(1, len(token)))
+    return next((a, b) for a, b in splits if a in table and b in table)
+
+
+def numbers(token: bytes, table: dict[bytes, int]) -> tuple[int, int]:
+    """What the file says of a token."""
+    if len(token) == 1:
+        return token[0], NOTHING
+    if joined := last_merge(token, table):
+        return table[joined[0]], table[joined[1]]
+    left, right = some_split(token, table)
+    return table[left] | NEVER, table[right]
+
+
 def render() -> bytes:
     """The file's content."""
     table = ranks()
-    content = bytearray()
-    for token in sorted(table, key=table.__getitem__):
-        joined = last_merge(token, table)
-        for part in joined or (None, None):
-            content += b"\xff" * 3 if part is None else table[part].to_bytes(3, "little")
-    return bytes(content)
+    pairs = (numbers(token, table) for token in sorted(table, key=table.__getitem__))
+    return b"".join(number.to_bytes(3, "little") for pair in pairs for number in pair)
 
 
 def main() -> int:
