@@ -9,7 +9,7 @@
 //!                   (pairs: which two tokens are one; cache: what was merged before)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
-//!   -> decode       bytes
+//!   -> decode       bytes (slots: each token as it is copied)
 //! ```
 //!
 //! The modules below stand in the order in which they are best read. Text is bytes throughout; a
@@ -43,6 +43,7 @@ pub mod files;
 pub mod parts;
 pub mod stream;
 pub mod walk;
+pub mod slots;
 pub mod decode;
 #[cfg(feature = "python")]
 mod python;
