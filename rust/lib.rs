@@ -9,7 +9,7 @@
 //!                   (pairs: which two tokens are one; cache: what was merged before)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
-//!   -> decode       bytes (slots: each token as it is copied)
+//!   -> decode       bytes (slots: each token as it is copied; utf16: bytes to text beyond ASCII)
 //! ```
 //!
 //! The modules below stand in the order in which they are best read. Text is bytes throughout; a
@@ -45,6 +45,8 @@ pub mod stream;
 pub mod walk;
 pub mod slots;
 pub mod decode;
+#[cfg(target_arch = "x86_64")]
+pub mod utf16;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(test)]

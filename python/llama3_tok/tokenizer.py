@@ -4,6 +4,7 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 """
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import starmap
 from operator import index as integer
@@ -27,6 +28,8 @@ SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
 
 _NONE: frozenset[str] = frozenset()
+# The types of arrays that the core reads as they are.
+_READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
 
 
 class Ragged:
@@ -624,9 +627,7 @@ def _threads(threads: int | None) -> int:
     return min(count, _core.cpu_count())
 
 
-def _ids(
-    ids: object, argument: str
-) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
+def _ids(ids: object, argument: str) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
     """Ids as a list or as an array that the core reads without a copy."""
     if type(ids) is list:
         return ids
@@ -652,6 +653,11 @@ def _array(
 ) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
     import numpy as np
 
+    # The common case first: the questions below take longer than decoding a short sequence.
+    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.str in _READ:
+        flags = ids.flags
+        if flags.c_contiguous and flags.aligned:
+            return ids
     if isinstance(ids, np.ma.MaskedArray) and np.ma.getmaskarray(ids).any():
         raise TypeError(f"{argument} must be integers, but some are masked")
     array = np.asarray(ids)

@@ -86,15 +86,46 @@ pub(super) fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound
 }
 
 /// Appends the text of UTF-8 `bytes` to `parts`, as strings that are small enough to be made near the
-/// processor. An error, that of Python's decoder, if they are not UTF-8.
-pub(super) fn append_text(parts: &Bound<PyList>, mut bytes: &[u8]) -> PyResult<()> {
+/// processor. An error, that of Python's decoder, if they are not UTF-8. `units` is memory to use.
+pub(super) fn append_text(
+    parts: &Bound<PyList>,
+    mut bytes: &[u8],
+    units: &mut Vec<u16>,
+) -> PyResult<()> {
     while !bytes.is_empty() {
         let place = bytes.get(..PART_BYTES).map_or(bytes.len(), whole_characters);
         let (part, rest) = bytes.split_at_checked(place).unwrap_or((bytes, &[]));
-        parts.append(PyString::from_bytes(parts.py(), part)?)?;
+        parts.append(text_of(parts.py(), part, units)?)?;
         bytes = rest;
     }
     Ok(())
+}
+
+/// A string; where Python's decoder is slow, which is where many bytes are not ASCII, it gets UTF-16.
+fn text_of<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    units: &mut Vec<u16>,
+) -> PyResult<Bound<'py, PyString>> {
+    #[cfg(target_arch = "x86_64")]
+    if bytes.iter().step_by(16).filter(|byte| !byte.is_ascii()).count() > bytes.len() / 128
+        && let Some(count) = crate::utf16::transcode(bytes, units)
+    {
+        // Python takes a byte order mark away; without this one it would take one that is text.
+        const BYTE_ORDER_MARK: u16 = 0xFEFF;
+        let encoded = PyBytes::new_with(py, 2 * count + 2, |target| {
+            let (pairs, _) = target.as_chunks_mut::<2>();
+            if let Some((mark, pairs)) = pairs.split_first_mut() {
+                *mark = BYTE_ORDER_MARK.to_ne_bytes();
+                let units = pairs.iter_mut().zip(units.iter());
+                units.for_each(|(pair, unit)| *pair = unit.to_ne_bytes());
+            }
+            Ok(())
+        })?;
+        return PyString::from_encoded_object(&encoded, Some(c"utf-16"), None);
+    }
+    let _ = units;
+    PyString::from_bytes(py, bytes)
 }
 
 /// Ids from Python, kept while the core reads them.

@@ -410,18 +410,18 @@ impl Core {
             return PyString::from_bytes(py, &bytes.map_err(|error| raise(py, error))?);
         }
         self.make_slots(ids.len());
-        let (parts, mut bytes) = (PyList::empty(py), Vec::new());
+        let (parts, mut bytes, mut units) = (PyList::empty(py), Vec::new(), Vec::new());
         for (number, ids) in (0..).zip(ids.chunks(TEXT_IDS)) {
             let before = number * TEXT_IDS;
             detached(py, None, |check, _| {
                 self.encoder.decode_into(&mut bytes, ids, before, skip_special, check)
             })?;
             let whole = whole_characters(&bytes);
-            append_text(&parts, bytes.get(..whole).unwrap_or_default())?;
+            append_text(&parts, bytes.get(..whole).unwrap_or_default(), &mut units)?;
             bytes.drain(..whole);
             py.check_signals()?;
         }
-        append_text(&parts, &bytes)?;
+        append_text(&parts, &bytes, &mut units)?;
         Ok(PyString::new(py, "").call_method1("join", (parts,))?.cast_into()?)
     }
 
