@@ -164,13 +164,17 @@ impl Encoder {
         if options.bos {
             sink.take_special(0..0, self.specials.first + BOS)?;
         }
-        for segment in self.specials.split(text, &options.allowed, check) {
-            match segment? {
-                Segment::Text(range) => {
-                    let text = text.get(range).unwrap_or_default();
-                    with_scratch(|scratch| self.encode_text(text, sink, scratch, check))?;
+        if options.allowed.is_none() {
+            with_scratch(|scratch| self.encode_text(text, sink, scratch, check))?;
+        } else {
+            for segment in self.specials.split(text, &options.allowed, check) {
+                match segment? {
+                    Segment::Text(range) => {
+                        let text = text.get(range).unwrap_or_default();
+                        with_scratch(|scratch| self.encode_text(text, sink, scratch, check))?;
+                    }
+                    Segment::Special(range, id) => sink.take_special(range, id)?,
                 }
-                Segment::Special(range, id) => sink.take_special(range, id)?,
             }
         }
         if options.eos {

@@ -10,7 +10,7 @@
 //!                   (pairs: which two tokens are joined; prefixes: where to look for tokens)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
-//!   -> decode       bytes
+//!   -> decode       bytes (slots: each token as it is copied; utf16: bytes to text beyond ASCII)
 //! ```
 //!
 //! The modules below stand in the order in which they are best read. Text is bytes throughout; a
@@ -45,7 +45,10 @@ pub mod files;
 pub mod parts;
 pub mod stream;
 pub mod walk;
+pub mod slots;
 pub mod decode;
+#[cfg(target_arch = "x86_64")]
+pub mod utf16;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(test)]

@@ -239,6 +239,7 @@ impl Encoder {
             let texts = indexed.map(|(index, ids)| {
                 let decoded = match ids {
                     Ids::U32(ids) => self.decode(ids, skip_special, check),
+                    Ids::I32(ids) => self.decode(ids, skip_special, check),
                     Ids::I64(ids) => self.decode(ids, skip_special, check),
                 };
                 decoded.map_err(|error| error.in_item("sequences", index))
@@ -248,18 +249,24 @@ impl Encoder {
     }
 }
 
-/// A sequence of ids to decode.
+/// A sequence of ids to decode, as NumPy and the core have them or as they come from elsewhere, perhaps
+/// out of range.
 pub enum Ids<'a> {
-    /// As NumPy and the core have them.
+    /// Of 32 bits.
     U32(&'a [u32]),
-    /// As they come from elsewhere, perhaps out of range.
+    /// Of 32 bits, perhaps negative.
+    I32(&'a [i32]),
+    /// Of 64 bits.
     I64(&'a [i64]),
 }
 
 impl Ids<'_> {
-    fn len(&self) -> usize {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
+    pub fn len(&self) -> usize {
         match self {
             Self::U32(ids) => ids.len(),
+            Self::I32(ids) => ids.len(),
             Self::I64(ids) => ids.len(),
         }
     }

@@ -6,12 +6,14 @@
 //! file that would break one of these is an error with the line and the reason; a file of another
 //! kind is named for what it is.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Check, Error};
 use crate::index::NONE;
 use crate::merge::{Merger, Merging};
 use crate::pieces::{Head, Pieces};
+use crate::slots::Slots;
 use crate::vocab_json;
 
 /// The most tokens that a vocabulary may have, so that a rank fits 20 bits.
@@ -30,6 +32,7 @@ pub struct Vocabulary {
     /// Another number for each vocabulary of this process, from 1.
     number: u64,
     added: Option<Vec<String>>,
+    slots: OnceLock<Option<Slots>>,
 }
 
 impl Vocabulary {
@@ -78,7 +81,7 @@ impl Vocabulary {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let merger = Merger::build(&tokens, &mut pieces, are_meta);
-        Ok(Self { tokens, pieces, merger, number, added })
+        Ok(Self { tokens, pieces, merger, number, added, slots: OnceLock::new() })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -91,6 +94,17 @@ impl Vocabulary {
     #[inline]
     pub fn token(&self, id: u32) -> Option<&[u8]> {
         self.tokens.get(id)
+    }
+
+    /// The table to decode with, if it was made.
+    pub fn slots(&self) -> Option<&Slots> {
+        self.slots.get()?.as_ref()
+    }
+
+    /// Makes the table to decode with, in a millisecond. Nothing waits for it but others who make it, and
+    /// a process that was forked meanwhile would do so for ever.
+    pub fn make_slots(&self) {
+        self.slots.get_or_init(|| Slots::new(&self.tokens));
     }
 
     /// The token that is exactly `bytes`.

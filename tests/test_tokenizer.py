@@ -401,6 +401,75 @@ def test_decoding_cut_characters_follows_errors(tokenizer):
         tokenizer.decode(cut, errors="nonsense")
 
 
+@pytest.mark.parametrize("kind", ["ascii", "few wide", "wide", "marks", "mixed"])
+def test_long_texts_are_decoded_as_python_does(tokenizer, kind):
+    # Long enough for the table of slots, for several rounds, and for parts that cut characters.
+    text = {
+        "ascii": "Some plain words.\n" * 20_000,
+        "few wide": "it\u2019s said \u2014 a few \U0001f600 words that are mostly plain, " * 8_000,
+        "wide": "Това е текст на български. これは日本語の文章です。👍 " * 6_000,
+        "marks": "\ufeff" * 60_000,
+        "mixed": "".join(map(chr, range(0x20, 0xD800))) * 2,
+    }[kind]
+    ids = tokenizer.encode_array(text)
+    assert len(ids) > 1 << 14
+    for dtype in ("u4", "i4", "i8"):
+        assert tokenizer.decode(ids.astype(dtype)) == text
+    assert tokenizer.decode(ids.tolist()) == text
+    assert tokenizer.decode_bytes(ids) == text.encode()
+    bos = np.insert(ids, [0, 20_000 % len(ids), len(ids)], 128000)
+    assert tokenizer.decode(bos, skip_special=True) == text
+    assert tokenizer.decode(bos).count("<|begin_of_text|>") == 3
+
+
+def test_long_ids_of_other_bytes_follow_errors(tokenizer):
+    text = "Това е текст на български. これは日本語の文章です。👍 ".encode() * 3_000
+    for place in (0, 1 << 14, len(text) // 2, len(text) - 1):
+        data = text[:place] + b"\xff" + text[place + 1 :]
+        ids = tokenizer.encode_array(data)
+        assert len(ids) > 1 << 14
+        assert tokenizer.decode_bytes(ids) == data
+        for errors in ("replace", "ignore", "backslashreplace"):
+            assert tokenizer.decode(ids, errors=errors) == data.decode("utf-8", errors)
+        with pytest.raises(UnicodeDecodeError) as raised:
+            tokenizer.decode(ids, errors="strict")
+        assert raised.value.object == data
+
+
+def test_a_wrong_id_behind_many_is_named_with_its_position(tokenizer):
+    for dtype in ("u4", "i4", "i8"):
+        for position in (0, 20_000, 1 << 20, (1 << 20) + 5):
+            ids = np.full((1 << 20) + 6, 9906, dtype)
+            ids[position] = 128_256
+            for method in (tokenizer.decode, tokenizer.decode_bytes):
+                with pytest.raises(llama3_tok.InvalidTokenId) as raised:
+                    method(ids)
+                assert (raised.value.id, raised.value.position) == (128_256, position)
+
+
+def test_short_lists_are_the_same_before_and_after_integers_are_shared():
+    code = """
+        import llama3_tok
+        tokenizer = llama3_tok.Tokenizer(profile="llama3.2-vision")
+        text = "Hello world<|image|> and more" * 20
+        first = tokenizer.encode(text, allowed_special="all")
+        for _ in range(1000):  # more than 65,536 ids, by which the integers are made
+            assert tokenizer.encode(text, allowed_special="all") == first
+        assert first == tokenizer.encode_array(text, allowed_special="all").tolist()
+        assert max(first) == 128256 and len(first) > 100
+        tokenizer.encode("a b " * 20_000)
+    """
+    assert run_python(code).returncode == 0
+
+
+def test_results_are_not_touched_by_later_calls(tokenizer):
+    texts = ["Hello world", "x y z " * 50, "one two three " * 1_000, "", "word " * 20_000]
+    arrays = [tokenizer.encode_array(text) for text in texts]
+    assert [tokenizer.encode(text) for text in texts] == [array.tolist() for array in arrays]
+    assert [tokenizer.encode_array(text).tolist() for text in texts] == [a.tolist() for a in arrays]
+    assert all(array.flags.writeable and array.flags.c_contiguous for array in arrays)
+
+
 def test_decoding_can_skip_special_tokens(tokenizer):
     ids = [128000, *HELLO, 128009]
     assert tokenizer.decode(ids) == "<|begin_of_text|>Hello world<|eot_id|>"

@@ -4,6 +4,7 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 """
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import starmap
 from operator import index as integer
@@ -27,6 +28,8 @@ SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
 
 _NONE: frozenset[str] = frozenset()
+# The types of arrays that the core reads as they are.
+_READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
 
 
 class Ragged:
@@ -181,6 +184,8 @@ class Tokenizer:
         >>> llama3_tok.encode("<|eot_id|>", allowed_special="all")
         [128009]
         """
+        if bos is eos is False and allowed_special is disallowed_special is _NONE:
+            return self._core.encode(text)
         return self._core.encode(text, _asked(bos, eos, allowed_special, disallowed_special))
 
     def encode_array(
@@ -193,6 +198,8 @@ class Tokenizer:
         disallowed_special: SpecialTokens = _NONE,
     ) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
+        if bos is eos is False and allowed_special is disallowed_special is _NONE:
+            return self._core.encode_array(text)
         return self._core.encode_array(text, _asked(bos, eos, allowed_special, disallowed_special))
 
     def encode_batch(
@@ -460,11 +467,17 @@ class Tokenizer:
         >>> llama3_tok.decode([9906, 1917])
         'Hello world'
         """
-        return self._decode(ids, skip_special).decode("utf-8", errors)
+        given = _ids(ids, "ids")
+        # Any other `errors` might be wrong, which `bytes.decode` has to find out.
+        if type(errors) is str and errors in ("replace", "strict"):
+            text = self._core.decode_text(given, skip_special)
+            if text is not None:
+                return text
+        return self._core.decode(given, skip_special).decode("utf-8", errors)
 
     def decode_bytes(self, ids: Ids, *, skip_special: bool = False) -> bytes:
         """The bytes of ids, exactly; parameters and errors as in `decode`."""
-        return self._decode(ids, skip_special)
+        return self._core.decode(_ids(ids, "ids"), skip_special)
 
     def decode_batch(
         self,
@@ -483,9 +496,6 @@ class Tokenizer:
         lists = [_ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
         texts = self._core.decode_batch(lists, _threads(threads), skip_special)
         return [text.decode("utf-8", errors) for text in texts]
-
-    def _decode(self, ids: Ids, skip_special: bool) -> bytes:
-        return self._core.decode(_ids(ids, "ids"), skip_special)
 
     # Tokens
 
@@ -617,9 +627,7 @@ def _threads(threads: int | None) -> int:
     return min(count, _core.cpu_count())
 
 
-def _ids(
-    ids: object, argument: str
-) -> "list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]":
+def _ids(ids: object, argument: str) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
     """Ids as a list or as an array that the core reads without a copy."""
     if type(ids) is list:
         return ids
@@ -642,9 +650,14 @@ def _ids(
 
 def _array(
     ids: object, argument: str
-) -> "list[int] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]":
+) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
     import numpy as np
 
+    # The common case first: the questions below take longer than decoding a short sequence.
+    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.str in _READ:
+        flags = ids.flags
+        if flags.c_contiguous and flags.aligned:
+            return ids
     if isinstance(ids, np.ma.MaskedArray) and np.ma.getmaskarray(ids).any():
         raise TypeError(f"{argument} must be integers, but some are masked")
     array = np.asarray(ids)
@@ -661,5 +674,5 @@ def _array(
         raise TypeError(f"{argument} must be integers, not {array.dtype}{what}")
     if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
         return cast(list[int], array.tolist())
-    dtype = np.uint32 if array.dtype == np.uint32 else np.int64
+    dtype = array.dtype if array.dtype in (np.uint32, np.int32) else np.int64
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])

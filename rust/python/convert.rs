@@ -2,6 +2,7 @@
 //! size of the input is asked for in a way that can be refused.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyTypeError};
@@ -10,11 +11,16 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
 
 use super::raise::exception;
+use crate::decode::whole_characters;
 use crate::parallel::Ids;
 
-/// As many integers as Llama 3 has ids, and from how many ids on they are worth making.
+/// As many integers as Llama 3 has ids, and after how many ids in lists they are worth making.
 const INTEGER_COUNT: u32 = 128_257;
-const LONG_LIST: usize = 4096;
+const MANY_IDS: usize = 1 << 16;
+/// Ids of a list whose memory can't be refused.
+const SHORT_LIST: usize = 4096;
+/// Bytes of text that are made one string, and then joined with others.
+const PART_BYTES: usize = 1 << 14;
 /// Items of a list between two looks for signals, some milliseconds.
 const LIST_CHECK: usize = 1 << 18;
 
@@ -79,10 +85,54 @@ pub(super) fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound
     })
 }
 
+/// Appends the text of UTF-8 `bytes` to `parts`, as strings that are small enough to be made near the
+/// processor. An error, that of Python's decoder, if they are not UTF-8. `units` is memory to use.
+pub(super) fn append_text(
+    parts: &Bound<PyList>,
+    mut bytes: &[u8],
+    units: &mut Vec<u16>,
+) -> PyResult<()> {
+    while !bytes.is_empty() {
+        let place = bytes.get(..PART_BYTES).map_or(bytes.len(), whole_characters);
+        let (part, rest) = bytes.split_at_checked(place).unwrap_or((bytes, &[]));
+        parts.append(text_of(parts.py(), part, units)?)?;
+        bytes = rest;
+    }
+    Ok(())
+}
+
+/// A string; where Python's decoder is slow, which is where many bytes are not ASCII, it gets UTF-16.
+fn text_of<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    units: &mut Vec<u16>,
+) -> PyResult<Bound<'py, PyString>> {
+    #[cfg(target_arch = "x86_64")]
+    if bytes.iter().step_by(16).filter(|byte| !byte.is_ascii()).count() > bytes.len() / 128
+        && let Some(count) = crate::utf16::transcode(bytes, units)
+    {
+        // Python takes a byte order mark away; without this one it would take one that is text.
+        const BYTE_ORDER_MARK: u16 = 0xFEFF;
+        let encoded = PyBytes::new_with(py, 2 * count + 2, |target| {
+            let (pairs, _) = target.as_chunks_mut::<2>();
+            if let Some((mark, pairs)) = pairs.split_first_mut() {
+                *mark = BYTE_ORDER_MARK.to_ne_bytes();
+                let units = pairs.iter_mut().zip(units.iter());
+                units.for_each(|(pair, unit)| *pair = unit.to_ne_bytes());
+            }
+            Ok(())
+        })?;
+        return PyString::from_encoded_object(&encoded, Some(c"utf-16"), None);
+    }
+    let _ = units;
+    PyString::from_bytes(py, bytes)
+}
+
 /// Ids from Python, kept while the core reads them.
 pub(super) enum Given<'py> {
     List(Vec<i64>),
     U32(PyReadonlyArray1<'py, u32>),
+    I32(PyReadonlyArray1<'py, i32>),
     I64(PyReadonlyArray1<'py, i64>),
 }
 
@@ -93,8 +143,11 @@ impl<'py> Given<'py> {
             let values = indexed.map(|(index, id)| integer(argument, index, &id));
             return Ok(Self::List(gathered(list.len(), values)?));
         }
-        match ids.cast::<PyArray1<u32>>() {
-            Ok(array) => Ok(Self::U32(array.try_readonly()?)),
+        if let Ok(array) = ids.cast::<PyArray1<u32>>() {
+            return Ok(Self::U32(array.try_readonly()?));
+        }
+        match ids.cast::<PyArray1<i32>>() {
+            Ok(array) => Ok(Self::I32(array.try_readonly()?)),
             Err(_) => Ok(Self::I64(ids.cast::<PyArray1<i64>>()?.try_readonly()?)),
         }
     }
@@ -103,6 +156,7 @@ impl<'py> Given<'py> {
         Ok(match self {
             Self::List(ids) => Ids::I64(ids),
             Self::U32(ids) => Ids::U32(ids.as_slice()?),
+            Self::I32(ids) => Ids::I32(ids.as_slice()?),
             Self::I64(ids) => Ids::I64(ids.as_slice()?),
         })
     }
@@ -130,17 +184,35 @@ fn integer(argument: &str, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
     }
 }
 
-/// A list of ids. Integers are objects, and making them is most of the work of a long list, so those
-/// of all Llama 3 ids are made once, when the first long list is.
+/// An array of ids: a copy of what is lent, else the very memory.
+pub(super) fn array_of<'py>(py: Python<'py>, ids: Cow<[u32]>) -> Bound<'py, PyArray1<u32>> {
+    match ids {
+        Cow::Borrowed(ids) => PyArray1::from_slice(py, ids),
+        Cow::Owned(ids) => PyArray1::from_vec(py, ids),
+    }
+}
+
+/// A list of ids. Integers are objects, and making them is most of the work of a list, so those of all
+/// Llama 3 ids are made once, when lists have had so many that it pays.
 pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
     static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
     let integers = match INTEGERS.get(py) {
-        None if ids.len() < LONG_LIST => return PyList::new(py, ids),
+        Some(integers) => integers,
+        None if GIVEN.fetch_add(ids.len(), Ordering::Relaxed) + ids.len() < MANY_IDS => {
+            return PyList::new(py, ids);
+        }
         None => {
             INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
         }
-        Some(integers) => integers,
     };
+    if ids.len() < SHORT_LIST {
+        let known = |&id: &u32| match integers.get(id as usize) {
+            Some(integer) => integer.clone_ref(py),
+            None => integer_of(py, id),
+        };
+        return PyList::new(py, ids.iter().map(known));
+    }
     // Such a list's memory may be refused, which making it from an iterator would not survive.
     let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
     for (index, &id) in ids.iter().enumerate() {

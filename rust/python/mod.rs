@@ -5,19 +5,23 @@ mod convert;
 mod files;
 mod raise;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use numpy::PyArray1;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
-use self::convert::{Given, all_bytes, bytes_object, bytes_of, gathered, list_of};
+use self::convert::{
+    Given, all_bytes, append_text, array_of, bytes_object, bytes_of, gathered, list_of,
+};
 use self::files::{Files, Gives};
 use self::raise::raise;
+use crate::decode::{MANY, whole_characters};
 use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
 use crate::parallel::{self, Ids};
@@ -30,6 +34,24 @@ use crate::walk::Walk;
 
 /// How often long work looks for signals.
 const SIGNALS: Duration = Duration::from_millis(50);
+
+/// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
+const SHORT: usize = 1 << 11;
+/// Ids up to which they are decoded attached: a few microseconds as well.
+const FEW_IDS: usize = 1 << 9;
+/// Ids that are decoded before a part of their text is made.
+const TEXT_IDS: usize = 1 << 18;
+/// Bytes of text up to which its ids are copied out of memory that stays with the thread.
+const REUSED: usize = 1 << 15;
+
+thread_local! {
+    static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+}
+
+/// The check of work that is too short for one.
+fn go_on() -> Result<(), Error> {
+    Ok(())
+}
 
 /// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
 type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
@@ -105,21 +127,22 @@ impl Core {
         specials.profile.stops.iter().map(|place| specials.first + place).collect()
     }
 
+    #[pyo3(signature = (text, asked=None))]
     fn encode<'py>(
         &self,
         text: &Bound<'py, PyAny>,
         asked: Option<Asked>,
     ) -> PyResult<Bound<'py, PyList>> {
-        list_of(text.py(), &self.ids(text, asked)?)
+        self.with_ids(text, asked, |ids| list_of(text.py(), &ids))
     }
 
+    #[pyo3(signature = (text, asked=None))]
     fn encode_array<'py>(
         &self,
         text: &Bound<'py, PyAny>,
         asked: Option<Asked>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        let ids = self.ids(text, asked)?;
-        Ok(PyArray1::from_vec(text.py(), ids))
+        self.with_ids(text, asked, |ids| Ok(array_of(text.py(), ids)))
     }
 
     /// The ids, and the byte range of each as `(start, end)`.
@@ -169,6 +192,9 @@ impl Core {
 
     fn count(&self, text: &Bound<PyAny>) -> PyResult<usize> {
         let bytes = bytes_of(text, || "text".to_owned())?;
+        if bytes.len() <= SHORT {
+            return self.encoder.count(&bytes, &go_on).map_err(|error| raise(text.py(), error));
+        }
         detached(text.py(), None, |check, _| self.encoder.count_whole(&bytes, check))
     }
 
@@ -185,19 +211,34 @@ impl Core {
         Ok(PyArray1::from_vec(py, counts))
     }
 
-    /// `ids` is a list of integers, or an array of `uint32` or `int64`.
+    /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`.
     fn decode<'py>(
         &self,
         ids: &Bound<'py, PyAny>,
         skip_special: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let given = Given::of(ids, "ids")?;
-        let slice = given.slice()?;
-        let bytes = detached(ids.py(), None, |check, _| match slice {
-            Ids::U32(ids) => self.encoder.decode(ids, skip_special, check),
-            Ids::I64(ids) => self.encoder.decode(ids, skip_special, check),
-        })?;
+        let bytes = self.bytes(ids.py(), &given.slice()?, skip_special)?;
         bytes_object(ids.py(), &bytes)
+    }
+
+    /// The text of ids as in `decode`; `None` if the bytes are not UTF-8.
+    fn decode_text<'py>(
+        &self,
+        ids: &Bound<'py, PyAny>,
+        skip_special: bool,
+    ) -> PyResult<Option<Bound<'py, PyString>>> {
+        let (py, given) = (ids.py(), Given::of(ids, "ids")?);
+        let slice = given.slice()?;
+        let text = match slice {
+            Ids::U32(ids) => self.text(py, ids, skip_special),
+            Ids::I32(ids) => self.text(py, ids, skip_special),
+            Ids::I64(ids) => self.text(py, ids, skip_special),
+        };
+        match text {
+            Err(error) if error.is_instance_of::<PyUnicodeDecodeError>(py) => Ok(None),
+            text => text.map(Some),
+        }
     }
 
     /// The bytes of each sequence; they are what `decode` takes.
@@ -212,6 +253,7 @@ impl Core {
         let given = indexed.map(|(index, ids)| Given::of(&ids, &format!("sequences[{index}]")));
         let given = gathered(sequences.len(), given)?;
         let slices = gathered(given.len(), given.iter().map(Given::slice))?;
+        self.make_slots(slices.iter().map(Ids::len).sum());
         let groups = detached(py, None, |check, _| {
             self.encoder.decode_batch(&slices, threads, skip_special, check)
         })?;
@@ -308,10 +350,79 @@ impl Core {
         selection.map_err(|error| raise(names.py(), error))
     }
 
-    fn ids(&self, text: &Bound<PyAny>, asked: Option<Asked>) -> PyResult<Vec<u32>> {
-        let options = self.options(asked)?;
+    /// Encodes `text` and gives the ids to `take`: lent from memory that is used again if they are few.
+    fn with_ids<T>(
+        &self,
+        text: &Bound<PyAny>,
+        asked: Option<Asked>,
+        take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let (py, options) = (text.py(), self.options(asked)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        detached(text.py(), None, |check, _| self.encoder.encode_whole(&bytes, &options, check))
+        if bytes.len() > REUSED {
+            let encode = |check: &Check, _: &_| self.encoder.encode_whole(&bytes, &options, check);
+            return take(Cow::Owned(detached(py, None, encode)?));
+        }
+        // What a signal handler interrupted may have taken it already; then this one is new.
+        let mut ids = IDS.take();
+        ids.clear();
+        let encoded = if bytes.len() <= SHORT {
+            let encoded = self.encoder.encode(&bytes, &options, &mut ids, &go_on);
+            encoded.map_err(|error| raise(py, error))
+        } else {
+            detached(py, None, |check, _| self.encoder.encode(&bytes, &options, &mut ids, check))
+        };
+        let taken = encoded.and_then(|()| take(Cow::Borrowed(&ids)));
+        IDS.set(ids);
+        taken
+    }
+
+    /// Makes the table for bytes if `count` ids are worth it. Here, attached to the interpreter, since
+    /// then no thread can fork the process meanwhile.
+    fn make_slots(&self, count: usize) {
+        if count >= MANY {
+            self.encoder.vocabulary.make_slots();
+        }
+    }
+
+    fn bytes(&self, py: Python, ids: &Ids, skip_special: bool) -> PyResult<Vec<u8>> {
+        self.make_slots(ids.len());
+        let decode = |check: &Check| match ids {
+            Ids::U32(ids) => self.encoder.decode(ids, skip_special, check),
+            Ids::I32(ids) => self.encoder.decode(ids, skip_special, check),
+            Ids::I64(ids) => self.encoder.decode(ids, skip_special, check),
+        };
+        if ids.len() <= FEW_IDS {
+            return decode(&go_on).map_err(|error| raise(py, error));
+        }
+        detached(py, None, |check, _| decode(check))
+    }
+
+    /// An error of Python's decoder if the bytes are not UTF-8.
+    fn text<'py, I: Copy + Into<i64> + Sync>(
+        &self,
+        py: Python<'py>,
+        ids: &[I],
+        skip_special: bool,
+    ) -> PyResult<Bound<'py, PyString>> {
+        if ids.len() <= FEW_IDS {
+            let bytes = self.encoder.decode(ids, skip_special, &go_on);
+            return PyString::from_bytes(py, &bytes.map_err(|error| raise(py, error))?);
+        }
+        self.make_slots(ids.len());
+        let (parts, mut bytes, mut units) = (PyList::empty(py), Vec::new(), Vec::new());
+        for (number, ids) in (0..).zip(ids.chunks(TEXT_IDS)) {
+            let before = number * TEXT_IDS;
+            detached(py, None, |check, _| {
+                self.encoder.decode_into(&mut bytes, ids, before, skip_special, check)
+            })?;
+            let whole = whole_characters(&bytes);
+            append_text(&parts, bytes.get(..whole).unwrap_or_default(), &mut units)?;
+            bytes.drain(..whole);
+            py.check_signals()?;
+        }
+        append_text(&parts, &bytes, &mut units)?;
+        Ok(PyString::new(py, "").call_method1("join", (parts,))?.cast_into()?)
     }
 
     fn encode_groups(
