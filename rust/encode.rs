@@ -191,7 +191,7 @@ impl Encoder {
         scratch: &mut Scratch,
         check: &Check,
     ) -> Result<(), Error> {
-        let path = if std::str::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
+        let path = if simdutf8::basic::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
         let Scratch { ends, round, memory } = scratch;
         memory.cache.begin(self.vocabulary.number());
         memory.merging.begin(self.vocabulary.number());

@@ -168,8 +168,39 @@ fn long_texts() -> impl Strategy<Value = Vec<u8>> {
     let unit = "[ \\t\\r\\n\u{a0}\u{3000}a-c1'!.é漢\u{301}😀٣ſ]";
     let run = (unit, 1..140usize).prop_map(|(unit, count)| unit.repeat(count));
     let valid = texts().prop_map(|text| String::from_utf8_lossy(&text).into_owned());
-    let part = prop_oneof![6 => valid, 1 => run];
+    let part = prop_oneof![6 => valid, 4 => scripts(), 1 => run];
     prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat().into_bytes())
+}
+
+/// Characters that are looked up together: of one page, of several with one first byte, of many; and
+/// what meets the ends of windows: long runs of letters, numbers of several bytes.
+fn scripts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        // Two bytes: Latin and marks, Greek, Cyrillic, Armenian to Arabic, N'Ko.
+        "[a-e\u{c0}-\u{17f}\u{2c0}-\u{36f} ]{1,40}",
+        "[\u{370}-\u{3ff} .]{1,40}",
+        "[\u{400}-\u{52f} ,]{1,40}",
+        "[\u{530}-\u{6ff} ]{1,40}",
+        "[\u{7c0}-\u{7ff}0-9 ]{1,20}",
+        // Three: Indic, Thai, Tibetan, Georgian, Ethiopic, Khmer, signs, kana, Han with hexagrams between.
+        "[\u{900}-\u{97f} ]{1,30}",
+        "[\u{a80}-\u{aff}\u{b80}-\u{bff} ]{1,30}",
+        "[\u{e00}-\u{fff}]{1,30}",
+        "[\u{1000}-\u{137f} ]{1,30}",
+        "[\u{1780}-\u{17f9}\u{200b}]{1,30}",
+        "[\u{2000}-\u{206f}\u{2150}-\u{218f}\u{2460}-\u{24ff}a ]{1,20}",
+        "[\u{3000}-\u{30ff}\u{4dbe}-\u{4e02}\u{ff00}-\u{ff9f}]{1,30}",
+        "[\u{3400}-\u{9fff}]{1,50}",
+        "[\u{1100}-\u{11ff}\u{a960}-\u{a97f}\u{abff}-\u{ac01}\u{d77e}-\u{d7ff}]{1,30}",
+        "[\u{ac00}-\u{d7a3} ]{1,50}",
+        // Four: Gothic, digits, emoji, Han up to where it ends.
+        "[\u{10330}-\u{1034a}\u{1d7c8}-\u{1d7ff}\u{1f100}-\u{1f10f}\u{1f600}-\u{1f64f}]{1,20}",
+        "[\u{20000}-\u{2ffff}\u{30000}-\u{30010}]{1,20}",
+        "[^\\x00-\\x7f]{1,40}",
+        "[a-c\u{430}-\u{44f}\u{4e00}-\u{4e05}\u{20000}]{30,90}",
+        "[a-c]{40,90}(?:'(?:s|ll|x|re)?[a-c]{0,70}){0,3}",
+        "[0-9\u{b2}\u{bc}\u{660}-\u{669}\u{966}-\u{96f}\u{2160}-\u{2163}\u{ff10}-\u{ff19}\u{1d7d8}]{1,40}",
+    ]
 }
 
 /// How many cases a property runs; `PROPTEST_CASES` sets another number.

@@ -40,6 +40,111 @@ pub fn class(code_point: u32) -> Class {
         .unwrap_or(Class::Other)
 }
 
+/// The classes of 64 characters, one bit each in both words. Beyond ASCII there are no newlines, so
+/// four classes are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// Letters and spaces.
+    pub low: u64,
+    /// Numbers and spaces.
+    pub high: u64,
+}
+
+impl Classes {
+    const OTHERS: Self = Self { low: 0, high: 0 };
+}
+
+/// The pages of each block: what differs in the last byte of UTF-8 alone.
+static PAGES: [[Classes; 2]; tables::BLOCKS.len()] = pages();
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time")]
+const fn pages() -> [[Classes; 2]; tables::BLOCKS.len()] {
+    let mut pages = [[Classes::OTHERS; 2]; tables::BLOCKS.len()];
+    let mut at = 0;
+    while at < pages.len() * tables::BLOCK {
+        let (block, character) = (at / tables::BLOCK, at % tables::BLOCK);
+        let page = &mut pages[block][character / 64];
+        let bit = 1 << (character % 64);
+        match tables::BLOCKS[block][character] {
+            Class::Letter => page.low |= bit,
+            Class::Number => page.high |= bit,
+            Class::Space => {
+                page.low |= bit;
+                page.high |= bit;
+            }
+            Class::Newline | Class::Other => {}
+        }
+        at += 1;
+    }
+    pages
+}
+
+/// The page of the code points that begin with these bits, all but the last six.
+#[inline(always)]
+pub fn page(number: u32) -> Classes {
+    let number = number as usize;
+    tables::INDEX
+        .get(number / 2)
+        .and_then(|&block| PAGES.get(usize::from(block)))
+        .and_then(|pages| pages.get(number % 2))
+        .copied()
+        .unwrap_or(Classes::OTHERS)
+}
+
+/// For each first byte of three, by its low four bits: the second bytes with which every character is
+/// a letter, one bit each, by their low six bits.
+static LETTER_SECONDS: [u64; 16] = letter_seconds_of_all();
+
+/// The first bytes of two or three of which every character is a letter, by their low six bits.
+pub const LETTER_LEADS: u64 = letter_leads();
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time")]
+const fn letter_seconds_of_all() -> [u64; 16] {
+    let mut seconds = [0; 16];
+    let mut number = 0;
+    while number < 16 * 64 {
+        let page = PAGES[tables::INDEX[number / 2] as usize][number % 2];
+        let letters = page.low == u64::MAX && page.high == 0;
+        seconds[number / 64] |= (letters as u64) << (number % 64);
+        number += 1;
+    }
+    seconds
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time")]
+const fn letter_leads() -> u64 {
+    // A first byte of two has one page, and these are the first 32.
+    let two = LETTER_SECONDS[0] & u32::MAX as u64;
+    let (mut three, mut lead) = (0, 0);
+    while lead < 16 {
+        three |= ((LETTER_SECONDS[lead] == u64::MAX) as u64) << lead;
+        lead += 1;
+    }
+    two | three << (0xE0 & 0x3F)
+}
+
+/// The second bytes with which the first byte 0xF0 begins nothing but letters, by their low six bits.
+pub const LETTER_SECONDS_OF_F0: u64 = letter_seconds_of_f0();
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time")]
+const fn letter_seconds_of_f0() -> u64 {
+    let (mut seconds, mut number) = (u64::MAX, 0);
+    while number < 64 * 64 {
+        let page = PAGES[tables::INDEX[number / 2] as usize][number % 2];
+        let letters = page.low == u64::MAX && page.high == 0;
+        seconds &= !((!letters as u64) << (number / 64));
+        number += 1;
+    }
+    seconds
+}
+
+/// The second bytes with which the first byte `lead` of three begins nothing but letters, by their low
+/// six bits.
+#[inline(always)]
+pub fn letter_seconds(lead: u8) -> u64 {
+    LETTER_SECONDS.get(usize::from(lead & 0x0F)).copied().unwrap_or(0)
+}
+
 /// The class and the length in bytes of the character that begins at `at`; `None` at the end.
 #[inline]
 pub fn char_at(text: &[u8], at: usize) -> Option<(Class, usize)> {

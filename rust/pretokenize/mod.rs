@@ -1,7 +1,8 @@
 //! Cutting text into pretokens by the Llama 3 pattern.
 //!
 //! `scalar.rs` is the pattern as one reads it. `masks.rs` is the same by bits, 64 bytes at a time, with
-//! the classes found by whatever the processor has. [`Path`] chooses, once for each process.
+//! the classes found by whatever the processor has, those beyond ASCII by `pages.rs`. [`Path`] chooses,
+//! once for each process.
 
 pub mod masks;
 #[cfg(target_arch = "x86_64")]
@@ -9,6 +10,7 @@ mod masks_avx2;
 #[cfg(target_arch = "x86_64")]
 mod masks_avx512;
 mod masks_portable;
+mod pages;
 pub mod scalar;
 
 use std::sync::OnceLock;
