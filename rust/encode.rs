@@ -5,12 +5,12 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cache::{Cache, ELSEWHERE, FEW, Few, LONGEST, Round};
+use crate::cache::{Cache, LONGEST, OUTPUT, Rest, Round};
 use crate::error::{Check, Error};
 use crate::index::NONE;
 use crate::merge::Merging;
-use crate::pieces::{KEY_BYTES, Key};
-use crate::pretokenize::{ENDS, Ends, Path};
+use crate::pieces::Key;
+use crate::pretokenize::{Ends, Path};
 use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
@@ -192,31 +192,23 @@ impl Encoder {
         check: &Check,
     ) -> Result<(), Error> {
         let path = if simdutf8::basic::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
-        let Scratch { ends, round, memory } = scratch;
+        let Scratch { ends, output, round, memory } = scratch;
         memory.cache.begin(self.vocabulary.number());
         memory.merging.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
             path.fill(text, at, ends);
-            memory.cache.find_round(text, at, ends.as_slice(), round);
-            self.ask_for_rest(text, at, ends.as_slice(), round, &memory.cache);
-            let mut count = 0;
-            for (&end, few) in ends.as_slice().iter().zip(round.known()) {
-                if let ids @ 1..=FEW = few.count() {
-                    if S::TAKES_IDS {
-                        memory.output.put(count, few.first());
-                        if ids > 3 {
-                            memory.output.put(count + 3, few.rest());
-                        }
-                    }
-                    count += ids;
-                } else {
-                    let pretoken = Pretoken { text, start: at, end };
-                    count = self.seldom(pretoken, memory, count, sink, check)?;
-                }
-                at = end;
+            let ends = ends.as_slice();
+            memory.cache.ask_round(text, at, ends, round);
+            let count = memory.cache.take_round(ends.len(), round, output, S::TAKES_IDS);
+            let ids = output.get(..count).unwrap_or_default();
+            if round.rest().is_empty() {
+                sink.take(ids)?;
+            } else {
+                let pretokens = Pretokens { text, start: at, ends };
+                self.take_rest(&pretokens, round, ids, memory, sink, check)?;
             }
-            sink.take(memory.output.first(count))?;
+            at = ends.last().copied().unwrap_or(text.len());
             if at >= next_check {
                 check()?;
                 next_check = at + CHECK_BYTES;
@@ -225,68 +217,54 @@ impl Encoder {
         Ok(())
     }
 
-    /// Asks for what the pretokens will need that the cache knows less of, or more, than a few ids: one
-    /// after the other each would wait for memory several times.
-    #[inline(always)]
-    fn ask_for_rest(&self, text: &[u8], from: usize, ends: &[usize], round: &Round, cache: &Cache) {
-        let bounds = |number: &u16| {
-            let number = usize::from(*number);
-            let start = number.checked_sub(1).map_or(Some(&from), |before| ends.get(before));
-            Some((*start?, *ends.get(number)?))
-        };
-        let rest = || {
-            round.rest().iter().filter_map(|number| {
-                Some((bounds(number)?, round.known().get(usize::from(*number))?))
-            })
-        };
-        for ((start, end), &known) in rest() {
-            match self.key(text, start, end, cache).filter(|_| end - start > KEY_BYTES) {
-                Some(long) => cache.ask(long),
-                None if known.count() == ELSEWHERE => cache.ask_elsewhere(known),
-                None => self.vocabulary.ask(text, start, end),
-            }
-        }
-        for ((start, end), _) in rest().filter(|((start, end), _)| end - start > KEY_BYTES) {
-            match self.key(text, start, end, cache).map(|long| cache.find(long)) {
-                Some(known) if known.count() == ELSEWHERE => cache.ask_elsewhere(known),
-                _ => self.vocabulary.ask(text, start, end),
-            }
-        }
-    }
-
-    /// What the cache keeps a pretoken under; `None` if it is too long.
-    #[inline]
-    fn key(&self, text: &[u8], start: usize, end: usize, cache: &Cache) -> Option<Key> {
-        Key::new(text, start, end).or_else(|| {
-            let pretoken = text.get(start..end).filter(|pretoken| pretoken.len() <= LONGEST)?;
-            Some(cache.long_key(pretoken))
-        })
-    }
-
-    /// Encodes a pretoken of which the cache knows nothing, or more than a few ids. `count` ids are in
-    /// the output; gives the new number.
+    /// Takes a round of which some ids are not known: `ids` are the known ones.
     #[inline(never)]
-    fn seldom<S: Sink>(
+    fn take_rest<S: Sink>(
         &self,
-        Pretoken { text, start, end }: Pretoken,
-        Memory { cache, output, merging }: &mut Memory,
-        count: usize,
+        pretokens: &Pretokens,
+        round: &mut Round,
+        ids: &[u32],
+        memory: &mut Memory,
         sink: &mut S,
         check: &Check,
-    ) -> Result<usize, Error> {
-        let pretoken = text.get(start..end).unwrap_or_default();
-        let key = self.key(text, start, end, cache);
-        // What was found for the round may be outdated, since others of it have been kept.
-        let few = key.map_or(Few::default(), |key| cache.find(key));
-        if let ids @ 1..=FEW = few.count() {
-            output.put(count, few.first());
-            output.put(count + 3, few.rest());
-            return Ok(count + ids);
+    ) -> Result<(), Error> {
+        memory.cache.ask_rest(pretokens.text, pretokens.start, pretokens.ends, round);
+        for rest in round.rest() {
+            let few = memory.cache.find(round.key(rest));
+            if few.is_known() {
+                memory.cache.ask_ids(few);
+            } else {
+                let (start, end) = pretokens.range(rest);
+                self.vocabulary.ask(pretokens.text, start, end);
+            }
         }
-        if few.count() == ELSEWHERE
-            && let Some(ids) = cache.elsewhere(few, pretoken)
-        {
-            return output.add(count, ids, sink);
+        let mut taken = 0;
+        for rest in round.rest() {
+            let behind = usize::from(rest.behind);
+            sink.take(ids.get(taken..behind).unwrap_or_default())?;
+            taken = behind;
+            let (range, key) = (pretokens.range(rest), round.key(rest));
+            self.take_one(pretokens.text, range, key, memory, sink, check)?;
+        }
+        sink.take(ids.get(taken..).unwrap_or_default())
+    }
+
+    /// Encodes a pretoken whose ids do not stand where the cache has them at once.
+    #[inline(always)]
+    fn take_one(
+        &self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        key: Key,
+        Memory { cache, merging }: &mut Memory,
+        sink: &mut impl Sink,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let pretoken = text.get(start..end).unwrap_or_default();
+        // What was found for the round may be outdated, since others of it have been kept.
+        let few = cache.find_again(key);
+        if cache.give(few, pretoken, sink)? {
+            return Ok(());
         }
         let whole = self.vocabulary.piece(text, start, end);
         let ids = if whole != NONE {
@@ -294,10 +272,10 @@ impl Encoder {
         } else {
             self.vocabulary.merge(text, start, end, merging, check)?
         };
-        if let Some(key) = key {
+        if pretoken.len() <= LONGEST {
             cache.keep(key, pretoken, ids);
         }
-        output.add(count, ids, sink)
+        sink.take(ids)
     }
 
     /// How many ids the plain text `text` has.
@@ -308,67 +286,42 @@ impl Encoder {
     }
 }
 
-/// A part of a text.
-struct Pretoken<'t> {
+/// A round of pretokens.
+struct Pretokens<'t> {
     text: &'t [u8],
     start: usize,
-    end: usize,
+    ends: &'t [usize],
+}
+
+impl Pretokens<'_> {
+    /// Where one of them begins and ends.
+    #[inline(always)]
+    fn range(&self, rest: &Rest) -> (usize, usize) {
+        let number = usize::from(rest.number);
+        let end = |number: usize| self.ends.get(number).copied().unwrap_or(self.start);
+        (number.checked_sub(1).map_or(self.start, end), end(number))
+    }
 }
 
 /// What encoding uses again, text after text, on one thread.
-#[derive(Default)]
 struct Scratch {
     ends: Ends,
     round: Round,
+    output: [u32; OUTPUT],
     memory: Memory,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let (ends, round, memory) = <_>::default();
+        Self { ends, round, output: [0; OUTPUT], memory }
+    }
 }
 
 #[derive(Default)]
 struct Memory {
     cache: Cache,
-    output: Output,
     merging: Merging,
-}
-
-/// Ids on their way to the sink.
-struct Output([u32; OUTPUT]);
-
-/// As many as a round of pretokens may have, if none has more than [`FEW`].
-const OUTPUT: usize = ENDS * FEW;
-
-impl Default for Output {
-    fn default() -> Self {
-        Self([0; OUTPUT])
-    }
-}
-
-impl Output {
-    /// Writes behind the first `count` ids, which are at most `OUTPUT - 3`.
-    #[inline(always)]
-    fn put(&mut self, count: usize, ids: [u32; 3]) {
-        if let Some(place) = self.0.get_mut(count..).and_then(|rest| rest.first_chunk_mut()) {
-            *place = ids;
-        }
-    }
-
-    #[inline(always)]
-    fn first(&self, count: usize) -> &[u32] {
-        self.0.get(..count).unwrap_or_default()
-    }
-
-    /// Adds any number of ids to the first `count`, or if they are many gives all to the sink. How many
-    /// are here then.
-    #[inline]
-    fn add(&mut self, count: usize, ids: &[u32], sink: &mut impl Sink) -> Result<usize, Error> {
-        if ids.len() <= FEW {
-            let places = self.0.get_mut(count..).unwrap_or_default();
-            places.iter_mut().zip(ids).for_each(|(place, &id)| *place = id);
-            return Ok(count + ids.len());
-        }
-        sink.take(self.first(count))?;
-        sink.take(ids)?;
-        Ok(0)
-    }
 }
 
 thread_local! {

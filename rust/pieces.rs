@@ -11,10 +11,11 @@ use crate::vocab::Tokens;
 /// The longest byte string that has a key.
 pub const KEY_BYTES: usize = 15;
 
-/// A byte string of 1 to 15 bytes: the bytes, zeros, and in the last byte the length.
+/// A byte string of 1 to 15 bytes: the bytes, zeros, and in the last byte the length; as its second half,
+/// and both halves together by exclusive or.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key {
-    low: u64,
+    both: u64,
     high: u64,
 }
 
@@ -64,7 +65,8 @@ impl Head {
     #[inline(always)]
     pub fn key(self, length: usize) -> Key {
         let (low, high, length) = KEPT.get(length.min(KEY_BYTES + 1)).copied().unwrap_or_default();
-        Key { low: self.0 as u64 & low, high: (self.0 >> 64) as u64 & high | length }
+        let high = (self.0 >> 64) as u64 & high | length;
+        Key { both: self.0 as u64 & low ^ high, high }
     }
 }
 
@@ -92,21 +94,27 @@ impl Key {
     /// other's that has a key of its own, but perhaps that of another long one.
     #[inline]
     pub fn of_long(bytes: &[u8], seed: Seed) -> Self {
-        let low = seed.hash(bytes);
-        let high = seed.mix(low, 1) >> 8 | (bytes.len() as u64) << 56;
-        Self { low, high }
+        let both = seed.hash(bytes);
+        let high = seed.mix(both, 1) >> 8 | (bytes.len() as u64) << 56;
+        Self { both, high }
     }
 
     /// A hash under `seed`.
     #[inline(always)]
     pub fn hash(self, seed: Seed) -> u64 {
-        seed.mix(self.low, self.high)
+        seed.mix(self.both, self.high)
+    }
+
+    /// All ones if the keys are alike in a word that few different ones share, else 0.
+    #[inline(always)]
+    pub fn alike(self, other: Self) -> u64 {
+        u64::from(self.both == other.both).wrapping_neg()
     }
 
     /// All ones if the keys are the same, else 0.
     #[inline(always)]
     pub fn same(self, other: Self) -> u64 {
-        u64::from((self.low ^ other.low) | (self.high ^ other.high) == 0).wrapping_neg()
+        u64::from((self.both ^ other.both) | (self.high ^ other.high) == 0).wrapping_neg()
     }
 }
 
