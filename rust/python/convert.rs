@@ -13,6 +13,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
 use super::raise::exception;
 use crate::decode::whole_characters;
 use crate::parallel::Ids;
+use crate::prefetch::prefetch;
 
 /// As many integers as Llama 3 has ids, and after how many ids in lists they are worth making.
 const INTEGER_COUNT: u32 = 128_257;
@@ -23,6 +24,8 @@ const SHORT_LIST: usize = 4096;
 const PART_BYTES: usize = 1 << 14;
 /// Items of a list between two looks for signals, some milliseconds.
 const LIST_CHECK: usize = 1 << 18;
+/// How far ahead of its place in a list an integer is asked for.
+const INTEGERS_AHEAD: usize = 16;
 
 /// The text's bytes, without a copy but for a `str` with surrogates: their pairs are joined and
 /// lone ones become U+FFFD, as tiktoken does.
@@ -206,12 +209,19 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
             INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
         }
     };
+    // All of them together are more than the nearer caches hold.
+    let ask = |index: usize| {
+        let id = ids.get(index + INTEGERS_AHEAD).map_or(u32::MAX, |&id| id);
+        if let Some(integer) = integers.get(id as usize) {
+            prefetch(integer.as_ptr());
+        }
+    };
     if ids.len() < SHORT_LIST {
-        let known = |&id: &u32| match integers.get(id as usize) {
-            Some(integer) => integer.clone_ref(py),
-            None => integer_of(py, id),
+        let known = |(index, &id): (usize, &u32)| {
+            ask(index);
+            integers.get(id as usize).map_or_else(|| integer_of(py, id), |id| id.clone_ref(py))
         };
-        return PyList::new(py, ids.iter().map(known));
+        return PyList::new(py, ids.iter().enumerate().map(known));
     }
     // Such a list's memory may be refused, which making it from an iterator would not survive.
     let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
@@ -219,6 +229,7 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
         if index % LIST_CHECK == LIST_CHECK - 1 {
             py.check_signals()?;
         }
+        ask(index);
         match integers.get(id as usize) {
             Some(integer) => list.set_item(index, integer)?,
             None => list.set_item(index, id)?,
