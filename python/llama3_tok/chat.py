@@ -108,7 +108,8 @@ def _message(index: int, message: Message, dialect: str, tool_format: str) -> _M
             return role, [_result(index, content)], None, None, False
         context, turn_goes_on = None, False
     else:
-        context = _parts(index, "context", message["context"]) if message.get("context") else None
+        given = message.get("context")
+        context = None if given is None else _parts(index, "context", given)
         turn_goes_on = _turn_goes_on(index, message.get("stop_reason"))
     parts: _Parts = []
     if type(content) is str:
