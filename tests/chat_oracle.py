@@ -1,8 +1,8 @@
-"""What the chat tests compare with: the published templates, Meta's class, and made-up conversations.
+"""What the chat tests compare with: published templates, Meta's class, made-up conversations.
 
-The templates of 3 and 3.1 are read from the folder LLAMA3_TOK_TEMPLATES. Those of 3.2 are made of that
-of 3.1 by the edits below, which are all that tells the published files apart but for the date, where the
-newer ones ask the clock if they can; tests pass them the date.
+The templates of 3 and 3.1 are read from the folder LLAMA3_TOK_TEMPLATES. Those of 3.2 are made of
+that of 3.1 by the edits below, which are all that tells the published files apart but for the date,
+where the newer ones ask the clock if they can.
 """
 
 import os
@@ -211,10 +211,10 @@ class Maker:
         if kind == 0:
             return [self.value(texts, depth - 1) for _ in range(self.random.randrange(3))]
         if kind == 1:
-            return {key: self.value(texts, depth - 1) for key in self.keys()}
+            return {key: self.value(texts, depth - 1) for key in self.names()}
         return self.scalar(texts)
 
-    def keys(self):
+    def names(self):
         return self.random.sample(["city", "n", "größe", "unit", "day"], self.random.randrange(4))
 
     def call(self, name, arguments):
@@ -245,10 +245,10 @@ def hf_conversation(seed, profile, words=WORDS):
         while has_tools and maker.chance(0.3):
             builtin = options.get("builtin_tools")
             if builtin and maker.chance(0.6):
-                arguments = {key: maker.text() for key in maker.keys()}
+                arguments = {key: maker.text() for key in maker.names()}
                 call = maker.call(maker.random.choice(builtin), arguments)
             else:
-                arguments = {key: maker.value(words) for key in maker.keys()}
+                arguments = {key: maker.value(words) for key in maker.names()}
                 call = maker.call(maker.random.choice(["f", "größe", 'q"']), arguments)
             message = {"role": "assistant", "tool_calls": [call]}
             if maker.chance(0.3):
@@ -265,7 +265,7 @@ def hf_conversation(seed, profile, words=WORDS):
 
 
 def _parts(maker, profile, turn):
-    """A vision model's content may be parts; that of the first turn, which tools may join, is text."""
+    """A vision model's content may be parts, but in the first turn, which tools may join."""
     if profile != "llama3.2-vision" or not turn or maker.chance(0.5):
         return maker.text()
     image, text = {"type": "image"}, {"type": "text", "text": maker.text()}
@@ -288,7 +288,7 @@ def _is_number(value):
 
 
 def meta_conversation(seed, tool_format):
-    """Messages that Meta's class takes, and writes as it reads them: see its faults in the tests."""
+    """Messages that Meta's class writes as it reads them; its faults have tests of their own."""
     maker = Maker(seed)
     messages = []
     if maker.chance(0.5):
@@ -328,8 +328,8 @@ def _meta_call(maker, tool_format):
         return maker.call("code_interpreter", {"code": maker.text()})
     if tool_format == "python_list":
         values = [maker.scalar(PLAIN), [maker.scalar(PLAIN), maker.scalar(PLAIN)]]
-        return maker.call("f", {key: maker.random.choice(values) for key in maker.keys()})
+        return maker.call("f", {key: maker.random.choice(values) for key in maker.names()})
     scalars = [maker.scalar(WORDS) for _ in range(2)]
     values = [*scalars, scalars, dict(zip(["a", "ö"], scalars, strict=True))]
     name = maker.random.choice(["f", "größe"])
-    return maker.call(name, {key: maker.random.choice(values) for key in maker.keys()})
+    return maker.call(name, {key: maker.random.choice(values) for key in maker.names()})

@@ -1,5 +1,5 @@
-"""The chat format against those whose formats they are: transformers with the published templates, and
-Meta's class, on made-up conversations; ids by tiktoken."""
+"""The chat formats against those whose they are, on made-up conversations: transformers with the
+published templates, and Meta's class. Ids are tiktoken's."""
 
 import datetime
 import sys

@@ -1,8 +1,8 @@
 """Conversations as the core takes them: dictionaries checked and taken apart, values as JSON.
 
-The formats themselves are Rust's (`rust/chat/`). What is decided here follows the templates that were
-published with the models, as `transformers.PreTrainedTokenizerBase.apply_chat_template` renders them,
-and Meta's `ChatFormat`: JSON is `json.dumps` with the options that each of them uses.
+The formats themselves are Rust's (`rust/chat/`). What is decided here follows the templates that
+were published with the models, as transformers' `apply_chat_template` renders them, and Meta's
+`ChatFormat`: JSON is `json.dumps` with the options that each of them uses.
 """
 
 import keyword
@@ -15,15 +15,25 @@ from llama3_tok import _core
 if TYPE_CHECKING:
     import datetime
 
-__all__ = ["Date", "Dialect", "FittedChat", "Message", "ToolFormat", "conversation", "fit"]
+__all__ = [
+    "DIALECTS",
+    "TOOL_FORMATS",
+    "Date",
+    "Dialect",
+    "FittedChat",
+    "Message",
+    "ToolFormat",
+    "conversation",
+    "fit",
+]
 
 Message: TypeAlias = Mapping[str, Any]
 Dialect: TypeAlias = Literal["hf", "meta"]
 ToolFormat: TypeAlias = Literal["json", "function_tag", "python_list"]
 Date: TypeAlias = "str | datetime.date | None"
 
-_DIALECTS = ("hf", "meta")
-_TOOL_FORMATS = ("json", "function_tag", "python_list")
+DIALECTS = ("hf", "meta")
+TOOL_FORMATS = ("json", "function_tag", "python_list")
 _RESULTS = ("tool", "ipython")
 # The third, of a message that is cut off, ends as the first does in Meta's class.
 _STOP_REASONS = ("end_of_turn", "end_of_message", "out_of_tokens")
@@ -63,11 +73,13 @@ def conversation(
     """The arguments of `Tokenizer.encode_chat`, checked and as the core takes them."""
     if dialect is None:
         dialect = "meta" if profile == "meta" else "hf"
-    _one_of("dialect", dialect, _DIALECTS)
-    _one_of("tool_format", tool_format, _TOOL_FORMATS)
+    _one_of("dialect", dialect, DIALECTS)
+    _one_of("tool_format", tool_format, TOOL_FORMATS)
     _one_of("tools_in", tools_in, ("user", "system"))
     if dialect == "hf" and tool_format != "json":
-        raise ValueError('tool_format is for dialect="meta"; the published templates have one format')
+        raise ValueError(
+            'tool_format is for dialect="meta"; the published templates have one format'
+        )
     for argument, flag in (
         ("add_generation_prompt", add_generation_prompt),
         ("continue_final_message", continue_final_message),
@@ -101,15 +113,16 @@ def _message(index: int, message: Message, dialect: str, tool_format: str) -> _M
     if not isinstance(role, str):
         what = "is missing" if role is None else f"must be a str, not {type(role).__name__}"
         raise _core.chat_error(index, "role", what)
+    context: _Parts | None = None
     if dialect == "hf":
         if role in _RESULTS and calls is None:
             if "content" not in message:
                 raise _core.chat_error(index, "content", "is missing")
             return role, [_result(index, content)], None, None, False
-        context, turn_goes_on = None, False
+        turn_goes_on = False
     else:
-        given = message.get("context")
-        context = None if given is None else _parts(index, "context", given)
+        if message.get("context") is not None:
+            context = _parts(index, "context", message["context"])
         turn_goes_on = _turn_goes_on(index, message.get("stop_reason"))
     parts: _Parts = []
     if type(content) is str:
@@ -141,7 +154,7 @@ def _parts(index: int, field: str, content: object) -> _Parts:
 
 
 def _result(index: int, content: object) -> str:
-    """What a tool gave, as the templates have it: JSON, but Python's form of what can't be iterated."""
+    """What a tool gave, as the templates write it: JSON, but `str` of what has no items."""
     if content is None or isinstance(content, bool | int | float):
         return str(content)
     return _json(content, index, "content")
@@ -166,7 +179,9 @@ def _calls(index: int, calls: object, dialect: str, tool_format: str) -> list[_C
 def _call(index: int, field: str, call: object, dialect: str, tool_format: str) -> _Call:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
-        reason = 'must be {"type": "function", "function": {"name": a str, "arguments": a dictionary}}'
+        reason = (
+            'must be {"type": "function", "function": {"name": a str, "arguments": a dictionary}}'
+        )
         raise _core.chat_error(index, field, reason)
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str):
@@ -199,7 +214,9 @@ def _call(index: int, field: str, call: object, dialect: str, tool_format: str) 
 def _check_identifiers(index: int, field: str, names: Iterable[str]) -> None:
     for name in names:
         if not name.isidentifier() or keyword.iskeyword(name):
-            reason = f"{name!r} can't be a name in a Python list; the other tool formats can have it"
+            reason = (
+                f"{name!r} can't be a name in a Python list; the other tool formats can have it"
+            )
             raise _core.chat_error(index, field, reason)
 
 
@@ -279,7 +296,7 @@ def fit(
     answer_tokens: int,
     **options: Any,  # noqa: ANN401 - those of `conversation`
 ) -> FittedChat:
-    """`Tokenizer.fit_chat`. Each message is encoded once to be counted, and what is kept once more."""
+    """`Tokenizer.fit_chat`. Messages are encoded once to be counted, and what is kept again."""
     room = _count("max_tokens", max_tokens) - _count("answer_tokens", answer_tokens)
     given = list(_several(messages, "messages"))
     for name in ("tools", "builtin_tools"):

@@ -752,27 +752,29 @@ _CHAT = _BOS + "<|start_header_id|>"
 
 
 def _warn_of_second_bos(texts: Iterable[Text], asked: _Asked) -> None:
-    """Warns if a text that gets a BOS has one already, or is a rendered chat that is taken for text.
+    """Warns if a text that gets a BOS has one already, or is a rendered chat taken for text.
 
     A text that merely begins with the name, which is then plain text, is the caller's business.
     """
     allowed = asked[2] if asked else None
     special = allowed == "all" or (allowed is not None and _BOS in allowed)
     opening = _BOS if special else _CHAT
-    if not any(
-        text.startswith(opening if isinstance(text, str) else opening.encode())
-        for text in texts
-        if isinstance(text, str | bytes)
-    ):
+    if not any(_begins_with(text, opening) for text in texts):
         return
     if special:
         message = f"the text begins with {_BOS} already, and bos=True adds a second one"
     else:
         message = (
-            f"the text begins with {_BOS} already, here as plain text, and bos=True adds the special "
-            "token; encode_chat gives the ids of a conversation, special tokens and all"
+            f"the text begins with {_BOS} already, here as plain text, and bos=True adds the "
+            "special token; encode_chat gives the ids of a conversation, special tokens and all"
         )
     warnings.warn(message, stacklevel=3)
+
+
+def _begins_with(text: Text, opening: str) -> bool:
+    if isinstance(text, str):
+        return text.startswith(opening)
+    return isinstance(text, bytes) and text.startswith(opening.encode())
 
 
 def _names(value: SpecialTokens, argument: str) -> _Names:

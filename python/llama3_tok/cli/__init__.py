@@ -37,7 +37,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "doctor")
+VERBS = ("count", "encode", "decode", "show", "chat", "doctor")
 
 
 def _verb(name: str) -> Verb:
