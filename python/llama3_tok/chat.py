@@ -140,8 +140,8 @@ def _parts(index: int, field: str, content: object) -> _Parts:
     if isinstance(content, str):
         return [content]
     if not isinstance(content, list | tuple):
-        kind = type(content).__name__
-        raise _core.chat_error(index, field, f"must be a str or a list of parts, not {kind}")
+        given = type(content).__name__
+        raise _core.chat_error(index, field, f"must be a str or a list of parts, not {given}")
     parts: _Parts = []
     for number, part in enumerate(content):
         kind = part.get("type") if isinstance(part, Mapping) else None
