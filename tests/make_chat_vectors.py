@@ -3,9 +3,9 @@
     LLAMA3_TOK_TEMPLATES=... python tests/make_chat_vectors.py
 
 The text is that of transformers' `apply_chat_template` with the published template of the profile's
-release (those of 3.2 made of that of 3.1, see chat_oracle.py), or what the ids of Meta's class say; the
-ids are tiktoken's for that text, or those of Meta's class. Nothing is taken from this project but the
-names of the special tokens.
+release (those of 3.2 made of that of 3.1, see chat_oracle.py), or what the ids of Meta's class say;
+the ids are tiktoken's for that text, or those of Meta's class. Nothing is taken from this project
+but the names of the special tokens.
 """
 
 import json

@@ -82,8 +82,7 @@ def test_what_is_kept_fits_and_no_turn_more_would(profile):
         room = whole * (seed % 10) // 10
         try:
             fitted = tokenizer.fit_chat(messages, room, **options)
-        except ChatFormatError as error:
-            assert error.field == "max_tokens"
+        except ChatFormatError:
             users = [index for index, message in enumerate(messages) if message["role"] == "user"]
             start = int(messages[0]["role"] == "system")
             last = [*messages[:start], *messages[max(users[-1], start) :]]

@@ -15,7 +15,7 @@ ROLES = [f"<|start_header_id|>{role}<|end_header_id|>\n\n" for role in ("system"
 
 
 class Attacks:
-    """Contents made of names of special tokens, whole, in part and nested, and how many there were."""
+    """Contents made of names of special tokens, whole, in part and nested, and their number."""
 
     def __init__(self, seed):
         self.random, self.count = random.Random(seed), 0
@@ -29,8 +29,10 @@ class Attacks:
             cut = self.random.randrange(len(name) + 1)
             parts.append(
                 choose(
-                    [name, name, name, name[:cut], name[cut:], name[:cut] + name + name[cut:]]
-                    + [choose(ROLES), "\n\n", " ", "x", "\ud800", "\0", "漢", '"', "\\", "\u200b"]
+                    [
+                        *(name, name, name, name[:cut], name[cut:], name[:cut] + name + name[cut:]),
+                        *(choose(ROLES), "\n\n", " ", "x", "\ud800", "\0", "漢", '"', "\\"),
+                    ]
                 )
             )
         return "".join(parts)
@@ -83,7 +85,7 @@ def test_the_special_ids_are_those_of_the_structure(profile, dialect, tool_forma
     tokenizer = Tokenizer(profile=profile)
     first = tokenizer.bos_id
     attacks, seed = Attacks(profile), 0
-    while attacks.count * len(SETTINGS) < CONTENTS:
+    while attacks.count < CONTENTS:
         setting = (profile, dialect, tool_format)
         messages, options = conversation(attacks.text, random.Random(seed), *setting)
         # The same structure with contents that can't be mistaken; a name stays the same name.

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, TextIO, cast
 
 from llama3_tok import PROFILES, __version__
 from llama3_tok.cli.terminal import UsageError, complain, utf8
@@ -96,7 +96,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return UNUSABLE
 
 
-def _warn(message: Warning | str, *where: object) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Where in this program a warning arose is of no interest to its user."""
     complain(f"warning: {message}")
 
 
