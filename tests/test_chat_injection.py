@@ -58,7 +58,7 @@ def conversation(texts, random, profile, dialect, tool_format):
         if dialect == "meta":
             messages[-1]["context"] = texts()
         if has_tools and random.random() < 0.5:
-            name = identifier or texts()
+            name = identifier or f"{texts()}#"  # which by chance is no built-in tool's
             if "builtin_tools" in options and random.random() < 0.5:
                 name = options["builtin_tools"][1]
             query = random.choice(["brave_search", "code_interpreter"])
