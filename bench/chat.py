@@ -2,10 +2,10 @@
 
     LLAMA3_TOK_TEMPLATES=... python bench/chat.py [--json PATH]
 
-Conversations of 20 turns (20 questions with their answers, after a system message) with short, usual
-and long answers are encoded by `Tokenizer.encode_chat` and by `apply_chat_template(tokenize=True)` of
-transformers' fast tokenizer class with Meta's vocabulary and the published template. Ids are
-compared first. Both take turns in one process on one processor, with the garbage collector off; a
+Conversations of 20 turns (20 questions with their answers, after a system message) with short,
+usual and long answers are encoded by `Tokenizer.encode_chat` and by `apply_chat_template` (with
+`tokenize=True`) of transformers' fast tokenizer class with Meta's vocabulary and the published
+template. Ids are compared first. Both take turns in one process on one processor, with the garbage collector off; a
 ratio is the median of the rounds' own ratios. Both see the same conversation again and again, so
 their caches are warm.
 """
@@ -34,8 +34,8 @@ GOAL = 10
 
 QUESTION = "Could you explain how the borrow checker decides that reference number {n} is valid?"
 ANSWER = """\
-Yes. Reference {n} lives in region 'r{n}, which covers every point of the control-flow graph where it
-may still be used. The checker then makes sure that no conflicting loan is live there:
+Yes. Reference {n} lives in region 'r{n}, which covers every point of the control-flow graph where
+it may still be used. The checker then makes sure that no conflicting loan is live there:
 
 ```rust
 let mut values = vec![{n}, {n} + 1];
