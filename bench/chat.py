@@ -5,9 +5,9 @@
 Conversations of 20 turns (20 questions with their answers, after a system message) with short,
 usual and long answers are encoded by `Tokenizer.encode_chat` and by `apply_chat_template` (with
 `tokenize=True`) of transformers' fast tokenizer class with Meta's vocabulary and the published
-template. Ids are compared first. Both take turns in one process on one processor, with the garbage collector off; a
-ratio is the median of the rounds' own ratios. Both see the same conversation again and again, so
-their caches are warm.
+template. Ids are compared first. Both take turns in one process on one processor, with the garbage
+collector off; a ratio is the median of the rounds' own ratios. Both see the same conversation again
+and again, so their caches are warm.
 """
 
 import argparse

@@ -146,6 +146,14 @@ MALFORMED = [
         'tool_calls[0].function.arguments["a"]',
     ),
     ("meta", [USER | {"stop_reason": "length"}], {}, 0, "stop_reason"),
+    (
+        "llama3",
+        [USER, {"role": "assistant", "content": "", "stop_reason": "end_of_message"}],
+        {"dialect": "meta"},
+        1,
+        "stop_reason",
+    ),
+    ("llama3.1", [USER, CALLING, {"role": "tool", "content": 10**5000}], {}, 2, "content"),
     ("meta", [USER | {"context": 5}], {}, 0, "context"),
     ("llama3.1", [USER], {"tools": [FUNCTION, "f"]}, 1, "tools"),
     ("llama3.1", [USER], {"tools": [FUNCTION, len]}, 1, "tools"),
@@ -221,12 +229,18 @@ def test_any_mapping_and_any_iterable_will_do():
 
 
 def test_parts_of_text_are_one_text():
-    parts = [{"type": "text", "text": text} for text in (" <|eot", "_id|>", " x ")]
+    texts = (" \n", " <|eot", "_id|>", " ", "", " x ", "\t\n", "\u3000")
+    parts = [{"type": "text", "text": text} for text in texts]
     for profile in ("llama3", "llama3.1", "llama3.2", "llama3.2-vision"):
         tokenizer = Tokenizer(profile=profile)
         assert tokenizer.encode_chat([{"role": "user", "content": parts}]) == (
-            tokenizer.encode_chat([{"role": "user", "content": " <|eot_id|> x "}])
+            tokenizer.encode_chat([{"role": "user", "content": "".join(texts)}])
         )
+        for only in ([], parts[:1], [parts[4], parts[6]]):
+            content = "".join(part["text"] for part in only)
+            assert tokenizer.encode_chat([{"role": "user", "content": only}]) == (
+                tokenizer.encode_chat([{"role": "user", "content": content}])
+            )
 
 
 def test_an_image_is_the_image_token_of_its_profile():
