@@ -96,6 +96,19 @@ impl Vocabulary {
         self.tokens.get(id)
     }
 
+    /// Every id with its token's bytes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.tokens.iter()
+    }
+
+    /// Every way in which `token` is two tokens of the vocabulary: the ids of both.
+    pub fn splits(&self, token: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+        (1..token.len()).filter_map(|at| {
+            let (left, right) = token.split_at_checked(at)?;
+            Some((self.id(left)?, self.id(right)?))
+        })
+    }
+
     /// The table to decode with, if it was made.
     pub fn slots(&self) -> Option<&Slots> {
         self.slots.get()?.as_ref()

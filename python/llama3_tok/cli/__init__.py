@@ -37,7 +37,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "doctor")
+VERBS = ("count", "encode", "decode", "show", "convert", "doctor")
 
 
 def _verb(name: str) -> Verb:
@@ -137,7 +137,8 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
             allow_abbrev=False,
         )
         verb.arguments(parser)
-        _add_tokenizer(parser)
+        if name != "convert":  # its vocabulary is what it converts
+            _add_tokenizer(parser)
     return parsers
 
 

@@ -1,0 +1,34 @@
+//! What encoding is made of, one step at a time: `encode_with_unstable` asks for it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::{Core, detached};
+use crate::merge::Merging;
+use crate::pretokenize::Pretokens;
+
+/// Where the last pretoken of a text begins; 0 for the empty text.
+#[pyfunction]
+pub(super) fn last_pretoken(text: &[u8]) -> usize {
+    Pretokens::new(text).last().map_or(0, |pretoken| pretoken.start)
+}
+
+/// The ids that merging gives from each of some bytes: neither cut nor looked up as a whole.
+#[pyfunction]
+pub(super) fn merge_batch(
+    py: Python,
+    core: &Core,
+    pieces: Vec<Vec<u8>>,
+) -> PyResult<Vec<Vec<u32>>> {
+    let vocabulary = Arc::clone(&core.encoder.vocabulary);
+    detached(py, None, |check, _| {
+        let mut memory = Merging::default();
+        memory.begin(vocabulary.number());
+        let merge = |piece: &Vec<u8>| {
+            let ids = vocabulary.merge(piece, 0, piece.len(), &mut memory, check)?;
+            Ok(ids.to_vec())
+        };
+        pieces.iter().map(merge).collect()
+    })
+}
