@@ -1,12 +1,26 @@
-//! What encoding is made of, one step at a time: `encode_with_unstable` asks for it.
+//! What encoding is made of, one thing at a time: the interface of tiktoken asks for it.
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
 
 use super::{Core, detached};
 use crate::merge::Merging;
 use crate::pretokenize::Pretokens;
+
+/// The bytes of each token, special tokens not among them.
+#[pyfunction]
+pub(super) fn tokens<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(
+        py,
+        core.encoder
+            .vocabulary
+            .iter()
+            .map(|(_, token)| PyBytes::new(py, token))
+            .collect::<Vec<_>>(),
+    )
+}
 
 /// Where the last pretoken of a text begins; 0 for the empty text.
 #[pyfunction]
