@@ -1,6 +1,7 @@
 """What can go wrong, as exceptions: the core's errors, with the data that says where."""
 
 __all__ = [
+    "ChatFormatError",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
@@ -75,6 +76,19 @@ class UnknownToken(Llama3TokError):
     def __init__(self, message: str, token: bytes = b"") -> None:
         super().__init__(message)
         self.token = token
+
+
+class ChatFormatError(Llama3TokError):
+    """A conversation that its chat format can't hold.
+
+    `index` is the message's, from 0, or the tool's where `field` is "tools" or "builtin_tools";
+    None if it is about the whole. `field` is what is wrong, as "role", "content" or
+    "tool_calls[0].function.name"; it is empty if the message as such is.
+    """
+
+    def __init__(self, message: str, index: int | None = None, field: str = "") -> None:
+        super().__init__(message)
+        self.index, self.field = index, field
 
 
 class InputError(Llama3TokError):

@@ -1,6 +1,7 @@
 //! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
 //! from the interpreter, calls the core and converts the result. Policy is Python's business.
 
+mod chat;
 mod convert;
 mod files;
 mod pieces;
@@ -495,6 +496,7 @@ fn cpu_count() -> usize {
 #[pymodule]
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
+    chat::add(module)?;
     module.add_function(wrap_pyfunction!(walk, module)?)?;
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;

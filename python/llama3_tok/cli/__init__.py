@@ -37,7 +37,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "convert", "doctor")
+VERBS = ("count", "encode", "decode", "show", "chat", "convert", "doctor")
 
 
 def _verb(name: str) -> Verb:
