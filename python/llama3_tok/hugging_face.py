@@ -20,6 +20,10 @@ Json = dict[str, Any]
 _CONTEXT = {"llama3": 8192}
 _LATER_CONTEXT = 131072
 
+# The chat templates that are not those of 3.1 and later, and the profiles with images.
+_TEMPLATES = {"llama3": "llama3.jinja", "meta": "meta.jinja"}
+_WITH_IMAGES = ("llama3.2-vision", "meta")
+
 # GPT-2's byte-level alphabet stands for the bytes; only the Split step cuts.
 _BYTE_LEVEL: Json = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 PRE_TOKENIZER: Json = {
@@ -139,10 +143,24 @@ def generation_config(tokenizer: "Tokenizer") -> Json:
 
 
 def chat_template(profile: str) -> str:
-    """The chat template of a profile, for `apply_chat_template` of transformers."""
-    path = os.path.join(os.path.dirname(__file__), "templates", f"{profile}.jinja")
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+    """The chat template of a profile, for `apply_chat_template` of transformers.
+
+    It takes the variables of the published ones: `tools` or `custom_tools`, `builtin_tools`,
+    `tools_in_user_message`, `date_string`. It renders what `Tokenizer.render_chat` does, a
+    conversation without a date with the published one; with profile "meta" the format of Meta's
+    class, calls of custom tools as JSON.
+    """
+    body = _TEMPLATES.get(profile, "tools.jinja")
+    flags = {
+        "has_images": profile in _WITH_IMAGES,
+        "has_builtin_tools": profile == "llama3.1",
+    }
+    parts = [f"{{%- set {name} = {str(is_set).lower()} %}}\n" for name, is_set in flags.items()]
+    for name in ("content.jinja", body):
+        path = os.path.join(os.path.dirname(__file__), "templates", name)
+        with open(path, encoding="utf-8") as file:
+            parts.append(file.read())
+    return "".join(parts)
 
 
 def _name(tokenizer: "Tokenizer", id: int) -> str:

@@ -8,7 +8,7 @@ _BEGINNINGS = (
     ("llama-3.2-11b-vision", "llama3.2-vision"),
     ("llama-3.2-90b-vision", "llama3.2-vision"),
     ("llama-3.1-", "llama3.1"),
-    ("llama-3.2-", "llama3.1"),
+    ("llama-3.2-", "llama3.2"),
     ("llama-3.3-", "llama3.1"),
     ("llama-3-", "llama3"),
 )
