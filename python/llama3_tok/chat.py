@@ -140,8 +140,8 @@ def _parts(index: int, field: str, content: object) -> _Parts:
     if isinstance(content, str):
         return [content]
     if not isinstance(content, list | tuple):
-        kind = type(content).__name__
-        raise _core.chat_error(index, field, f"must be a str or a list of parts, not {kind}")
+        given = type(content).__name__
+        raise _core.chat_error(index, field, f"must be a str or a list of parts, not {given}")
     parts: _Parts = []
     for number, part in enumerate(content):
         kind = part.get("type") if isinstance(part, Mapping) else None
@@ -155,9 +155,12 @@ def _parts(index: int, field: str, content: object) -> _Parts:
 
 def _result(index: int, content: object) -> str:
     """What a tool gave, as the templates write it: JSON, but `str` of what has no items."""
-    if content is None or isinstance(content, bool | int | float):
+    if content is not None and not isinstance(content, bool | int | float):
+        return _json(content, index, "content")
+    try:
         return str(content)
-    return _json(content, index, "content")
+    except ValueError as error:  # an integer with more digits than Python writes
+        raise _core.chat_error(index, "content", str(error)) from error
 
 
 def _turn_goes_on(index: int, reason: object) -> bool:
@@ -313,24 +316,32 @@ def fit(
     plain = options | {"tools": None, "add_generation_prompt": False}
     ends = _core.chat_ends(core, conversation(profile, given, **plain))
     turns = _turns(given)
-    kept, excess = 0, tokens - room
-    while True:
-        while excess > 0 and kept < len(turns) - 1:
-            begin, end = turns[kept], turns[kept + 1]
-            excess -= ends[end] - ends[begin]
-            kept += 1
-        left = given[: turns[0]] + given[turns[kept] :]
-        tokens = size(left)
-        if tokens <= room:
-            return FittedChat(left, list(range(turns[0], turns[kept])), tokens)
-        if kept >= len(turns) - 1:
-            reason = (
-                f"the system message and the last turn have {tokens} tokens, and {room} are there"
-            )
-            raise _core.chat_error(None, "max_tokens", reason)
-        # The sum is what is left, but in a vision model: without its last image a conversation
-        # begins with the dates.
-        excess = tokens - room
+    excess = tokens - room
+
+    def left(first: int) -> FittedChat:
+        messages = given[: turns[0]] + given[turns[first] :]
+        return FittedChat(messages, list(range(turns[0], turns[first])), size(messages))
+
+    first, last = 0, len(turns) - 1
+    while first < last and ends[turns[first]] - ends[turns[0]] < excess:
+        first += 1
+    fitted = left(first)
+    if fitted.tokens <= room:
+        return fitted
+    if first < last:
+        fitted = left(last)
+    if fitted.tokens > room:
+        reason = f"system message and last turn have {fitted.tokens} tokens, and {room} are there"
+        raise _core.chat_error(None, "max_tokens", reason)
+    # What is left is what the sums say, but in a vision model: without its last image a
+    # conversation begins with the dates, and a message that the tools join loses white space.
+    while last - first > 1:
+        middle = left((first + last) // 2)
+        if middle.tokens <= room:
+            last, fitted = (first + last) // 2, middle
+        else:
+            first = (first + last) // 2
+    return fitted
 
 
 def _turns(messages: list[Message]) -> list[int]:

@@ -59,7 +59,7 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
             script.header(Role::System)?;
             write_system(chat, script)?;
             if let Some((index, message)) = system {
-                script.text(&trimmed(&message.content))?;
+                write_trimmed(&message.content, script)?;
                 chat.end(index, EOT, script)?;
             } else {
                 script.special(EOT)?;
@@ -74,7 +74,7 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
             script.header(Role::User)?;
             script.text(IN_USER)?;
             write_tools(tools, script)?;
-            script.text(&trimmed(&message.content))?;
+            write_trimmed(&message.content, script)?;
             chat.end(index, EOT, script)?;
         }
     } else {
@@ -194,7 +194,7 @@ fn write_message(
             }
         }
     } else {
-        script.text(&trimmed(&message.content))?;
+        write_trimmed(&message.content, script)?;
     }
     chat.end(index, end, script)
 }
@@ -230,16 +230,25 @@ fn has_image(message: &Message) -> bool {
     message.content.iter().any(|part| matches!(part, Part::Image))
 }
 
-/// The text of a content without images, less the white space about it.
-fn trimmed<'m>(content: &'m [Part]) -> Cow<'m, str> {
-    if let [Part::Text(text)] = content {
-        return Cow::Borrowed(text.trim_matches(is_space));
+/// Writes the texts of a content as one, less the white space about it.
+fn write_trimmed(content: &[Part], script: &mut Script) -> Result<(), Error> {
+    let has_text = |part: &Part| match part {
+        Part::Text(text) => !text.trim_matches(is_space).is_empty(),
+        Part::Image => false,
+    };
+    let (first, last) = (content.iter().position(has_text), content.iter().rposition(has_text));
+    for (number, part) in content.iter().enumerate() {
+        let Part::Text(text) = part else { continue };
+        let mut text: &str = text;
+        if first.is_none_or(|first| number <= first) {
+            text = text.trim_start_matches(is_space);
+        }
+        if last.is_none_or(|last| number >= last) {
+            text = text.trim_end_matches(is_space);
+        }
+        script.text(text)?;
     }
-    let texts = content.iter().map(|part| match part {
-        Part::Text(text) => text,
-        Part::Image => "",
-    });
-    Cow::Owned(texts.collect::<String>().trim_matches(is_space).to_owned())
+    Ok(())
 }
 
 /// What Python's `str.strip` takes off: Unicode's white space and four separators.

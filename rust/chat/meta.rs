@@ -37,6 +37,10 @@ pub(super) fn write(
     script.special(BOS)?;
     script.message_ends()?;
     for (index, message) in chat.messages.iter().enumerate() {
+        if message.turn_goes_on && !profile.template.tools {
+            let reason = format!("profile {} has no token for it", profile.name);
+            return Err(fault(index, "stop_reason", reason));
+        }
         header(message.role, script)?;
         script.learn(message.role == Role::Assistant)?;
         let calls = message.calls.as_deref().unwrap_or_default();

@@ -22,6 +22,8 @@ use crate::special::Profile;
 mod hf;
 mod meta;
 mod script;
+#[cfg(test)]
+mod tests;
 
 pub use self::hf::{LLAMA_3, LLAMA_3_1, LLAMA_3_2, LLAMA_3_2_VISION, Template};
 pub use self::script::{Encoded, Script};

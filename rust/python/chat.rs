@@ -73,7 +73,7 @@ fn render_chat<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<Bound<
     let (py, script) = (core.py(), script(core, &chat)?);
     let encoder = &core.get().encoder;
     let text = detached(py, None, |_, _| script.render(encoder))?;
-    Ok(PyString::new(py, &text))
+    PyString::from_bytes(py, text.as_bytes())
 }
 
 fn encoded(core: &Bound<Core>, chat: &GivenChat, masks: bool) -> PyResult<Encoded> {
