@@ -376,7 +376,7 @@ pub fn other_format(data: &[u8]) -> Option<String> {
         "this is a SentencePiece model, as Llama 2 has; Llama 3's vocabulary is a rank file, also \
          named tokenizer.model, or a tokenizer.json"
     } else if head.starts_with(b"GGUF") {
-        "this is a GGUF model; use the tokenizer.model or tokenizer.json that it was made from"
+        "this is a GGUF model; `llama3-tok convert FILE tokenizer.model` makes a rank file of it"
     } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"\x1f\x8b") {
         "this is a compressed archive; unpack it first"
     } else if memchr::memchr(0, head).is_some() {

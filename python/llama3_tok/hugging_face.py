@@ -7,6 +7,7 @@ and values are those of the files published with Llama 3.
 """
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import _core
@@ -124,6 +125,7 @@ def tokenizer_config(tokenizer: "Tokenizer") -> Json:
     """The `tokenizer_config.json`, with a chat template that renders what `render_chat` does."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
+        "profile": tokenizer.profile,  # for `llama3_tok.compat.transformers`
         **special_tokens_map(tokenizer),
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
@@ -142,6 +144,7 @@ def generation_config(tokenizer: "Tokenizer") -> Json:
     }
 
 
+@cache
 def chat_template(profile: str) -> str:
     """The chat template of a profile, for `apply_chat_template` of transformers.
 

@@ -7,7 +7,7 @@ the new one, and never a half one or a wrong one.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,10 +82,15 @@ def rank_file(tokenizer: "Tokenizer") -> Draft:
     return Draft(_writer(_core.rank_file(tokenizer._core)), read)
 
 
-def tokenizer_json(tokenizer: "Tokenizer") -> Draft:
-    """The `tokenizer.json` of Hugging Face's libraries."""
-    text = json.dumps(hugging_face.tokenizer_json(tokenizer), ensure_ascii=False)
-    return Draft(_writer(text.encode() + b"\n"), read)
+def tokenizer_json(tokenizer: "Tokenizer", added: Sequence[Mapping[str, Any]] = ()) -> Draft:
+    """The `tokenizer.json` of Hugging Face's libraries.
+
+    `added` are tokens that transformers added to those of the release, which are not known here.
+    """
+    value = hugging_face.tokenizer_json(tokenizer)
+    value["added_tokens"] += added
+    text = json.dumps(value, ensure_ascii=False)
+    return Draft(_writer(text.encode() + b"\n"), None if added else read)
 
 
 def read(path: str, profile: str) -> Core:

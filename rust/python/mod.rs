@@ -502,6 +502,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;

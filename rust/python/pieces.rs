@@ -5,9 +5,18 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+use super::raise::raise;
 use super::{Core, detached};
 use crate::merge::Merging;
 use crate::pretokenize::Pretokens;
+use crate::special::Profile;
+
+/// The names of a profile's special tokens, in the order of their ids.
+#[pyfunction]
+pub(super) fn special_names(py: Python, profile: &str) -> PyResult<Vec<String>> {
+    let profile = Profile::find(profile).map_err(|error| raise(py, error))?;
+    Ok(profile.special_names())
+}
 
 /// The bytes of each token, special tokens not among them.
 #[pyfunction]
