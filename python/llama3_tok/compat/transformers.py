@@ -387,24 +387,24 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         save.write(self.llama3, paths)
         return tuple(paths)
 
-    def save_pretrained(
+    def _save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
-        *args: Any,  # noqa: ANN401
-        **kwargs: Any,  # noqa: ANN401
+        file_names: tuple[str, ...],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
     ) -> tuple[str, ...]:
-        """Writes a folder from which this class and `AutoTokenizer` load this tokenizer."""
-        files = cast(tuple[str, ...], super().save_pretrained(save_directory, *args, **kwargs))
-        for path in files or ():
+        """Writes what `save_pretrained` has left, so that `AutoTokenizer` loads the folder too."""
+        for path in file_names:
             if path.endswith("tokenizer_config.json"):
                 with open(path, encoding="utf-8") as file:
                     config = json.load(file)
-                # What AutoTokenizer knows, and reads from tokenizer.json.
+                # What AutoTokenizer knows; it reads the added tokens from tokenizer.json.
                 config["tokenizer_class"] = "PreTrainedTokenizerFast"
                 del config["added_tokens_decoder"]
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-        return files
+        return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
 
 
 _OVERFLOW = ("overflowing_tokens", "num_truncated_tokens")
