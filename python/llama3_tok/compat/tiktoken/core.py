@@ -228,9 +228,10 @@ class Encoding:
         self, batch: Sequence[Sequence[int]], *, errors: str = "replace", num_threads: int = 8
     ) -> list[str]:
         """`decode` of each list of ids, on up to `num_threads` threads."""
+        lists = [list(ids) if isinstance(ids, bytes) else ids for ids in batch]
         return _found(
             lambda lists: self._tokenizer.decode_batch(lists, threads=num_threads, errors=errors),
-            batch,
+            lists,
         )
 
     def decode_bytes_batch(
