@@ -6,6 +6,7 @@ mod convert;
 mod files;
 mod pieces;
 mod raise;
+mod texts;
 mod write;
 
 use std::borrow::Cow;
@@ -505,6 +506,9 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
+    module.add_class::<texts::Pieces>()?;
+    module.add_function(wrap_pyfunction!(texts::record_text, module)?)?;
+    module.add_function(wrap_pyfunction!(texts::pretokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;
