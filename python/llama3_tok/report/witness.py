@@ -1,0 +1,89 @@
+"""What a person is shown of a difference: the place, and the tokens of both sides about it."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from llama3_tok import _core
+from llama3_tok.report.ours import Ours
+from llama3_tok.report.outcome import OURS, Row, Token
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.uint32]
+
+__all__ = ["Place", "Shower"]
+
+# Of a long text only this much is shown: tokens before the divergence, and from there on.
+_BEFORE, _BEHIND = 4, 12
+_WHOLE = 40
+
+
+class Place(NamedTuple):
+    """Where two rows of ids part."""
+
+    token: int
+    byte: int
+
+
+class Shower:
+    """Makes rows of ids. It knows how long tokens are."""
+
+    def __init__(self, ours: Ours) -> None:
+        import numpy as np
+
+        names = ours.tokenizer.special_tokens
+        lengths = [len(token) for token in _core.tokens(ours.tokenizer._core)]
+        lengths += [0] * (ours.tokenizer.vocab_size - len(lengths))
+        for name, id in names.items():
+            lengths[id] = len(name)
+        self._lengths = np.array([*lengths, 0], dtype=np.int64)
+        self._ours = ours
+
+    def ends(self, ids: "Array") -> "npt.NDArray[np.int64]":
+        """Where each token ends, in bytes of what the ids decode to; an unknown id has none."""
+        import numpy as np
+
+        known = np.minimum(ids, len(self._lengths) - 1)
+        return np.cumsum(self._lengths[known])
+
+    def place(self, ours: "Array", theirs: "Array") -> Place:
+        """Where they part; behind the shorter one if that is the beginning of the other."""
+        import numpy as np
+
+        length = min(len(ours), len(theirs))
+        differing = np.flatnonzero(ours[:length] != theirs[:length])
+        token = int(differing[0]) if differing.size else length
+        return Place(token, int(self.ends(ours[:token])[-1]) if token else 0)
+
+    def rows(
+        self, text: bytes, ours: "Array", theirs: "Array", label: str
+    ) -> tuple[bytes, list[Row]]:
+        """The text about the divergence, and both sides' tokens of it."""
+        token, byte = self.place(ours, theirs)
+        whole = max(len(ours), len(theirs)) <= _WHOLE
+        first = 0 if whole else max(0, token - _BEFORE)
+        # Up to the divergence both have the same tokens.
+        start = int(self.ends(ours[:first])[-1]) if first else 0
+        count = _WHOLE if whole else _BEFORE + _BEHIND
+        rows = [
+            self._row(name, ids[first : first + count], len(text) - start)
+            for name, ids in ((OURS, ours), (label, theirs))
+        ]
+        end = max((token.end for row in rows for token in row.tokens), default=0)
+        return text[start : start + end], rows
+
+    def _row(self, label: str, ids: "Array", room: int) -> Row:
+        tokens = []
+        start = 0
+        for id, end in zip(ids.tolist(), self.ends(ids).tolist(), strict=True):
+            piece = self._ours.piece(id)
+            shown = "no id of this vocabulary" if piece is None else _text(piece)
+            # What decodes to something longer than the text, as U+FFFD for one byte, ends with it.
+            tokens.append(Token(min(start, room), min(end, room), id, shown))
+            start = end
+        return Row(label, tokens)
+
+
+def _text(piece: bytes) -> str:
+    return piece.decode("utf-8", "backslashreplace")
