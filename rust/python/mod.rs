@@ -5,6 +5,7 @@ mod chat;
 mod convert;
 mod files;
 mod raise;
+mod stages;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -495,6 +496,7 @@ fn cpu_count() -> usize {
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     chat::add(module)?;
+    stages::add(module)?;
     module.add_function(wrap_pyfunction!(walk, module)?)?;
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
