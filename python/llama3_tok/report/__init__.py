@@ -1,0 +1,23 @@
+"""Reports about tokenizers, as data, as JSON and as a page.
+
+`compare` sets Llama 3 beside Llama 2. What a report needs is imported when it is asked for.
+
+>>> from llama3_tok import report
+>>> comparison = report.compare("Hello world", llama2="tokenizer.model")  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llama3_tok.report.comparison import Comparison, compare
+
+__all__ = ["Comparison", "compare"]
+
+_HOMES = {"compare": "comparison", "Comparison": "comparison"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"llama3_tok.report.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
