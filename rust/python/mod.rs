@@ -7,7 +7,6 @@ mod files;
 mod pieces;
 mod places;
 mod raise;
-mod stages;
 mod streaming;
 mod write;
 
@@ -520,12 +519,12 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     chat::add(module)?;
     module.add_class::<StreamDecoder>()?;
-    stages::add(module)?;
     module.add_function(wrap_pyfunction!(walk, module)?)?;
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
