@@ -5,69 +5,35 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
-from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from llama3_tok import _core
+from llama3_tok import _core, arguments
 from llama3_tok import chat as _chat
 from llama3_tok import vocabulary as _vocabulary
-from llama3_tok.errors import SpecialTokenError
+from llama3_tok.arguments import NONE, FilePath, Ids, Side, SpecialTokens, Tensors, Text
+from llama3_tok.encoding import Encoding
+from llama3_tok.ragged import Ragged
+from llama3_tok.streaming import StreamDecoder
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FilePath", "Ids", "Ragged", "SpecialTokens", "Text", "Tokenizer"]
+    from llama3_tok.assistant import AssistantMessage
+    from llama3_tok.padding import Padded, Padding
 
-Text: TypeAlias = str | bytes
-FilePath: TypeAlias = str | os.PathLike[str]
-SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
-# list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
-# no type for "may hold integers", so the annotation says no more than that it can be iterated.
-Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
-
-_NONE: frozenset[str] = frozenset()
-# The types of arrays that the core reads as they are.
-_READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
-
-
-class Ragged:
-    """The ids of several texts, end to end.
-
-    `ids` is `uint32[n]`; `offsets` is `int64[len + 1]`. Text `i` is
-    `ids[offsets[i]:offsets[i + 1]]`, which `ragged[i]` gives without a copy.
-
-    >>> ragged = llama3_tok.Tokenizer().encode_ragged(["Hello", "Hello world"])
-    >>> ragged[1]
-    array([9906, 1917], dtype=uint32)
-    """
-
-    __slots__ = ("ids", "offsets")
-
-    def __init__(self, ids: "npt.NDArray[np.uint32]", offsets: "npt.NDArray[np.int64]") -> None:
-        self.ids, self.offsets = ids, offsets
-
-    def __repr__(self) -> str:
-        """For people."""
-        return f"Ragged({len(self):,} texts, {len(self.ids):,} ids)"
-
-    def __len__(self) -> int:
-        """How many texts there are."""
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> "npt.NDArray[np.uint32]":
-        """The ids of one text, `uint32[m]`; negative indices count from the end."""
-        count, index = len(self), integer(index)
-        if not -count <= index < count:
-            raise IndexError(f"index {index} is out of range for {count} texts")
-        start = index % count
-        return self.ids[self.offsets[start] : self.offsets[start + 1]]
-
-    def __iter__(self) -> "Iterator[npt.NDArray[np.uint32]]":
-        """The ids of each text."""
-        return (self[index] for index in range(len(self)))
+__all__ = [
+    "Encoding",
+    "FilePath",
+    "Ids",
+    "Ragged",
+    "SpecialTokens",
+    "StreamDecoder",
+    "Text",
+    "Tokenizer",
+]
 
 
 class Tokenizer:
@@ -165,8 +131,8 @@ class Tokenizer:
         *,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> list[int]:
         """The ids of a text.
 
@@ -187,9 +153,9 @@ class Tokenizer:
         >>> llama3_tok.encode("<|eot_id|>", allowed_special="all")
         [128009]
         """
-        if bos is eos is False and allowed_special is disallowed_special is _NONE:
+        if bos is eos is False and allowed_special is disallowed_special is NONE:
             return self._core.encode(text)
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos((text,), asked[2] if asked else None)
         return self._core.encode(text, asked)
@@ -200,13 +166,13 @@ class Tokenizer:
         *,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
-        if bos is eos is False and allowed_special is disallowed_special is _NONE:
+        if bos is eos is False and allowed_special is disallowed_special is NONE:
             return self._core.encode_array(text)
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos((text,), asked[2] if asked else None)
         return self._core.encode_array(text, asked)
@@ -218,18 +184,19 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> list[list[int]]:
         """The ids of each text, encoded on up to `threads` threads (default: all processors).
 
         Parameters and errors otherwise as in `encode`; an error names the index of the text, which
         a SpecialTokenError also has as `index`.
         """
-        texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
+        texts = arguments.texts(texts)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos(texts, asked[2] if asked else None)
-        return self._core.encode_batch(texts, _threads(threads), asked)
+        return self._core.encode_batch(texts, arguments.threads(threads), asked)
 
     def encode_ragged(
         self,
@@ -238,14 +205,65 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Ragged:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
-        texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
+        texts = arguments.texts(texts)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos(texts, asked[2] if asked else None)
-        return Ragged(*self._core.encode_ragged(texts, _threads(threads), asked))
+        return Ragged(*self._core.encode_ragged(texts, arguments.threads(threads), asked))
+
+    def encode_with_offsets(
+        self,
+        text: Text,
+        *,
+        bos: bool = False,
+        eos: bool = False,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
+    ) -> Encoding:
+        """The ids of a text, and which bytes and characters each token is.
+
+        Parameters and errors as in `encode`; `Encoding` describes the spans. Takes time and memory
+        linear in the text, and runs on one thread.
+
+        >>> encoding = llama3_tok.Tokenizer().encode_with_offsets("Việt Nam")
+        >>> encoding.ids
+        array([36644, 26298,    83, 31074], dtype=uint32)
+        >>> encoding.char_spans.tolist()
+        [[0, 2], [2, 3], [3, 4], [4, 8]]
+        """
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        if bos:
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
+        return Encoding(*self._core.encode_spans(text, asked))
+
+    @overload
+    def truncate(self, text: str, max_tokens: int, *, side: Side = "right") -> str: ...
+    @overload
+    def truncate(self, text: bytes, max_tokens: int, *, side: Side = "right") -> bytes: ...
+    def truncate(self, text: Text, max_tokens: int, *, side: Side = "right") -> Text:
+        """The longest part of a text that has at most `max_tokens` tokens when it is encoded.
+
+        With `side="right"` the right side is cut off and the longest such beginning is kept, with
+        `side="left"` the longest such end. That is more than cutting the ids and decoding them: no
+        character is cut, and since a part may have fewer tokens than a shorter one, none that fits
+        is missed. BOS and EOS are not counted, special tokens in the text are text. Of `bytes` a
+        part is given, where each byte outside valid UTF-8 counts as a character; of a `str` a
+        surrogate pair is not cut.
+
+        Raises TypeError for what is no text, ValueError for a negative `max_tokens`.
+
+        >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 4)
+        'This is a test'
+        >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 3, side="left")
+        ' test sentence.'
+        """
+        arguments.choice(side, "side", ("left", "right"))
+        limit = arguments.count(max_tokens, "max_tokens", 0)
+        return self._core.truncate(text, min(limit, sys.maxsize), side == "left")
 
     def count(self, text: Text) -> int:
         """How many ids `encode(text)` has, without making them.
@@ -259,7 +277,7 @@ class Tokenizer:
         self, texts: Iterable[Text], *, threads: int | None = None
     ) -> "npt.NDArray[np.int64]":
         """How many ids each text has, as `int64[len(texts)]`."""
-        return self._core.count_batch(_texts(texts), _threads(threads))
+        return self._core.count_batch(arguments.texts(texts), arguments.threads(threads))
 
     # Files
 
@@ -282,7 +300,9 @@ class Tokenizer:
         >>> tokenizer.count_file("hello.jsonl", field="text")
         3
         """
-        return self._core.count_file(_path(path), _field(field), _threads(threads))
+        return self._core.count_file(
+            arguments.path(path), arguments.field(field), arguments.threads(threads)
+        )
 
     def count_files(
         self, paths: Iterable[FilePath], *, field: str | None = None, threads: int | None = None
@@ -291,7 +311,9 @@ class Tokenizer:
 
         Parameters and errors as in `count_file`; of several bad files the first one raises.
         """
-        return self._core.count_files(_paths(paths), _field(field), _threads(threads))
+        return self._core.count_files(
+            arguments.paths(paths), arguments.field(field), arguments.threads(threads)
+        )
 
     @overload
     def encode_file(
@@ -302,8 +324,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "npt.NDArray[np.uint32]": ...
     @overload
     def encode_file(
@@ -314,8 +336,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Ragged: ...
     def encode_file(
         self,
@@ -325,8 +347,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "npt.NDArray[np.uint32] | Ragged":
         """The ids of a file: `uint32[n]`, or with `field` a Ragged with those of each record.
 
@@ -343,11 +365,13 @@ class Tokenizer:
         >>> tokenizer.encode_file("hello.jsonl", field="text")
         Ragged(2 texts, 3 ids)
         """
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
-        files, count = [_path(path)], _threads(threads)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        files, count = [arguments.path(path)], arguments.threads(threads)
         if field is None:
             return next(self._core.encode_files(files, None, count, asked, True))
-        return Ragged(*next(self._core.encode_files(files, _field(field), count, asked, True)))
+        return Ragged(
+            *next(self._core.encode_files(files, arguments.field(field), count, asked, True))
+        )
 
     @overload
     def encode_files(
@@ -358,8 +382,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def encode_files(
@@ -370,8 +394,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Iterator[Ragged]: ...
     def encode_files(
         self,
@@ -381,8 +405,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """An iterator over the ids of files, in the order of the paths.
 
@@ -399,11 +423,13 @@ class Tokenizer:
         [9906 1917]
         [9906 1917]
         """
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
-        files, count = _paths(paths), _threads(threads)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        files, count = arguments.paths(paths), arguments.threads(threads)
         if field is None:
             return self._core.encode_files(files, None, count, asked, True)
-        return starmap(Ragged, self._core.encode_files(files, _field(field), count, asked, True))
+        return starmap(
+            Ragged, self._core.encode_files(files, arguments.field(field), count, asked, True)
+        )
 
     @overload
     def stream_file(
@@ -414,8 +440,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def stream_file(
@@ -426,8 +452,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Iterator[Ragged]: ...
     def stream_file(
         self,
@@ -437,8 +463,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
@@ -451,11 +477,13 @@ class Tokenizer:
         ...     print(ids)
         [9906 1917]
         """
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
-        files, count = [_path(path)], _threads(threads)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        files, count = [arguments.path(path)], arguments.threads(threads)
         if field is None:
             return self._core.encode_files(files, None, count, asked, False)
-        return starmap(Ragged, self._core.encode_files(files, _field(field), count, asked, False))
+        return starmap(
+            Ragged, self._core.encode_files(files, arguments.field(field), count, asked, False)
+        )
 
     # Ids to text
 
@@ -472,7 +500,7 @@ class Tokenizer:
         >>> llama3_tok.decode([9906, 1917])
         'Hello world'
         """
-        given = _ids(ids, "ids")
+        given = arguments.ids(ids, "ids")
         # Any other `errors` might be wrong, which `bytes.decode` has to find out.
         if type(errors) is str and errors in ("replace", "strict"):
             text = self._core.decode_text(given, skip_special)
@@ -482,7 +510,7 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Ids, *, skip_special: bool = False) -> bytes:
         """The bytes of ids, exactly; parameters and errors as in `decode`."""
-        return self._core.decode(_ids(ids, "ids"), skip_special)
+        return self._core.decode(arguments.ids(ids, "ids"), skip_special)
 
     def decode_batch(
         self,
@@ -497,10 +525,42 @@ class Tokenizer:
         Parameters and errors otherwise as in `decode`; an error names the index of the sequence,
         which an InvalidTokenId also has as `index`.
         """
-        _refuse_text(sequences, "sequences")
-        lists = [_ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
-        texts = self._core.decode_batch(lists, _threads(threads), skip_special)
+        arguments.refuse_text(sequences, "sequences")
+        lists = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
+        texts = self._core.decode_batch(lists, arguments.threads(threads), skip_special)
         return [text.decode("utf-8", errors) for text in texts]
+
+    def stream_decoder(self, *, skip_special: bool = False) -> StreamDecoder:
+        """A decoder of ids that come one by one, as a model generates them.
+
+        Its `push` gives text as soon as it is complete UTF-8, and `flush` the rest; together they
+        are `decode` of all ids. Special tokens are their names, or nothing with `skip_special`.
+
+        >>> decoder = llama3_tok.Tokenizer().stream_decoder(skip_special=True)
+        >>> decoder.push(9906) + decoder.push([1917, 128009]) + decoder.flush()
+        'Hello world'
+        """
+        return StreamDecoder(self._core.stream_decoder(skip_special))
+
+    def is_canonical(self, ids: Ids) -> bool:
+        """Whether encoding the text of `ids` gives the same ids.
+
+        A model may generate a text by other tokens than the tokenizer would; then a model that is
+        given the text reads other ids. Special ids stand for themselves: what is between two of
+        them is encoded as a text of its own. Raises as `decode`.
+
+        >>> llama3_tok.Tokenizer().is_canonical([9906, 1917])
+        True
+        >>> llama3_tok.Tokenizer().is_canonical([39, 4896, 1917])  # "H", "ello", " world"
+        False
+        """
+        return self._core.is_canonical(arguments.ids(ids, "ids"))
+
+    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
+        """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
+        from llama3_tok.assistant import parse_assistant
+
+        return parse_assistant(answer, tokenizer=self)
 
     # Conversations
 
@@ -680,6 +740,79 @@ class Tokenizer:
             tool_format=tool_format,
         )
 
+    # Batches for a model
+
+    def pad(
+        self,
+        sequences: Iterable[Ids],
+        *,
+        max_length: int | None = None,
+        side: Side = "right",
+        pad_id: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors = "np",
+    ) -> "Padded":
+        """Sequences of ids as one batch: `input_ids` and `attention_mask`, `int64[batch, length]`.
+
+        The length is that of the longest sequence, or `max_length`, rounded up to a multiple of
+        `pad_to_multiple_of`. `side` is where padding goes: "left" for generation, which has to go
+        on behind the last id. `pad_id` is another padding token than that of the profile; it may be
+        a special token with no other use, or one behind the vocabulary that the model was given.
+        With `return_tensors="pt"` both are torch tensors.
+
+        Raises Llama3TokError for a sequence that is longer than `max_length` (nothing is cut), for
+        profile "llama3" without `pad_id`, for a `pad_id` that is a token of text, begins a text or
+        ends generation, and where torch is missing; InvalidTokenId as `decode_batch`.
+
+        >>> padded = llama3_tok.Tokenizer().pad([[9906], [9906, 1917]])
+        >>> padded.input_ids.tolist(), padded.attention_mask.tolist()
+        ([[9906, 128004], [9906, 1917]], [[1, 0], [1, 1]])
+        """
+        from llama3_tok import padding
+
+        return padding.pad(
+            self, sequences, max_length, side, pad_id, pad_to_multiple_of, return_tensors
+        )
+
+    def __call__(
+        self,
+        text: Text | Iterable[Text],
+        *,
+        add_special_tokens: bool = True,
+        padding: "Padding" = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        padding_side: Side = "right",
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors | None = None,
+    ) -> "Padded":
+        """`input_ids` and `attention_mask` of one text or several, as transformers gives them.
+
+        BOS is added unless `add_special_tokens=False`, EOS is not. `padding` is True or "longest",
+        or "max_length"; `truncation` cuts the ids behind the first `max_length`, BOS among them.
+        Without `return_tensors` both are lists, of one text or of several; with "np" or "pt" they
+        are `int64[batch, length]`, as in `pad`. Special tokens in the text are text, which they are
+        not in transformers.
+
+        Raises as `encode_batch` and `pad`; ValueError for arguments that don't go together.
+
+        >>> llama3_tok.Tokenizer()("Hello world")["input_ids"]
+        [128000, 9906, 1917]
+        """
+        from llama3_tok.padding import call
+
+        return call(
+            self,
+            text,
+            add_special_tokens,
+            padding,
+            truncation,
+            max_length,
+            padding_side,
+            pad_to_multiple_of,
+            return_tensors,
+        )
+
     # Tokens
 
     def token_bytes(self, id: int) -> bytes:
@@ -756,134 +889,3 @@ def made(kind: type[Tokenizer], loaded: _vocabulary.Loaded, profile: str) -> Tok
     tokenizer = kind.__new__(kind)
     tokenizer._set(loaded, profile)
     return tokenizer
-
-
-# Arguments, checked and as the core takes them
-
-_Names: TypeAlias = Literal["all"] | list[str] | None
-
-
-_Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
-
-
-def _asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialTokens) -> _Asked:
-    if bos is False and eos is False and allowed is _NONE and disallowed is _NONE:
-        return None
-    for argument, flag in (("bos", bos), ("eos", eos)):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
-    return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
-
-
-def _names(value: SpecialTokens, argument: str) -> _Names:
-    if isinstance(value, str) and value == "all":
-        return "all"
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        given = repr(value) if isinstance(value, str | bytes) else type(value).__name__
-        raise TypeError(f'{argument} must be "all" or a set of names, not {given}')
-    names = list(value)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"{argument} must hold names (str), not {type(name).__name__}")
-        if not name.isascii():  # as no special token is; the core takes no lone surrogates
-            raise SpecialTokenError(f"{name!r} is not a special token", token=name)
-    return names or None
-
-
-def _texts(texts: Iterable[Text]) -> list[Text]:
-    if isinstance(texts, list):
-        return texts
-    _refuse_text(texts, "texts")
-    return list(texts)
-
-
-def _refuse_text(value: object, argument: str) -> None:
-    """One text where several are wanted would be taken for its characters; a set has no order."""
-    one = isinstance(value, str | bytes | bytearray | Mapping | Set)
-    if one or not isinstance(value, Iterable):
-        raise TypeError(f"{argument} must be a sequence, not one {type(value).__name__}")
-
-
-def _path(path: FilePath, argument: str = "path") -> str:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{argument} must be a path (str or PathLike), not {type(path).__name__}")
-    return os.fsdecode(path)
-
-
-def _paths(paths: Iterable[FilePath]) -> list[str]:
-    if isinstance(paths, os.PathLike):
-        raise TypeError(f"paths must be a sequence, not one {type(paths).__name__}")
-    _refuse_text(paths, "paths")
-    return [_path(path, f"paths[{index}]") for index, path in enumerate(paths)]
-
-
-@overload
-def _field(field: str) -> str: ...
-@overload
-def _field(field: str | None) -> str | None: ...
-def _field(field: str | None) -> str | None:
-    if not isinstance(field, str | None):
-        raise TypeError(f"field must be a str or None, not {type(field).__name__}")
-    return field
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return _core.cpu_count()
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"threads must be an int or None, not {type(threads).__name__}")
-    count = integer(threads)
-    if count < 1:
-        raise ValueError(f"threads must be at least 1, not {count}")
-    return min(count, _core.cpu_count())
-
-
-def _ids(ids: object, argument: str) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
-    """Ids as a list or as an array that the core reads without a copy."""
-    if type(ids) is list:
-        return ids
-    if isinstance(ids, tuple | range):
-        return list(ids)
-    if isinstance(ids, str | bytes | bytearray):
-        raise TypeError(f"{argument} must be integers, not {type(ids).__name__}")
-    if hasattr(ids, "detach") and hasattr(ids, "cpu"):
-        ids = ids.detach().cpu()  # a torch tensor, which may be on another device
-    if not hasattr(ids, "__array__"):
-        try:
-            ids = memoryview(cast(bytes, ids))
-        except TypeError:
-            if isinstance(ids, Mapping | Set) or not isinstance(ids, Iterable):
-                kind = type(ids).__name__
-                raise TypeError(f"{argument} must be a sequence, not {kind}") from None
-            return list(ids)
-    return _array(ids, argument)
-
-
-def _array(
-    ids: object, argument: str
-) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
-    import numpy as np
-
-    # The common case first: the questions below take longer than decoding a short sequence.
-    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.str in _READ:
-        flags = ids.flags
-        if flags.c_contiguous and flags.aligned:
-            return ids
-    if isinstance(ids, np.ma.MaskedArray) and np.ma.getmaskarray(ids).any():
-        raise TypeError(f"{argument} must be integers, but some are masked")
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{argument} must have one dimension, not {array.ndim}; "
-            "decode_batch takes several sequences"
-        )
-    if array.dtype == object or array.size == 0:
-        return cast(list[int], list(array))
-    if array.dtype.kind not in "iu":
-        nan = np.flatnonzero(array != array)
-        what = f"; {argument}[{nan[0]}] is not a number" if nan.size else ""
-        raise TypeError(f"{argument} must be integers, not {array.dtype}{what}")
-    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        return cast(list[int], array.tolist())
-    dtype = array.dtype if array.dtype in (np.uint32, np.int32) else np.int64
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])

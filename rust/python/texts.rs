@@ -1,4 +1,4 @@
-//! Texts as they stand in files, and where the pattern cuts them: reports show both.
+//! Texts as they stand in files, for reports that show them to other tokenizers.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,6 @@ use super::{Core, detached};
 use crate::encode::{Encoder, Options};
 use crate::files::{Cuts, Source, Step};
 use crate::jsonl;
-use crate::pretokenize::Pretokens;
 
 /// An iterator over the pieces of a file, `(offset, line, text)`: bytes and lines before it, and
 /// itself. A binary file has no piece where such files are not wanted.
@@ -83,10 +82,4 @@ pub(super) fn record_text<'py>(
     let text = jsonl::field_of(record, field)
         .map_err(|error| PyValueError::new_err(jsonl::why_not(record, &error)))?;
     bytes_object(py, &text)
-}
-
-/// Where each pretoken of a text ends, in bytes.
-#[pyfunction]
-pub(super) fn pretokens(text: &[u8]) -> Vec<usize> {
-    Pretokens::new(text).map(|pretoken| pretoken.end).collect()
 }

@@ -228,8 +228,8 @@ def replaced(text: bytes, culprits: Sequence[Culprit]) -> bytes:
     )
 
 
-def lacks_vocab_first(ours: Ours, witness: str, theirs: "Array") -> bool:
+def lacks_vocab_first(ours: Ours, text: bytes, theirs: "Array") -> bool:
     """Whether the reference's ids are those of a tokenizer that merges whatever it meets."""
-    return _same(ours.merges_only(witness.encode("utf-8", "surrogateescape")), theirs)
+    return _same(ours.merges_only(text), theirs)
 
 

@@ -77,7 +77,7 @@ class Ours:
 
     def merges_only(self, text: bytes) -> list[int]:
         """The ids without the vocab-first rule: each pretoken is merged, also if it is a token."""
-        ends = _core.pretokens(text)
+        ends = _core.pretoken_ends(text).tolist()
         pieces = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         return [id for ids in _core.merge_batch(self._core, pieces) for id in ids]
 
@@ -85,7 +85,7 @@ class Ours:
         """Which of CLASSES the pattern has a character in: where it is not cut from its like."""
         data = character.encode("utf-8", "replace")
         for name, like in CLASSES.items():
-            if len(_core.pretokens(like.encode() + data)) == 1:
+            if len(_core.pretoken_ends(like.encode() + data)) == 1:
                 return name
         return "white space"
 
@@ -113,4 +113,4 @@ def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
 def _character_ends(text: str) -> list[int]:
     """Where the pretokens of a text end, in characters."""
     data = text.encode("utf-8", "replace")
-    return [len(data[:end].decode("utf-8", "replace")) for end in _core.pretokens(data)]
+    return [len(data[:end].decode("utf-8", "replace")) for end in _core.pretoken_ends(data).tolist()]
