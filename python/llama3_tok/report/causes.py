@@ -1,11 +1,12 @@
 """Why a reference gives other ids: known causes, each shown by an experiment on the very item.
 
 Nothing is explained by what it looks like. A cause is named if our own encoder, doing that one thing
-as the reference is thought to do it, gives the reference's ids, all of them; or for characters of
-another Unicode version, if in addition the reference gives our ids once they are replaced.
+as the reference is thought to do it, gives the reference's ids, all of them. For characters of
+another Unicode version that must hold for a dozen strings about them, and the reference must give our
+ids once they are replaced.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -187,35 +188,63 @@ def _same(left: "Array | Sequence[int]", right: "Array") -> bool:
     return len(left) == len(right) and bool(np.array_equal(left, right))
 
 
-# Characters of another Unicode version
+# Characters that a reference has in another class
+
+# Strings about a character, `{}`, in which most ways to take it give other tokens.
+_PROBES = ("{}", "a{}", "{}a", "1{}", "{}1", "!{}", "{}!", " {}", "{} ", "{0}{0}{0}{0}", "a{}1{}!{}")
 
 
 @dataclass(frozen=True)
 class Culprit:
-    """A character that a reference has in another class than Unicode UNICODE_VERSION."""
+    """A character that a reference takes for another class than Unicode UNICODE_VERSION has it in.
+
+    For the strings of _PROBES, too, its ids are what our encoder gives if the class is changed.
+    """
 
     character: str
     ours: str
     theirs: str
 
     def cause(self) -> Cause:
-        """It as a cause."""
+        """It as a cause, an excuse only if the class depends on the version of Unicode."""
+        code = f"U+{ord(self.character):04X}"
         return Cause(
-            f"Unicode version (U+{ord(self.character):04X})",
-            f"the reference takes U+{ord(self.character):04X} for {self.theirs}, where Unicode "
-            f"{UNICODE_VERSION} has {self.ours}: cut so, our ids are the reference's, and with a "
-            "character that both know in its place the reference's are ours",
+            f"Unicode version ({code})" if self._is_newer else f"character class ({code})",
+            f"the reference takes {code} for {self.theirs}, Unicode {UNICODE_VERSION} for "
+            f"{self.ours}: with its class changed our ids of {len(_PROBES)} strings about it are "
+            "the reference's, and with a character that both know in its place the reference's "
+            "are ours",
+            excuses=self._is_newer,
         )
 
+    @property
+    def _is_newer(self) -> bool:
+        """Whether it got its class after Unicode 3.2, the one old version that Python knows."""
+        from unicodedata import ucd_3_2_0
 
-def find_culprit(ours: Ours, witness: str, theirs: "Array") -> Culprit | None:
-    """The character of a witness whose class explains the reference's ids."""
-    for character in dict.fromkeys(witness):
-        if character.isascii():
+        category = ucd_3_2_0.category(self.character)
+        classes = {"L": "a letter", "N": "a number", "Z": "white space"}
+        return category == "Cn" or classes.get(category[0], "neither") != self.ours
+
+
+def find_culprit(
+    ours: Ours, witness: bytes, theirs: "Array", ask: Callable[[bytes], "Array | None"]
+) -> Culprit | None:
+    """The character of a witness whose class explains the reference's ids; `ask` asks it."""
+    text = witness.decode("utf-8", "surrogateescape")
+    for character in dict.fromkeys(text):
+        if character.isascii() or "\udc80" <= character <= "\udcff":
             continue
         own = ours.class_of(character)
         for name in CLASSES:
-            if name != own and _same(ours.with_class(witness, character, name), theirs):
+            if name == own or not _same(ours.with_class(text, character, name), theirs):
+                continue
+            probes = [probe.format(*[character] * 3) for probe in _PROBES]
+            answers = [ask(probe.encode()) for probe in probes]
+            if all(
+                answer is not None and _same(ours.with_class(probe, character, name), answer)
+                for probe, answer in zip(probes, answers, strict=True)
+            ):
                 return Culprit(character, own, name)
     return None
 
@@ -223,13 +252,13 @@ def find_culprit(ours: Ours, witness: str, theirs: "Array") -> Culprit | None:
 def replaced(text: bytes, culprits: Sequence[Culprit]) -> bytes:
     """A text with other characters of the same classes in place of the culprits."""
     like = str.maketrans({culprit.character: CLASSES[culprit.ours] for culprit in culprits})
-    return text.decode("utf-8", "surrogateescape").translate(like).encode(
-        "utf-8", "surrogateescape"
+    return (
+        text.decode("utf-8", "surrogateescape")
+        .translate(like)
+        .encode("utf-8", "surrogateescape")
     )
 
 
 def lacks_vocab_first(ours: Ours, text: bytes, theirs: "Array") -> bool:
     """Whether the reference's ids are those of a tokenizer that merges whatever it meets."""
     return _same(ours.merges_only(text), theirs)
-
-

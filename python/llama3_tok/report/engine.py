@@ -46,7 +46,7 @@ __all__ = ["Asked", "Run"]
 
 # What shrinking one difference may cost, and all of one reference.
 _QUESTIONS, _SECONDS, _ALL_SECONDS = 800, 20.0, 180.0
-# Of one kind of difference this many are shrunk: those with the same causes, or with none.
+# Of differences with the same causes this many are shrunk; more of those that nothing excuses.
 _SHRUNK, _SHRUNK_UNEXPLAINED = 5, 100
 # Mismatches and failures that are listed; all are counted.
 _LISTED = 1000
@@ -172,50 +172,60 @@ class Run:
             if self._may_shrink(asked, causes):
                 witness = self._witness(asked, item, causes)
         elif item.chat is None:
-            causes, witness = self._by_characters(asked, item)
+            causes, witness = self._in_the_witness(asked, item, theirs)
         elif self._may_shrink(asked, ()):
             witness = self._witness(asked, item, None)
         return Mismatch(item.name, item.group, place.token, place.byte, causes or (), witness)
 
     def _may_shrink(self, asked: Asked, causes: tuple[Cause, ...]) -> bool:
         """Whether one more difference of this kind is to be shrunk; if so it counts."""
-        most = _SHRUNK if causes else _SHRUNK_UNEXPLAINED
+        is_excused = bool(causes) and all(cause.excuses for cause in causes)
+        most = _SHRUNK if is_excused else _SHRUNK_UNEXPLAINED
         count = asked.shrunk.get(causes, 0)
         if count >= most or asked.shrinking > _ALL_SECONDS:
             return False
         asked.shrunk[causes] = count + 1
         return True
 
-    def _by_characters(
-        self, asked: Asked, item: Item
+    def _in_the_witness(
+        self, asked: Asked, item: Item, theirs: "Array"
     ) -> tuple[tuple[Cause, ...], Witness | None]:
-        """Causes that are looked for in the witness: characters of other Unicode versions."""
-        found: dict[str, tuple[Culprit, Witness]] = {}
+        """Causes that are looked for in the witness: no vocab-first, and classes of characters."""
+        if lacks_vocab_first(self._ours, item.text, theirs):
+            causes = (NO_VOCAB_FIRST,)
+            shrinks = self._may_shrink(asked, causes)
+            return causes, self._witness(asked, item, None) if shrinks else None
         text = item.text.decode("utf-8", "surrogateescape")
-        found |= {c: known for c, known in asked.culprits.items() if c in text}
-        last: Witness | None = None
+        found = {c: known for c, known in asked.culprits.items() if c in text}
+        witness: Witness | None = None
         while len(found) < _CULPRITS:
-            mapped = dataclasses.replace(
-                item, text=replaced(item.text, [culprit for culprit, _ in found.values()])
-            )
+            culprits = [culprit for culprit, _ in found.values()]
+            mapped = dataclasses.replace(item, text=replaced(item.text, culprits))
             more = self._explained(asked, mapped) if found else None
             if more is not None:
-                causes = tuple(culprit.cause() for culprit, _ in found.values())
+                causes = tuple(culprit.cause() for culprit in culprits)
                 return (*causes, *more), next(iter(found.values()))[1]
             if not self._may_shrink(asked, ()):
                 break
-            last = self._witness(asked, mapped, None)
-            shown = last.text.decode("utf-8", "surrogateescape")
-            theirs = asked.ask(Item("", "", last.text, item.special))
-            if theirs is None or theirs.ids is None or len(last.text) < last.bytes:
+            witness = self._witness(asked, mapped, None)
+            if len(witness.text) < witness.bytes:
                 break
-            culprit = find_culprit(self._ours, shown, theirs.ids)
+            answer = asked.ask(Item("", "", witness.text, item.special))
+            if answer is None or answer.ids is None:
+                break
+            if lacks_vocab_first(self._ours, witness.text, answer.ids):
+                return (NO_VOCAB_FIRST,), witness
+            culprit = find_culprit(
+                self._ours, witness.text, answer.ids, lambda text: self._plain_ids(asked, text)
+            )
             if culprit is None or culprit.character in found:
                 break
-            found[culprit.character] = asked.culprits[culprit.character] = (culprit, last)
-        if self._merges_only(asked, last.text if last else item.text, item.special):
-            return (NO_VOCAB_FIRST,), last
-        return (), last
+            found[culprit.character] = asked.culprits[culprit.character] = (culprit, witness)
+        return (), witness
+
+    def _plain_ids(self, asked: Asked, text: bytes) -> "Array | None":
+        answer = asked.ask(Item("", "", text))
+        return None if answer is None else answer.ids
 
     def _explained(self, asked: Asked, item: Item) -> tuple[Cause, ...] | None:
         """Nothing if the reference gives our ids, the causes if they can be told, else None."""
@@ -227,12 +237,6 @@ class Run:
         if np.array_equal(self._ours.text(item.text, item.special), theirs.ids):
             return ()
         return explain(self._ours, item, asked.reference.kind, theirs.ids)
-
-    def _merges_only(self, asked: Asked, text: bytes, special: bool) -> bool:
-        theirs = asked.ask(Item("", "", text, special))
-        if theirs is None or theirs.ids is None:
-            return False
-        return lacks_vocab_first(self._ours, text, theirs.ids)
 
     # Witnesses
 
