@@ -85,7 +85,13 @@ def parity(
             for one in wanted:
                 asked.append(_asked(one, shared, limits, kinds, one in required))
             run = Run(tokenizer, asked)
-            run.compare(items, lambda _: progress and progress(inputs.read, inputs.size))
+            total = inputs.size if inputs else None
+            done = 0
+            for item in items:
+                run.compare(item)
+                done += len(item.text)
+                if progress is not None:
+                    progress(inputs.read if inputs else done, total)
         finally:
             for one in asked:
                 one.close()
@@ -133,7 +139,8 @@ def _asked(
     is_required: bool,
 ) -> Asked:
     """A reference with its process started. Raises Llama3TokError if it is required and can't be."""
-    outcome = ReferenceOutcome(reference.name, reference.version, sha256=reference.sha256)
+    name, version = reference.name, reference.version
+    outcome = ReferenceOutcome(name, version, named=is_required, sha256=reference.sha256)
     if hint := absent(reference):
         outcome.status, outcome.reason = "absent", hint
     elif not kinds & reference.items:

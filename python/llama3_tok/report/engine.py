@@ -7,7 +7,7 @@ references; a reference that fails for an item is asked for the next one all the
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llama3_tok.report.causes import (
@@ -99,13 +99,8 @@ class Run:
         self._shower = Shower(self._ours)
         self.outcome = ReferenceOutcome(OURS, None)
 
-    def compare(self, items: Iterable[Item], progress: Callable[[Item], object]) -> None:
-        """Compares all items; `progress` gets each when it is done."""
-        for item in items:
-            self._item(item)
-            progress(item)
-
-    def _item(self, item: Item) -> None:
+    def compare(self, item: Item) -> None:
+        """Compares one item with every reference that takes it."""
         answers: dict[str, Answer] = {}
         for asked in self._asked:
             if not asked.takes(item):

@@ -130,13 +130,16 @@ class Inputs:
             pieces = Pieces(
                 self._tokenizer._core, path, self._field is not None, length, source.walked
             )
+            before = self.read
             for offset, line, text in pieces:
                 if not entry.items:
                     self.inputs.append(entry)
                 for item in self._items(entry, offset, line, text):
                     entry.items += 1
                     yield item
-        self.read += size
+                # What is unpacked may be longer than what is stored.
+                self.read = min(self.read + len(text), before + size)
+            self.read = before + size
 
     def _items(self, entry: Input, offset: int, line: int, text: bytes) -> Iterator[Item]:
         name = entry.name

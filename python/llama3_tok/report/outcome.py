@@ -99,6 +99,8 @@ class ReferenceOutcome:
     """"compared", "absent", "unusable" or "nothing to compare"."""
     reason: str = ""
     """Why, where it is not "compared"."""
+    named: bool = False
+    """Whether it was asked for by name or by its file."""
     sha256: str | None = None
     """Of the file that was given as this reference."""
     total: Tally = field(default_factory=Tally)
@@ -115,6 +117,11 @@ class ReferenceOutcome:
     """Bytes of these items."""
     load_seconds: float = 0.0
     restarts: int = 0
+
+    @property
+    def compared(self) -> int:
+        """How many of its answers were compared."""
+        return self.total.equal + self.total.explained + self.total.mismatches
 
     @property
     def megabytes_per_second(self) -> float | None:
@@ -146,9 +153,7 @@ class Parity:
     @property
     def compared(self) -> int:
         """How many answers of references were compared."""
-        return sum(
-            one.total.equal + one.total.explained + one.total.mismatches for one in self.references
-        )
+        return sum(one.compared for one in self.references)
 
     @property
     def failures(self) -> int:
@@ -156,18 +161,27 @@ class Parity:
         return sum(one.total.failures for one in self.references)
 
     @property
+    def unusable(self) -> list[ReferenceOutcome]:
+        """The references that were asked for and gave nothing to compare with; all, if none did."""
+        return [
+            one
+            for one in self.references
+            if (one.named or not self.compared) and not one.compared
+        ]
+
+    @property
     def ok(self) -> bool:
-        """Whether something was compared, and all is equal or explained."""
-        return self.compared > 0 and self.mismatches == 0
+        """Whether all that was asked for was compared, and all is equal or explained."""
+        return self.compared > 0 and not self.unusable and self.mismatches == 0
 
     @property
     def verdict(self) -> str:
         """One line for people."""
         if not self.compared:
             return "nothing was compared"
-        parts = [f"{self.compared:,} comparisons"]
+        parts = ["1 comparison" if self.compared == 1 else f"{self.compared:,} comparisons"]
         if self.mismatches:
-            parts.append(f"{self.mismatches:,} differ without an explanation")
+            parts.append(f"{self.mismatches:,} differ, and nothing excuses it")
         elif self.explained:
             parts.append(f"all equal but {self.explained:,}, each shown to have a known cause")
         else:
