@@ -20,7 +20,8 @@ from llama3_tok.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome, Row
+    from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome
+    from llama3_tok.report.page.rows import TokenRow
 
 PURPOSE = "Compare the ids with those of tiktoken, tokenizers, Meta's class and transformers."
 EXAMPLES = """\
@@ -36,7 +37,6 @@ asked for or a file can't be used"""
 DIFFERENT, UNUSABLE = 1, 2
 # Differences that are shown of each reference, the shortest first.
 SHOWN = 5
-# Columns of a row of tokens; wider ones go on below.
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -281,7 +281,7 @@ def _difference(one: "ReferenceOutcome", mismatch: "Mismatch") -> "list[str]":
     if witness is None:
         return lines
     what = "smallest text" if witness.minimal else "text"
-    shown = "" if len(witness.text) == witness.bytes else f" of {witness.bytes:,} bytes"
+    shown = "" if len(witness.text) == witness.bytes else f" (part of {witness.bytes:,} bytes)"
     text = witness.text.decode("utf-8", "surrogateescape")
     lines.append(f"  {what}{shown}: {_visible(text)}")
     lines += _rows(witness.rows)
@@ -289,7 +289,7 @@ def _difference(one: "ReferenceOutcome", mismatch: "Mismatch") -> "list[str]":
     return lines
 
 
-def _rows(rows: "list[Row]") -> "list[str]":
+def _rows(rows: "list[TokenRow]") -> "list[str]":
     """Pieces over ids. Tokens of both rows that begin at the same byte begin in the same column."""
     from rich.cells import cell_len
 

@@ -95,7 +95,7 @@ def explain(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[Cause, 
     applicable = _applicable(ours, item)
     for count in range(1, len(applicable) + 1):
         for chosen in combinations(applicable, count):
-            for causes, assumptions in _meanings(ours, item, chosen):
+            for causes, assumptions in _meanings(ours, item, kind, chosen):
                 if _same(_encode(ours, item.text, assumptions), theirs):
                     return causes
     return None
@@ -127,7 +127,7 @@ def _applicable(ours: Ours, item: Item) -> list[str]:
 
 
 def _meanings(
-    ours: Ours, item: Item, chosen: Sequence[str]
+    ours: Ours, item: Item, kind: str, chosen: Sequence[str]
 ) -> Iterator[tuple[tuple[Cause, ...], _Assumptions]]:
     """The assumptions that a choice stands for; special tokens may be taken in several ways."""
     invalid, cuts = "invalid" in chosen, "cuts" in chosen
@@ -139,7 +139,8 @@ def _meanings(
     if not item.special:
         yield flipped, _Assumptions(invalid, True, None, cuts)
     seen = [special_names(ours.tokenizer.profile)]
-    for profile in PROFILES:
+    # What is meant by a profile of Meta's class is clear.
+    for profile in sorted(PROFILES, key=lambda profile: profile != kind):
         names = special_names(profile)
         if names in seen:
             continue

@@ -10,29 +10,11 @@ from typing import Any
 from llama3_tok.report.causes import Cause
 from llama3_tok.report.client import Failure
 from llama3_tok.report.items import Input
+from llama3_tok.report.page.rows import TokenRow
 
-__all__ = ["Mismatch", "Parity", "ReferenceOutcome", "Row", "Tally", "Token", "Witness", "vote"]
+__all__ = ["Mismatch", "Parity", "ReferenceOutcome", "Tally", "Witness", "vote"]
 
 OURS = "llama3_tok"
-
-
-@dataclass(frozen=True)
-class Token:
-    """One token of a row: the bytes `start` to `end` of the text shown."""
-
-    start: int
-    end: int
-    id: int
-    piece: str
-    """Its own bytes as text, those that are not UTF-8 as `\\xNN`."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Whose tokens they are, and the tokens."""
-
-    label: str
-    tokens: list[Token]
 
 
 @dataclass(frozen=True)
@@ -47,7 +29,7 @@ class Witness:
     """Whether no character can be left out without ending the difference."""
     questions: int
     """How many strings the reference was asked for to find it."""
-    rows: list[Row]
+    rows: list[TokenRow]
     """Ours and the reference's tokens."""
     answers: list[list[str]]
     """All references that were asked, and ours: those with the same ids together."""

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llama3_tok import _core
 from llama3_tok.report.ours import Ours
-from llama3_tok.report.outcome import OURS, Row, Token
+from llama3_tok.report.outcome import OURS
+from llama3_tok.report.page.rows import Token, TokenRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,7 @@ class Shower:
             lengths[id] = len(name)
         self._lengths = np.array([*lengths, 0], dtype=np.int64)
         self._ours = ours
+        self._special = frozenset(names.values())
 
     def ends(self, ids: "Array") -> "npt.NDArray[np.int64]":
         """Where each token ends, in bytes of what the ids decode to; an unknown id has none."""
@@ -58,7 +60,7 @@ class Shower:
 
     def rows(
         self, text: bytes, ours: "Array", theirs: "Array", label: str
-    ) -> tuple[bytes, list[Row]]:
+    ) -> tuple[bytes, list[TokenRow]]:
         """The text about the divergence, and both sides' tokens of it."""
         token, byte = self.place(ours, theirs)
         whole = max(len(ours), len(theirs)) <= _WHOLE
@@ -66,23 +68,30 @@ class Shower:
         # Up to the divergence both have the same tokens.
         start = int(self.ends(ours[:first])[-1]) if first else 0
         count = _WHOLE if whole else _BEFORE + _BEHIND
+        room = len(text) - start
+        left, right = (self._tokens(ids[first : first + count], room) for ids in (ours, theirs))
+        both = set(left) & set(right)
         rows = [
-            self._row(name, ids[first : first + count], len(text) - start)
-            for name, ids in ((OURS, ours), (label, theirs))
+            TokenRow(name, [self._token(span, span in both) for span in spans])
+            for name, spans in ((OURS, left), (label, right))
         ]
-        end = max((token.end for row in rows for token in row.tokens), default=0)
+        end = max((end for _, end, _ in [*left, *right]), default=0)
         return text[start : start + end], rows
 
-    def _row(self, label: str, ids: "Array", room: int) -> Row:
-        tokens = []
-        start = 0
+    def _tokens(self, ids: "Array", room: int) -> list[tuple[int, int, int]]:
+        """Begin, end and id of each token."""
+        spans, start = [], 0
         for id, end in zip(ids.tolist(), self.ends(ids).tolist(), strict=True):
-            piece = self._ours.piece(id)
-            shown = "no id of this vocabulary" if piece is None else _text(piece)
             # What decodes to something longer than the text, as U+FFFD for one byte, ends with it.
-            tokens.append(Token(min(start, room), min(end, room), id, shown))
+            spans.append((min(start, room), min(end, room), id))
             start = end
-        return Row(label, tokens)
+        return spans
+
+    def _token(self, span: tuple[int, int, int], is_common: bool) -> Token:
+        piece = self._ours.piece(span[2])
+        shown = "no id of this vocabulary" if piece is None else _text(piece)
+        kinds = ["special"] * (span[2] in self._special) + ["differs"] * (not is_common)
+        return Token(*span, shown, " ".join(kinds))
 
 
 def _text(piece: bytes) -> str:
