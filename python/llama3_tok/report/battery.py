@@ -52,7 +52,17 @@ _SCRIPTS = {
     "newer": "\U00011de0 \U00016ff4\U00016ff6 \U00010d40x \U0001e5f1 \U000105c0",
     "odd": "\x00\x7f\ue000\uffff\ufffd\u202eabc\U0010ffff a\u0301\u0345",
 }
-_EMOJI = ("😀", "👍🏽", "👩‍👩‍👧‍👦", "❤️", "🇩🇪🇫🇷", "1️⃣", "🏴\U000e0067\U000e0062\U000e007f", "\u200d", "🫩")
+_EMOJI = (
+    "😀",
+    "👍🏽",
+    "👩‍👩‍👧‍👦",
+    "❤️",
+    "🇩🇪🇫🇷",
+    "1️⃣",
+    "🏴\U000e0067\U000e0062\U000e007f",
+    "\u200d",
+    "🫩",
+)
 _RUNS = (" ", "\n", "\r\n", "\t", "a", "A", "1", "=", "-", "é", "漢", "😀", " a", "' ", "\u3000")
 _RUN_LENGTHS = (2, 3, 4, 15, 16, 17, 63, 64, 65, 127, 128, 129, 1000)
 # The next but one is where Meta's class cuts, the last more than tiktoken's engine can take.
@@ -165,7 +175,7 @@ def _random(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
         lambda: _slice(made, made.choice(list(_SCRIPTS.values()))),
         lambda: made.choice(_EMOJI),
         lambda: made.choice(_RUNS) * made.randint(1, 100),
-        lambda: "".join(made.choices("!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~«»„“”…—€", k=3)),
+        lambda: "".join(made.choices('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~«»„“”…—€', k=3)),
         lambda: "".join(map(_code_point, (made.random() for _ in range(3)))),
     )
     tokens = _core.tokens(tokenizer._core)

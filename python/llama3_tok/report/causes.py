@@ -101,9 +101,7 @@ def explain(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[Cause, 
     return None
 
 
-def _explain_chat(
-    ours: Ours, item: Item, kind: str, theirs: "Array"
-) -> tuple[Cause, ...] | None:
+def _explain_chat(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[Cause, ...] | None:
     """A reference may render text first, in which content can't be told from structure."""
     try:
         text = ours.rendered(item, kind)
@@ -192,7 +190,19 @@ def _same(left: "Array | Sequence[int]", right: "Array") -> bool:
 # Characters that a reference has in another class
 
 # Strings about a character, `{}`, in which most ways to take it give other tokens.
-_PROBES = ("{}", "a{}", "{}a", "1{}", "{}1", "!{}", "{}!", " {}", "{} ", "{0}{0}{0}{0}", "a{}1{}!{}")
+_PROBES = (
+    "{}",
+    "a{}",
+    "{}a",
+    "1{}",
+    "{}1",
+    "!{}",
+    "{}!",
+    " {}",
+    "{} ",
+    "{0}{0}{0}{0}",
+    "a{}1{}!{}",
+)
 
 
 @dataclass(frozen=True)
@@ -254,9 +264,7 @@ def replaced(text: bytes, culprits: Sequence[Culprit]) -> bytes:
     """A text with other characters of the same classes in place of the culprits."""
     like = str.maketrans({culprit.character: CLASSES[culprit.ours] for culprit in culprits})
     return (
-        text.decode("utf-8", "surrogateescape")
-        .translate(like)
-        .encode("utf-8", "surrogateescape")
+        text.decode("utf-8", "surrogateescape").translate(like).encode("utf-8", "surrogateescape")
     )
 
 

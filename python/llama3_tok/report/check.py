@@ -163,7 +163,11 @@ def _asked(
 
 
 def _facts(
-    tokenizer: Tokenizer, seed: int | None, template: str | None, limits: Limits, command: str | None
+    tokenizer: Tokenizer,
+    seed: int | None,
+    template: str | None,
+    limits: Limits,
+    command: str | None,
 ) -> dict[str, str | int | float | None]:
     import hashlib
 

@@ -304,9 +304,7 @@ class Run:
             if not isinstance(message.get("content"), str) or not message["content"]:
                 continue
 
-            def with_content(
-                units: Sequence[str], index: int = index
-            ) -> list[dict[str, object]]:
+            def with_content(units: Sequence[str], index: int = index) -> list[dict[str, object]]:
                 changed = messages[index] | {"content": "".join(units)}
                 return [*messages[:index], changed, *messages[index + 1 :]]
 

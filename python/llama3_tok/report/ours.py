@@ -113,4 +113,6 @@ def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
 def _character_ends(text: str) -> list[int]:
     """Where the pretokens of a text end, in characters."""
     data = text.encode("utf-8", "replace")
-    return [len(data[:end].decode("utf-8", "replace")) for end in _core.pretoken_ends(data).tolist()]
+    return [
+        len(data[:end].decode("utf-8", "replace")) for end in _core.pretoken_ends(data).tolist()
+    ]

@@ -146,9 +146,7 @@ class Parity:
     def unusable(self) -> list[ReferenceOutcome]:
         """The references that were asked for and gave nothing to compare with; all, if none did."""
         return [
-            one
-            for one in self.references
-            if (one.named or not self.compared) and not one.compared
+            one for one in self.references if (one.named or not self.compared) and not one.compared
         ]
 
     @property

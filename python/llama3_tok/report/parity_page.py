@@ -32,17 +32,27 @@ def page(report: Parity) -> str:
     _compared(made, report)
     made.heading("How to do it again")
     made.facts(
-        (name.replace("_", " "), value)
-        for name, value in report.facts.items()
-        if value is not None
+        (name.replace("_", " "), value) for name, value in report.facts.items() if value is not None
     )
     return made.html()
 
 
 def _results(made: Page, report: Parity) -> None:
-    headers = ["", "status", "items", "bytes", "tokens", "equal", "explained", "different", "failed"]
+    headers = [
+        "",
+        "status",
+        "items",
+        "bytes",
+        "tokens",
+        "equal",
+        "explained",
+        "different",
+        "failed",
+    ]
     total = report.ours.total
-    rows = [(f"llama3_tok {report.facts['llama3_tok']}", "", total.items, total.bytes, total.tokens)]
+    rows = [
+        (f"llama3_tok {report.facts['llama3_tok']}", "", total.items, total.bytes, total.tokens)
+    ]
     lines: list[list[str | int | float]] = [[*rows[0], "-", "-", "-", "-"]]
     for one in report.references:
         total = one.total
@@ -80,7 +90,9 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
         causes = ", ".join(cause.name for cause in mismatch.causes)
         what = f"{kind}: {causes}" if causes else kind
         minimal = "nothing can be left out" if witness.minimal else "not shrunk to the end"
-        part = "" if len(witness.text) == witness.bytes else f", of which a part of {witness.bytes:,}"
+        part = (
+            "" if len(witness.text) == witness.bytes else f", of which a part of {witness.bytes:,}"
+        )
         made.tokens(
             f"{mismatch.item}, token {mismatch.token:,}, byte {mismatch.byte:,}. {what}. "
             f"{witness.verdict}. {len(witness.text):,} bytes{part}; {minimal}, "
