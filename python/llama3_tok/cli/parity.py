@@ -1,19 +1,20 @@
 """`llama3-tok parity`: whether the ids are exactly those of the references, on anybody's data."""
 
 import argparse
-import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows
+from llama3_tok.cli.show import columns, visible
 from llama3_tok.cli.terminal import (
     UsageError,
     check_standard_input,
     complain,
     escaped,
     has_colours,
+    is_terminal,
     tokenizer,
     utf8,
     write,
@@ -190,13 +191,14 @@ def _report(arguments: argparse.Namespace) -> "Parity":
 # For people
 
 HEADERS = ("items", "bytes", "tokens", "equal", "explained", "different", "failed", "MB/s")
+COLOURS = ("", "", "", "green", "yellow", "red", "magenta", "")
 
 
 def _print(report: "Parity") -> None:
     write("".join(f"{line}\n" for line in _lines(report)).encode())
 
 
-def _lines(report: "Parity") -> "list[str]":
+def _lines(report: "Parity") -> list[str]:
     lines = [*_table(report), ""]
     for one in report.references:
         lines += _about(one)
@@ -210,30 +212,58 @@ def _lines(report: "Parity") -> "list[str]":
     return lines
 
 
-def _table(report: "Parity") -> "list[str]":
-    rows: list[tuple[str, ...]] = [("", *HEADERS)]
+def _table(report: "Parity") -> list[str]:
+    """A row for us and for each reference; behind them those without numbers, and why."""
     ours = report.ours.total
-    sums = (f"{ours.items:,}", f"{ours.bytes:,}", f"{ours.tokens:,}", "", "", "", "")
-    rows.append((f"llama3_tok {report.facts['llama3_tok']}", *sums, _speed(report.ours)))
+    sums = [f"{number:,}" for number in (ours.items, ours.bytes, ours.tokens)]
+    rows = [[f"llama3_tok {report.facts['llama3_tok']}", *sums, *[""] * 4, _speed(report.ours)]]
     notes = []
     for one in report.references:
         label = f"{one.name} {one.version or ''}".strip()
-        if one.status != "compared" and not one.total.items:
+        if not one.total.items:
             notes.append((label, f"{one.status}: {one.reason}"))
             continue
         total = one.total
-        numbers = (total.items, total.bytes, total.tokens, total.equal, total.explained)
-        numbers = (*numbers, total.mismatches, total.failures)
-        rows.append((label, *(f"{number:,}" for number in numbers), _speed(one)))
+        numbers = [total.items, total.bytes, total.tokens, total.equal, total.explained]
+        numbers += [total.mismatches, total.failures]
+        rows.append([label, *(f"{number:,}" for number in numbers), _speed(one)])
+    width = max((len(label) for label, _ in notes), default=0)
+    lines = (_framed if is_terminal(sys.stdout) else _plain)(rows)
+    return lines + [_shown(f"{label.ljust(width)}  {note}") for label, note in notes]
+
+
+def _plain(rows: list[list[str]]) -> list[str]:
+    """Numbers to the right, two spaces between."""
+    rows = [["", *HEADERS], *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[0] = max(widths[0], *(len(label) for label, _ in notes), 0) if notes else widths[0]
     lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append(_shown("  ".join(cells).rstrip()))
-    lines[0] = _coloured(lines[0], "1")
-    return lines + [_shown(f"{label.ljust(widths[0])}  {note}") for label, note in notes]
+    for label, *numbers in rows:
+        cells = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        lines.append(_shown("  ".join([label.ljust(widths[0]), *cells]).rstrip()))
+    return lines
+
+
+def _framed(rows: list[list[str]]) -> list[str]:
+    """The same as a person reads it."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for header in HEADERS:
+        table.add_column(header, justify="right", no_wrap=True)
+    for label, *numbers in rows:
+        cells = [
+            Text(number, style=colour if number not in ("0", "") else "")
+            for number, colour in zip(numbers, COLOURS, strict=True)
+        ]
+        table.add_row(Text(_shown(label)), *cells)
+    console = Console(width=columns(), no_color=not has_colours())
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip("\n").splitlines()
 
 
 def _speed(one: "ReferenceOutcome") -> str:
@@ -241,7 +271,7 @@ def _speed(one: "ReferenceOutcome") -> str:
     return "-" if speed is None else f"{speed:.1f}"
 
 
-def _about(one: "ReferenceOutcome") -> "list[str]":
+def _about(one: "ReferenceOutcome") -> list[str]:
     """Its failures, causes and differences."""
     lines: list[str] = []
     if one.status == "unusable" and one.total.items:
@@ -269,7 +299,7 @@ def _length(mismatch: "Mismatch") -> int:
     return 1 << 60 if mismatch.witness is None else mismatch.witness.bytes
 
 
-def _difference(one: "ReferenceOutcome", mismatch: "Mismatch") -> "list[str]":
+def _difference(one: "ReferenceOutcome", mismatch: "Mismatch") -> list[str]:
     """One difference: where, and rows of text, ours and theirs with pieces and ids aligned."""
     kind = "explained" if mismatch.explained else "different"
     named = f" ({', '.join(cause.name for cause in mismatch.causes)})" if mismatch.causes else ""
@@ -283,13 +313,13 @@ def _difference(one: "ReferenceOutcome", mismatch: "Mismatch") -> "list[str]":
     what = "smallest text" if witness.minimal else "text"
     shown = "" if len(witness.text) == witness.bytes else f" (part of {witness.bytes:,} bytes)"
     text = witness.text.decode("utf-8", "surrogateescape")
-    lines.append(f"  {what}{shown}: {_visible(text)}")
+    lines.append(_cropped(f"  {what}{shown}: {_visible(text)}"))
     lines += _rows(witness.rows)
     lines.append(_shown(f"  {witness.verdict}"))
     return lines
 
 
-def _rows(rows: "list[TokenRow]") -> "list[str]":
+def _rows(rows: "list[TokenRow]") -> list[str]:
     """Pieces over ids. Tokens of both rows that begin at the same byte begin in the same column."""
     from rich.cells import cell_len
 
@@ -316,14 +346,21 @@ def _rows(rows: "list[TokenRow]") -> "list[str]":
             room = max(column[start], used)
             pieces += " " * (room - cell_len(pieces)) + piece + " "
             ids += " " * (room - len(ids)) + id + " "
-        lines.append(f"  {_shown(label).ljust(width)}  {pieces}".rstrip())
-        lines.append(f"  {''.ljust(width)}  {_coloured(ids.rstrip(), '2')}")
+        lines.append(_cropped(f"  {_shown(label).ljust(width)}  {pieces}".rstrip()))
+        lines.append(_coloured(_cropped(f"  {''.ljust(width)}  {ids.rstrip()}"), "2"))
     return lines
 
 
-def _visible(piece: str) -> str:
-    from llama3_tok.cli.show import visible
+def _cropped(line: str) -> str:
+    """A line as it fits the terminal, so that rows stay under each other."""
+    from rich.cells import cell_len, set_cell_size
 
+    if not is_terminal(sys.stdout) or cell_len(line) <= (width := columns()):
+        return line
+    return set_cell_size(line, width - 1) + "…"
+
+
+def _visible(piece: str) -> str:
     return visible(piece.encode("utf-8", "surrogateescape"))
 
 

@@ -5,8 +5,7 @@ gives, and the special tokens. The same seed gives the same battery.
 """
 
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from llama3_tok import _core
 from llama3_tok.report.items import Chat, Item
@@ -94,7 +93,7 @@ def battery(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
     yield from _random(tokenizer, seed)
 
 
-def _group(group: str, texts: "Iterator[str] | Any") -> Iterator[Item]:
+def _group(group: str, texts: Iterable[str]) -> Iterator[Item]:
     for number, text in enumerate(texts, 1):
         yield Item(f"{group} {number}", group, text.encode())
 
@@ -167,7 +166,9 @@ def _random(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
     """Strings of fragments of all the above, and of any code points."""
     made = random.Random(seed)
     special = set(tokenizer.special_tokens)
-    kinds = (
+    tokens = _core.tokens(tokenizer._core)
+    words = [token.decode() for token in made.sample(tokens, 5000) if _is_text(token)]
+    kinds: tuple[Callable[[], str], ...] = (
         lambda: made.choice(words),
         lambda: made.choice(_SPACES) * made.randint(1, 4),
         lambda: made.choice("'’") + made.choice(_CONTRACTIONS),
@@ -178,8 +179,6 @@ def _random(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
         lambda: "".join(made.choices('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~«»„“”…—€', k=3)),
         lambda: "".join(map(_code_point, (made.random() for _ in range(3)))),
     )
-    tokens = _core.tokens(tokenizer._core)
-    words = [token.decode() for token in made.sample(tokens, 5000) if _is_text(token)]
     for number in range(1, RANDOM_STRINGS + 1):
         text = "".join(made.choice(kinds)() for _ in range(made.randint(1, 30)))
         if not any(name in text for name in special):

@@ -1,9 +1,9 @@
 """Why a reference gives other ids: known causes, each shown by an experiment on the very item.
 
-Nothing is explained by what it looks like. A cause is named if our own encoder, doing that one thing
-as the reference is thought to do it, gives the reference's ids, all of them. For characters of
-another Unicode version that must hold for a dozen strings about them, and the reference must give our
-ids once they are replaced.
+Nothing is explained by what it looks like. A cause is named if our own encoder, doing that one
+thing as the reference is thought to do it, gives the reference's ids, all of them. For characters
+of another Unicode version that must hold for a dozen strings about them, and the reference must
+give our ids once they are replaced.
 """
 
 from collections.abc import Callable, Iterator, Sequence

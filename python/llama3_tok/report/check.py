@@ -54,8 +54,8 @@ def parity(
     A reference may take `seconds` and `memory` bytes for one item. If it hangs, takes more, raises
     or dies, that is one of its `failures`, and the next item goes to it all the same. Where ids
     differ the item is shrunk to a small text, known causes are tried by experiment, and all
-    references vote. `command` is noted in the report. `progress` gets the bytes read and, if that is
-    known, of how many.
+    references vote. `command` is noted in the report. `progress` gets the bytes read and, if that
+    is known, of how many.
 
     Raises OSError and InputError for files that can't be read, and Llama3TokError for references
     that are named but can't be used.
@@ -82,8 +82,9 @@ def parity(
         shared = _shared(tokenizer, folder, template)
         asked: list[Asked] = []
         try:
-            for one in wanted:
-                asked.append(_asked(one, shared, limits, kinds, one in required))
+            for reference in wanted:
+                is_required = reference in required
+                asked.append(_asked(reference, shared, limits, kinds, is_required))
             run = Run(tokenizer, asked)
             total = inputs.size if inputs else None
             done = 0
@@ -93,10 +94,10 @@ def parity(
                 if progress is not None:
                     progress(inputs.read if inputs else done, total)
         finally:
-            for one in asked:
-                one.close()
+            for part in asked:
+                part.close()
     facts = _facts(tokenizer, seed if uses_battery else None, template, limits, command)
-    return Parity(facts, inputs.inputs, run.outcome, [one.outcome for one in asked])
+    return Parity(facts, inputs.inputs, run.outcome, [part.outcome for part in asked])
 
 
 def _texts(texts: Iterable[Text]) -> Iterator[Item]:
@@ -138,7 +139,7 @@ def _asked(
     kinds: set[str],
     is_required: bool,
 ) -> Asked:
-    """A reference with its process started. Raises Llama3TokError if it is required and can't be."""
+    """A reference, its process started. Raises Llama3TokError if it is required and can't be."""
     name, version = reference.name, reference.version
     outcome = ReferenceOutcome(name, version, named=is_required, sha256=reference.sha256)
     if hint := absent(reference):

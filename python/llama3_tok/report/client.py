@@ -5,6 +5,7 @@ reference that hangs, aborts or takes too much memory loses its process, and the
 to a new one.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -77,7 +78,7 @@ class Client:
     def __init__(self, given: dict[str, Any], limits: Limits) -> None:
         self._given, self._limits = given, limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         self._in_a_row = 0
         self._load_seconds: float | None = None
         self.restarts = 0
@@ -169,10 +170,8 @@ class Client:
         process, self._process = self._process, None
         if process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
@@ -185,7 +184,9 @@ class Client:
     ) -> tuple[dict[str, Any], bytes]:
         """Writes a frame and reads the answer, with an eye on clock and memory. Raises _Failed."""
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         self._said.seek(0)
         self._said.truncate()
         deadline = time.monotonic() + seconds
@@ -249,7 +250,7 @@ class Client:
 
 
 def _written(number: int, data: memoryview) -> int:
-    """How many bytes were taken; all of them where nobody takes any more, as the reader will see."""
+    """How many bytes were taken; all where nobody takes any more, as the reader will see."""
     try:
         return os.write(number, data)
     except BlockingIOError:

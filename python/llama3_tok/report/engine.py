@@ -8,7 +8,7 @@ references; a reference that fails for an item is asked for the next one all the
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama3_tok.report.causes import (
     CUTS,
@@ -31,6 +31,7 @@ from llama3_tok.report.outcome import (
     Witness,
     vote,
 )
+from llama3_tok.report.page.rows import TokenRow
 from llama3_tok.report.references import Reference
 from llama3_tok.report.shrink import Budget, around, shrink
 from llama3_tok.report.witness import Shower
@@ -57,7 +58,9 @@ _CULPRITS = 64
 class Asked:
     """A reference that takes part in a run."""
 
-    def __init__(self, reference: Reference, client: Client | None, outcome: ReferenceOutcome):
+    def __init__(
+        self, reference: Reference, client: Client | None, outcome: ReferenceOutcome
+    ) -> None:
         self.reference, self.client, self.outcome = reference, client, outcome
         self.culprits: dict[str, tuple[Culprit, Witness]] = {}
         self.shrunk: dict[tuple[Cause, ...], int] = {}
@@ -187,9 +190,8 @@ class Run:
     ) -> tuple[tuple[Cause, ...], Witness | None]:
         """Causes that are looked for in the witness: no vocab-first, and classes of characters."""
         if lacks_vocab_first(self._ours, item.text, theirs):
-            causes = (NO_VOCAB_FIRST,)
-            shrinks = self._may_shrink(asked, causes)
-            return causes, self._witness(asked, item, None) if shrinks else None
+            shrinks = self._may_shrink(asked, (NO_VOCAB_FIRST,))
+            return (NO_VOCAB_FIRST,), self._witness(asked, item, None) if shrinks else None
         text = item.text.decode("utf-8", "surrogateescape")
         found = {c: known for c, known in asked.culprits.items() if c in text}
         witness: Witness | None = None
@@ -245,7 +247,8 @@ class Run:
         kind = asked.reference.kind
         ours = self._ours.answer(item, kind)
         answers: list[tuple[str, bytes]] = []
-        rows, text = [], b""
+        rows: list[TokenRow] = []
+        text = b""
         whole = item.text if item.chat is None else self._ours.rendered(item, kind)
         if ours.ids is not None:
             answers.append((OURS, ours.ids.tobytes()))
@@ -294,7 +297,7 @@ class Run:
         assert item.chat is not None
         chat = item.chat
 
-        def made(messages: Sequence[dict[str, object]]) -> Item:
+        def made(messages: Sequence[dict[str, Any]]) -> Item:
             return dataclasses.replace(
                 item, chat=dataclasses.replace(chat, messages=list(messages))
             )
@@ -304,9 +307,13 @@ class Run:
             if not isinstance(message.get("content"), str) or not message["content"]:
                 continue
 
-            def with_content(units: Sequence[str], index: int = index) -> list[dict[str, object]]:
-                changed = messages[index] | {"content": "".join(units)}
-                return [*messages[:index], changed, *messages[index + 1 :]]
+            def with_content(
+                units: Sequence[str],
+                before: list[dict[str, Any]] = messages[:index],
+                message: dict[str, Any] = message,
+                behind: list[dict[str, Any]] = messages[index + 1 :],
+            ) -> list[dict[str, Any]]:
+                return [*before, message | {"content": "".join(units)}, *behind]
 
             units, done = shrink(
                 message["content"], lambda part: fails(made(with_content(part))), budget

@@ -187,7 +187,7 @@ def _size(path: str) -> int | None:
 def _spooled(path: str) -> "tempfile._TemporaryFileWrapper[bytes]":
     """All that comes out of a pipe, in a file that goes away when it is closed."""
     suffix = "".join(end for end in (".gz", ".zst") if path.endswith(end))
-    spool = tempfile.NamedTemporaryFile(suffix=suffix)
+    spool = tempfile.NamedTemporaryFile(suffix=suffix)  # noqa: SIM115 - the caller closes it
     stream: IO[bytes]
     if path == files.STANDARD_INPUT:
         shutil.copyfileobj(sys.stdin.buffer, spool)

@@ -57,7 +57,8 @@ class Ours:
         """The ids of a conversation."""
         assert item.chat is not None
         options: dict[str, Any] = {**item.chat.options, "dialect": self.dialect(kind)}
-        return self.tokenizer.encode_chat(item.chat.messages, **options)
+        ids: list[int] = self.tokenizer.encode_chat(item.chat.messages, **options)
+        return ids
 
     def rendered(self, item: Item, kind: str) -> bytes:
         """The text of a conversation."""

@@ -1,4 +1,4 @@
-"""A parity report as a page: what was compared, what came of it, and each witness as rows of tokens."""
+"""A parity report as a page: what was compared, what came of it, and witnesses token by token."""
 
 from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome
 from llama3_tok.report.page import Page
@@ -38,29 +38,18 @@ def page(report: Parity) -> str:
 
 
 def _results(made: Page, report: Parity) -> None:
-    headers = [
-        "",
-        "status",
-        "items",
-        "bytes",
-        "tokens",
-        "equal",
-        "explained",
-        "different",
-        "failed",
+    sums = ("items", "bytes", "tokens", "equal", "explained", "different", "failed")
+    total, version = report.ours.total, report.facts["llama3_tok"]
+    lines: list[list[str | int | float]] = [
+        [f"llama3_tok {version}", "", total.items, total.bytes, total.tokens, *"----"]
     ]
-    total = report.ours.total
-    rows = [
-        (f"llama3_tok {report.facts['llama3_tok']}", "", total.items, total.bytes, total.tokens)
-    ]
-    lines: list[list[str | int | float]] = [[*rows[0], "-", "-", "-", "-"]]
     for one in report.references:
         total = one.total
         status = f"{one.status}: {one.reason}" if one.reason else one.status
         name = f"{one.name} {one.version or ''}".strip()
         numbers = (total.items, total.bytes, total.tokens, total.equal)
         lines.append([name, status, *numbers, total.explained, total.mismatches, total.failures])
-    made.table(headers, lines)
+    made.table(["", "status", *sums], lines)
     causes = [
         (one.name, cause.name, count, cause.shown_by, "yes" if cause.excuses else "no")
         for one in report.references
@@ -80,7 +69,7 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
         made.table(
             ["item", "failure", "what happened"],
             [(item, failure.kind, failure.reason) for item, failure in one.failures[:_ROWS]],
-            f"No ids for {one.total.failures:,} items",
+            f"Items without ids: {one.total.failures:,}",
         )
     for mismatch in _chosen(one):
         witness = mismatch.witness
@@ -90,15 +79,13 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
         causes = ", ".join(cause.name for cause in mismatch.causes)
         what = f"{kind}: {causes}" if causes else kind
         minimal = "nothing can be left out" if witness.minimal else "not shrunk to the end"
-        part = (
-            "" if len(witness.text) == witness.bytes else f", of which a part of {witness.bytes:,}"
-        )
-        made.tokens(
-            f"{mismatch.item}, token {mismatch.token:,}, byte {mismatch.byte:,}. {what}. "
-            f"{witness.verdict}. {len(witness.text):,} bytes{part}; {minimal}, "
-            f"{witness.questions:,} questions",
-            witness.text,
-            witness.rows,
+        size = f"{witness.bytes:,} bytes"
+        if len(witness.text) < witness.bytes:
+            size += f", of which {len(witness.text):,} are shown"
+        made.tokens(f"{mismatch.item}: {what}", witness.text, witness.rows)
+        made.note(
+            f"{witness.verdict}. It begins at token {mismatch.token:,}, byte {mismatch.byte:,} of "
+            f"the item. Shrunk to {size} with {witness.questions:,} questions; {minimal}."
         )
     if one.mismatches:
         made.table(

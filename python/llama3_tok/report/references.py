@@ -4,7 +4,7 @@ The first half is the report's side, which imports none of them. `load` and what
 `worker.py`, in the process of one reference.
 
 Each is asked as its users ask it: tiktoken by `encode_ordinary`, Meta's class by `encode` without
-special tokens, tokenizers by `encode`, which takes names of special tokens in text for these tokens.
+special tokens, tokenizers by `encode`, which takes the names of special tokens in text for them.
 Where that alone makes a difference the report shows it (`causes.py`).
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from llama3_tok.errors import Llama3TokError
 
-__all__ = ["KNOWN", "Engine", "Reference", "absent", "by_path", "by_name", "load"]
+__all__ = ["KNOWN", "Engine", "Reference", "absent", "by_name", "by_path", "load"]
 
 TEXT, CHAT = "text", "chat"
 

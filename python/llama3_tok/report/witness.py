@@ -62,7 +62,7 @@ class Shower:
         self, text: bytes, ours: "Array", theirs: "Array", label: str
     ) -> tuple[bytes, list[TokenRow]]:
         """The text about the divergence, and both sides' tokens of it."""
-        token, byte = self.place(ours, theirs)
+        token = self.place(ours, theirs).token
         whole = max(len(ours), len(theirs)) <= _WHOLE
         first = 0 if whole else max(0, token - _BEFORE)
         # Up to the divergence both have the same tokens.
