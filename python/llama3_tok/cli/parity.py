@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         import json
 
-        write(json.dumps(report.to_json(), ensure_ascii=False, indent=1).encode() + b"\n")
+        write(json.dumps(report.to_json(), indent=1).encode() + b"\n")
     else:
         _print(report)
     for one in report.unusable:
@@ -263,7 +263,7 @@ def _framed(rows: list[list[str]]) -> list[str]:
     console = Console(width=columns(), no_color=not has_colours())
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip("\n").splitlines()
+    return [line for line in captured.get().splitlines() if line.strip()]
 
 
 def _speed(one: "ReferenceOutcome") -> str:

@@ -72,7 +72,10 @@ def parity(
     items: Iterable[Item] = battery(tokenizer, seed) if uses_battery else chain(inputs, given)
     names = list(KNOWN) if references is None else list(dict.fromkeys(references))
     wanted = [by_name(name) for name in names]
-    wanted += [by_path(os.fsdecode(path)) for path in against]
+    for path in against:
+        one = by_path(os.fsdecode(path))
+        same = sum(other.name.startswith(one.name) for other in wanted)
+        wanted.append(one._replace(name=f"{one.name} ({same + 1})") if same else one)
     required = {one for one in wanted if references is not None or one.path is not None}
     kinds = {"text", "chat"} if uses_battery else {"chat" if inputs and chat else "text"}
     if given:

@@ -139,7 +139,7 @@ class Client:
         """Starts the process and loads the reference."""
         if not sys.executable:
             raise Unusable("there is no Python to run it in: sys.executable is empty")
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONFAULTHANDLER": ""}
+        environment = os.environ | {"HF_HUB_OFFLINE": "1"}
         self._process = subprocess.Popen(
             # -P: a file of the current folder must not stand for a package.
             [sys.executable, "-P", "-m", "llama3_tok.report.worker"],

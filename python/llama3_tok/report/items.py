@@ -96,6 +96,9 @@ class Inputs:
         self._field = "messages" if chat and field is None else field
         paths = list(paths)
         self._given = bool(paths)
+        for path in paths:
+            if path != files.STANDARD_INPUT:
+                os.stat(path)  # better now than when the references are loaded
         self._sources = list(files.find(paths, field=self._field))
 
     def __bool__(self) -> bool:
@@ -159,7 +162,7 @@ class Inputs:
             if self._chat:
                 return Item(place, name, chat=_conversation(record, self._field))
             return Item(place, name, record_text(record, self._field))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{place}: {error}", name, number, str(error)) from None
 
 

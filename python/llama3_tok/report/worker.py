@@ -14,10 +14,14 @@ import os
 import signal
 import sys
 import time
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from llama3_tok.report.frames import HEAD, head_of, packed
 from llama3_tok.report.references import Engine, load
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # If the other end is gone, nobody else ends a reference that hangs; it kills earlier.
 _GRACE_SECONDS = 15
@@ -43,8 +47,6 @@ def main() -> None:
 
 def _answer(engine: Engine, header: dict[str, Any], body: bytes, answers: BinaryIO) -> bool:
     """Answers a question; False if the process is to end."""
-    import numpy as np
-
     signal.setitimer(signal.ITIMER_REAL, header["limit"] + _GRACE_SECONDS)
     try:
         if header["op"] == "chat":
@@ -57,7 +59,7 @@ def _answer(engine: Engine, header: dict[str, Any], body: bytes, answers: Binary
             started = time.perf_counter()
             ids = engine.text(text, header["special"])
         seconds = time.perf_counter() - started
-        array = np.asarray(ids, dtype="<u4")
+        array = _array(ids)
     except Exception as error:
         _write(answers, {"error": _described(error)})
         return True
@@ -68,6 +70,18 @@ def _answer(engine: Engine, header: dict[str, Any], body: bytes, answers: Binary
         signal.setitimer(signal.ITIMER_REAL, 0)
     _write(answers, {"seconds": seconds}, array.tobytes())
     return True
+
+
+def _array(ids: object) -> "npt.NDArray[np.uint32]":
+    """Ids as 32-bit integers; anything else is an error, and nothing is rounded or cut off."""
+    import numpy as np
+
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise TypeError(f"these are no ids: {array.dtype} of shape {array.shape}")
+    if array.size and not 0 <= array.min() <= array.max() < 1 << 32:
+        raise OverflowError(f"these are no ids: from {array.min()} to {array.max()}")
+    return array.astype("<u4")
 
 
 def _described(error: BaseException) -> str:
