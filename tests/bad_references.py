@@ -59,7 +59,7 @@ def dies_always(text):
 def wrong_for_two_words(text):
     """A made-up fault that needs both of two words, wherever they are."""
     ids = llama3_tok.encode(text)
-    return ids[::-1] if "left" in text and "right" in text else ids
+    return [*ids, 0] if "left" in text and "right" in text else ids
 
 
 def other_unicode(text):

@@ -153,7 +153,8 @@ def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
         Chat([{"role": "user", "content": ""}], {}),
         Chat([{"role": "user", "content": "Is <|eot_id|> special?"}, hello, hi], {}),
     ]
-    if tokenizer.profile != "llama3":
+    # Neither of these formats has tools.
+    if tokenizer.profile not in ("llama3", "meta"):
         result = {"role": "tool", "content": "30 °C"}
         asked = {"role": "assistant", "tool_calls": [call]}
         tools = {"tools": [{"type": "function", "function": function}]}

@@ -60,6 +60,11 @@ CUTS = Cause(
     f"cut every {META_CHARACTERS:,} characters, and where more than {META_RUN:,} in a row are all "
     "white space or all not, our ids of the parts are the reference's",
 )
+RENDERED = Cause(
+    "rendered as text",
+    "the conversation as one text, special tokens allowed, has the reference's ids: for it the "
+    "names of special tokens in content are these tokens, and what we encode apart may join",
+)
 NO_VOCAB_FIRST = Cause(
     "no vocab-first rule",
     "merging each pretoken, also those that are tokens, gives the reference's ids: in a "
@@ -107,7 +112,7 @@ def _explain_chat(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[C
         text = ours.rendered(item, kind)
     except ChatFormatError:
         return None
-    return (SPECIAL,) if _same(ours.text(text, True), theirs) else None
+    return (RENDERED,) if _same(ours.text(text, True), theirs) else None
 
 
 def _applicable(ours: Ours, item: Item) -> list[str]:

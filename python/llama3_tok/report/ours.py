@@ -31,7 +31,7 @@ class Ours:
 
     def dialect(self, kind: str) -> str:
         """The chat format to compare with a reference of this kind."""
-        return "meta" if kind == "meta" else "hf"
+        return "meta" if "meta" in (kind, self.tokenizer.profile) else "hf"
 
     def answer(self, item: Item, kind: str) -> Answer:
         """The ids of an item, as a reference of this kind is asked for them."""
