@@ -112,7 +112,7 @@ def test_the_report_is_json_and_html_and_has_what_it_takes_to_do_it_again(on_the
     assert value["ok"] is True
     one = value["references"][1]
     assert one["total"]["explained"] == sum(
-        not mismatch["causes"] == [] for mismatch in one["mismatches"]
+        mismatch["causes"] != [] for mismatch in one["mismatches"]
     )
     named = {cause["name"] for cause in one["causes"]}
     assert named == {"special-token policy", "invalid UTF-8"}
@@ -230,7 +230,7 @@ def test_a_newer_unicode_version_is_named_with_its_character():
 
 
 def test_a_letter_that_has_always_been_one_is_no_matter_of_versions():
-    report = parity(texts=["также", "Hi"], references=["bad_references:no_letter", "tiktoken"])
+    report = parity(texts=["скажите", "Hi"], references=["bad_references:no_letter", "tiktoken"])
     one = report.references[0]
     assert causes_of(one) == {"character class (U+0436)": 1}
     assert (one.total.equal, one.total.mismatches) == (1, 1)
