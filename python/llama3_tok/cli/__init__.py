@@ -38,7 +38,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "convert", "doctor")
+VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "compare", "convert", "doctor")
 
 
 def _verb(name: str) -> Verb:

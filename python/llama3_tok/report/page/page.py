@@ -65,7 +65,7 @@ class Page:
             for at in range(len(headers))
         ]
         head = "".join(
-            f'<th scope=col{" class=n" if is_number else ""}>{plain(text)}</th>'
+            f"<th scope=col{' class=n' if is_number else ''}>{plain(text)}</th>"
             for text, is_number in zip(headers, numeric, strict=True)
         )
         lines = "".join(
