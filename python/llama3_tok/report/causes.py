@@ -1,8 +1,8 @@
 """Why two rows of tokens are cut differently, cut by cut.
 
-A place is a stretch of text at whose ends both rows have a boundary and inside which none is common.
-So every boundary inside it is in one row alone, and makes one token more in that row: the causes of
-the cuts account for the whole difference in tokens.
+A place is a stretch of text at whose ends both rows have a boundary and inside which none is
+common. So every boundary inside it is in one row alone, and makes one token more in that row: the
+causes of the cuts account for the whole difference in tokens.
 
 Each cause is shown at its cut by what is in the two vocabularies, or by encoding the place again
 without the rule that is blamed. Inside a place each tokenizer works as on the place's bytes alone,
@@ -31,10 +31,10 @@ ORDER = "merge order"
 
 MEANINGS = {
     PREFIX: "Llama 2 puts a space before the text; without it this cut would be as Llama 3's",
-    DIGITS: "Llama 2 has no piece with two of these digits side by side; Llama 3 has groups of up to three",
+    DIGITS: "Llama 2 has no piece with two of these digits side by side; Llama 3 has up to three",
     FALLBACK: "the character is none of Llama 2's pieces, so it is written as its bytes",
     SPACES: "the cut is inside a run of white space, which each divides by its own rule",
-    VOCAB_FIRST: "Llama 3 takes the whole pretoken because it is a token; merging alone would cut here",
+    VOCAB_FIRST: "Llama 3 takes a pretoken that is a token whole; merging alone would cut here",
     PATTERN: "Llama 3's pattern cuts here, and merging alone would not; Llama 2 has no pattern",
     VOCABULARY: "one vocabulary has a token over this place that the other does not have",
     ORDER: "both have the token over this place, but only one's order of merges reaches it",

@@ -43,7 +43,7 @@ class FileCount:
 
 @dataclass(frozen=True, slots=True)
 class CauseCount:
-    """How many tokens more each row has for one cause, and the strings where it is most frequent."""
+    """How many tokens more each row has for one cause, and where it is most frequent."""
 
     cause: str
     llama2: int
@@ -120,7 +120,7 @@ class Comparison:
 
     @property
     def windows(self) -> list[dict[str, Any]]:
-        """For each context: its tokens, the characters of this text that fill it, how many it takes."""
+        """For each context: its tokens, the characters that fill it, how many this text takes."""
         found = []
         for model, window in WINDOWS:
             tokens = self.total.llama2 if model == "Llama 2" else self.total.llama3
@@ -336,9 +336,7 @@ class _Files:
                 if isinstance(first, Fault):
                     raise first
                 if first is not None:
-                    self._take(
-                        source.path, lambda read, done=done: progress and progress(done + read)
-                    )
+                    self._take(source.path, _behind(done, progress))
                 done += size
             except Fault as fault:
                 self.faults.append(fault)
@@ -357,6 +355,11 @@ class _Files:
                 excerpt = 0
             progress(read)
         self.counted.append(FileCount(path, counts))
+
+
+def _behind(done: int, progress: Callable[[int], object] | None) -> Callable[[int], object]:
+    """Progress within a file, as progress of all."""
+    return lambda read: progress and progress(done + read)
 
 
 def _made(

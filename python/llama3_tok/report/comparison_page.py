@@ -118,8 +118,9 @@ def _row(label: str, row: Row, piece: Callable[[int], str], kind: Callable[[int]
 
 def _causes(made: Page, comparison: Comparison) -> None:
     made.note(
-        "Each cut that one row has and the other has not is counted under one cause, which was shown "
-        "at that place: by what is in the two vocabularies, or by encoding the place without the rule."
+        "Each cut that one row has and the other has not is counted under one cause, which was "
+        "shown at that place: by what is in the two vocabularies, or by encoding the place again "
+        "without the rule that is blamed."
     )
     made.table(
         ["cause", "Llama 2 has more", "Llama 3 has more", "what it means", "as in"],

@@ -1,7 +1,7 @@
-"""Llama 2's tokenizer, through the library sentencepiece: its ids, and where each stands in a text.
+"""Llama 2's tokenizer, through the library sentencepiece: its ids, and where each stands.
 
-SentencePiece puts a space before the text (the dummy prefix), writes spaces as `▁`, and gives pieces
-of that; this module maps them back. The spans follow each other and cover the text, whatever it is,
+SentencePiece puts a space before the text (the dummy prefix), writes spaces as `▁`, and gives
+pieces of that; this module maps them back. The spans follow each other and cover the text, whatever it is,
 and the pieces are compared with the text that they cover, so a model that changes the text is
 refused rather than mapped wrongly. Bytes that are not UTF-8 are U+FFFD to Llama 2, one each, as
 sentencepiece reads them.
@@ -36,7 +36,8 @@ UNK, BOS, EOS, FIRST_BYTE, FIRST_PLAIN = 0, 1, 2, 3, 259
 SPACE = "▁"
 
 WAYS = f"""Llama 2's tokenizer.model comes with every Llama 2 model, for example at
-https://huggingface.co/meta-llama/Llama-2-7b-hf (Meta's licence has to be accepted). Give it in any of these ways:
+https://huggingface.co/meta-llama/Llama-2-7b-hf (Meta's licence has to be accepted). Give it
+in any of these ways:
   - --llama2 PATH, compare(..., llama2=PATH)   the file, or a model folder that has it
   - {ENVIRONMENT}=PATH                    does the same"""
 
@@ -58,7 +59,7 @@ class Timer:
 
 
 class Row(NamedTuple):
-    """Tokens over a text: ids, and where each ends in bytes. A token begins where the last ended."""
+    """Tokens over a text: ids, and where each ends in bytes, which is where the next begins."""
 
     ids: "npt.NDArray[np.int64]"
     ends: "npt.NDArray[np.int64]"
@@ -174,7 +175,7 @@ class Llama2:
         return pair in self._neighbours
 
     def may_cut(self, before: bytes, after: bytes) -> bool:
-        """Whether what is before a place and what is behind it give the ids that both together do."""
+        """Whether the texts before and behind a place give the ids that both together do."""
         left = before[-4:].decode("utf-8", "surrogateescape")[-1:]
         right = after[:4].decode("utf-8", "surrogateescape")[:1]
         return not left or not right or not self.may_join(left, right)
@@ -201,7 +202,8 @@ class Llama2:
     ) -> Row:
         """The tokens of texts, one behind the other; `continued` if the first is no beginning.
 
-        `timer` measures what the library itself takes. Raises VocabularyError if the model's pieces are not the text.
+        `timer` measures what the library itself takes. Raises VocabularyError if the model's
+        pieces are not the text.
         """
         import numpy as np
 

@@ -1,8 +1,9 @@
-"""Texts for a comparison: files, read part by part, each part ending where both tokenizers may cut."""
+"""Texts for a comparison: files in parts that end where both tokenizers may cut."""
 
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from llama3_tok.files import STANDARD_INPUT, Fault, Source
@@ -25,15 +26,13 @@ def parts(
 ) -> Iterator[tuple[Part, int]]:
     """The parts of a file, and the stored bytes read so far.
 
-    The core reads it and gives the ids of its parts, which end where no id depends on the cut; their
-    bytes are the text. Where Llama 2 could join across such an end, parts are taken together.
+    The core reads it and gives the ids of its parts, which end where no id depends on the cut;
+    their bytes are the text. Where Llama 2 could join across such an end, parts are taken together.
     """
     if field is not None:
         records = llama3._core.encode_files([path], field, threads, None, False)
         for ids, offsets in records:
-            texts = [
-                llama3.decode_bytes(ids[a:b]) for a, b in zip(offsets, offsets[1:], strict=False)
-            ]
+            texts = [llama3.decode_bytes(ids[a:b]) for a, b in pairwise(offsets)]
             yield Part(texts, False), records.read
         return
     stream = llama3._core.encode_files([path], None, threads, None, False)

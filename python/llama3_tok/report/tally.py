@@ -64,7 +64,7 @@ class Pair(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """The stretches at whose ends both rows have a boundary: where each begins and ends, its tokens."""
+    """The stretches at whose ends both rows have a boundary, and the tokens of each."""
 
     starts: "npt.NDArray[np.int64]"
     ends: "npt.NDArray[np.int64]"
