@@ -1,7 +1,10 @@
 """`llama3-tok parity`."""
 
 import json
+import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -122,9 +125,6 @@ def test_a_module_of_the_current_folder_can_be_a_reference(folder):
 
 
 def test_ctrl_c_ends_it_and_its_references(folder):
-    import signal
-    import time
-
     (folder / "slow.py").write_text(
         "import pathlib, os, time\n"
         "def encode(text):\n"
@@ -145,8 +145,6 @@ def test_ctrl_c_ends_it_and_its_references(folder):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert b"Traceback" not in process.stderr.read()
-    reference = (folder / "pid").read_text()
+    reference = int((folder / "pid").read_text())
     with pytest.raises(ProcessLookupError):
-        import os
-
-        os.kill(int(reference), 0)
+        os.kill(reference, 0)

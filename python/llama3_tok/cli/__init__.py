@@ -38,7 +38,18 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "parity", "convert", "doctor")
+VERBS = (
+    "count",
+    "encode",
+    "decode",
+    "show",
+    "truncate",
+    "chat",
+    "compare",
+    "parity",
+    "convert",
+    "doctor",
+)
 
 
 def _verb(name: str) -> Verb:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from llama3_tok import files
-from llama3_tok.cli.progress import Bar, shows, stored_bytes
+from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.terminal import (
     UsageError,
     check_standard_input,
@@ -166,8 +166,7 @@ class _Run:
 
     def __iter__(self) -> Iterator[_Row]:
         """The path and the totals of each file."""
-        paths = [source.path for source in self._sources]
-        bar = Bar("counting", lambda: stored_bytes(paths)) if shows() else None
+        bar = Bar([source.path for source in self._sources]) if shows_bar() else None
         counts = files.count(
             self._encoder,
             self._sources,

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import files
-from llama3_tok.cli.progress import Bar, shows
+from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.show import columns, visible
 from llama3_tok.cli.terminal import (
     UsageError,
@@ -161,7 +161,7 @@ def _report(arguments: argparse.Namespace) -> "Parity":
         with open(arguments.template, encoding="utf-8") as file:
             template = file.read()
     total: list[int | None] = [None]
-    bar = Bar("comparing", lambda: total[0]) if shows() else None
+    bar = Bar(total=lambda: total[0]) if shows_bar() else None
 
     def progress(done: int, size: int | None) -> None:
         total[0] = size

@@ -1,278 +1,204 @@
-"""Why a reference gives other ids: known causes, each shown by an experiment on the very item.
+"""Why two rows of tokens are cut differently, cut by cut.
 
-Nothing is explained by what it looks like. A cause is named if our own encoder, doing that one
-thing as the reference is thought to do it, gives the reference's ids, all of them. For characters
-of another Unicode version that must hold for a dozen strings about them, and the reference must
-give our ids once they are replaced.
+A place is a stretch of text at whose ends both rows have a boundary and inside which none is
+common. So every boundary inside it is in one row alone, and makes one token more in that row: the
+causes of the cuts account for the whole difference in tokens.
+
+Each cause is shown at its cut by what is in the two vocabularies, or by encoding the place again
+without the rule that is blamed. Inside a place each tokenizer works as on the place's bytes alone,
+since no merge crosses its ends.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
-from llama3_tok import PROFILES, UNICODE_VERSION
-from llama3_tok._core import special_names
-from llama3_tok.errors import ChatFormatError
-from llama3_tok.report.items import Item
-from llama3_tok.report.ours import CLASSES, Ours
+from llama3_tok import _core
+from llama3_tok.report.llama2 import Llama2
+from llama3_tok.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+__all__ = ["MEANINGS", "Cut", "Explainer"]
 
-    Array = npt.NDArray[np.uint32]
+PREFIX = "dummy prefix"
+DIGITS = "digits"
+FALLBACK = "byte fallback"
+SPACES = "white space"
+VOCAB_FIRST = "vocab-first"
+PATTERN = "pattern"
+VOCABULARY = "vocabulary"
+ORDER = "merge order"
 
-__all__ = ["Cause", "Culprit", "explain", "find_culprit", "lacks_vocab_first", "replaced"]
-
-# Meta's class cuts its input after so many characters, and runs of white space, or of anything but
-# white space, after so many (llama_models/llama3/tokenizer.py of llama-models 0.3.0).
-META_CHARACTERS = 400_000
-META_RUN = 25_000
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A known cause."""
-
-    name: str
-    shown_by: str
-    """The experiment that showed it."""
-    excuses: bool = True
-    """Whether the difference is then nobody's fault; otherwise the reference is wrong."""
+MEANINGS = {
+    PREFIX: "Llama 2 puts a space before the text; without it this cut would be as Llama 3's",
+    DIGITS: "Llama 2 has no piece with two of these digits side by side; Llama 3 has up to three",
+    FALLBACK: "the character is none of Llama 2's pieces, so it is written as its bytes",
+    SPACES: "the cut is inside a run of white space, which each divides by its own rule",
+    VOCAB_FIRST: "Llama 3 takes a pretoken that is a token whole; merging alone would cut here",
+    PATTERN: "Llama 3's pattern cuts here, and merging alone would not; Llama 2 has no pattern",
+    VOCABULARY: "one vocabulary has a token over this place that the other does not have",
+    ORDER: "both have the token over this place, but only one's order of merges reaches it",
+}
+"""What each cause means, the most particular first: that one is a cut's main cause."""
 
 
-INVALID = Cause(
-    "invalid UTF-8",
-    "with each invalid sequence replaced by U+FFFD, as the reference gets the text, our ids are "
-    "the reference's",
-)
-SPECIAL = Cause(
-    "special-token policy",
-    "with special tokens allowed in text our ids are the reference's; by default they are text",
-)
-PLAIN = Cause(
-    "special-token policy",
-    "with special tokens taken for plain text our ids are the reference's",
-)
-CUTS = Cause(
-    "Meta's cuts",
-    f"cut every {META_CHARACTERS:,} characters, and where more than {META_RUN:,} in a row are all "
-    "white space or all not, our ids of the parts are the reference's",
-)
-RENDERED = Cause(
-    "rendered as text",
-    "the conversation as one text, special tokens allowed, has the reference's ids: for it the "
-    "names of special tokens in content are these tokens, and what we encode apart may join",
-)
-NO_VOCAB_FIRST = Cause(
-    "no vocab-first rule",
-    "merging each pretoken, also those that are tokens, gives the reference's ids: in a "
-    "tokenizer.json ignore_merges is missing",
-    excuses=False,
-)
+class Cut(NamedTuple):
+    """A boundary that one row alone has."""
+
+    at: int
+    """Bytes from the beginning of the place; 0 for a token without bytes of its own."""
+    extra: str
+    """The row that has it: "llama2" or "llama3"."""
+    causes: tuple[str, ...]
+    """All that were shown, the main one first."""
 
 
-def _profile_cause(profile: str) -> Cause:
-    return Cause(
-        "special tokens of another release",
-        f"with the special tokens of profile {profile} our ids are the reference's",
-    )
+class Explainer:
+    """Explains places; what it knows of one is kept for the next that is the same."""
+
+    MOST = 200_000
+    """Places that are remembered."""
+    LONG = 256
+    """Bytes above which a place is not remembered."""
+
+    def __init__(self, llama3: Tokenizer, llama2: Llama2, tokens: Sequence[bytes]) -> None:
+        self._core, self._llama2, self._tokens = llama3._core, llama2, tokens
+        self._vocabulary = frozenset(tokens)
+        self._known: dict[tuple[object, ...], tuple[Cut, ...]] = {}
+
+    def explain(
+        self,
+        text: bytes,
+        llama3: Sequence[int],
+        llama2: Sequence[int],
+        ends: Sequence[int],
+        pretokens: Sequence[int],
+        *,
+        begins: bool,
+    ) -> tuple[Cut, ...]:
+        """The cuts of a place whose bytes are `text`, in the order of the text.
+
+        `llama3` and `llama2` are the ids in it, `ends` where those of Llama 2 end and `pretokens`
+        where pretokens end inside it, from its beginning. `begins` says that the place is the first
+        of its text, where Llama 2 has its dummy prefix.
+        """
+        key = (text, tuple(llama3), tuple(llama2), tuple(pretokens), begins)
+        cuts = self._known.get(key)
+        if cuts is None:
+            cuts = tuple(_Place(self, text, key[1], key[2], ends, pretokens, begins).cuts())
+            if len(text) <= self.LONG:
+                if len(self._known) >= self.MOST:
+                    self._known.clear()
+                self._known[key] = cuts
+        return cuts
+
+    def merged(self, data: bytes) -> set[int]:
+        """Where merging alone cuts some bytes: no pattern, and no token found whole."""
+        ids = _core.merge_batch(self._core, [data])[0]
+        return set(_ends([len(self._tokens[id]) for id in ids]))
 
 
-# One experiment, or several at once
+class _Place:
+    """One place: which of the causes hold at each of its cuts."""
 
+    def __init__(
+        self,
+        explainer: Explainer,
+        text: bytes,
+        llama3: Sequence[int],
+        llama2: Sequence[int],
+        ends: Sequence[int],
+        pretokens: Sequence[int],
+        begins: bool,
+    ) -> None:
+        self._explainer, self._llama2 = explainer, explainer._llama2
+        self._text, self._begins, self._pretokens = text, begins, set(pretokens)
+        self._ids2, self._ends2 = llama2, list(ends)
+        self._ends3 = _ends([len(explainer._tokens[id]) for id in llama3])
+        self._merged: set[int] | None = None
+        self._unprefixed: set[int] | None = None
 
-@dataclass(frozen=True)
-class _Assumptions:
-    """What is assumed of the reference."""
+    def cuts(self) -> list[Cut]:
+        found = []
+        ends3, size = set(self._ends3), len(self._text)
+        for index, end in enumerate(self._ends2):
+            start = self._ends2[index - 1] if index else 0
+            if start == end:  # a token without bytes: the prefix, or the rest of a byte fallback
+                first = self._begins and index == 0
+                found.append(Cut(end, "llama2", (PREFIX if first else FALLBACK,)))
+            elif end < size and end not in ends3:
+                found.append(Cut(end, "llama2", self._why_llama2(end)))
+        ends2 = set(self._ends2)
+        for end in self._ends3:
+            if end < size and end not in ends2:
+                found.append(Cut(end, "llama3", self._why_llama3(end)))
+        return sorted(found)
 
-    replaces_invalid: bool = False
-    special: bool = False
-    profile: str | None = None
-    cuts: bool = False
-
-
-def explain(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[Cause, ...] | None:
-    """The fewest causes that together give the reference's ids; None if there are none."""
-    if item.chat is not None:
-        return _explain_chat(ours, item, kind, theirs)
-    applicable = _applicable(ours, item)
-    for count in range(1, len(applicable) + 1):
-        for chosen in combinations(applicable, count):
-            for causes, assumptions in _meanings(ours, item, kind, chosen):
-                if _same(_encode(ours, item.text, assumptions), theirs):
-                    return causes
-    return None
-
-
-def _explain_chat(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[Cause, ...] | None:
-    """A reference may render text first, in which content can't be told from structure."""
-    try:
-        text = ours.rendered(item, kind)
-    except ChatFormatError:
-        return None
-    return (RENDERED,) if _same(ours.text(text, True), theirs) else None
-
-
-def _applicable(ours: Ours, item: Item) -> list[str]:
-    found = []
-    try:
-        characters = len(item.text.decode())
-    except UnicodeDecodeError:
-        found.append("invalid")
-        characters = len(item.text.decode("utf-8", "replace"))
-    if b"<|" in item.text:
-        found.append("special")
-    if characters > META_RUN:
-        found.append("cuts")
-    return found
-
-
-def _meanings(
-    ours: Ours, item: Item, kind: str, chosen: Sequence[str]
-) -> Iterator[tuple[tuple[Cause, ...], _Assumptions]]:
-    """The assumptions that a choice stands for; special tokens may be taken in several ways."""
-    invalid, cuts = "invalid" in chosen, "cuts" in chosen
-    fixed = (INVALID,) * invalid + (CUTS,) * cuts
-    if "special" not in chosen:
-        yield fixed, _Assumptions(invalid, item.special, None, cuts)
-        return
-    flipped = (*fixed, PLAIN if item.special else SPECIAL)
-    if not item.special:
-        yield flipped, _Assumptions(invalid, True, None, cuts)
-    seen = [special_names(ours.tokenizer.profile)]
-    # What is meant by a profile of Meta's class is clear.
-    for profile in sorted(PROFILES, key=lambda profile: profile != kind):
-        names = special_names(profile)
-        if names in seen:
-            continue
-        seen.append(names)
-        policy = () if item.special else (SPECIAL,)
-        causes = (*fixed, *policy, _profile_cause(profile))
-        yield causes, _Assumptions(invalid, True, profile, cuts)
-    if item.special:
-        yield flipped, _Assumptions(invalid, False, None, cuts)
-
-
-def _encode(ours: Ours, text: bytes, assumptions: _Assumptions) -> "Array":
-    import numpy as np
-
-    if assumptions.profile is not None:
-        ours = ours.with_profile(assumptions.profile)
-    if assumptions.replaces_invalid:
-        text = text.decode("utf-8", "replace").encode()
-    if not assumptions.cuts:
-        return ours.text(text, assumptions.special)
-    parts = [
-        ours.text(part.encode("utf-8", "surrogateescape"), assumptions.special)
-        for part in _cut_as_meta(text.decode("utf-8", "surrogateescape"))
-    ]
-    return np.concatenate(parts)
-
-
-def _cut_as_meta(text: str) -> Iterator[str]:
-    """The parts that Meta's class encodes one by one."""
-    for start in range(0, max(1, len(text)), META_CHARACTERS):
-        part = text[start : start + META_CHARACTERS]
-        begin = run = 0
-        was_space: bool | None = None
-        for at, is_space in enumerate(map(str.isspace, part)):
-            run = run + 1 if is_space is was_space else 1
-            was_space = is_space
-            if run > META_RUN:
-                yield part[begin:at]
-                begin, run = at, 1
-        yield part[begin:]
-
-
-def _same(left: "Array | Sequence[int]", right: "Array") -> bool:
-    import numpy as np
-
-    return len(left) == len(right) and bool(np.array_equal(left, right))
-
-
-# Characters that a reference has in another class
-
-# Strings about a character, `{}`, in which most ways to take it give other tokens.
-_PROBES = (
-    "{}",
-    "a{}",
-    "{}a",
-    "1{}",
-    "{}1",
-    "!{}",
-    "{}!",
-    " {}",
-    "{} ",
-    "{0}{0}{0}{0}",
-    "a{}1{}!{}",
-)
-
-
-@dataclass(frozen=True)
-class Culprit:
-    """A character that a reference takes for another class than Unicode UNICODE_VERSION has it in.
-
-    For the strings of _PROBES, too, its ids are what our encoder gives if the class is changed.
-    """
-
-    character: str
-    ours: str
-    theirs: str
-
-    def cause(self) -> Cause:
-        """It as a cause, an excuse only if the class depends on the version of Unicode."""
-        code = f"U+{ord(self.character):04X}"
-        return Cause(
-            f"Unicode version ({code})" if self._is_newer else f"character class ({code})",
-            f"the reference takes {code} for {self.theirs}, Unicode {UNICODE_VERSION} for "
-            f"{self.ours}: with its class changed our ids of {len(_PROBES)} strings about it are "
-            "the reference's, and with a character that both know in its place the reference's "
-            "are ours",
-            excuses=self._is_newer,
+    def _why_llama2(self, at: int) -> tuple[str, ...]:
+        """Why Llama 2 cuts where Llama 3 has a token."""
+        start, end = _around(self._ends3, at)
+        token = self._text[start:end]
+        known = self._llama2.knows(token, prefixed=self._begins and start == 0)
+        left, right = self._characters(at)
+        is_known_apart = not self._llama2.may_join(left, right)
+        return self._that_hold(
+            {
+                PREFIX: lambda: self._begins and at not in self._without_prefix(),
+                DIGITS: lambda: left.isnumeric() and right.isnumeric() and is_known_apart,
+                FALLBACK: lambda: self._beside_byte(at),
+                SPACES: lambda: left.isspace() and right.isspace(),
+                VOCAB_FIRST: lambda: at - start in self._explainer.merged(token),
+                VOCABULARY: lambda: not known,
+                ORDER: lambda: known,
+            }
         )
 
-    @property
-    def _is_newer(self) -> bool:
-        """Whether it got its class after Unicode 3.2, the one old version that Python knows."""
-        from unicodedata import ucd_3_2_0
+    def _why_llama3(self, at: int) -> tuple[str, ...]:
+        """Why Llama 3 cuts where Llama 2 has a token."""
+        start, end = _around(self._ends2, at)
+        known = self._text[start:end] in self._explainer._vocabulary
+        left, right = self._characters(at)
+        by_pattern = at in self._pretokens and at not in self._unpatterned()
+        return self._that_hold(
+            {
+                PREFIX: lambda: self._begins and at in self._without_prefix(),
+                SPACES: lambda: left.isspace() and right.isspace(),
+                PATTERN: lambda: by_pattern,
+                VOCABULARY: lambda: not known,
+                ORDER: lambda: known and not by_pattern,
+            }
+        )
 
-        category = ucd_3_2_0.category(self.character)
-        classes = {"L": "a letter", "N": "a number", "Z": "white space"}
-        return category == "Cn" or classes.get(category[0], "neither") != self.ours
+    @staticmethod
+    def _that_hold(claims: dict[str, Callable[[], bool]]) -> tuple[str, ...]:
+        return tuple(cause for cause in MEANINGS if cause in claims and claims[cause]())
+
+    def _characters(self, at: int) -> tuple[str, str]:
+        """The characters before and behind a byte; a part of one is surrogates."""
+        left = self._text[max(at - 4, 0) : at].decode("utf-8", "surrogateescape")[-1:]
+        return left, self._text[at : at + 4].decode("utf-8", "surrogateescape")[:1]
+
+    def _beside_byte(self, at: int) -> bool:
+        index = bisect_left(self._ends2, at)
+        return any(map(self._llama2.is_byte, self._ids2[index : index + 2]))
+
+    def _unpatterned(self) -> set[int]:
+        if self._merged is None:
+            self._merged = self._explainer.merged(self._text)
+        return self._merged
+
+    def _without_prefix(self) -> set[int]:
+        if self._unprefixed is None:
+            row = self._llama2.row([self._text], continued=True)
+            self._unprefixed = set(row.ends.tolist())
+        return self._unprefixed
 
 
-def find_culprit(
-    ours: Ours, witness: bytes, theirs: "Array", ask: Callable[[bytes], "Array | None"]
-) -> Culprit | None:
-    """The character of a witness whose class explains the reference's ids; `ask` asks it."""
-    text = witness.decode("utf-8", "surrogateescape")
-    for character in dict.fromkeys(text):
-        if character.isascii() or "\udc80" <= character <= "\udcff":
-            continue
-        own = ours.class_of(character)
-        for name in CLASSES:
-            if name == own or not _same(ours.with_class(text, character, name), theirs):
-                continue
-            probes = [probe.format(*[character] * 3) for probe in _PROBES]
-            answers = [ask(probe.encode()) for probe in probes]
-            if all(
-                answer is not None and _same(ours.with_class(probe, character, name), answer)
-                for probe, answer in zip(probes, answers, strict=True)
-            ):
-                return Culprit(character, own, name)
-    return None
+def _ends(lengths: Sequence[int]) -> list[int]:
+    return list(accumulate(lengths))
 
 
-def replaced(text: bytes, culprits: Sequence[Culprit]) -> bytes:
-    """A text with other characters of the same classes in place of the culprits."""
-    like = str.maketrans({culprit.character: CLASSES[culprit.ours] for culprit in culprits})
-    return (
-        text.decode("utf-8", "surrogateescape").translate(like).encode("utf-8", "surrogateescape")
-    )
-
-
-def lacks_vocab_first(ours: Ours, text: bytes, theirs: "Array") -> bool:
-    """Whether the reference's ids are those of a tokenizer that merges whatever it meets."""
-    return _same(ours.merges_only(text), theirs)
+def _around(ends: Sequence[int], at: int) -> tuple[int, int]:
+    """The token of a row inside which a byte is."""
+    index = bisect_right(ends, at)
+    return (ends[index - 1] if index else 0), ends[index]

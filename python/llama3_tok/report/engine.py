@@ -1,8 +1,8 @@
 """The run of a parity report: every item to every reference, one after the other.
 
 References are asked in turn, never at once, so that each has the processor for itself when its time
-is taken. A difference is explained (`causes.py`), shrunk (`shrink.py`) and put to the vote of all
-references; a reference that fails for an item is asked for the next one all the same.
+is taken. A difference is explained (`known_causes.py`), shrunk (`shrink.py`) and put to the vote of
+all references; a reference that fails for an item is asked for the next one all the same.
 """
 
 import dataclasses
@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok.report.causes import (
+from llama3_tok.report.client import Answer, Client, Unusable
+from llama3_tok.report.items import Item
+from llama3_tok.report.known_causes import (
     CUTS,
     NO_VOCAB_FIRST,
     Cause,
@@ -20,8 +22,6 @@ from llama3_tok.report.causes import (
     lacks_vocab_first,
     replaced,
 )
-from llama3_tok.report.client import Answer, Client, Unusable
-from llama3_tok.report.items import Item
 from llama3_tok.report.ours import Ours
 from llama3_tok.report.outcome import (
     OURS,

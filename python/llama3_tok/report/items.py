@@ -108,7 +108,7 @@ class Inputs:
     @property
     def size(self) -> int | None:
         """Bytes of all files; None if one has no size beforehand."""
-        sizes = [_size(source.path) for source in self._sources]
+        sizes = [files.stored_size(source.path) for source in self._sources]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def __iter__(self) -> Iterator[Item]:
@@ -177,14 +177,6 @@ def _conversation(record: bytes, field: str) -> Chat:
 
 def _is_regular(path: str) -> bool:
     return path != files.STANDARD_INPUT and stat.S_ISREG(os.stat(path).st_mode)
-
-
-def _size(path: str) -> int | None:
-    try:
-        status = os.fstat(0) if path == files.STANDARD_INPUT else os.stat(path)
-    except OSError:
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _spooled(path: str) -> "tempfile._TemporaryFileWrapper[bytes]":

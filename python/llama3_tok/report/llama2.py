@@ -1,7 +1,7 @@
-"""Llama 2's tokenizer, through the library sentencepiece: its ids, and where each stands in a text.
+"""Llama 2's tokenizer, through the library sentencepiece: its ids, and where each stands.
 
-SentencePiece puts a space before the text (the dummy prefix), writes spaces as `▁`, and gives pieces
-of that; this module maps them back. The spans follow each other and cover the text, whatever it is,
+SentencePiece puts a space before the text (the dummy prefix), writes spaces as `▁`, and gives
+pieces of that; this module maps them back. The spans follow each other and cover the text, whatever it is,
 and the pieces are compared with the text that they cover, so a model that changes the text is
 refused rather than mapped wrongly. Bytes that are not UTF-8 are U+FFFD to Llama 2, one each, as
 sentencepiece reads them.
@@ -15,6 +15,8 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama3_tok._core import not_a_vocabulary
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["ENVIRONMENT", "Llama2", "Row", "find", "load"]
+__all__ = ["ENVIRONMENT", "Llama2", "Row", "Timer", "find", "load"]
 
 ENVIRONMENT = "LLAMA3_TOK_LLAMA2"
 PIECES = 32_000
@@ -34,18 +36,40 @@ UNK, BOS, EOS, FIRST_BYTE, FIRST_PLAIN = 0, 1, 2, 3, 259
 SPACE = "▁"
 
 WAYS = f"""Llama 2's tokenizer.model comes with every Llama 2 model, for example at
-https://huggingface.co/meta-llama/Llama-2-7b-hf (Meta's licence has to be accepted). Give it in any of these ways:
+https://huggingface.co/meta-llama/Llama-2-7b-hf (Meta's licence has to be accepted). Give it
+in any of these ways:
   - --llama2 PATH, compare(..., llama2=PATH)   the file, or a model folder that has it
   - {ENVIRONMENT}=PATH                    does the same"""
 
 _INVALID = re.compile("[\udc80-\udcff]")
 
 
+class Timer:
+    """Adds up how long its blocks take."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._start = 0.0
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += perf_counter() - self._start
+
+
 class Row(NamedTuple):
-    """Tokens over a text: ids, and where each ends in bytes. A token begins where the last ended."""
+    """Tokens over a text: ids, and where each ends in bytes, which is where the next begins."""
 
     ids: "npt.NDArray[np.int64]"
     ends: "npt.NDArray[np.int64]"
+
+    @property
+    def starts(self) -> "npt.NDArray[np.int64]":
+        """Where each token begins."""
+        import numpy as np
+
+        return np.concatenate([np.zeros(1, np.int64), self.ends])[:-1]
 
 
 def find(path: str | os.PathLike[str] | None = None) -> str:
@@ -151,7 +175,7 @@ class Llama2:
         return pair in self._neighbours
 
     def may_cut(self, before: bytes, after: bytes) -> bool:
-        """Whether what is before a place and what is behind it give the ids that both together do."""
+        """Whether the texts before and behind a place give the ids that both together do."""
         left = before[-4:].decode("utf-8", "surrogateescape")[-1:]
         right = after[:4].decode("utf-8", "surrogateescape")[:1]
         return not left or not right or not self.may_join(left, right)
@@ -173,10 +197,13 @@ class Llama2:
             loses[id] = decode([id]) != piece.replace(SPACE, " ")
         return loses
 
-    def row(self, texts: Sequence[bytes], *, continued: bool = False) -> Row:
+    def row(
+        self, texts: Sequence[bytes], *, continued: bool = False, timer: Timer | None = None
+    ) -> Row:
         """The tokens of texts, one behind the other; `continued` if the first is no beginning.
 
-        Raises VocabularyError if the model's pieces are not the text.
+        `timer` measures what the library itself takes. Raises VocabularyError if the model's
+        pieces are not the text.
         """
         import numpy as np
 
@@ -186,7 +213,9 @@ class Llama2:
             escaped = data.decode("utf-8", "surrogateescape")
             text = _INVALID.sub("\ufffd", escaped)
             is_continued = continued and index == 0
-            ids += self.encode(text, continued=is_continued)
+            with timer or nullcontext():
+                encoded = self.encode(text, continued=is_continued)
+            ids += encoded
             prefix = "" if is_continued or not text else SPACE
             written.append((prefix + text).replace(" ", SPACE))
             lengths.append(_utf8_lengths(written[-1]))
@@ -195,7 +224,9 @@ class Llama2:
         given = np.array(ids, np.int64)
         whole = "".join(written).encode()
         if b"".join([self._written[id] for id in ids]) != whole:
-            raise _refused(self.path, "this model changes the text that it encodes; Llama 2's does not")
+            raise _refused(
+                self.path, "this model changes the text that it encodes; Llama 2's does not"
+            )
         # Both count from the beginning: bytes of the written text, and bytes of the text itself.
         starts, places = _starts(lengths), _starts(sizes)
         ends = np.cumsum(self._lengths[given])

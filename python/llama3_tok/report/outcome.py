@@ -7,9 +7,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from llama3_tok.report.causes import Cause
 from llama3_tok.report.client import Failure
 from llama3_tok.report.items import Input
+from llama3_tok.report.known_causes import Cause
 from llama3_tok.report.page.rows import TokenRow
 
 __all__ = ["Mismatch", "Parity", "ReferenceOutcome", "Tally", "Witness", "vote"]

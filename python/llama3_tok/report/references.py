@@ -5,7 +5,7 @@ The first half is the report's side, which imports none of them. `load` and what
 
 Each is asked as its users ask it: tiktoken by `encode_ordinary`, Meta's class by `encode` without
 special tokens, tokenizers by `encode`, which takes the names of special tokens in text for them.
-Where that alone makes a difference the report shows it (`causes.py`).
+Where that alone makes a difference the report shows it (`known_causes.py`).
 """
 
 import importlib

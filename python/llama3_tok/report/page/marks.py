@@ -1,8 +1,8 @@
 """Text as HTML: nothing in it is markup, and nothing in it hides.
 
-What a browser would obey or not show (controls, bidirectional overrides, invisible characters, bytes
-that are not UTF-8) never reaches the page itself: an empty element stands for it, and the style
-sheet shows its mark, or on demand its name.
+What a browser would obey or not show (controls, bidirectional overrides, invisible characters,
+bytes that are not UTF-8) never reaches the page itself: an empty element stands for it, and the
+style sheet shows its mark, or on demand its name.
 """
 
 import unicodedata

@@ -2,12 +2,13 @@
 
 The file needs no network and makes no request: its style and script are inside it, and its
 Content-Security-Policy allows these two by their hashes and nothing else. All text is escaped
-(`marks.py`). It can be read without JavaScript, which adds search, sorting and the links between the
-rows of tokens.
+(`marks.py`). It can be read without JavaScript, which adds search, sorting and the links between
+the rows of tokens.
 """
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -22,6 +23,10 @@ __all__ = ["Cell", "Page"]
 
 Cell: TypeAlias = str | int | float
 """Numbers stand to the right, and are sorted as numbers."""
+
+
+FEW_ROWS = 8
+"""Rows up to which a table is seen at once and needs no search."""
 
 
 class Page:
@@ -60,12 +65,9 @@ class Page:
     ) -> None:
         """A table that can be sorted by its columns and searched."""
         body = [list(row) for row in rows]
-        numeric = [
-            all(not isinstance(row[at], str) or row[at] in ("", "-") for row in body)
-            for at in range(len(headers))
-        ]
+        numeric = [all(_is_figure(row[at]) for row in body) for at in range(len(headers))]
         head = "".join(
-            f'<th scope=col{" class=n" if is_number else ""}>{plain(text)}</th>'
+            f"<th scope=col{' class=n' if is_number else ''}>{plain(text)}</th>"
             for text, is_number in zip(headers, numeric, strict=True)
         )
         lines = "".join(
@@ -76,9 +78,12 @@ class Page:
         )
         title = f"<caption>{plain(caption)}</caption>" if caption else ""
         label = attribute(caption or "table")
+        search = (
+            "<label class=search hidden>Filter <input type=search class=find-row "
+            'placeholder="text"></label>'
+        ) * (len(body) > FEW_ROWS)
         self._parts.append(
-            "<div class=data><label class=search hidden>Filter <input type=search "
-            'class=find-row placeholder="text"></label>'
+            f"<div class=data>{search}"
             f'<div class=scroll tabindex=0 role=region aria-label="{label}"><table>{title}'
             f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
         )
@@ -145,10 +150,19 @@ def _cell(value: Cell) -> str:
     return plain(value) if isinstance(value, str) else figure(value)
 
 
+_FIGURE = re.compile(r"[-+]?\d+(\.\d+)?|-|")
+
+
+def _is_figure(value: Cell) -> bool:
+    """Whether it is a number, also one that is written out, or stands for none."""
+    return not isinstance(value, str) or _FIGURE.fullmatch(value) is not None
+
+
 def _td(value: Cell, right: bool) -> str:
-    if isinstance(value, str):
-        return f"<td{' class=n' * right}>{plain(value)}</td>"
-    return f'<td class=n data-v="{value}">{figure(value)}</td>'
+    if not right:
+        return f"<td>{_cell(value)}</td>"
+    number = 0 if value in ("", "-") else value
+    return f'<td class=n data-v="{number}">{_cell(value)}</td>'
 
 
 @cache

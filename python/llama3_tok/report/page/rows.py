@@ -1,7 +1,7 @@
 """Rows of tokens over one text, set in places: stretches at whose ends every row has a boundary.
 
-A place is a column of the page, so what stands in one column is the same bytes, and a place in which
-the rows are cut differently is marked. Tokens without bytes of their own, as BOS or the prefix that
+A place is a column of the page, so what stands in one column is the same bytes, and a place in
+which the rows are cut differently is marked. Tokens without bytes of their own, as BOS or the prefix that
 SentencePiece puts before a text, stand in the place that begins where they do.
 """
 
@@ -61,8 +61,9 @@ class Place:
 
 def places(length: int, rows: Sequence[TokenRow]) -> Iterator[Place]:
     """The places of a text of `length` bytes."""
-    ends = set.intersection(*({token.end for token in row.tokens} for row in rows)) if rows else ()
-    ends = sorted({end for end in ends if 0 < end < length} | {length})
+    boundaries = [{token.end for token in row.tokens} for row in rows]
+    common = set.intersection(*boundaries) if boundaries else set()
+    ends = sorted({end for end in common if 0 < end < length} | {length})
     at = [0] * len(rows)
     start = 0
     for end in ends:
@@ -105,7 +106,8 @@ def token_rows(
         "<label class=search hidden>Find <input type=search class=find-token "
         'placeholder="piece or id"></label>'
         "<output class=found></output></p>"
-        f'<div class=flow role=group aria-label="{attribute(caption)}" dir=ltr>{"".join(blocks)}</div>'
+        f'<div class=flow role=group aria-label="{attribute(caption)}" dir=ltr>'
+        f"{''.join(blocks)}</div>"
         f"{left_out}</figure>"
     )
 
@@ -151,7 +153,7 @@ def _token(text: bytes, token: Token, colour: int) -> str:
 
 
 def _shown(data: bytes, token: Token) -> str:
-    """The token's own bytes; its piece where it has none, or where they are not whole characters."""
+    """The token's own bytes, or its piece where it has none."""
     head = text_of(data[: 4 * MOST_CHARACTERS])
     if not data:
         return f"<i class=z>{marked(token.piece[:MOST_CHARACTERS])}</i>"
