@@ -186,6 +186,7 @@ def _facts(
         "ids": tokenizer.vocab_size,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processors": _core.cpu_count(),
         "seed": seed,
         "template_sha256": given,
         "seconds_per_item": limits.seconds,
