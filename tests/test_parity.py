@@ -151,6 +151,21 @@ def test_a_tokenizer_without_ignore_merges_is_caught_with_a_small_witness(wrong_
         assert oracle.ranks()[witness.text] in oracle.unreachable()
 
 
+def test_the_users_own_tokenizer_json_is_what_tokenizers_loads(tmp_path):
+    Tokenizer().save(tmp_path)
+    (tmp_path / "tokenizer.model").unlink()
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    report = parity(texts=["Hello", " Việt"], tokenizer=tokenizer, references=["tokenizers"])
+    assert report.references[0].total.equal == 2
+    assert report.facts["vocabulary"] == "not Meta's rank file"
+    # A file that has changed since gives other ids: it is this one that is asked.
+    made = json.loads((tmp_path / "tokenizer.json").read_text())
+    made["model"]["ignore_merges"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(made))
+    report = parity(texts=["Hello", " Việt"], tokenizer=tokenizer, references=["tokenizers"])
+    assert report.references[0].total.mismatches == 1
+
+
 def test_one_wrong_token_in_a_large_file_is_found_and_shrunk(tmp_path, wrong_file):
     prose = "Many words stand here, and none of them is to blame. " * 4000
     (tmp_path / "big.txt").write_text(prose + "Xin chào Việt Nam!\n" + prose)

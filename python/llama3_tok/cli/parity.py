@@ -268,7 +268,7 @@ def _framed(rows: list[list[str]]) -> list[str]:
 
 def _speed(one: "ReferenceOutcome") -> str:
     speed = one.megabytes_per_second
-    return "-" if speed is None else f"{speed:.1f}"
+    return "-" if speed is None else f"{speed:.3g}"
 
 
 def _about(one: "ReferenceOutcome") -> list[str]:

@@ -161,7 +161,8 @@ class Parity:
             return "nothing was compared"
         parts = ["1 comparison" if self.compared == 1 else f"{self.compared:,} comparisons"]
         if self.mismatches:
-            parts.append(f"{self.mismatches:,} differ, and nothing excuses it")
+            verb = "differs" if self.mismatches == 1 else "differ"
+            parts.append(f"{self.mismatches:,} {verb}, and nothing excuses it")
         elif self.explained:
             parts.append(f"all equal but {self.explained:,}, each shown to have a known cause")
         else:

@@ -78,14 +78,18 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
         kind = "explained" if mismatch.explained else "different"
         causes = ", ".join(cause.name for cause in mismatch.causes)
         what = f"{kind}: {causes}" if causes else kind
-        minimal = "nothing can be left out" if witness.minimal else "not shrunk to the end"
         size = f"{witness.bytes:,} bytes"
         if len(witness.text) < witness.bytes:
             size += f", of which {len(witness.text):,} are shown"
+        if not witness.questions:
+            shrunk = f"Not shrunk: {size}."
+        else:
+            end = "nothing can be left out" if witness.minimal else "no further within its limits"
+            shrunk = f"Shrunk to {size}, by {witness.questions:,} questions; {end}."
         made.tokens(f"{mismatch.item}: {what}", witness.text, witness.rows)
         made.note(
             f"{witness.verdict}. It begins at token {mismatch.token:,}, byte {mismatch.byte:,} of "
-            f"the item. Shrunk to {size} with {witness.questions:,} questions; {minimal}."
+            f"the item. {shrunk}"
         )
     if one.mismatches:
         made.table(

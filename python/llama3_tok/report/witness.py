@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "Shower"]
 
+_Span = tuple[int, int, int]
+"""Begin, end and id of a token."""
+
 # Of a long text only this much is shown: tokens before the divergence, and from there on.
 _BEFORE, _BEHIND = 4, 12
 _WHOLE = 40
@@ -62,7 +65,7 @@ class Shower:
         self, text: bytes, ours: "Array", theirs: "Array", label: str
     ) -> tuple[bytes, list[TokenRow]]:
         """The text about the divergence, and both sides' tokens of it."""
-        token = self.place(ours, theirs).token
+        token, byte = self.place(ours, theirs)
         whole = max(len(ours), len(theirs)) <= _WHOLE
         first = 0 if whole else max(0, token - _BEFORE)
         # Up to the divergence both have the same tokens.
@@ -70,6 +73,8 @@ class Shower:
         count = _WHOLE if whole else _BEFORE + _BEHIND
         room = len(text) - start
         left, right = (self._tokens(ids[first : first + count], room) for ids in (ours, theirs))
+        if not whole:
+            left, right = _to_a_common_end(left, right, byte - start)
         both = set(left) & set(right)
         rows = [
             TokenRow(name, [self._token(span, span in both) for span in spans])
@@ -78,7 +83,7 @@ class Shower:
         end = max((end for _, end, _ in [*left, *right]), default=0)
         return text[start : start + end], rows
 
-    def _tokens(self, ids: "Array", room: int) -> list[tuple[int, int, int]]:
+    def _tokens(self, ids: "Array", room: int) -> list[_Span]:
         """Begin, end and id of each token."""
         spans, start = [], 0
         for id, end in zip(ids.tolist(), self.ends(ids).tolist(), strict=True):
@@ -87,11 +92,21 @@ class Shower:
             start = end
         return spans
 
-    def _token(self, span: tuple[int, int, int], is_common: bool) -> Token:
+    def _token(self, span: _Span, is_common: bool) -> Token:
         piece = self._ours.piece(span[2])
         shown = "no id of this vocabulary" if piece is None else _text(piece)
         kinds = ["special"] * (span[2] in self._special) + ["differs"] * (not is_common)
         return Token(*span, shown, " ".join(kinds))
+
+
+def _to_a_common_end(
+    left: list[_Span], right: list[_Span], divergence: int
+) -> tuple[list[_Span], list[_Span]]:
+    """Two rows less what is behind the last place where both have a boundary."""
+    last = max({end for _, end, _ in left} & {end for _, end, _ in right}, default=0)
+    if last <= divergence:  # they never meet again
+        return left, right
+    return [one for one in left if one[1] <= last], [one for one in right if one[1] <= last]
 
 
 def _text(piece: bytes) -> str:
