@@ -37,8 +37,7 @@ impl Pieces {
         refuses_binary: bool,
     ) -> PyResult<Self> {
         let meter = Arc::default();
-        let source =
-            detached(py, None, |_, _| Source::open(&path, false, refuses_binary, &meter))?;
+        let source = detached(py, None, |_, _| Source::open(&path, false, refuses_binary, &meter))?;
         let source = Mutex::new(Some(source));
         Ok(Self { encoder: Arc::clone(&core.encoder), source, lines, size })
     }
