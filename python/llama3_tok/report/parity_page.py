@@ -59,7 +59,7 @@ def _results(made: Page, report: Parity) -> None:
         made.table(
             ["reference", "cause", "items", "shown by", "excuse"],
             causes,
-            "Causes of differences, each shown by an experiment on every one of its items",
+            "Causes of differences, each shown by an experiment",
         )
 
 
@@ -78,14 +78,14 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
         kind = "explained" if mismatch.explained else "different"
         causes = ", ".join(cause.name for cause in mismatch.causes)
         what = f"{kind}: {causes}" if causes else kind
-        size = f"{witness.bytes:,} bytes"
+        size = _count(witness.bytes, "byte")
         if len(witness.text) < witness.bytes:
             size += f", of which {len(witness.text):,} are shown"
         if not witness.questions:
             shrunk = f"Not shrunk: {size}."
         else:
             end = "nothing can be left out" if witness.minimal else "no further within its limits"
-            shrunk = f"Shrunk to {size}, by {witness.questions:,} questions; {end}."
+            shrunk = f"Shrunk to {size}, by {_count(witness.questions, 'question')}; {end}."
         made.tokens(f"{mismatch.item}: {what}", witness.text, witness.rows)
         made.note(
             f"{witness.verdict}. It begins at token {mismatch.token:,}, byte {mismatch.byte:,} of "
@@ -107,6 +107,10 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
             f"First divergence of {min(len(one.mismatches), _ROWS):,} of "
             f"{one.total.explained + one.total.mismatches:,} items",
         )
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _chosen(one: ReferenceOutcome) -> list[Mismatch]:
