@@ -1,10 +1,10 @@
 """Llama 2's tokenizer, through the library sentencepiece: its ids, and where each stands.
 
 SentencePiece puts a space before the text (the dummy prefix), writes spaces as `▁`, and gives
-pieces of that; this module maps them back. The spans follow each other and cover the text, whatever it is,
-and the pieces are compared with the text that they cover, so a model that changes the text is
-refused rather than mapped wrongly. Bytes that are not UTF-8 are U+FFFD to Llama 2, one each, as
-sentencepiece reads them.
+pieces of that; this module maps them back. The spans follow each other and cover the text,
+whatever it is, and the pieces are compared with the text that they cover, so a model that changes
+the text is refused rather than mapped wrongly. Bytes that are not UTF-8 are U+FFFD to Llama 2, one
+each, as sentencepiece reads them.
 
 A text may come in parts: what ends at a place that `may_cut` allows is encoded as in the whole,
 because no piece of the vocabulary reaches over it. (A merge makes pieces of the vocabulary only, so
