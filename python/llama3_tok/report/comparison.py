@@ -7,6 +7,7 @@ Both tokenizers see the uncut text; what is said of it holds for all of it, howe
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,7 @@ class Comparison:
                 "llama3_tok": __version__,
                 "unicode": UNICODE_VERSION,
                 "python": ".".join(map(str, sys.version_info[:3])),
+                "processor": _processor(),
                 "llama3_sha256": self.tokenizer.vocabulary_sha256,
                 "llama2_sha256": self.llama2.sha256,
                 "profile": self.tokenizer.profile,
@@ -222,6 +224,17 @@ class Comparison:
             "llama2": list(pair.llama2),
             "llama2_pieces": [self.llama2.piece(id) for id in pair.llama2],
         }
+
+
+def _processor() -> str:
+    """What the figures of speed were measured on."""
+    import platform
+
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def counts_json(counts: Counts) -> dict[str, Any]:
