@@ -30,7 +30,7 @@ WINDOWS = (("Llama 2", 4096), ("Llama 3", 8192), ("Llama 3.1 and later", 131_072
 MOST_STRINGS = 20
 EXCERPTS = 20
 """Of how many files the beginning is shown token by token."""
-WHOLE_TEXT, BEGINNING = 200_000, 1_500
+WHOLE_TEXT, BEGINNING = 50_000, 1_500
 """Bytes that are shown token by token: of a text, and of each file."""
 
 
@@ -276,7 +276,7 @@ def compare(
     `globs`, binary files are left out, `.gz` and `.zst` are unpacked, and with `field` files are
     JSONL of which that field is compared, each record a text of its own. `price` is that of a
     million tokens, or those of Llama 3 and of Llama 2. `excerpt` says how many bytes of each
-    beginning are shown token by token (default: 200,000 of a text, 1,500 of each of the first 20
+    beginning are shown token by token (default: 50,000 of a text, 1,500 of each of the first 20
     files). `progress` gets the bytes read so far of all files, as stored.
 
     A file that can't be read is in `faults`. Raises TypeError and ValueError for arguments that

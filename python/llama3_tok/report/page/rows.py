@@ -133,7 +133,7 @@ def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> 
     said = f' data-why="{attribute(why)}"' if why else ""
     kind = "p d" if place.differs else "p"
     rows = "".join(
-        f"<span class=r>{''.join(_token(text, token, next(colour)) for token in row)}</span>"
+        f"<span class=r>{''.join(_token(text, token, next(colour)) for token in row[:MOST_TOKENS])}</span>"
         for row, colour in zip(place.rows, colours, strict=True)
     )
     return f'<span class="{kind}"{said}>{rows}</span>'
