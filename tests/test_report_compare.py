@@ -170,7 +170,7 @@ def test_known_texts_have_the_causes_that_are_known(tokenizer):
         "x Việt": "vocab-first",
         f"x{' ' * 40}y": "white space",
         "12": "dummy prefix",
-        "x 'return'": "pattern",
+        "x\n'return": "pattern",
         "x 好きな": "vocabulary",
         "x rax": "merge order",
     }

@@ -83,7 +83,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--excerpt",
         metavar="BYTES",
         type=_bytes,
-        help="how much of each beginning is shown token by token (default: 200000 of TEXT; of each "
+        help="how much of each beginning is shown token by token (default: 50000 of TEXT; of each "
         f"of the first 20 files 1500 with --json or --html, else {BEGINNING})",
     )
 

@@ -7,6 +7,7 @@ Both tokenizers see the uncut text; what is said of it holds for all of it, howe
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ WINDOWS = (("Llama 2", 4096), ("Llama 3", 8192), ("Llama 3.1 and later", 131_072
 MOST_STRINGS = 20
 EXCERPTS = 20
 """Of how many files the beginning is shown token by token."""
-WHOLE_TEXT, BEGINNING = 200_000, 1_500
+WHOLE_TEXT, BEGINNING = 50_000, 1_500
 """Bytes that are shown token by token: of a text, and of each file."""
 
 
@@ -153,6 +154,7 @@ class Comparison:
                 "llama3_tok": __version__,
                 "unicode": UNICODE_VERSION,
                 "python": ".".join(map(str, sys.version_info[:3])),
+                "processor": _processor(),
                 "llama3_sha256": self.tokenizer.vocabulary_sha256,
                 "llama2_sha256": self.llama2.sha256,
                 "profile": self.tokenizer.profile,
@@ -224,6 +226,17 @@ class Comparison:
         }
 
 
+def _processor() -> str:
+    """What the figures of speed were measured on."""
+    import platform
+
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def counts_json(counts: Counts) -> dict[str, Any]:
     """Counts and what follows from them; None where there are no tokens to divide by."""
     numbers: dict[str, Any] = {"bytes": counts.bytes, "characters": counts.characters}
@@ -263,7 +276,7 @@ def compare(
     `globs`, binary files are left out, `.gz` and `.zst` are unpacked, and with `field` files are
     JSONL of which that field is compared, each record a text of its own. `price` is that of a
     million tokens, or those of Llama 3 and of Llama 2. `excerpt` says how many bytes of each
-    beginning are shown token by token (default: 200,000 of a text, 1,500 of each of the first 20
+    beginning are shown token by token (default: 50,000 of a text, 1,500 of each of the first 20
     files). `progress` gets the bytes read so far of all files, as stored.
 
     A file that can't be read is in `faults`. Raises TypeError and ValueError for arguments that

@@ -256,6 +256,8 @@ def _about(made: Page, comparison: Comparison) -> None:
             ("llama3_tok", versions["llama3_tok"]),
             ("profile", versions["profile"]),
             ("Unicode", versions["unicode"]),
+            ("Python", versions["python"]),
+            ("processor", versions["processor"]),
             ("SHA-256 of Llama 3's vocabulary", versions["llama3_sha256"]),
             ("SHA-256 of Llama 2's model", versions["llama2_sha256"]),
         ]

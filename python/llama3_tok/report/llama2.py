@@ -1,10 +1,10 @@
 """Llama 2's tokenizer, through the library sentencepiece: its ids, and where each stands.
 
 SentencePiece puts a space before the text (the dummy prefix), writes spaces as `▁`, and gives
-pieces of that; this module maps them back. The spans follow each other and cover the text, whatever it is,
-and the pieces are compared with the text that they cover, so a model that changes the text is
-refused rather than mapped wrongly. Bytes that are not UTF-8 are U+FFFD to Llama 2, one each, as
-sentencepiece reads them.
+pieces of that; this module maps them back. The spans follow each other and cover the text,
+whatever it is, and the pieces are compared with the text that they cover, so a model that changes
+the text is refused rather than mapped wrongly. Bytes that are not UTF-8 are U+FFFD to Llama 2, one
+each, as sentencepiece reads them.
 
 A text may come in parts: what ends at a place that `may_cut` allows is encoded as in the whole,
 because no piece of the vocabulary reaches over it. (A merge makes pieces of the vocabulary only, so
@@ -13,7 +13,6 @@ without such a piece none ever crosses the place, and each side is merged as if 
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from time import perf_counter
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llama3_tok._core import not_a_vocabulary
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 from llama3_tok.extras import need
+from llama3_tok.report.characters import INVALID, sizes_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +40,6 @@ https://huggingface.co/meta-llama/Llama-2-7b-hf (Meta's licence has to be accept
 in any of these ways:
   - --llama2 PATH, compare(..., llama2=PATH)   the file, or a model folder that has it
   - {ENVIRONMENT}=PATH                    does the same"""
-
-_INVALID = re.compile("[\udc80-\udcff]")
 
 
 class Timer:
@@ -171,7 +169,7 @@ class Llama2:
 
     def may_join(self, left: str, right: str) -> bool:
         """Whether some piece has these two characters side by side."""
-        pair = _INVALID.sub("\ufffd", left + right).replace(" ", SPACE)
+        pair = INVALID.sub("\ufffd", left + right).replace(" ", SPACE)
         return pair in self._neighbours
 
     def may_cut(self, before: bytes, after: bytes) -> bool:
@@ -211,16 +209,16 @@ class Llama2:
         written, lengths, sizes = [], [], []
         for index, data in enumerate(texts):
             escaped = data.decode("utf-8", "surrogateescape")
-            text = _INVALID.sub("\ufffd", escaped)
+            text = INVALID.sub("\ufffd", escaped)
             is_continued = continued and index == 0
             with timer or nullcontext():
                 encoded = self.encode(text, continued=is_continued)
             ids += encoded
             prefix = "" if is_continued or not text else SPACE
             written.append((prefix + text).replace(" ", SPACE))
-            lengths.append(_utf8_lengths(written[-1]))
+            lengths.append(sizes_of(written[-1]))
             sizes.append(np.zeros(len(prefix), np.int64))
-            sizes.append(np.where(_invalid(escaped), 1, _utf8_lengths(text)))
+            sizes.append(sizes_of(escaped))
         given = np.array(ids, np.int64)
         whole = "".join(written).encode()
         if b"".join([self._written[id] for id in ids]) != whole:
@@ -233,27 +231,6 @@ class Llama2:
         at = np.searchsorted(starts, ends, side="right") - 1
         inside = np.append(np.diff(places), 0)
         return Row(given, places[at] + np.minimum(ends - starts[at], inside[at]))
-
-
-def _code_points(text: str) -> "npt.NDArray[np.uint32]":
-    import numpy as np
-
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
-def _invalid(text: str) -> "npt.NDArray[np.bool_]":
-    points = _code_points(text)
-    return (points >= 0xDC80) & (points <= 0xDCFF)
-
-
-def _utf8_lengths(text: str) -> "npt.NDArray[np.int64]":
-    import numpy as np
-
-    points = _code_points(text)
-    lengths = np.ones(len(points), np.int64)
-    for limit in (0x80, 0x800, 0x10000):
-        lengths += points >= limit
-    return lengths
 
 
 def _starts(lengths: "Sequence[npt.NDArray[np.int64]]") -> "npt.NDArray[np.int64]":

@@ -11,8 +11,11 @@ apart.
 """
 
 import unicodedata
+from bisect import bisect_right
 from functools import cache
 from typing import TYPE_CHECKING
+
+from llama3_tok.report.characters import code_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +71,7 @@ _SCRIPTS = tuple(
 NAMES = (WHITE_SPACE, SYMBOLS, DIGITS, *(OTHER if name == "Other" else name for name in _SCRIPTS))
 """Every name; a script is its index here."""
 _FIRST_SCRIPT = 3
+_UNKNOWN = 255
 
 
 @cache
@@ -90,8 +94,6 @@ def _table() -> tuple[list[int], list[int], list[int]]:
 @cache
 def of_character(point: int) -> int:
     """The script of one code point, as an index of `NAMES`."""
-    from bisect import bisect_right
-
     char = chr(point)
     category = unicodedata.category(char)
     if category[0] in "LM":
@@ -105,14 +107,22 @@ def of_character(point: int) -> int:
     return NAMES.index(WHITE_SPACE if char.isspace() else SYMBOLS)
 
 
+@cache
+def _known() -> "npt.NDArray[np.uint8]":
+    """The script of each code point that was asked for, else `_UNKNOWN`: a table is quick."""
+    import numpy as np
+
+    return np.full(0x110000, _UNKNOWN, np.uint8)
+
+
 def of_characters(text: str) -> "npt.NDArray[np.uint8]":
     """The script of each character, `uint8[len(text)]`."""
     import numpy as np
 
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    distinct, where = np.unique(points, return_inverse=True)
-    known = np.array([of_character(int(point)) for point in distinct], np.uint8)
-    return known[where]
+    points, known = code_points(text), _known()
+    for point in np.unique(points[known[points] == _UNKNOWN]).tolist():
+        known[point] = of_character(point)
+    return known[points]
 
 
 def of_tokens(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llama3_tok import _core
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import Explainer
+from llama3_tok.report.characters import sizes_of
 from llama3_tok.report.llama2 import Llama2, Row, Timer
 from llama3_tok.tokenizer import Tokenizer
 
@@ -130,12 +131,7 @@ class Tally:
 
         text = whole.decode("utf-8", "surrogateescape")
         by_character = scripts.of_characters(text)
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        sizes = np.ones(len(points), np.int64)
-        for limit in (0x80, 0x800, 0x10000):
-            sizes += points >= limit
-        sizes[(points >= 0xDC80) & (points <= 0xDCFF)] = 1
-        by_byte = np.repeat(by_character, sizes)
+        by_byte = np.repeat(by_character, sizes_of(text))
         sums = [
             np.bincount(of, minlength=len(scripts.NAMES)).tolist()
             for of in (
@@ -293,7 +289,7 @@ def _excerpt(
     import numpy as np
 
     count = int(np.searchsorted(places.ends, most, side="right"))
-    if not count and len(places.ends) and places.ends[0] <= 8 * most:
+    if not count and len(places.ends) and places.ends[0] <= 4 * most:
         count = 1
     if not count:
         empty = Row(row3.ids[:0], row3.ends[:0])

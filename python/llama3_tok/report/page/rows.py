@@ -1,8 +1,8 @@
 """Rows of tokens over one text, set in places: stretches at whose ends every row has a boundary.
 
 A place is a column of the page, so what stands in one column is the same bytes, and a place in
-which the rows are cut differently is marked. Tokens without bytes of their own, as BOS or the prefix that
-SentencePiece puts before a text, stand in the place that begins where they do.
+which the rows are cut differently is marked. Tokens without bytes of their own, as BOS or the
+prefix that SentencePiece puts before a text, stand in the place that begins where they do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,7 +119,7 @@ def _blocks(text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> 
     shown = 0
     for place in places(len(text), rows):
         shown += max(map(len, place.rows), default=0)
-        if shown > MOST_TOKENS and block:
+        if shown > MOST_TOKENS and place.start:
             break
         block.append(_place(text, place, notes.get(place.start, ""), colours))
         if len(block) == PLACES or text[place.end - 1 : place.end] == b"\n":
@@ -133,7 +133,7 @@ def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> 
     said = f' data-why="{attribute(why)}"' if why else ""
     kind = "p d" if place.differs else "p"
     rows = "".join(
-        f"<span class=r>{''.join(_token(text, token, next(colour)) for token in row)}</span>"
+        f"<span class=r>{''.join(_token(text, token, next(colour)) for token in row[:MOST_TOKENS])}</span>"
         for row, colour in zip(place.rows, colours, strict=True)
     )
     return f'<span class="{kind}"{said}>{rows}</span>'
