@@ -342,13 +342,15 @@ fn check_added(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Resu
         return Ok(());
     };
     let profile = specials.profile.name;
-    let fitting = crate::special::PROFILES.iter().find(|other| other.special_names() == added);
-    let reason = match fitting {
-        Some(other) => format!(
-            "its special tokens are those of profile {:?}, not of {profile:?}; pass profile={:?}",
-            other.name, other.name
+    let fitting = crate::special::PROFILES.iter().filter(|other| other.special_names() == added);
+    let names: Vec<String> = fitting.map(|other| format!("{:?}", other.name)).collect();
+    let reason = match names.join(" or ") {
+        names if names.is_empty() => {
+            format!("its {} special tokens are not those of any Llama 3 profile", added.len())
+        }
+        names => format!(
+            "its special tokens are those of profile {names}, not of {profile:?}; pass profile={names}"
         ),
-        None => format!("its {} special tokens are not those of any Llama 3 profile", added.len()),
     };
     Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
 }

@@ -58,6 +58,17 @@ pub enum Error {
     #[error("{} is not a token of the vocabulary", quoted(.0))]
     UnknownToken(Vec<u8>),
 
+    /// A conversation that its chat format can't hold.
+    #[error("{}: {reason}", chat_place(*index, field))]
+    Chat {
+        /// The message, or the tool if `field` is `tools` or `builtin_tools`; `None` for the whole.
+        index: Option<usize>,
+        /// What of it, as in `tool_calls[0].function.name`; empty for all of it.
+        field: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+
     /// An error in one item of a batch.
     #[error("{batch}[{index}]: {error}")]
     Item {
@@ -150,6 +161,15 @@ impl Error {
 impl From<std::collections::TryReserveError> for Error {
     fn from(_: std::collections::TryReserveError) -> Self {
         Self::OutOfMemory
+    }
+}
+
+fn chat_place(index: Option<usize>, field: &str) -> String {
+    match index {
+        None => field.to_owned(),
+        Some(index) if matches!(field, "tools" | "builtin_tools") => format!("{field}[{index}]"),
+        Some(index) if field.is_empty() => format!("messages[{index}]"),
+        Some(index) => format!("messages[{index}].{field}"),
     }
 }
 

@@ -11,6 +11,8 @@
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
 //!   -> decode       bytes (slots: each token as it is copied; utf16: bytes to text beyond ASCII)
+//! messages
+//!   -> chat         text and special tokens as a chat format has them, then ids
 //! ```
 //!
 //! The modules below stand in the order in which they are best read. Text is bytes throughout; a
@@ -25,7 +27,9 @@
 
 pub mod error;
 pub mod vocab;
+mod byte_level;
 mod vocab_json;
+mod vocab_write;
 pub mod special;
 pub mod unicode;
 pub mod pretokenize;
@@ -47,6 +51,7 @@ pub mod stream;
 pub mod walk;
 pub mod slots;
 pub mod decode;
+pub mod chat;
 #[cfg(target_arch = "x86_64")]
 pub mod utf16;
 #[cfg(feature = "python")]

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::chat::{self, Template};
 use crate::encode::Options;
 use crate::error::{Check, Error};
 
@@ -32,45 +33,70 @@ pub struct Profile {
     pub pad: Option<u32>,
     /// The tokens that end generation.
     pub stops: &'static [u32],
+    /// The chat template that was published with the release.
+    pub template: &'static Template,
 }
 
 /// Places that are the same in all profiles.
 pub const BOS: u32 = 0;
 /// End of text.
 pub const EOS: u32 = 1;
+/// Before a message's role.
+pub const START_HEADER: u32 = 6;
+/// Behind a message's role.
+pub const END_HEADER: u32 = 7;
 /// End of a turn.
 pub const EOT: u32 = 9;
+/// Places that mean this in all profiles but `llama3`: end of a message, where the turn goes on.
+pub const EOM: u32 = 8;
+/// Before a call of a built-in tool.
+pub const PYTHON_TAG: u32 = 10;
+/// What stands for an image, where there is one.
+pub const IMAGE: &str = "image";
+
+/// The names of 3.1, which 3.2 text and 3.3 have, too.
+const NAMED_3_1: &[(u32, &str)] = &[
+    (BOS, "begin_of_text"),
+    (EOS, "end_of_text"),
+    (4, "finetune_right_pad_id"),
+    (START_HEADER, "start_header_id"),
+    (END_HEADER, "end_header_id"),
+    (EOM, "eom_id"),
+    (EOT, "eot_id"),
+    (PYTHON_TAG, "python_tag"),
+];
 
 /// The profiles, as Meta's and Hugging Face's releases have them.
-pub static PROFILES: [Profile; 4] = [
+pub static PROFILES: [Profile; 5] = [
     Profile {
         name: "llama3",
         named: &[
             (BOS, "begin_of_text"),
             (EOS, "end_of_text"),
-            (6, "start_header_id"),
-            (7, "end_header_id"),
+            (START_HEADER, "start_header_id"),
+            (END_HEADER, "end_header_id"),
             (EOT, "eot_id"),
         ],
         count: 256,
         pad: None,
         stops: &[EOS, EOT],
+        template: &chat::LLAMA_3,
     },
     Profile {
         name: "llama3.1",
-        named: &[
-            (BOS, "begin_of_text"),
-            (EOS, "end_of_text"),
-            (4, "finetune_right_pad_id"),
-            (6, "start_header_id"),
-            (7, "end_header_id"),
-            (8, "eom_id"),
-            (EOT, "eot_id"),
-            (10, "python_tag"),
-        ],
+        named: NAMED_3_1,
         count: 256,
         pad: Some(4),
-        stops: &[EOS, 8, EOT],
+        stops: &[EOS, EOM, EOT],
+        template: &chat::LLAMA_3_1,
+    },
+    Profile {
+        name: "llama3.2",
+        named: NAMED_3_1,
+        count: 256,
+        pad: Some(4),
+        stops: &[EOS, EOM, EOT],
+        template: &chat::LLAMA_3_2,
     },
     Profile {
         name: "llama3.2-vision",
@@ -79,16 +105,17 @@ pub static PROFILES: [Profile; 4] = [
             (EOS, "end_of_text"),
             (4, "finetune_right_pad_id"),
             (5, "step_id"),
-            (6, "start_header_id"),
-            (7, "end_header_id"),
-            (8, "eom_id"),
+            (START_HEADER, "start_header_id"),
+            (END_HEADER, "end_header_id"),
+            (EOM, "eom_id"),
             (EOT, "eot_id"),
-            (10, "python_tag"),
-            (256, "image"),
+            (PYTHON_TAG, "python_tag"),
+            (256, IMAGE),
         ],
         count: 257,
         pad: Some(4),
-        stops: &[EOS, 8, EOT],
+        stops: &[EOS, EOM, EOT],
+        template: &chat::LLAMA_3_2_VISION,
     },
     Profile {
         name: "meta",
@@ -97,16 +124,17 @@ pub static PROFILES: [Profile; 4] = [
             (EOS, "end_of_text"),
             (4, "finetune_right_pad_id"),
             (5, "step_id"),
-            (6, "start_header_id"),
-            (7, "end_header_id"),
-            (8, "eom_id"),
+            (START_HEADER, "start_header_id"),
+            (END_HEADER, "end_header_id"),
+            (EOM, "eom_id"),
             (EOT, "eot_id"),
-            (10, "python_tag"),
-            (11, "image"),
+            (PYTHON_TAG, "python_tag"),
+            (11, IMAGE),
         ],
         count: 256,
         pad: Some(4),
-        stops: &[EOS, 8, EOT],
+        stops: &[EOS, EOM, EOT],
+        template: &chat::LLAMA_3_1,
     },
 ];
 
@@ -115,6 +143,11 @@ impl Profile {
     pub fn find(name: &str) -> Result<&'static Self, Error> {
         let found = PROFILES.iter().find(|profile| profile.name == name);
         found.ok_or_else(|| Error::UnknownProfile(name.to_owned()))
+    }
+
+    /// The place of the token that stands for an image.
+    pub fn image(&self) -> Option<u32> {
+        self.named.iter().find(|(_, name)| *name == IMAGE).map(|(place, _)| *place)
     }
 
     /// The special tokens' names, in the order of their ids.
@@ -376,6 +409,7 @@ mod tests {
         for (profile, place_4, place_11, last) in [
             ("llama3", reserved(2), reserved(6), reserved(250)),
             ("llama3.1", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
+            ("llama3.2", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
             (
                 "llama3.2-vision",
                 Some("<|finetune_right_pad_id|>".into()),

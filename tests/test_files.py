@@ -67,6 +67,7 @@ def tried(function, *arguments, **asked):
         return error
 
 
+@pytest.mark.filterwarnings("ignore:the text begins with")
 @settings(max_examples=max(EXAMPLES // 20, 50))
 @given(
     texts=st.lists(strategies.fragments() | st.sampled_from(SPECIAL), max_size=8),
@@ -102,6 +103,7 @@ def test_a_file_has_the_ids_of_its_bytes(
     np.testing.assert_array_equal(np.concatenate(parts), expected)
 
 
+@pytest.mark.filterwarnings("ignore:the text begins with")
 @settings(max_examples=max(EXAMPLES // 20, 50))
 @given(texts=st.lists(strategies.texts(), max_size=8), asked=options(), times=st.integers(1, 3))
 def test_records_have_the_ids_of_their_texts(tmp_path_factory, tokenizer, texts, asked, times):

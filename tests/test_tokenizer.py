@@ -35,6 +35,7 @@ def run_python(code: str, **options) -> subprocess.CompletedProcess[str]:
     [
         ("llama3", None, [128001, 128009], 128256, {"<|reserved_special_token_2|>": 128004}),
         ("llama3.1", 128004, [128001, 128008, 128009], 128256, {"<|python_tag|>": 128010}),
+        ("llama3.2", 128004, [128001, 128008, 128009], 128256, {"<|python_tag|>": 128010}),
         ("llama3.2-vision", 128004, [128001, 128008, 128009], 128257, {"<|image|>": 128256}),
         ("meta", 128004, [128001, 128008, 128009], 128256, {"<|image|>": 128011}),
     ],
@@ -51,7 +52,9 @@ def test_profiles_have_the_ids_of_their_release(profile, pad, stops, size, names
 
 
 def test_an_unknown_profile_is_answered_with_the_profiles():
-    with pytest.raises(Llama3TokError, match="llama9.*llama3, llama3.1, llama3.2-vision, meta"):
+    with pytest.raises(
+        Llama3TokError, match="llama9.*llama3, llama3.1, llama3.2, llama3.2-vision, meta"
+    ):
         Tokenizer(profile="llama9")
     with pytest.raises(TypeError, match="profile must be a str, not int"):
         Tokenizer(profile=3)

@@ -5,6 +5,7 @@ import sys
 
 PROGRAM = """
 import array
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 import llama3_tok
-from llama3_tok import InvalidTokenId, Ragged, SpecialTokenError, Tokenizer
+from llama3_tok import ChatFormatError, FittedChat, InvalidTokenId
+from llama3_tok import Ragged, SpecialTokenError, Tokenizer
 
 tokenizer = Tokenizer("path", profile="llama3")
 ids: list[int] = tokenizer.encode("text", bos=True, allowed_special={"<|eot_id|>"})
@@ -36,11 +38,20 @@ parts: Iterator[Ragged] = tokenizer.stream_file("a.jsonl", field="text", allowed
 maybe: str | None = input() or None
 either: npt.NDArray[np.uint32] | Ragged = tokenizer.encode_file("a", field=maybe)
 tokenizer.encode_files("a.txt", field=3)  # type: ignore[call-overload]
+messages = [{"role": "user", "content": "Hi"}]
+chat: list[int] = tokenizer.encode_chat(messages, tools=[{"name": "f"}], tools_in="system")
+learned: tuple[list[int], npt.NDArray[np.uint8]] = tokenizer.encode_chat(messages, return_mask=True)
+rendered: str = tokenizer.render_chat(messages, date=datetime.date(2025, 1, 1), dialect="meta")
+fitted: FittedChat = tokenizer.fit_chat(messages, 100, answer_tokens=20)
+dropped: list[int] = fitted.dropped
+tokenizer.encode_chat(messages, dialect="chatml")  # type: ignore[call-overload]
 pad: int | None = tokenizer.pad_id
 names: dict[str, int] = tokenizer.special_tokens
 stops: list[int] = tokenizer.stop_ids
 try:
     tokenizer.token_id(b"a")
+except ChatFormatError as error:
+    fault: tuple[int | None, str] = (error.index, error.field)
 except InvalidTokenId as error:
     position: int = error.position
 except SpecialTokenError as error:

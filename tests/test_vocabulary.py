@@ -321,7 +321,7 @@ def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small
         path.write_text(json.dumps(content), encoding="utf-8")
         assert list(Tokenizer(path, profile=profile).special_tokens) == names
         other = "llama3" if profile != "llama3" else "meta"
-        with pytest.raises(VocabularyError, match=f'pass profile="{profile}"'):
+        with pytest.raises(VocabularyError, match=f'pass profile=.*"{profile}"'):
             Tokenizer(path, profile=other)
     content["added_tokens"][-1]["content"] = "<|custom|>"
     path.write_text(json.dumps(content), encoding="utf-8")

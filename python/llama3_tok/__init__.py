@@ -14,10 +14,13 @@ The functions of this module use one shared `Tokenizer` with the default vocabul
 from functools import cache
 
 from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
+from llama3_tok.chat import FittedChat
 from llama3_tok.errors import (
+    ChatFormatError,
     InputError,
     InvalidTokenId,
     Llama3TokError,
+    MissingExtra,
     SpecialTokenError,
     UnknownToken,
     VocabularyError,
@@ -28,9 +31,12 @@ from llama3_tok.tokenizer import Ids, Ragged, SpecialTokens, Text, Tokenizer
 __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
+    "ChatFormatError",
+    "FittedChat",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
+    "MissingExtra",
     "Ragged",
     "SpecialTokenError",
     "Tokenizer",

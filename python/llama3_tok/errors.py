@@ -1,9 +1,11 @@
 """What can go wrong, as exceptions: the core's errors, with the data that says where."""
 
 __all__ = [
+    "ChatFormatError",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
+    "MissingExtra",
     "SpecialTokenError",
     "UnknownToken",
     "VocabularyError",
@@ -76,6 +78,19 @@ class UnknownToken(Llama3TokError):
         self.token = token
 
 
+class ChatFormatError(Llama3TokError):
+    """A conversation that its chat format can't hold.
+
+    `index` is the message's, from 0, or the tool's where `field` is "tools" or "builtin_tools";
+    None if it is about the whole. `field` is what is wrong, as "role", "content" or
+    "tool_calls[0].function.name"; it is empty if the message as such is.
+    """
+
+    def __init__(self, message: str, index: int | None = None, field: str = "") -> None:
+        super().__init__(message)
+        self.index, self.field = index, field
+
+
 class InputError(Llama3TokError):
     """A file that is not what it was taken for, as a damaged archive or a line that is no JSON.
 
@@ -88,3 +103,16 @@ class InputError(Llama3TokError):
     ) -> None:
         super().__init__(message)
         self.path, self.line, self.reason = path, line, reason
+
+
+class MissingExtra(Llama3TokError, ImportError):
+    """A package that this part needs is not installed.
+
+    `package` is the one that was looked for, `extra` what installs it: the message has the command.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package}: pip install 'llama3_tok[{extra}]' installs it"
+        )
+        self.package, self.extra, self.name = package, extra, package

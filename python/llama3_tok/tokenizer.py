@@ -5,12 +5,14 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import starmap
 from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, overload
 
 from llama3_tok import _core
+from llama3_tok import chat as _chat
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok.errors import SpecialTokenError
 
@@ -75,7 +77,8 @@ class Tokenizer:
     `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
     model folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the
     installed package llama-models are used. `profile` says which release's special tokens the ids
-    from 128,000 are: "llama3", "llama3.1" (also 3.2 text and 3.3), "llama3.2-vision" or "meta".
+    from 128,000 are, and which chat template is meant: "llama3", "llama3.1" (also 3.3), "llama3.2"
+    (text; the special tokens of 3.1), "llama3.2-vision" or "meta".
 
     A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
     the pickle but found again by path and hash) and used after a fork.
@@ -171,7 +174,8 @@ class Tokenizer:
         `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text
         unless `allowed_special` names them ("all", or a set of names); those that
         `disallowed_special` names raise ("all" means all that are not allowed). Both are tiktoken's
-        parameters, with the default of Meta's class.
+        parameters, with the default of Meta's class. A text that begins with BOS already gets a
+        second one from `bos`, and the caller a warning.
 
         Lone surrogates of a `str` are encoded as U+FFFD, as tiktoken does. `bytes` need not be
         UTF-8: decoding gives back exactly what was encoded.
@@ -186,7 +190,10 @@ class Tokenizer:
         """
         if bos is eos is False and allowed_special is disallowed_special is _NONE:
             return self._core.encode(text)
-        return self._core.encode(text, _asked(bos, eos, allowed_special, disallowed_special))
+        asked = _asked(bos, eos, allowed_special, disallowed_special)
+        if bos:
+            _warn_of_second_bos((text,), asked)
+        return self._core.encode(text, asked)
 
     def encode_array(
         self,
@@ -200,7 +207,10 @@ class Tokenizer:
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
         if bos is eos is False and allowed_special is disallowed_special is _NONE:
             return self._core.encode_array(text)
-        return self._core.encode_array(text, _asked(bos, eos, allowed_special, disallowed_special))
+        asked = _asked(bos, eos, allowed_special, disallowed_special)
+        if bos:
+            _warn_of_second_bos((text,), asked)
+        return self._core.encode_array(text, asked)
 
     def encode_batch(
         self,
@@ -217,11 +227,10 @@ class Tokenizer:
         Parameters and errors otherwise as in `encode`; an error names the index of the text, which
         a SpecialTokenError also has as `index`.
         """
-        return self._core.encode_batch(
-            _texts(texts),
-            _threads(threads),
-            _asked(bos, eos, allowed_special, disallowed_special),
-        )
+        texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
+        if bos:
+            _warn_of_second_bos(texts, asked)
+        return self._core.encode_batch(texts, _threads(threads), asked)
 
     def encode_ragged(
         self,
@@ -234,13 +243,10 @@ class Tokenizer:
         disallowed_special: SpecialTokens = _NONE,
     ) -> Ragged:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
-        return Ragged(
-            *self._core.encode_ragged(
-                _texts(texts),
-                _threads(threads),
-                _asked(bos, eos, allowed_special, disallowed_special),
-            )
-        )
+        texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
+        if bos:
+            _warn_of_second_bos(texts, asked)
+        return Ragged(*self._core.encode_ragged(texts, _threads(threads), asked))
 
     def count(self, text: Text) -> int:
         """How many ids `encode(text)` has, without making them.
@@ -497,6 +503,183 @@ class Tokenizer:
         texts = self._core.decode_batch(lists, _threads(threads), skip_special)
         return [text.decode("utf-8", errors) for text in texts]
 
+    # Conversations
+
+    @overload
+    def encode_chat(
+        self,
+        messages: Iterable[_chat.Message],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        add_generation_prompt: bool = True,
+        date: _chat.Date = None,
+        dialect: _chat.Dialect | None = None,
+        tools_in: Literal["user", "system"] = "user",
+        continue_final_message: bool = False,
+        tool_format: _chat.ToolFormat = "json",
+        return_mask: Literal[False] = False,
+    ) -> list[int]: ...
+    @overload
+    def encode_chat(
+        self,
+        messages: Iterable[_chat.Message],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        add_generation_prompt: bool = True,
+        date: _chat.Date = None,
+        dialect: _chat.Dialect | None = None,
+        tools_in: Literal["user", "system"] = "user",
+        continue_final_message: bool = False,
+        tool_format: _chat.ToolFormat = "json",
+        return_mask: Literal[True],
+    ) -> "tuple[list[int], npt.NDArray[np.uint8]]": ...
+    def encode_chat(
+        self,
+        messages: Iterable[_chat.Message],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        add_generation_prompt: bool = True,
+        date: _chat.Date = None,
+        dialect: _chat.Dialect | None = None,
+        tools_in: Literal["user", "system"] = "user",
+        continue_final_message: bool = False,
+        tool_format: _chat.ToolFormat = "json",
+        return_mask: bool = False,
+    ) -> "list[int] | tuple[list[int], npt.NDArray[np.uint8]]":
+        """The ids of a conversation, one BOS included, as its model was trained to read it.
+
+        `messages` are dictionaries with `role` ("system", "user", "assistant", and but for
+        profile "llama3" "tool", which dialect "hf" also knows as "ipython") and `content`: a str,
+        a list of `{"type": "text", "text": ...}` and, where the profile has images,
+        `{"type": "image"}`, or for a tool's result in dialect "hf" any JSON value. An assistant's
+        message may have `tool_calls`: `[{"function": {"name": ..., "arguments": {...}}}]`.
+
+        `dialect` "hf" is the template that was published with the profile's release (3; 3.1 and
+        3.3, also for profile "meta"; 3.2 text; 3.2 vision), as transformers' `apply_chat_template`
+        renders it: content is stripped of white space but in vision models, a call hides its
+        content, and a call in a conversation with `builtin_tools` ends with `<|eom_id|>`. "meta",
+        the default for profile "meta" alone, is `ChatFormat` of llama-models 0.3.0: content as it
+        is, `stop_reason` in a message says how it ends, and `tool_format` how calls are written.
+
+        `tools` are dictionaries that describe functions; they stand in the first user message, or
+        with `tools_in="system"` in the system message. `builtin_tools` are names such as
+        "brave_search". `date` is a date, "today", or a str that is written as it is; by default it
+        is the "26 Jul 2024" of the published templates, so the same call gives the same ids next
+        year. The ids end with the header of the assistant's answer; not so without
+        `add_generation_prompt`, and with `continue_final_message` the last message has no end.
+
+        Structure gives special tokens, content never does: `<|eot_id|>` in any text of a message
+        is plain text. `return_mask` also gives `uint8[n]`, 1 for the tokens that the assistant
+        writes: content or call, and what ends it.
+
+        Raises ChatFormatError with `index` and `field` for what the format can't hold, as an
+        unknown role, a tool's result without its call, or several calls in dialect "hf".
+
+        >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
+        >>> tokenizer.encode_chat([{"role": "user", "content": "hi"}])
+        [128000, 128006, 882, 128007, 271, 6151, 128009, 128006, 78191, 128007, 271]
+        """
+        chat = _chat.conversation(
+            self._profile,
+            messages,
+            tools=tools,
+            builtin_tools=builtin_tools,
+            add_generation_prompt=add_generation_prompt,
+            date=date,
+            dialect=dialect,
+            tools_in=tools_in,
+            continue_final_message=continue_final_message,
+            tool_format=tool_format,
+        )
+        if return_mask:
+            return _core.encode_chat_mask(self._core, chat)
+        return _core.encode_chat(self._core, chat)
+
+    def render_chat(
+        self,
+        messages: Iterable[_chat.Message],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        add_generation_prompt: bool = True,
+        date: _chat.Date = None,
+        dialect: _chat.Dialect | None = None,
+        tools_in: Literal["user", "system"] = "user",
+        continue_final_message: bool = False,
+        tool_format: _chat.ToolFormat = "json",
+    ) -> str:
+        r"""The text of a conversation, special tokens by their names, for people to read.
+
+        Parameters and errors as in `encode_chat`, which makes ids. Don't encode this text: in it
+        the names that content has can't be told from those of the structure.
+
+        >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
+        >>> tokenizer.render_chat([{"role": "user", "content": "hi"}], add_generation_prompt=False)
+        '<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>'
+        """
+        chat = _chat.conversation(
+            self._profile,
+            messages,
+            tools=tools,
+            builtin_tools=builtin_tools,
+            add_generation_prompt=add_generation_prompt,
+            date=date,
+            dialect=dialect,
+            tools_in=tools_in,
+            continue_final_message=continue_final_message,
+            tool_format=tool_format,
+        )
+        return _core.render_chat(self._core, chat)
+
+    def fit_chat(
+        self,
+        messages: Iterable[_chat.Message],
+        max_tokens: int,
+        *,
+        answer_tokens: int = 0,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        add_generation_prompt: bool = True,
+        date: _chat.Date = None,
+        dialect: _chat.Dialect | None = None,
+        tools_in: Literal["user", "system"] = "user",
+        continue_final_message: bool = False,
+        tool_format: _chat.ToolFormat = "json",
+    ) -> _chat.FittedChat:
+        """The conversation less its oldest turns, so that it has at most `max_tokens` ids.
+
+        `answer_tokens` of these are left free for the answer. A turn is a user's message with all
+        that follows it up to the next, so that calls stay with their results. The system messages
+        that it begins with and the last turn are always kept. The other parameters are those of
+        `encode_chat`, which gives the ids of what is kept. Time grows with the length alone.
+
+        Raises ChatFormatError as `encode_chat` does, and with `field` "max_tokens" if what is
+        always kept is too long.
+
+        >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
+        >>> messages = [{"role": "user", "content": text} for text in ("one", "two", "three")]
+        >>> tokenizer.fit_chat(messages, 20, answer_tokens=8).dropped
+        [0, 1]
+        """
+        return _chat.fit(
+            self._core,
+            self._profile,
+            messages,
+            max_tokens,
+            answer_tokens,
+            tools=tools,
+            builtin_tools=builtin_tools,
+            add_generation_prompt=add_generation_prompt,
+            date=date,
+            dialect=dialect,
+            tools_in=tools_in,
+            continue_final_message=continue_final_message,
+            tool_format=tool_format,
+        )
+
     # Tokens
 
     def token_bytes(self, id: int) -> bytes:
@@ -511,6 +694,29 @@ class Tokenizer:
         Raises UnknownToken if there is none.
         """
         return self._core.token_id(token)
+
+    # Files of its own
+
+    def save(self, folder: FilePath) -> None:
+        """Writes the tokenizer to a folder, which is made if it is not there.
+
+        The folder is one that transformers' `AutoTokenizer` loads, with the same ids for text and
+        for chat: `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (a template
+        that renders as `render_chat`), `special_tokens_map.json` and `generation_config.json` (stop
+        ids). `tokenizer.model` is the rank file, as Meta's code and `Tokenizer(folder)` read it.
+
+        Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
+        files are read back and compared first.
+
+        Raises OSError where the folder can't be written.
+
+        >>> llama3_tok.Tokenizer().save("saved")
+        >>> llama3_tok.Tokenizer("saved").encode("Hello world")
+        [9906, 1917]
+        """
+        from llama3_tok.save import save
+
+        save(self, _path(folder, "folder"))
 
     # As a Python object
 
@@ -542,8 +748,13 @@ class Tokenizer:
 
 
 def _restore(kind: type[Tokenizer], path: str, sha256: str, profile: str) -> Tokenizer:
+    return made(kind, _vocabulary.load_again(path, sha256, profile), profile)
+
+
+def made(kind: type[Tokenizer], loaded: _vocabulary.Loaded, profile: str) -> Tokenizer:
+    """A tokenizer with a vocabulary that was loaded already."""
     tokenizer = kind.__new__(kind)
-    tokenizer._set(_vocabulary.load_again(path, sha256, profile), profile)
+    tokenizer._set(loaded, profile)
     return tokenizer
 
 
@@ -562,6 +773,36 @@ def _asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialToke
         if not isinstance(flag, bool):
             raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
     return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
+
+
+_BOS = "<|begin_of_text|>"
+_CHAT = _BOS + "<|start_header_id|>"
+
+
+def _warn_of_second_bos(texts: Iterable[Text], asked: _Asked) -> None:
+    """Warns if a text that gets a BOS has one already, or is a rendered chat taken for text.
+
+    A text that merely begins with the name, which is then plain text, is the caller's business.
+    """
+    allowed = asked[2] if asked else None
+    special = allowed == "all" or (allowed is not None and _BOS in allowed)
+    opening = _BOS if special else _CHAT
+    if not any(_begins_with(text, opening) for text in texts):
+        return
+    if special:
+        message = f"the text begins with {_BOS} already, and bos=True adds a second one"
+    else:
+        message = (
+            f"the text begins with {_BOS} already, here as plain text, and bos=True adds the "
+            "special token; encode_chat gives the ids of a conversation, special tokens and all"
+        )
+    warnings.warn(message, stacklevel=3)
+
+
+def _begins_with(text: Text, opening: str) -> bool:
+    if isinstance(text, str):
+        return text.startswith(opening)
+    return isinstance(text, bytes) and text.startswith(opening.encode())
 
 
 def _names(value: SpecialTokens, argument: str) -> _Names:

@@ -125,7 +125,11 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
     vocabulary of Llama 3, and Llama3TokError for an unknown profile.
     """
     path = find(vocabulary)
-    data = _read(path)
+    return loaded(_read(path), path, profile)
+
+
+def loaded(data: bytes, path: str, profile: str) -> Loaded:
+    """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     sha256 = hashlib.sha256(data).hexdigest()
     return Loaded(_core(data, path, sha256, profile), path, sha256)
 

@@ -43,9 +43,17 @@ pub(super) fn bytes_of<'a>(
             argument()
         )));
     };
+    Ok(match characters_of(string)? {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
+}
+
+/// The same of what is known to be a `str`.
+pub(super) fn characters_of<'a>(string: &'a Bound<PyString>) -> PyResult<Cow<'a, str>> {
     match string.to_str() {
-        Ok(text) => Ok(Cow::Borrowed(text.as_bytes())),
-        Err(_) => Ok(Cow::Owned(without_surrogates(string)?.into_bytes())),
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(_) => Ok(Cow::Owned(without_surrogates(string)?)),
     }
 }
 

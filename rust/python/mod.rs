@@ -1,9 +1,12 @@
 //! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
 //! from the interpreter, calls the core and converts the result. Policy is Python's business.
 
+mod chat;
 mod convert;
 mod files;
+mod pieces;
 mod raise;
+mod write;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -26,7 +29,7 @@ use crate::encode::{Encoder, Offsets, Options};
 use crate::error::{Check, Error};
 use crate::parallel::{self, Ids};
 use crate::parts::{Task, Want};
-use crate::pretokenize::Path;
+use crate::pretokenize::{PATTERN, Path};
 use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
 use crate::vocab::{Vocabulary, other_format};
@@ -493,11 +496,20 @@ fn cpu_count() -> usize {
 #[pymodule]
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
+    chat::add(module)?;
     module.add_function(wrap_pyfunction!(walk, module)?)?;
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
+    module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;
     module.add("PROFILES", PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>())?;
+    module.add("PATTERN", PATTERN)?;
     module.add("UNICODE_VERSION", UNICODE_VERSION)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -54,6 +54,11 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             fields.set_item("token", PyBytes::new(py, &token))?;
             "UnknownToken"
         }
+        Error::Chat { index, field, .. } => {
+            fields.set_item("index", index)?;
+            fields.set_item("field", field)?;
+            "ChatFormatError"
+        }
         Error::Input { path, line, reason } => {
             fields.set_item("path", path.into_os_string())?;
             fields.set_item("line", line)?;

@@ -8,9 +8,10 @@ which is imported when it is asked for, so that the others start fast.
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, TextIO, cast
 
 from llama3_tok import PROFILES, __version__
 from llama3_tok.cli.terminal import UsageError, complain, utf8
@@ -37,7 +38,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "doctor")
+VERBS = ("count", "encode", "decode", "show", "chat", "convert", "doctor")
 
 
 def _verb(name: str) -> Verb:
@@ -75,7 +76,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with `argv` (default: the process's own) and gives its exit code."""
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            status = _run(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
@@ -91,6 +94,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         complain("out of memory")
     return UNUSABLE
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Where in this program a warning arose is of no interest to its user."""
+    complain(f"warning: {message}")
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -137,7 +152,8 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
             allow_abbrev=False,
         )
         verb.arguments(parser)
-        _add_tokenizer(parser)
+        if name != "convert":  # its vocabulary is what it converts
+            _add_tokenizer(parser)
     return parsers
 
 

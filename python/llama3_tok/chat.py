@@ -1,0 +1,360 @@
+"""Conversations as the core takes them: dictionaries checked and taken apart, values as JSON.
+
+The formats themselves are Rust's (`rust/chat/`). What is decided here follows the templates that
+were published with the models, as transformers' `apply_chat_template` renders them, and Meta's
+`ChatFormat`: JSON is `json.dumps` with the options that each of them uses.
+"""
+
+import keyword
+from collections.abc import Iterable, Mapping, Sequence, Set
+from operator import index as integer
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from llama3_tok import _core
+
+if TYPE_CHECKING:
+    import datetime
+
+__all__ = [
+    "DIALECTS",
+    "TOOL_FORMATS",
+    "Date",
+    "Dialect",
+    "FittedChat",
+    "Message",
+    "ToolFormat",
+    "conversation",
+    "fit",
+]
+
+Message: TypeAlias = Mapping[str, Any]
+Dialect: TypeAlias = Literal["hf", "meta"]
+ToolFormat: TypeAlias = Literal["json", "function_tag", "python_list"]
+Date: TypeAlias = "str | datetime.date | None"
+
+DIALECTS = ("hf", "meta")
+TOOL_FORMATS = ("json", "function_tag", "python_list")
+_RESULTS = ("tool", "ipython")
+# The third, of a message that is cut off, ends as the first does in Meta's class.
+_STOP_REASONS = ("end_of_turn", "end_of_message", "out_of_tokens")
+# `strftime("%b")` would follow the locale.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_Parts: TypeAlias = list[str | None]
+_Call: TypeAlias = tuple[str, str, str, list[tuple[str, str | None, str]]]
+_Message: TypeAlias = tuple[str, _Parts, list[_Call] | None, _Parts | None, bool]
+
+
+class FittedChat(NamedTuple):
+    """What `Tokenizer.fit_chat` kept of a conversation.
+
+    `messages` are those that were kept, `dropped` the indices of the others in the list that was
+    given, ascending, and `tokens` how many ids `encode_chat(messages, ...)` has.
+    """
+
+    messages: list[Message]
+    dropped: list[int]
+    tokens: int
+
+
+def conversation(
+    profile: str,
+    messages: Iterable[Message],
+    *,
+    tools: Iterable[Mapping[str, Any]] | None = None,
+    builtin_tools: Iterable[str] | None = None,
+    add_generation_prompt: bool = True,
+    date: Date = None,
+    dialect: Dialect | None = None,
+    tools_in: Literal["user", "system"] = "user",
+    continue_final_message: bool = False,
+    tool_format: ToolFormat = "json",
+) -> dict[str, Any]:
+    """The arguments of `Tokenizer.encode_chat`, checked and as the core takes them."""
+    if dialect is None:
+        dialect = "meta" if profile == "meta" else "hf"
+    _one_of("dialect", dialect, DIALECTS)
+    _one_of("tool_format", tool_format, TOOL_FORMATS)
+    _one_of("tools_in", tools_in, ("user", "system"))
+    if dialect == "hf" and tool_format != "json":
+        raise ValueError(
+            'tool_format is for dialect="meta"; the published templates have one format'
+        )
+    for argument, flag in (
+        ("add_generation_prompt", add_generation_prompt),
+        ("continue_final_message", continue_final_message),
+    ):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    return {
+        "dialect": dialect,
+        "tool_format": tool_format,
+        "messages": [
+            _message(index, message, dialect, tool_format)
+            for index, message in enumerate(_several(messages, "messages"))
+        ],
+        "tools": None if tools is None else _tools(tools),
+        "builtin_tools": None if builtin_tools is None else _builtin_tools(builtin_tools),
+        "tools_in_user": tools_in == "user",
+        "date": _date(date),
+        "add_generation_prompt": add_generation_prompt,
+        "continue_final_message": continue_final_message,
+    }
+
+
+# Messages
+
+
+def _message(index: int, message: Message, dialect: str, tool_format: str) -> _Message:
+    if not isinstance(message, dict | Mapping):
+        raise _core.chat_error(index, "", f"must be a dictionary, not {type(message).__name__}")
+    role, content = message.get("role"), message.get("content")
+    calls = message.get("tool_calls")
+    if not isinstance(role, str):
+        what = "is missing" if role is None else f"must be a str, not {type(role).__name__}"
+        raise _core.chat_error(index, "role", what)
+    context: _Parts | None = None
+    if dialect == "hf":
+        if role in _RESULTS and calls is None:
+            if "content" not in message:
+                raise _core.chat_error(index, "content", "is missing")
+            return role, [_result(index, content)], None, None, False
+        turn_goes_on = False
+    else:
+        if message.get("context") is not None:
+            context = _parts(index, "context", message["context"])
+        turn_goes_on = _turn_goes_on(index, message.get("stop_reason"))
+    parts: _Parts = []
+    if type(content) is str:
+        parts = [content]
+    elif content is not None:
+        parts = _parts(index, "content", content)
+    elif calls is None:
+        raise _core.chat_error(index, "content", "is missing")
+    taken = None if calls is None else _calls(index, calls, dialect, tool_format)
+    return role, parts, taken, context, turn_goes_on
+
+
+def _parts(index: int, field: str, content: object) -> _Parts:
+    """Texts, and None for an image."""
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list | tuple):
+        given = type(content).__name__
+        raise _core.chat_error(index, field, f"must be a str or a list of parts, not {given}")
+    parts: _Parts = []
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        text = part.get("text") if kind == "text" else None
+        if kind != "image" and not isinstance(text, str):
+            reason = 'must be {"type": "text", "text": a str} or {"type": "image"}'
+            raise _core.chat_error(index, f"{field}[{number}]", reason)
+        parts.append(text)
+    return parts
+
+
+def _result(index: int, content: object) -> str:
+    """What a tool gave, as the templates write it: JSON, but `str` of what has no items."""
+    if content is not None and not isinstance(content, bool | int | float):
+        return _json(content, index, "content")
+    try:
+        return str(content)
+    except ValueError as error:  # an integer with more digits than Python writes
+        raise _core.chat_error(index, "content", str(error)) from error
+
+
+def _turn_goes_on(index: int, reason: object) -> bool:
+    if reason is not None and reason not in _STOP_REASONS:
+        known = ", ".join(_STOP_REASONS)
+        raise _core.chat_error(index, "stop_reason", f"must be one of {known}, not {reason!r}")
+    return reason == "end_of_message"
+
+
+def _calls(index: int, calls: object, dialect: str, tool_format: str) -> list[_Call]:
+    if not isinstance(calls, list | tuple):
+        raise _core.chat_error(index, "tool_calls", f"must be a list, not {type(calls).__name__}")
+    return [
+        _call(index, f"tool_calls[{number}]", call, dialect, tool_format)
+        for number, call in enumerate(calls)
+    ]
+
+
+def _call(index: int, field: str, call: object, dialect: str, tool_format: str) -> _Call:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        reason = (
+            'must be {"type": "function", "function": {"name": a str, "arguments": a dictionary}}'
+        )
+        raise _core.chat_error(index, field, reason)
+    name, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(name, str):
+        reason = f"must be a str, not {type(name).__name__}"
+        raise _core.chat_error(index, f"{field}.function.name", reason)
+    inside = f"{field}.function.arguments"
+    if not isinstance(arguments, Mapping):
+        hint = "; json.loads makes one of it" if isinstance(arguments, str) else ""
+        reason = f"must be a dictionary, not {type(arguments).__name__}{hint}"
+        raise _core.chat_error(index, inside, reason)
+    for key in arguments:
+        if not isinstance(key, str):
+            raise _core.chat_error(index, inside, f"{key!r} is no name: not a str")
+    if tool_format == "python_list":
+        _check_identifiers(index, f"{field}.function.name", [name])
+        _check_identifiers(index, inside, arguments)
+    meta = dialect == "meta"
+    one_by_one = [
+        (key, value if isinstance(value, str) else None, _json(value, index, f"{inside}[{key!r}]"))
+        for key, value in arguments.items()
+    ]
+    return (
+        name,
+        _json(name, index, field, ensure_ascii=meta),
+        _json(arguments, index, inside, ensure_ascii=meta),
+        one_by_one,
+    )
+
+
+def _check_identifiers(index: int, field: str, names: Iterable[str]) -> None:
+    for name in names:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            reason = (
+                f"{name!r} can't be a name in a Python list; the other tool formats can have it"
+            )
+            raise _core.chat_error(index, field, reason)
+
+
+# What goes with the messages
+
+
+def _tools(tools: Iterable[Mapping[str, Any]]) -> list[str]:
+    listed = []
+    for index, tool in enumerate(_several(tools, "tools")):
+        if not isinstance(tool, Mapping):
+            reason = f"must be a dictionary that describes the tool, not {type(tool).__name__}"
+            raise _core.chat_error(index, "tools", reason)
+        listed.append(_json(tool, index, "tools", indent=4))
+    return listed
+
+
+def _builtin_tools(names: Iterable[str]) -> list[str]:
+    listed = list(_several(names, "builtin_tools"))
+    for index, name in enumerate(listed):
+        if not isinstance(name, str):
+            reason = f"must be a str, not {type(name).__name__}"
+            raise _core.chat_error(index, "builtin_tools", reason)
+    return listed
+
+
+def _date(date: Date) -> str | None:
+    if date is None or (isinstance(date, str) and date != "today"):
+        return date
+    import datetime
+
+    if date == "today":
+        date = datetime.date.today()
+    if not isinstance(date, datetime.date):
+        raise TypeError(f"date must be a date, a str or None, not {type(date).__name__}")
+    return f"{date.day:02} {_MONTHS[date.month - 1]} {date.year:04}"
+
+
+def _json(
+    value: object, index: int, field: str, *, indent: int | None = None, ensure_ascii: bool = False
+) -> str:
+    import json
+
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _core.chat_error(index, field, f"can't be written as JSON: {error}") from error
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no type of JSON")
+
+
+def _several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it is being checked
+    """One message or name where a list is wanted would be taken for its keys or characters."""
+    one = isinstance(values, str | bytes | Mapping | Set)
+    if one or not isinstance(values, Iterable):
+        reason = f"must be a list, not {type(values).__name__}"
+        raise _core.chat_error(None, argument, reason)
+    return values
+
+
+def _one_of(argument: str, value: object, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{argument} must be one of {', '.join(known)}, not {value!r}")
+
+
+# Fitting
+
+
+def fit(
+    core: _core.Core,
+    profile: str,
+    messages: Iterable[Message],
+    max_tokens: int,
+    answer_tokens: int,
+    **options: Any,  # noqa: ANN401 - those of `conversation`
+) -> FittedChat:
+    """`Tokenizer.fit_chat`. Messages are encoded once to be counted, and what is kept again."""
+    room = _count("max_tokens", max_tokens) - _count("answer_tokens", answer_tokens)
+    given = list(_several(messages, "messages"))
+    for name in ("tools", "builtin_tools"):
+        if options[name] is not None:
+            options[name] = list(_several(options[name], name))
+
+    def size(messages: list[Message]) -> int:
+        return len(_core.encode_chat(core, conversation(profile, messages, **options)))
+
+    tokens = size(given)
+    if tokens <= room:
+        return FittedChat(given, [], tokens)
+    # Without the tools that the first user message may have: they go with whichever is the first.
+    plain = options | {"tools": None, "add_generation_prompt": False}
+    ends = _core.chat_ends(core, conversation(profile, given, **plain))
+    turns = _turns(given)
+    excess = tokens - room
+
+    def left(first: int) -> FittedChat:
+        messages = given[: turns[0]] + given[turns[first] :]
+        return FittedChat(messages, list(range(turns[0], turns[first])), size(messages))
+
+    first, last = 0, len(turns) - 1
+    while first < last and ends[turns[first]] - ends[turns[0]] < excess:
+        first += 1
+    fitted = left(first)
+    if fitted.tokens <= room:
+        return fitted
+    if first < last:
+        fitted = left(last)
+    if fitted.tokens > room:
+        reason = f"system message and last turn have {fitted.tokens} tokens, and {room} are there"
+        raise _core.chat_error(None, "max_tokens", reason)
+    # What is left is what the sums say, but in a vision model: without its last image a
+    # conversation begins with the dates, and a message that the tools join loses white space.
+    while last - first > 1:
+        middle = left((first + last) // 2)
+        if middle.tokens <= room:
+            last, fitted = (first + last) // 2, middle
+        else:
+            first = (first + last) // 2
+    return fitted
+
+
+def _turns(messages: list[Message]) -> list[int]:
+    """Where turns begin: behind the leading system messages, and at each user's message."""
+    roles = [message["role"] for message in messages]
+    start = next((index for index, role in enumerate(roles) if role != "system"), len(roles))
+    later = (index for index in range(start + 1, len(roles)) if roles[index] == "user")
+    return [start, *later]
+
+
+def _count(argument: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be an int, not {type(value).__name__}")
+    if (count := integer(value)) < 0:
+        raise ValueError(f"{argument} must not be negative, but is {count}")
+    return count

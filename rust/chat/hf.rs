@@ -1,0 +1,257 @@
+//! The chat templates as published with the models on Hugging Face: 3, 3.1 (also 3.3), 3.2 text and
+//! 3.2 vision. Their typing errors are part of the format that the models were given.
+//!
+//! Where a template would write something that nobody can mean (the Python form of a list, a message
+//! of another role as the user's), there is an error instead.
+
+use std::borrow::Cow;
+
+use super::{Call, Chat, Ending, Message, Part, Role, fault, overall};
+use crate::chat::script::Script;
+use crate::error::Error;
+use crate::special::{BOS, EOM, EOT, PYTHON_TAG, Profile};
+
+/// What one of the templates knows.
+#[derive(Debug)]
+pub struct Template {
+    /// Tools, their calls and results, and a system message with dates even where none is given.
+    pub tools: bool,
+    /// Built-in tools, whose calls are code.
+    pub builtin_tools: bool,
+    /// Images; the content of messages keeps its white space.
+    pub images: bool,
+}
+
+/// Llama 3.
+pub static LLAMA_3: Template = Template { tools: false, builtin_tools: false, images: false };
+/// Llama 3.1 and 3.3.
+pub static LLAMA_3_1: Template = Template { tools: true, builtin_tools: true, images: false };
+/// Llama 3.2, the text models.
+pub static LLAMA_3_2: Template = Template { tools: true, builtin_tools: false, images: false };
+/// Llama 3.2, the vision models.
+pub static LLAMA_3_2_VISION: Template =
+    Template { tools: true, builtin_tools: false, images: true };
+
+/// The date that stands in the templates. Their newer versions ask the clock first; here the same
+/// call gives the same ids next year.
+const DATE: &str = "26 Jul 2024";
+
+/// One sentence follows the other without a space, as published.
+const CALL_FORMAT: &str = "Respond in the format {\"name\": function name, \"parameters\": dictionary \
+                           of argument name and its value}.Do not use variables.\n\n";
+const IN_SYSTEM: &str = "You have access to the following functions. To call a function, please \
+                         respond with JSON for a function call.";
+const IN_USER: &str = "Given the following functions, please respond with a JSON for a function \
+                       call with its proper arguments that best answers the given prompt.\n\n";
+
+pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Result<(), Error> {
+    let template = profile.template;
+    check(chat, profile)?;
+    script.special(BOS)?;
+    let mut messages = chat.messages.iter().enumerate().peekable();
+    if template.tools {
+        let system = messages.next_if(|(_, message)| message.role == Role::System);
+        // An image takes the place of the system message that nobody wrote.
+        if system.is_some() || !messages.clone().any(|(_, message)| has_image(message)) {
+            if system.is_some() {
+                script.message_ends()?;
+            }
+            script.header(Role::System)?;
+            write_system(chat, script)?;
+            if let Some((index, message)) = system {
+                write_trimmed(&message.content, script)?;
+                chat.end(index, EOT, script)?;
+            } else {
+                script.special(EOT)?;
+            }
+        }
+        if system.is_none() {
+            script.message_ends()?;
+        }
+        if let Some(tools) = chat.tools.as_ref().filter(|_| chat.tools_in_user)
+            && let Some((index, message)) = messages.next()
+        {
+            script.header(Role::User)?;
+            script.text(IN_USER)?;
+            write_tools(tools, script)?;
+            write_trimmed(&message.content, script)?;
+            chat.end(index, EOT, script)?;
+        }
+    } else {
+        script.message_ends()?;
+    }
+    for (index, message) in messages {
+        write_message(chat, template, profile, index, message, script)?;
+    }
+    if chat.ending == Ending::Prompt {
+        script.header(Role::Assistant)?;
+    }
+    Ok(())
+}
+
+/// What the templates refuse, or would not show.
+fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
+    let template = profile.template;
+    let unknown = |field: &str| {
+        Err(overall(field, format!("the template of profile {} has no place for it", profile.name)))
+    };
+    if chat.tools.is_some() && !template.tools {
+        return unknown("tools");
+    }
+    if chat.builtin_tools.is_some() && !template.builtin_tools {
+        return unknown("builtin_tools");
+    }
+    if chat.date.is_some() && !template.tools {
+        return unknown("date");
+    }
+    for (index, message) in chat.messages.iter().enumerate() {
+        if has_image(message) && !template.images {
+            let reason = format!("profile {} has no images", profile.name);
+            return Err(fault(index, "content", reason));
+        }
+        if let Some([_, _, ..]) = message.calls.as_deref() {
+            let reason = "the published template takes one call a message";
+            return Err(fault(index, "tool_calls", reason));
+        }
+    }
+    if chat.tools.is_none() || !chat.tools_in_user {
+        return Ok(());
+    }
+    let is_system = |(_, message): &(usize, &Message)| message.role == Role::System;
+    let mut messages = chat.messages.iter().enumerate().peekable();
+    messages.next_if(is_system);
+    match messages.next() {
+        None => Err(overall("messages", "tools go into the first user message, and there is none")),
+        Some((index, message)) if message.role != Role::User => {
+            let reason = "tools go into the first message behind the system message, which must be \
+                          a user's; tools_in=\"system\" has them there";
+            Err(fault(index, "role", reason))
+        }
+        Some((index, message)) if has_image(message) => {
+            let reason = "tools go into this message, which then can't have an image; \
+                          tools_in=\"system\" has them there";
+            Err(fault(index, "content", reason))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// What every system message begins with.
+fn write_system(chat: &Chat, script: &mut Script) -> Result<(), Error> {
+    if chat.builtin_tools.is_some() || chat.tools.is_some() {
+        script.text("Environment: ipython\n")?;
+    }
+    if let Some(tools) = &chat.builtin_tools {
+        script.text("Tools: ")?;
+        let named = tools.iter().filter(|tool| *tool != "code_interpreter");
+        for (number, tool) in named.enumerate() {
+            script.text(if number > 0 { ", " } else { "" })?;
+            script.text(tool)?;
+        }
+        script.text("\n\n")?;
+    }
+    script.text("Cutting Knowledge Date: December 2023\nToday Date: ")?;
+    script.text(chat.date.as_deref().unwrap_or(DATE))?;
+    script.text("\n\n")?;
+    if let Some(tools) = chat.tools.as_ref().filter(|_| !chat.tools_in_user) {
+        script.text(IN_SYSTEM)?;
+        write_tools(tools, script)?;
+    }
+    Ok(())
+}
+
+fn write_tools(tools: &[Cow<str>], script: &mut Script) -> Result<(), Error> {
+    script.text(CALL_FORMAT)?;
+    for tool in tools {
+        script.text(tool)?;
+        script.text("\n\n")?;
+    }
+    Ok(())
+}
+
+fn write_message(
+    chat: &Chat,
+    template: &Template,
+    profile: &Profile,
+    index: usize,
+    message: &Message,
+    script: &mut Script,
+) -> Result<(), Error> {
+    script.header(message.role)?;
+    script.learn(message.role == Role::Assistant)?;
+    let mut end = EOT;
+    if let Some([call]) = message.calls.as_deref() {
+        write_call(chat, index, call, script)?;
+        if chat.builtin_tools.is_some() {
+            end = EOM;
+        }
+    } else if message.role == Role::Tool || template.images {
+        for part in &message.content {
+            match (part, profile.image()) {
+                (Part::Text(text), _) => script.text(text)?,
+                (Part::Image, Some(image)) => script.special(image)?,
+                (Part::Image, None) => {}
+            }
+        }
+    } else {
+        write_trimmed(&message.content, script)?;
+    }
+    chat.end(index, end, script)
+}
+
+/// The content of such a message is not shown, as in the template.
+fn write_call(chat: &Chat, index: usize, call: &Call, script: &mut Script) -> Result<(), Error> {
+    let is_builtin = chat.builtin_tools.as_ref().is_some_and(|tools| tools.contains(&call.name));
+    if !is_builtin {
+        script.text("{\"name\": \"")?;
+        script.text(&call.name)?;
+        script.text("\", \"parameters\": ")?;
+        script.text(&call.json)?;
+        return script.text("}");
+    }
+    script.special(PYTHON_TAG)?;
+    script.text(&call.name)?;
+    script.text(".call(")?;
+    for (number, argument) in call.arguments.iter().enumerate() {
+        let Some(text) = &argument.text else {
+            let field = format!("tool_calls[0].function.arguments[{:?}]", argument.name);
+            return Err(fault(index, field, "must be a str in the call of a built-in tool"));
+        };
+        script.text(if number > 0 { ", " } else { "" })?;
+        script.text(&argument.name)?;
+        script.text("=\"")?;
+        script.text(text)?;
+        script.text("\"")?;
+    }
+    script.text(")")
+}
+
+fn has_image(message: &Message) -> bool {
+    message.content.iter().any(|part| matches!(part, Part::Image))
+}
+
+/// Writes the texts of a content as one, less the white space about it.
+fn write_trimmed(content: &[Part], script: &mut Script) -> Result<(), Error> {
+    let has_text = |part: &Part| match part {
+        Part::Text(text) => !text.trim_matches(is_space).is_empty(),
+        Part::Image => false,
+    };
+    let (first, last) = (content.iter().position(has_text), content.iter().rposition(has_text));
+    for (number, part) in content.iter().enumerate() {
+        let Part::Text(text) = part else { continue };
+        let mut text: &str = text;
+        if first.is_none_or(|first| number <= first) {
+            text = text.trim_start_matches(is_space);
+        }
+        if last.is_none_or(|last| number >= last) {
+            text = text.trim_end_matches(is_space);
+        }
+        script.text(text)?;
+    }
+    Ok(())
+}
+
+/// What Python's `str.strip` takes off: Unicode's white space and four separators.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}

@@ -1,0 +1,231 @@
+//! The format of `llama_models.llama3.chat_format.ChatFormat` and `ToolUtils.encode_tool_call`, llama-models
+//! 0.3.0. Content is not trimmed, and the system message is the caller's alone. Text is encoded where
+//! the class encodes it: the header's newlines, each part of the content and each call by themselves.
+//!
+//! The class is not followed where what it writes can't be read again, by itself or by Python:
+//!
+//! - calls of search, calculator and image tools begin with `<|python_tag|>`, as those of the code
+//!   interpreter do;
+//! - strings in calls are Python literals, so quotes and backslashes in them are escaped;
+//! - a dictionary in a Python list is `{"a": 1}`, not `{a=1}`;
+//! - several calls are one Python list, not several side by side.
+
+use super::{Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat, fault, overall};
+use crate::chat::script::Script;
+use crate::error::Error;
+use crate::special::{BOS, EOM, EOT, PYTHON_TAG, Profile};
+
+/// The built-in tools whose one argument is a query.
+const QUERY_TOOLS: [&str; 3] = ["brave_search", "wolfram_alpha", "photogen"];
+const CODE_INTERPRETER: &str = "code_interpreter";
+
+pub(super) fn write(
+    chat: &Chat,
+    format: ToolFormat,
+    profile: &Profile,
+    script: &mut Script,
+) -> Result<(), Error> {
+    let given = [
+        ("tools", chat.tools.is_some()),
+        ("builtin_tools", chat.builtin_tools.is_some()),
+        ("date", chat.date.is_some()),
+    ];
+    if let Some((field, _)) = given.iter().find(|(_, is_given)| *is_given) {
+        let reason = "Meta's format has no place for it; write it into the system message";
+        return Err(overall(field, reason));
+    }
+    script.special(BOS)?;
+    script.message_ends()?;
+    for (index, message) in chat.messages.iter().enumerate() {
+        if message.turn_goes_on && !profile.template.tools {
+            let reason = format!("profile {} has no token for it", profile.name);
+            return Err(fault(index, "stop_reason", reason));
+        }
+        header(message.role, script)?;
+        script.learn(message.role == Role::Assistant)?;
+        let calls = message.calls.as_deref().unwrap_or_default();
+        if calls.first().is_some_and(is_builtin) {
+            script.special(PYTHON_TAG)?;
+        }
+        write_content(&message.content, index, profile, script)?;
+        if let Some(context) = message.context.as_ref().filter(|_| message.role == Role::User) {
+            script.text("\n\n")?;
+            script.cut()?;
+            write_content(context, index, profile, script)?;
+        }
+        write_calls(calls, index, format, script)?;
+        chat.end(index, end_of(message), script)?;
+    }
+    if chat.ending == Ending::Prompt {
+        header(Role::Assistant, script)?;
+    }
+    Ok(())
+}
+
+fn header(role: Role, script: &mut Script) -> Result<(), Error> {
+    script.header(role)?;
+    script.cut()
+}
+
+fn end_of(message: &Message) -> u32 {
+    if message.role == Role::Assistant && message.turn_goes_on { EOM } else { EOT }
+}
+
+fn write_content(
+    content: &[Part],
+    index: usize,
+    profile: &Profile,
+    script: &mut Script,
+) -> Result<(), Error> {
+    for part in content {
+        match (part, profile.image()) {
+            (Part::Text(text), _) => script.text(text)?,
+            (Part::Image, Some(image)) => script.special(image)?,
+            (Part::Image, None) => {
+                let reason = format!("profile {} has no images", profile.name);
+                return Err(fault(index, "content", reason));
+            }
+        }
+        script.cut()?;
+    }
+    Ok(())
+}
+
+fn is_builtin(call: &Call) -> bool {
+    call.name == CODE_INTERPRETER || QUERY_TOOLS.contains(&&*call.name)
+}
+
+fn write_calls(
+    calls: &[Call],
+    index: usize,
+    format: ToolFormat,
+    script: &mut Script,
+) -> Result<(), Error> {
+    let mut in_list = false;
+    for (number, call) in calls.iter().enumerate() {
+        let place = Place { index, number };
+        let is_listed = format == ToolFormat::PythonList && !is_builtin(call);
+        match (in_list, is_listed) {
+            (false, true) => script.text("[")?,
+            (true, true) => script.text(", ")?,
+            (true, false) => {
+                script.text("]")?;
+                script.cut()?;
+            }
+            (false, false) => {}
+        }
+        in_list = is_listed;
+        if is_builtin(call) {
+            write_builtin(call, &place, script)?;
+        } else {
+            match format {
+                ToolFormat::Json => {
+                    script.text("{\"type\": \"function\", \"name\": ")?;
+                    script.text(&call.quoted_name)?;
+                    script.text(", \"parameters\": ")?;
+                    script.text(&call.json)?;
+                    script.text("}")?;
+                }
+                ToolFormat::FunctionTag => {
+                    script.text("<function=")?;
+                    script.text(&call.name)?;
+                    script.text(">")?;
+                    script.text(&call.json)?;
+                    script.text("</function>")?;
+                }
+                ToolFormat::PythonList => write_python(call, &place, script)?,
+            }
+        }
+        if !in_list {
+            script.cut()?;
+        }
+    }
+    if in_list {
+        script.text("]")?;
+        script.cut()?;
+    }
+    Ok(())
+}
+
+/// Where a call is.
+struct Place {
+    index: usize,
+    number: usize,
+}
+
+impl Place {
+    fn fault(&self, argument: &str, reason: impl Into<String>) -> Error {
+        let field = format!("tool_calls[{}].function.arguments[{argument:?}]", self.number);
+        fault(self.index, field, reason)
+    }
+}
+
+fn write_builtin(call: &Call, place: &Place, script: &mut Script) -> Result<(), Error> {
+    let is_code = call.name == CODE_INTERPRETER;
+    let name = if is_code { "code" } else { "query" };
+    let given = call.arguments.iter().find(|argument| argument.name == name);
+    let Some((argument, text)) = given.and_then(|given| Some((given, given.text.as_ref()?))) else {
+        return Err(place.fault(name, format!("{} needs it, a str", call.name)));
+    };
+    if is_code {
+        return script.text(text);
+    }
+    script.text(&call.name)?;
+    script.text(".call(query=")?;
+    script.text(&argument.json)?;
+    script.text(")")
+}
+
+/// `f(a=1, b="x")`.
+fn write_python(call: &Call, place: &Place, script: &mut Script) -> Result<(), Error> {
+    script.text(&call.name)?;
+    script.text("(")?;
+    for (number, argument) in call.arguments.iter().enumerate() {
+        script.text(if number > 0 { ", " } else { "" })?;
+        script.text(&argument.name)?;
+        script.text("=")?;
+        write_literal(argument, place, script)?;
+    }
+    script.text(")")
+}
+
+/// A JSON value as Python's literal. They differ in the words outside strings alone: a JSON string is
+/// the Python literal of the same string.
+fn write_literal(argument: &Argument, place: &Place, script: &mut Script) -> Result<(), Error> {
+    let mut rest: &str = &argument.json;
+    while let Some(at) = rest.find(|c: char| c == '"' || c.is_ascii_alphabetic()) {
+        let (before, value) = rest.split_at(at);
+        script.text(before)?;
+        let is_string = value.starts_with('"');
+        let end = if is_string { end_of_string(value) } else { end_of_word(value) };
+        let (value, behind) = value.split_at(end);
+        script.text(match value {
+            "true" => "True",
+            "false" => "False",
+            "null" => "None",
+            "NaN" | "Infinity" => {
+                let reason = format!("{value} has no literal in Python");
+                return Err(place.fault(&argument.name, reason));
+            }
+            string_or_exponent => string_or_exponent,
+        })?;
+        rest = behind;
+    }
+    script.text(rest)
+}
+
+/// The bytes of the string that `json` begins with.
+fn end_of_string(json: &str) -> usize {
+    let mut escaped = false;
+    let closing = json.bytes().skip(1).position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    });
+    closing.map_or(json.len(), |at| at + 2)
+}
+
+/// The bytes of the word that `json` begins with.
+fn end_of_word(json: &str) -> usize {
+    json.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(json.len())
+}

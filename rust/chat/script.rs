@@ -1,0 +1,195 @@
+//! A conversation as text and special tokens in turn, and what becomes of it: ids, a mask, text.
+
+use std::ops::Range;
+
+use super::Role;
+use crate::encode::{Encoder, Offsets, Options};
+use crate::error::{Check, Error};
+use crate::special::{END_HEADER, START_HEADER};
+
+/// Text, and what stands between and about its parts.
+#[derive(Default)]
+pub struct Script {
+    text: String,
+    /// In order, each with its place in the text.
+    marks: Vec<(usize, Mark)>,
+}
+
+#[derive(Clone, Copy)]
+enum Mark {
+    /// A special token, by its place in the profile.
+    Special(u32),
+    /// What is before is encoded apart from what is behind.
+    Cut,
+    /// From here on a model learns to write it, or no longer.
+    Learn(bool),
+    /// A message ends, or what stands before the first.
+    MessageEnds,
+}
+
+/// The ids of a conversation.
+#[derive(Default)]
+pub struct Encoded {
+    /// The ids.
+    pub ids: Vec<u32>,
+    /// One for each id, if asked for: 1 where it is the assistant's.
+    pub mask: Vec<u8>,
+    /// How many ids there are before the first message, and up to the end of each.
+    pub ends: Vec<usize>,
+}
+
+impl Script {
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Error> {
+        self.text.try_reserve(text.len())?;
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    pub(super) fn special(&mut self, place: u32) -> Result<(), Error> {
+        self.mark(Mark::Special(place))
+    }
+
+    pub(super) fn cut(&mut self) -> Result<(), Error> {
+        self.mark(Mark::Cut)
+    }
+
+    pub(super) fn learn(&mut self, learns: bool) -> Result<(), Error> {
+        self.mark(Mark::Learn(learns))
+    }
+
+    pub(super) fn message_ends(&mut self) -> Result<(), Error> {
+        self.mark(Mark::MessageEnds)
+    }
+
+    fn mark(&mut self, mark: Mark) -> Result<(), Error> {
+        self.marks.try_reserve(1)?;
+        self.marks.push((self.text.len(), mark));
+        Ok(())
+    }
+
+    /// The header of a message.
+    pub(super) fn header(&mut self, role: Role) -> Result<(), Error> {
+        self.special(START_HEADER)?;
+        self.text(role.name())?;
+        self.special(END_HEADER)?;
+        self.text("\n\n")
+    }
+
+    /// As text, special tokens by their names: what a person reads.
+    pub fn render(&self, encoder: &Encoder) -> Result<String, Error> {
+        let mut rendered = String::new();
+        let mut at = 0;
+        for &(place, mark) in &self.marks {
+            if let Mark::Special(special) = mark {
+                let name = encoder.specials.names().get(special as usize);
+                let (name, text) = (name.map_or("", String::as_str), self.part(at..place));
+                rendered.try_reserve(text.len() + name.len())?;
+                rendered.push_str(text);
+                rendered.push_str(name);
+                at = place;
+            }
+        }
+        let rest = self.part(at..self.text.len());
+        rendered.try_reserve(rest.len())?;
+        rendered.push_str(rest);
+        Ok(rendered)
+    }
+
+    fn part(&self, range: Range<usize>) -> &str {
+        self.text.get(range).unwrap_or_default()
+    }
+
+    /// As ids. Text without a special token or a cut between is encoded as one.
+    pub fn encode(&self, encoder: &Encoder, masks: bool, check: &Check) -> Result<Encoded, Error> {
+        let mut run = Run { start: 0, learned: Vec::new(), since: None };
+        let mut encoded = Encoded::default();
+        for &(at, mark) in &self.marks {
+            match mark {
+                Mark::Learn(learns) => run.learn(at, learns),
+                Mark::Cut => self.flush(&mut run, at, &mut encoded, encoder, masks, check)?,
+                Mark::MessageEnds => {
+                    self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
+                    encoded.ends.try_reserve(1)?;
+                    encoded.ends.push(encoded.ids.len());
+                }
+                Mark::Special(place) => {
+                    self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
+                    encoded.ids.try_reserve(1)?;
+                    encoded.ids.push(encoder.specials.first + place);
+                    if masks {
+                        encoded.mask.try_reserve(1)?;
+                        encoded.mask.push(u8::from(run.since.is_some()));
+                    }
+                }
+            }
+        }
+        self.flush(&mut run, self.text.len(), &mut encoded, encoder, masks, check)?;
+        Ok(encoded)
+    }
+
+    /// Encodes what has come since the last special token or cut.
+    fn flush(
+        &self,
+        run: &mut Run,
+        at: usize,
+        encoded: &mut Encoded,
+        encoder: &Encoder,
+        masks: bool,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let (text, options) = (self.part(run.start..at).as_bytes(), Options::default());
+        let before = encoded.ids.len();
+        let learned = run.end(at);
+        let whole = learned.first().is_some_and(|first| first.len() == text.len());
+        if !masks || learned.is_empty() || whole {
+            encoder.encode(text, &options, &mut encoded.ids, check)?;
+            if masks {
+                let count = encoded.ids.len() - before;
+                encoded.mask.try_reserve(count)?;
+                encoded.mask.resize(before + count, u8::from(whole));
+            }
+            return Ok(());
+        }
+        let mut sink = Offsets::new(&encoder.vocabulary);
+        encoder.encode(text, &options, &mut sink, check)?;
+        encoded.ids.try_reserve(sink.ids.len())?;
+        encoded.ids.extend_from_slice(&sink.ids);
+        encoded.mask.try_reserve(sink.ids.len())?;
+        // A token that has any of the assistant's bytes is the assistant's.
+        let is_learned = |span: &Range<usize>| {
+            learned.iter().any(|range| range.start < span.end && span.start < range.end)
+        };
+        encoded.mask.extend(sink.spans.iter().map(|span| u8::from(is_learned(span))));
+        Ok(())
+    }
+}
+
+/// Text that is encoded as one, and which of it is the assistant's.
+struct Run {
+    start: usize,
+    /// Ranges of the whole text, in order.
+    learned: Vec<Range<usize>>,
+    /// Where the assistant's text that has not ended began.
+    since: Option<usize>,
+}
+
+impl Run {
+    fn learn(&mut self, at: usize, learns: bool) {
+        if let Some(since) = self.since.take().filter(|&since| since < at) {
+            self.learned.push(since..at);
+        }
+        self.since = learns.then_some(at);
+    }
+
+    /// The assistant's ranges, from the run's start; the next run begins at `at`.
+    fn end(&mut self, at: usize) -> Vec<Range<usize>> {
+        let goes_on = self.since.is_some();
+        self.learn(at, goes_on);
+        let start = std::mem::replace(&mut self.start, at);
+        let mut learned = std::mem::take(&mut self.learned);
+        for range in &mut learned {
+            *range = range.start - start..range.end - start;
+        }
+        learned
+    }
+}

@@ -1,0 +1,148 @@
+//! Conversations: what `python/llama3_tok/chat.py` makes of dictionaries, as the core takes it.
+
+use std::borrow::Cow;
+
+use numpy::PyArray1;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::convert::{characters_of, gathered, list_of};
+use super::raise::raise;
+use super::{Core, detached};
+use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};
+use crate::error::Error;
+
+type Text<'py> = Bound<'py, PyString>;
+/// Texts, and `None` where an image is.
+type Parts<'py> = Vec<Option<Text<'py>>>;
+/// The name, the name as JSON, the arguments as JSON, and each as `(name, text or None, JSON)`.
+type GivenCall<'py> =
+    (Text<'py>, Text<'py>, Text<'py>, Vec<(Text<'py>, Option<Text<'py>>, Text<'py>)>);
+/// Role, content, calls, context, and whether the turn goes on.
+type GivenMessage<'py> =
+    (Text<'py>, Parts<'py>, Option<Vec<GivenCall<'py>>>, Option<Parts<'py>>, bool);
+
+/// A conversation, checked as far as Python's types go.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(super) struct GivenChat<'py> {
+    dialect: String,
+    tool_format: String,
+    messages: Vec<GivenMessage<'py>>,
+    tools: Option<Vec<Text<'py>>>,
+    builtin_tools: Option<Vec<Text<'py>>>,
+    tools_in_user: bool,
+    date: Option<Text<'py>>,
+    add_generation_prompt: bool,
+    continue_final_message: bool,
+}
+
+/// Adds the functions to the module.
+pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(encode_chat, module)?)?;
+    module.add_function(wrap_pyfunction!(encode_chat_mask, module)?)?;
+    module.add_function(wrap_pyfunction!(chat_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(render_chat, module)?)?;
+    module.add_function(wrap_pyfunction!(chat_error, module)?)
+}
+
+#[pyfunction]
+fn encode_chat<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<Bound<'py, PyList>> {
+    list_of(core.py(), &encoded(core, &chat, false)?.ids)
+}
+
+/// The ids, and `uint8[n]`, 1 where they are the assistant's.
+#[pyfunction]
+fn encode_chat_mask<'py>(
+    core: &Bound<'py, Core>,
+    chat: GivenChat,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyArray1<u8>>)> {
+    let encoded = encoded(core, &chat, true)?;
+    Ok((list_of(core.py(), &encoded.ids)?, PyArray1::from_vec(core.py(), encoded.mask)))
+}
+
+/// How many ids stand before the first message, and up to the end of each.
+#[pyfunction]
+fn chat_ends(core: &Bound<Core>, chat: GivenChat) -> PyResult<Vec<usize>> {
+    Ok(encoded(core, &chat, false)?.ends)
+}
+
+#[pyfunction]
+fn render_chat<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<Bound<'py, PyString>> {
+    let (py, script) = (core.py(), script(core, &chat)?);
+    let encoder = &core.get().encoder;
+    let text = detached(py, None, |_, _| script.render(encoder))?;
+    PyString::from_bytes(py, text.as_bytes())
+}
+
+fn encoded(core: &Bound<Core>, chat: &GivenChat, masks: bool) -> PyResult<Encoded> {
+    let (script, encoder) = (script(core, chat)?, &core.get().encoder);
+    detached(core.py(), None, |check, _| script.encode(encoder, masks, check))
+}
+
+fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
+    let (py, profile) = (core.py(), core.get().encoder.specials.profile);
+    let dialect = Dialect::find(&given.dialect, &given.tool_format)
+        .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
+    let mut messages = Vec::new();
+    for (index, given) in given.messages.iter().enumerate() {
+        let role = Role::of(&characters_of(&given.0)?, index, dialect, profile);
+        messages.push(message(given, role.map_err(|error| raise(py, error))?)?);
+    }
+    let chat = Chat {
+        dialect,
+        messages,
+        tools: given.tools.as_deref().map(texts).transpose()?,
+        builtin_tools: given.builtin_tools.as_deref().map(texts).transpose()?,
+        tools_in_user: given.tools_in_user,
+        date: given.date.as_ref().map(characters_of).transpose()?,
+        ending: match (given.continue_final_message, given.add_generation_prompt) {
+            (true, _) => Ending::Open,
+            (false, true) => Ending::Prompt,
+            (false, false) => Ending::Closed,
+        },
+    };
+    chat.script(profile).map_err(|error| raise(py, error))
+}
+
+fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
+    let (_, content, calls, context, turn_goes_on) = given;
+    Ok(Message {
+        role,
+        content: parts(content)?,
+        calls: calls.as_ref().map(|calls| calls.iter().map(call).collect()).transpose()?,
+        context: context.as_ref().map(parts).transpose()?,
+        turn_goes_on: *turn_goes_on,
+    })
+}
+
+fn parts<'a>(given: &'a Parts) -> PyResult<Vec<Part<'a>>> {
+    let part = |part: &'a Option<Text>| {
+        part.as_ref().map_or(Ok(Part::Image), |text| characters_of(text).map(Part::Text))
+    };
+    gathered(given.len(), given.iter().map(part))
+}
+
+fn call<'a>((name, quoted_name, json, arguments): &'a GivenCall) -> PyResult<Call<'a>> {
+    let argument = |(name, text, json): &'a (Text, Option<Text>, Text)| {
+        let text = text.as_ref().map(characters_of).transpose()?;
+        Ok(Argument { name: characters_of(name)?, text, json: characters_of(json)? })
+    };
+    Ok(Call {
+        name: characters_of(name)?,
+        quoted_name: characters_of(quoted_name)?,
+        json: characters_of(json)?,
+        arguments: arguments.iter().map(argument).collect::<PyResult<_>>()?,
+    })
+}
+
+fn texts<'a>(given: &'a [Text]) -> PyResult<Vec<Cow<'a, str>>> {
+    gathered(given.len(), given.iter().map(characters_of))
+}
+
+/// The error of a conversation, for what Python's side of it finds.
+#[pyfunction]
+fn chat_error(py: Python, index: Option<usize>, field: String, reason: String) -> Bound<PyAny> {
+    raise(py, Error::Chat { index, field, reason }).into_value(py).into_bound(py).into_any()
+}

@@ -1,0 +1,142 @@
+"""`llama3-tok chat`."""
+
+import json
+
+import pytest
+
+from cli import fails, on_terminal, output, run
+from llama3_tok import Tokenizer
+
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hi <|eot_id|>\x1b[31m"},
+    {"role": "assistant", "content": "Hello\n\nyou"},
+    {"role": "user", "content": "漢字?"},
+]
+TOOLS = [{"type": "function", "function": {"name": "größe"}}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in (
+        ("messages.json", MESSAGES),
+        ("both.json", {"model": "x", "messages": MESSAGES, "tools": TOOLS}),
+        ("tools.json", TOOLS),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_the_text_is_that_of_render_chat(tokenizer, folder):
+    text = tokenizer.render_chat(MESSAGES) + "\n"
+    assert output("chat", "messages.json", cwd=folder) == text.encode()
+    assert output("chat", "-", stdin=json.dumps(MESSAGES).encode()) == text.encode()
+    with_tools = tokenizer.render_chat(MESSAGES, tools=TOOLS) + "\n"
+    assert output("chat", "both.json", cwd=folder) == with_tools.encode()
+    given = ("chat", "--tools", "tools.json", "messages.json")
+    assert output(*given, cwd=folder) == with_tools.encode()
+
+
+def test_every_option_is_that_of_encode_chat(folder):
+    for arguments, profile, options in (
+        ([], "llama3.1", {}),
+        (["--no-prompt"], "llama3.1", {"add_generation_prompt": False}),
+        (["--continue"], "llama3.1", {"continue_final_message": True}),
+        (["--date", "1 Jan 2030"], "llama3.1", {"date": "1 Jan 2030"}),
+        (["--dialect", "meta"], "llama3.1", {"dialect": "meta"}),
+        (["--tools", "tools.json"], "llama3.2", {"tools": TOOLS}),
+        (
+            ["--tools", "tools.json", "--tools-in", "system"],
+            "llama3.2",
+            {"tools": TOOLS, "tools_in": "system"},
+        ),
+        (
+            ["--builtin-tools", "brave_search, code_interpreter"],
+            "llama3.1",
+            {"builtin_tools": ["brave_search", "code_interpreter"]},
+        ),
+        (["--tool-format", "python_list"], "meta", {"tool_format": "python_list"}),
+        ([], "llama3", {}),
+    ):
+        ids, mask = Tokenizer(profile=profile).encode_chat(MESSAGES, return_mask=True, **options)
+        given = ("chat", "--profile", profile, *arguments)
+        printed = output(*given, "--ids", "messages.json", cwd=folder)
+        assert printed == " ".join(map(str, ids)).encode() + b"\n"
+        result = json.loads(output(*given, "--json", "messages.json", cwd=folder))
+        text = Tokenizer(profile=profile).render_chat(MESSAGES, **options)
+        assert result == {"text": text, "ids": ids, "mask": mask.tolist()}
+
+
+def test_in_a_pipe_marks_stand_about_what_is_learned(folder):
+    printed = output("chat", "--mask", "--profile", "llama3", "messages.json", cwd=folder).decode()
+    assert printed.count("⟦") == printed.count("⟧") == 1
+    assert "<|end_header_id|>\n\n⟦Hello\n\nyou<|eot_id|>⟧<|start_header_id|>user" in printed
+    plain = Tokenizer(profile="llama3").render_chat(MESSAGES) + "\n"
+    assert printed.replace("⟦", "").replace("⟧", "") == plain
+
+
+def test_on_a_terminal_structure_is_coloured_and_content_is_not_obeyed(folder):
+    given = ("chat", "--profile", "llama3", "messages.json")
+    code, shown, errors = on_terminal(*given, cwd=folder)
+    assert (code, errors) == (0, b"")
+    assert b"Hi <|eot_id|>\\x1b[31m\x1b[38;5;231;48;5;90m<|eot_id|>" in shown
+    assert b"Hello\n\nyou\x1b[" in shown
+    code, shown, errors = on_terminal(*given, "--mask", cwd=folder)
+    assert (code, errors) == (0, b"")
+    learned = b"\x1b[38;5;16;48;5;157mHello\x1b[0m\n\n\x1b[38;5;16;48;5;157myou\x1b[0m"
+    assert learned + b"\x1b[38;5;231;48;5;22m<|eot_id|>\x1b[0m" in shown
+    code, shown, _ = on_terminal(*given, "--mask", cwd=folder, NO_COLOR="1")
+    assert code == 0
+    assert "⟦Hello\n\nyou<|eot_id|>⟧".encode() in shown
+    assert b"\x1b" not in shown
+
+
+def test_a_fault_is_named_with_its_file_and_place(folder):
+    (folder / "bad.json").write_text('[{"role": "user", "content": "Hi"}, {"role": "usr"}]')
+    assert fails("chat", "bad.json", cwd=folder).startswith(
+        "llama3-tok: bad.json: messages[1].content: is missing"
+    )
+    (folder / "bad.json").write_text('[{"role": "usr", "content": "Hi"}]')
+    assert 'bad.json: messages[0].role: "usr" is no role' in fails("chat", "bad.json", cwd=folder)
+    (folder / "bad-tools.json").write_text('[{}, "f"]')
+    message = fails("chat", "--tools", "bad-tools.json", "messages.json", cwd=folder)
+    assert "bad-tools.json: tools[1]: must be a dictionary" in message
+    assert "standard input: messages: there is none" in fails("chat", "-", stdin=b"[]")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'[\n{"role" "user"}]', "bad.json, line 2: no JSON: "),
+        (b"", "bad.json, line 1: no JSON: "),
+        (b'["\xff"]', "bad.json: no JSON: "),
+        (b"[" * 200_000, "bad.json: no JSON: "),
+        (b"5", "bad.json: must be a list of messages, or an object with messages"),
+        (b"{}", "bad.json: must be a list of messages, or an object with messages"),
+        (b'{"messages": "Hi"}', "bad.json: messages: must be a list, not str"),
+    ],
+)
+def test_a_file_that_is_no_conversation_is_refused(tmp_path, content, reason):
+    (tmp_path / "bad.json").write_bytes(content)
+    assert fails("chat", "bad.json", cwd=tmp_path).startswith(f"llama3-tok: {reason}")
+
+
+def test_wrong_usage_is_explained(folder):
+    assert "no-such.json: No such file" in fails("chat", "no-such.json", cwd=folder)
+    message = fails("chat", "--tool-format", "python_list", "messages.json", cwd=folder)
+    assert "tool_format is for dialect" in message
+    assert "Try 'llama3-tok chat --help'." in message
+    assert fails("chat", "--ids", "--mask", "messages.json", cwd=folder)
+    assert fails("chat")
+
+
+def test_the_help_has_its_examples():
+    assert b"llama3-tok chat messages.json" in output("chat", "--help")
+
+
+def test_a_second_bos_is_warned_of_in_one_line():
+    done = run("encode", "--bos", "--allowed-special", "all", "<|begin_of_text|>Hi")
+    assert done.returncode == 0
+    assert done.stdout == b"128000 128000 13347\n"
+    message = "the text begins with <|begin_of_text|> already, and bos=True adds a second one"
+    assert done.stderr.decode() == f"llama3-tok: warning: {message}\n"
