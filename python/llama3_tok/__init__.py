@@ -17,6 +17,7 @@ from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
 from llama3_tok.chat import FittedChat
 from llama3_tok.errors import (
     ChatFormatError,
+    CheckpointError,
     InputError,
     InvalidTokenId,
     Llama3TokError,
@@ -32,6 +33,7 @@ __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
     "ChatFormatError",
+    "CheckpointError",
     "FittedChat",
     "InputError",
     "InvalidTokenId",
