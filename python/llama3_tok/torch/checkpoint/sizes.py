@@ -8,7 +8,7 @@ never dropped.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 from llama3_tok.torch.checkpoint.stored import refuse
 
@@ -83,7 +83,7 @@ class Fields:
 
     def __init__(self, values: Json, file: str) -> None:
         self.file = file
-        self._values = values
+        self._values = dict(values)
 
     def take(self, name: str, kind: type[Value], default: Value | None = None) -> Value:
         """A field's value; `default` if it is missing or null, and an error if that is None."""
@@ -98,7 +98,7 @@ class Fields:
             self.refuse(f"{name!r} is {value!r}, and must be {_KINDS[kind]}")
         if kind is not bool and not (math.isfinite(value) and value > 0):
             self.refuse(f"{name!r} is {value!r}, and must be positive")
-        return cast(Value, value)
+        return value
 
     def optional(self, name: str, kind: type[Value]) -> Value | None:
         """A field's value, or None if it is missing or null."""
@@ -140,10 +140,10 @@ class Params:
 
 def from_params(values: Json, file: str) -> Params:
     """Reads a `params.json`: missing fields have the defaults of llama-models' `ModelArgs`."""
-    fields = Fields(dict(values), file)
+    fields = Fields(values, file)
     # Fine-tuned models have them inside.
     if isinstance(values.get("model"), dict):
-        fields = Fields(dict(values["model"]), file)
+        fields = Fields(values["model"], file)
     dim, layers = fields.take("dim", int), fields.take("n_layers", int)
     heads = fields.take("n_heads", int)
     kv_heads = fields.take("n_kv_heads", int, heads)
@@ -267,7 +267,7 @@ def from_config(values: Json, file: str) -> Sizes:
 
     Raises CheckpointError for what Meta's code would compute otherwise.
     """
-    fields = Fields(dict(values), file)
+    fields = Fields(values, file)
     fixed = {
         "model_type": ("llama", None),
         "hidden_act": ("silu", "silu"),

@@ -116,7 +116,9 @@ def part(
     yield from _blocks(whole, head_dim if tensor.rotary else 0, _to_pairs)
 
 
-def _blocks(array: Array, head_dim: int, permuted: Callable[[Array, int], Array]) -> Iterator[Array]:
+def _blocks(
+    array: Array, head_dim: int, permuted: Callable[[Array, int], Array]
+) -> Iterator[Array]:
     row = array[:1].nbytes
     for rows in _row_blocks(array.shape[0], row, head_dim or 1):
         yield permuted(array[rows], head_dim) if head_dim else np.ascontiguousarray(array[rows])
