@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from llama3_tok.torch.checkpoint.sizes import Params, Sizes, from_params
-from llama3_tok.torch.checkpoint.stored import Info, TorchFile, refuse
+from llama3_tok.torch.checkpoint.stored import Info, refuse
 from llama3_tok.torch.checkpoint.tensors import (
     EMBEDDING,
     OUTPUT,
@@ -23,6 +23,7 @@ from llama3_tok.torch.checkpoint.tensors import (
     joined,
     tensors,
 )
+from llama3_tok.torch.checkpoint.torch_file import TorchFile
 
 PARAMS, TOKENIZER = "params.json", "tokenizer.model"
 

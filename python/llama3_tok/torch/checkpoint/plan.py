@@ -11,21 +11,18 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok import save
+from llama3_tok.extras import need
 from llama3_tok.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
-from llama3_tok.torch.checkpoint.job import Target, write_whole
+from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import (
-    Info,
-    Out,
-    refuse,
-    write_safetensors,
-    write_torch,
-)
+from llama3_tok.torch.checkpoint.stored import Info, refuse
 from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Array, tensors
+from llama3_tok.torch.checkpoint.whole import write_whole
+from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
 
 
 class Plan(NamedTuple):
@@ -87,6 +84,7 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
 
 def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     """From a folder of transformers: a file for each of `ranks` ranks."""
+    need("torch", "torch")  # whose names stand in the files
     source = HuggingFaceFolder(folder)
     sizes, wanted = source.sizes, dtype or source.dtype
     _check_ranks(sizes, ranks, folder)
@@ -133,6 +131,7 @@ def _out(
     folder: str,
 ) -> Out:
     if wanted != given:
+        need("torch", "torch")
         blocks = partial(cast, blocks, name, given, wanted, folder)
     return Out(name, Info(wanted, shape), blocks)
 
