@@ -62,6 +62,14 @@ def sizes_of(fields: dict, kv_heads: int = 8) -> Sizes:
     )  # fmt: skip
 
 
+def untie(path: Path) -> None:
+    """Makes the first elements of the output layer differ from the embedding's."""
+    output = torch.load(path, map_location="meta", weights_only=True)["output.weight"]
+    with path.open("r+b") as file:
+        file.seek(output.untyped_storage()._checkpoint_offset)
+        file.write(b"\x80\x3f" * output.shape[1])
+
+
 def make(folder: Path, fields: dict, ranks: int, hollow: bool) -> int:
     """Writes a checkpoint, and gives the bytes of its tensors."""
     folder.mkdir(parents=True)
@@ -75,6 +83,7 @@ def make(folder: Path, fields: dict, ranks: int, hollow: bool) -> int:
             state = {name: torch.empty(s, dtype=torch.bfloat16) for name, s in shapes.items()}
             with torch.serialization.skip_data():
                 torch.save(state, path)
+            untie(path)
         else:
             state = {
                 name: torch.ones(s, dtype=torch.bfloat16)

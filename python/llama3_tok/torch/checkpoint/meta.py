@@ -66,6 +66,7 @@ class MetaFolder:
         self.sizes = self._sizes()
         self._check_shapes()
         self.dtype = _only_type(self.files[0], self._names())
+        self.remap()
 
     @property
     def ranks(self) -> int:
