@@ -84,7 +84,7 @@ mod tests {
         let mut file = String::new();
         for (rank, token) in tokens.iter().enumerate() {
             let mut bits: String = token.iter().map(|byte| format!("{byte:08b}")).collect();
-            while bits.len() % 6 != 0 {
+            while !bits.len().is_multiple_of(6) {
                 bits.push_str("00");
             }
             let start = file.len();
@@ -92,7 +92,7 @@ mod tests {
                 let value = usize::from_str_radix(&bits[at..at + 6], 2).unwrap();
                 file.push(char::from(super::BASE64[value]));
             }
-            while (file.len() - start) % 4 != 0 {
+            while !(file.len() - start).is_multiple_of(4) {
                 file.push('=');
             }
             file.push_str(&format!(" {rank}\n"));

@@ -201,6 +201,7 @@ def test_wrong_options_are_named():
         ({"tool_format": "python_list"}, ValueError),
         ({"add_generation_prompt": 1}, TypeError),
         ({"continue_final_message": "content"}, TypeError),
+        ({"return_mask": 1}, TypeError),
         ({"date": 2024}, TypeError),
     ):
         with pytest.raises(error, match=next(iter(options))):

@@ -132,3 +132,24 @@ def test_work_grows_with_the_number_of_messages_alone(tokenizer, monkeypatch, co
     assert len(fitted.dropped) > count - 100
     # All twice, to size and to count them, and once what is kept.
     assert looked_at == 2 * count + len(fitted.messages)
+
+
+def test_white_space_that_tools_take_away_is_counted_by_the_encoder():
+    """In a vision model content keeps its white space, but not beside the tools."""
+    tokenizer = Tokenizer(profile="llama3.2-vision")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    blanks = [" \n" * number for number in (60, 0, 50, 3, 40, 90, 0, 7)]
+    messages = [
+        message
+        for number, blank in enumerate(blanks)
+        for message in ({"role": "user", "content": f"{blank}{number}"}, *turn(number)[1:])
+    ]
+    least = len(tokenizer.encode_chat(messages[-2:], tools=tools))
+    for room in range(least, len(tokenizer.encode_chat(messages, tools=tools))):
+        fitted = tokenizer.fit_chat(messages, room, tools=tools)
+        assert fitted.messages == messages[len(fitted.dropped) :]
+        assert fitted.dropped == list(range(len(fitted.dropped)))
+        assert fitted.tokens <= room
+        assert fitted.tokens == len(tokenizer.encode_chat(fitted.messages, tools=tools))
+    with pytest.raises(ChatFormatError, match="max_tokens"):
+        tokenizer.fit_chat(messages, least - 1, tools=tools)

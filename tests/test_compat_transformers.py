@@ -1,6 +1,6 @@
 """`Llama3Tokenizer` beside what `AutoTokenizer` makes of a saved folder: calls, chat, files.
 
-What needs torch (tensors, pipelines, collators of torch) is in tests/torch.
+What needs torch (tensors, pipelines, collators of torch) is in tests/with_torch.
 """
 
 import copy

@@ -279,7 +279,7 @@ def test_a_source_that_is_no_vocabulary_is_refused(tmp_path):
 def test_a_source_of_another_profile_names_the_right_one(sources, tmp_path, kind):
     out = str(tmp_path / "out.model")
     message = fails("convert", "--profile", "llama3", str(sources[kind]), out)
-    assert 'are those of profile "llama3.1", not of "llama3"' in message
+    assert 'are those of profile "llama3.1" or "llama3.2", not of "llama3"' in message
 
 
 def test_a_destination_in_a_folder_that_is_not_there_is_the_systems_error(sources, tmp_path):

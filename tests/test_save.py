@@ -16,7 +16,15 @@ import llama3_tok
 import oracle
 import strategies
 from conftest import EXAMPLES
-from llama3_tok import PROFILES, Llama3TokError, Tokenizer, hugging_face, save, vocabulary
+from llama3_tok import (
+    PROFILES,
+    Llama3TokError,
+    Tokenizer,
+    VocabularyError,
+    hugging_face,
+    save,
+    vocabulary,
+)
 
 NAMES = {
     "tokenizer.json",
@@ -118,6 +126,28 @@ def test_what_was_saved_is_read_as_the_same_tokenizer(saved):
         assert again.vocab_size == tokenizer.vocab_size
         expected = [*oracle.encoding().encode_ordinary("Hello  Việt "), 128009]
         assert again.encode("Hello  Việt <|eot_id|>", allowed_special="all") == expected
+
+
+def test_another_profile_than_the_saved_one_is_refused_where_special_tokens_differ(saved):
+    tokenizer, folder = saved
+    for profile in PROFILES:
+        same = Tokenizer(profile=profile).special_tokens == tokenizer.special_tokens
+        for path in (folder, folder / "tokenizer.model", folder / "tokenizer.json"):
+            if same:
+                assert Tokenizer(path, profile=profile).encode("hi") == [6151]
+            else:
+                with pytest.raises(VocabularyError, match=r"pass profile=") as caught:
+                    Tokenizer(path, profile=profile)
+                assert caught.value.file == str(
+                    path if path != folder else folder / "tokenizer.model"
+                )
+
+
+@pytest.mark.parametrize("config", ["", "[]", "{}", '{"profile": 3}', '{"profile": ["llama3"]}'])
+def test_a_configuration_that_tells_no_profile_is_not_minded(tmp_path, config):
+    Tokenizer(profile="llama3").save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(config)
+    assert Tokenizer(tmp_path).profile == "llama3.1"
 
 
 def test_auto_tokenizer_gives_the_same_ids_and_text(saved):

@@ -6,6 +6,7 @@ were published with the models, as transformers' `apply_chat_template` renders t
 """
 
 import keyword
+import warnings
 from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -25,6 +26,7 @@ __all__ = [
     "ToolFormat",
     "conversation",
     "fit",
+    "warn_of_second_bos",
 ]
 
 Message: TypeAlias = Mapping[str, Any]
@@ -80,12 +82,8 @@ def conversation(
         raise ValueError(
             'tool_format is for dialect="meta"; the published templates have one format'
         )
-    for argument, flag in (
-        ("add_generation_prompt", add_generation_prompt),
-        ("continue_final_message", continue_final_message),
-    ):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    check_flag("add_generation_prompt", add_generation_prompt)
+    check_flag("continue_final_message", continue_final_message)
     return {
         "dialect": dialect,
         "tool_format": tool_format,
@@ -100,6 +98,12 @@ def conversation(
         "add_generation_prompt": add_generation_prompt,
         "continue_final_message": continue_final_message,
     }
+
+
+def check_flag(argument: str, flag: object) -> None:
+    """Raises TypeError for what is no bool."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
 
 
 # Messages
@@ -286,6 +290,39 @@ def _several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it 
 def _one_of(argument: str, value: object, known: Sequence[str]) -> None:
     if value not in known:
         raise ValueError(f"{argument} must be one of {', '.join(known)}, not {value!r}")
+
+
+# Text that is a conversation already
+
+_BOS = "<|begin_of_text|>"
+_OPENING = _BOS + "<|start_header_id|>"
+
+
+def warn_of_second_bos(
+    texts: Iterable[str | bytes], allowed_special: Literal["all"] | list[str] | None
+) -> None:
+    """Warns if a text that gets a BOS has one already, or is a rendered chat taken for text.
+
+    A text that merely begins with the name, which is then plain text, is the caller's business.
+    """
+    is_special = allowed_special == "all" or _BOS in (allowed_special or ())
+    opening = _BOS if is_special else _OPENING
+    if not any(_begins_with(text, opening) for text in texts):
+        return
+    if is_special:
+        message = f"the text begins with {_BOS} already, and bos=True adds a second one"
+    else:
+        message = (
+            f"the text begins with {_BOS} already, here as plain text, and bos=True adds the "
+            "special token; encode_chat gives the ids of a conversation, special tokens and all"
+        )
+    warnings.warn(message, stacklevel=3)
+
+
+def _begins_with(text: object, opening: str) -> bool:
+    if isinstance(text, str):
+        return text.startswith(opening)
+    return isinstance(text, bytes) and text.startswith(opening.encode())
 
 
 # Fitting

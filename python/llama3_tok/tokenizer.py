@@ -5,7 +5,6 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import starmap
 from operator import index as integer
@@ -192,7 +191,7 @@ class Tokenizer:
             return self._core.encode(text)
         asked = _asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _warn_of_second_bos((text,), asked)
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
         return self._core.encode(text, asked)
 
     def encode_array(
@@ -209,7 +208,7 @@ class Tokenizer:
             return self._core.encode_array(text)
         asked = _asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _warn_of_second_bos((text,), asked)
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
         return self._core.encode_array(text, asked)
 
     def encode_batch(
@@ -229,7 +228,7 @@ class Tokenizer:
         """
         texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _warn_of_second_bos(texts, asked)
+            _chat.warn_of_second_bos(texts, asked[2] if asked else None)
         return self._core.encode_batch(texts, _threads(threads), asked)
 
     def encode_ragged(
@@ -245,7 +244,7 @@ class Tokenizer:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
         texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _warn_of_second_bos(texts, asked)
+            _chat.warn_of_second_bos(texts, asked[2] if asked else None)
         return Ragged(*self._core.encode_ragged(texts, _threads(threads), asked))
 
     def count(self, text: Text) -> int:
@@ -582,6 +581,7 @@ class Tokenizer:
         >>> tokenizer.encode_chat([{"role": "user", "content": "hi"}])
         [128000, 128006, 882, 128007, 271, 6151, 128009, 128006, 78191, 128007, 271]
         """
+        _chat.check_flag("return_mask", return_mask)
         chat = _chat.conversation(
             self._profile,
             messages,
@@ -773,36 +773,6 @@ def _asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialToke
         if not isinstance(flag, bool):
             raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
     return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
-
-
-_BOS = "<|begin_of_text|>"
-_CHAT = _BOS + "<|start_header_id|>"
-
-
-def _warn_of_second_bos(texts: Iterable[Text], asked: _Asked) -> None:
-    """Warns if a text that gets a BOS has one already, or is a rendered chat taken for text.
-
-    A text that merely begins with the name, which is then plain text, is the caller's business.
-    """
-    allowed = asked[2] if asked else None
-    special = allowed == "all" or (allowed is not None and _BOS in allowed)
-    opening = _BOS if special else _CHAT
-    if not any(_begins_with(text, opening) for text in texts):
-        return
-    if special:
-        message = f"the text begins with {_BOS} already, and bos=True adds a second one"
-    else:
-        message = (
-            f"the text begins with {_BOS} already, here as plain text, and bos=True adds the "
-            "special token; encode_chat gives the ids of a conversation, special tokens and all"
-        )
-    warnings.warn(message, stacklevel=3)
-
-
-def _begins_with(text: Text, opening: str) -> bool:
-    if isinstance(text, str):
-        return text.startswith(opening)
-    return isinstance(text, bytes) and text.startswith(opening.encode())
 
 
 def _names(value: SpecialTokens, argument: str) -> _Names:

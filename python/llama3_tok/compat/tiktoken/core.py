@@ -34,11 +34,14 @@ class Encoding:
     code does: `pat_str` must be Llama 3's pattern, `mergeable_ranks` a complete vocabulary, and
     `special_tokens` those of a release. Raises ValueError otherwise.
 
-    >>> Encoding(
+    >>> import llama3_tok.compat.tiktoken as tiktoken
+    >>> from llama3_tok.compat.tiktoken.load import load_tiktoken_bpe
+    >>> known = tiktoken.get_encoding("llama3")
+    >>> tiktoken.Encoding(
     ...     "mine",
-    ...     pat_str=PATTERN,
-    ...     mergeable_ranks=load_tiktoken_bpe("tokenizer.model"),
-    ...     special_tokens=get_encoding("llama3")._special_tokens,
+    ...     pat_str=known._pat_str,
+    ...     mergeable_ranks=load_tiktoken_bpe(vocabulary.find()),
+    ...     special_tokens=known._special_tokens,
     ... ).encode("Hello world")
     [9906, 1917]
     """
@@ -96,7 +99,7 @@ class Encoding:
     def encode_ordinary(self, text: str) -> list[int]:
         """The ids of a text in which special tokens are plain text.
 
-        >>> get_encoding("llama3.1").encode_ordinary("Hello world")
+        >>> tiktoken.get_encoding("llama3.1").encode_ordinary("Hello world")
         [9906, 1917]
         """
         return self._core.encode(_checked(text))
@@ -114,7 +117,7 @@ class Encoding:
         those that `disallowed_special` names, by default all others, raise SpecialTokenError (a
         ValueError). With `disallowed_special=()` they are plain text.
 
-        >>> get_encoding("llama3.1").encode("<|eot_id|>", allowed_special={"<|eot_id|>"})
+        >>> tiktoken.get_encoding("llama3.1").encode("<|eot_id|>", allowed_special={"<|eot_id|>"})
         [128009]
         """
         return self._encode(self._core.encode, text, allowed_special, disallowed_special)
@@ -213,7 +216,7 @@ class Encoding:
         For a token that begins inside a character that is the place of this character. Raises
         UnicodeDecodeError if the bytes are not UTF-8.
 
-        >>> get_encoding("llama3.1").decode_with_offsets([9906, 1917])
+        >>> tiktoken.get_encoding("llama3.1").decode_with_offsets([9906, 1917])
         ('Hello world', [0, 5])
         """
         offsets, begun = [], 0
