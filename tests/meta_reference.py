@@ -33,7 +33,9 @@ def run_rank(rank, ranks, folder, meeting):
     parallel.initialize_model_parallel(ranks)
     if (folder / "factor").exists():
         source = inspect.getsource(meta.apply_scaling)
-        changed = source.replace("scale_factor = 8", f"scale_factor = {(folder / 'factor').read_text()}")
+        changed = source.replace(
+            "scale_factor = 8", f"scale_factor = {(folder / 'factor').read_text()}"
+        )
         assert changed != source
         exec(changed, vars(meta))
     params = json.loads((folder / "params.json").read_text())
