@@ -91,6 +91,8 @@ class MetaFolder:
             files = files[:: self.copies]
         parts = [file.array(tensor.meta) for file in files]
         yield from joined(parts, tensor, self.sizes.head_dim)
+        for file in files:
+            file.check(tensor.meta)
 
     def remap(self) -> None:
         """Gives back what reading took."""

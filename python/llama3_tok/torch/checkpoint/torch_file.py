@@ -10,6 +10,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from typing import IO, Any, NamedTuple
 
@@ -30,57 +31,95 @@ class TorchFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._map: np.memmap[Any, np.dtype[np.uint8]] | None = None
-        size = os.path.getsize(path)
+        self._records = self._directory()
+        self._stem = next(iter(self._records), "").partition("/")[0]
+        self._views: dict[str, _View] = {}
+        self._storages: dict[str, _Storage] = {}
+        self._sound: set[str] = set()
+        self.tensors: dict[str, Info] = {}
         with open(path, "rb") as file:
-            head = file.read(4)
-        if head != b"PK\x03\x04":
+            table = self._table(file)
+            for name, view in table.items():
+                if not isinstance(name, str) or not isinstance(view, _View):
+                    refuse(path, f"{name!r} is a {type(view).__name__}, and no tensor")
+                if view.key not in self._storages:
+                    self._storages[view.key] = self._storage(file, name, view)
+                self.tensors[name] = self._info(name, view)
+                self._views[name] = view
+
+    def _directory(self) -> dict[str, zipfile.ZipInfo]:
+        """The archive's records by their names."""
+        size = os.path.getsize(self.path)
+        with open(self.path, "rb") as file:
+            head = file.read(len(_RECORD))
+        if head != _RECORD:
             refuse(
-                path,
+                self.path,
                 "it is not the zip archive that torch.save has written since torch 1.6, so it "
                 "can't be mapped; write it anew with torch.save(torch.load(file), file), or if it "
                 f"was downloaded, do that again (it has {size:,} bytes and begins with {head!r})",
             )
         try:
-            with zipfile.ZipFile(path) as archive:
-                entries = archive.infolist()
-                self._records = {entry.filename: entry for entry in entries}
-                stem = entries[0].filename.partition("/")[0] if entries else ""
-                table = self._unpickled(archive, stem)
-        except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError) as error:
+            with zipfile.ZipFile(self.path) as archive:
+                return {entry.filename: entry for entry in archive.infolist()}
+        # What zipfile comes upon in a damaged directory.
+        except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError, ValueError) as e:
             refuse(
-                path,
-                f"it begins as a zip archive and does not go on as one ({error}); if of its bytes "
-                f"only {size:,} are here, copy or download it again",
+                self.path,
+                f"it begins as a zip archive and does not end as one ({e}); it is cut or damaged, "
+                f"{size:,} bytes are here: copy or download it again",
             )
-        if not isinstance(table, dict) or not table:
-            refuse(path, f"it holds a {type(table).__name__}, and no table of tensors")
-        self._views: dict[str, _View] = {}
-        self.tensors: dict[str, Info] = {}
-        bases: dict[str, int] = {}
-        with open(path, "rb") as file:
-            for name, view in table.items():
-                if not isinstance(name, str) or not isinstance(view, _View):
-                    refuse(path, f"{name!r} is a {type(view).__name__}, and no tensor")
-                if view.key not in bases:
-                    bases[view.key] = self._base(file, f"{stem}/data/{view.key}", name, view)
-                self.tensors[name] = self._info(name, view)
-                self._views[name] = view._replace(base=bases[view.key])
 
-    def _unpickled(self, archive: zipfile.ZipFile, stem: str) -> object:
-        marks = {"byteorder": b"little"}
-        for mark, needed in marks.items():
-            name = f"{stem}/{mark}"
-            if name in self._records and (value := archive.read(name)) != needed:
-                refuse(self.path, f"its {mark} is {value.decode(errors='replace')!r}")
-        entry = self._records.get(f"{stem}/data.pkl")
-        if entry is None or entry.file_size > _LARGEST_TABLE:
-            refuse(self.path, "it is a zip archive, and none that torch.save has written")
+    def _table(self, file: IO[bytes]) -> dict[object, object]:
+        """The pickled table."""
+        order = self._content(file, "byteorder", b"little")
+        if order != b"little":
+            refuse(self.path, f"its numbers are {order.decode(errors='replace')}-endian")
+        pickled = self._content(file, "data.pkl", None)
         try:
-            return _Unpickler(io.BytesIO(archive.read(entry))).load()
-        except zipfile.BadZipFile:
-            raise
+            table = _Unpickler(io.BytesIO(pickled)).load()
         except Exception as error:  # damaged pickles raise whatever they come upon
             refuse(self.path, f"its table of tensors can't be read: {error}")
+        if not isinstance(table, dict) or not table:
+            refuse(self.path, f"it holds a {type(table).__name__}, and no table of tensors")
+        return table
+
+    def _content(self, file: IO[bytes], name: str, default: bytes | None) -> bytes:
+        """A small record, checked; without a default it must be there."""
+        entry = self._records.get(f"{self._stem}/{name}")
+        if entry is None and default is not None:
+            return default
+        if entry is None or entry.file_size > _LARGEST_TABLE:
+            refuse(self.path, f"it is a zip archive, and none of torch.save's: no {name} to read")
+        base = self._base(file, entry)
+        file.seek(base)
+        data = file.read(entry.file_size)
+        if entry.CRC not in (0, zlib.crc32(data)):
+            refuse(self.path, f"its record {name} is damaged; copy or download the file again")
+        return data
+
+    def _base(self, file: IO[bytes], entry: zipfile.ZipInfo) -> int:
+        """Where the bytes of a record begin in the file."""
+        file.seek(entry.header_offset)
+        header = file.read(30)
+        name = file.read(int.from_bytes(header[26:28], "little"))
+        if header[:4] != _RECORD or name != entry.filename.encode():
+            refuse(self.path, f"the record {entry.filename} is not where its directory says")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            refuse(self.path, f"the record {entry.filename} is packed, and torch packs none")
+        base = file.tell() + int.from_bytes(header[28:], "little")
+        if base + entry.file_size > os.path.getsize(self.path):
+            refuse(self.path, f"the record {entry.filename} goes beyond the end of the file")
+        return base
+
+    def _storage(self, file: IO[bytes], name: str, view: "_View") -> "_Storage":
+        """The record of a storage."""
+        entry = self._records.get(f"{self._stem}/data/{view.key}")
+        needed = view.elements * WIDTH.get(view.dtype, 1)
+        if entry is None or entry.file_size < needed:
+            there = 0 if entry is None else entry.file_size
+            refuse(self.path, f"it has {there:,} bytes, and {needed:,} are needed", name)
+        return _Storage(self._base(file, entry), entry.file_size, entry.CRC)
 
     def _info(self, name: str, view: "_View") -> Info:
         if view.dtype not in WIDTH:
@@ -94,32 +133,41 @@ class TorchFile:
             refuse(self.path, f"it goes up to element {last:,} of {view.elements:,}", name)
         return Info(view.dtype, view.shape)
 
-    def _base(self, file: IO[bytes], record: str, name: str, view: "_View") -> int:
-        """Where the bytes of a storage begin in the file."""
-        entry = self._records.get(record)
-        needed = view.elements * WIDTH.get(view.dtype, 1)
-        if entry is None or entry.compress_type != zipfile.ZIP_STORED or entry.file_size < needed:
-            there = "missing" if entry is None else f"{entry.file_size:,} bytes, packed or not"
-            refuse(self.path, f"its bytes are {there}; {needed:,} plain ones are needed", name)
-        file.seek(entry.header_offset)
-        header = file.read(30)
-        if header[:4] != b"PK\x03\x04":
-            refuse(self.path, f"the record {record} is not where the archive's table says", name)
-        return (
-            entry.header_offset
-            + 30
-            + int.from_bytes(header[26:28], "little")
-            + int.from_bytes(header[28:], "little")
-        )
-
     def array(self, name: str) -> Array:
         """A tensor's elements."""
+        view, width = self._views[name], WIDTH[self.tensors[name].dtype]
+        steps = [step * width for step in view.strides]
+        data = self._bytes(view)[view.offset * width :]
+        return np.ndarray(view.shape, unsigned(view.dtype), data, strides=steps)
+
+    def check(self, name: str) -> None:
+        """Compares the bytes behind a tensor with the checksum that the archive has of them.
+
+        They have just been read, so that they are still in memory. torch can leave the checksum
+        out: then it is 0, and nothing is known.
+        """
+        view = self._views[name]
+        storage = self._storages[view.key]
+        if view.key in self._sound or not storage.crc:
+            return
+        data, crc = self._bytes(view), 0
+        for start in range(0, data.size, _CHUNK):
+            crc = zlib.crc32(data[start : start + _CHUNK].data, crc)
+        if crc != storage.crc:
+            refuse(
+                self.path,
+                f"the CRC-32 of its {data.size:,} bytes is {crc:08x}, and the archive says "
+                f"{storage.crc:08x}: they are damaged; copy or download the file again",
+                name,
+            )
+        self._sound.add(view.key)
+
+    def _bytes(self, view: "_View") -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        """Those of a storage."""
         if self._map is None:
             self._map = np.memmap(self.path, np.uint8, "r")
-        view, width = self._views[name], WIDTH[self.tensors[name].dtype]
-        start = view.base + view.offset * width
-        steps = [step * width for step in view.strides]
-        return np.ndarray(view.shape, unsigned(view.dtype), self._map[start:], strides=steps)
+        storage = self._storages[view.key]
+        return self._map[storage.base : storage.base + storage.bytes]
 
     def shares(self, one: str, other: str) -> bool:
         """Whether two tensors are the same bytes of the file."""
@@ -135,8 +183,14 @@ class TorchFile:
         return status(self.path, json.dumps(table).encode())
 
 
+# What every record of an archive begins with.
+_RECORD = b"PK\x03\x04"
+
 # The pickled table of a model has some hundred bytes for each tensor.
 _LARGEST_TABLE = 100 << 20
+
+# Bytes whose checksum is taken at once, so that Ctrl-C is heard.
+_CHUNK = 16 << 20
 
 
 class _View(NamedTuple):
@@ -150,8 +204,14 @@ class _View(NamedTuple):
     """Of the first element."""
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    base: int = 0
-    """Where the storage begins in the file, in bytes."""
+
+
+class _Storage(NamedTuple):
+    """A record of the archive: where it begins in the file, and its CRC-32."""
+
+    base: int
+    bytes: int
+    crc: int
 
 
 class _Kind(str):
