@@ -2,10 +2,11 @@
 
     python bench/checkpoint.py [--gb 4] [--ranks 8] [--folder DIR] [--hollow 405B]
 
-makes a random bfloat16 checkpoint of Meta's of that size, converts it with `--verify`, and back, and
-prints private memory (RssAnon), page tables (VmPTE) and time. `--hollow` makes files of the sizes of
-a published model, which take no room on the disk since nothing is in them, and converts their first
-gigabytes: what grows with the number of tensors and ranks is measured so, up to 405B. Linux only.
+makes a random bfloat16 checkpoint of Meta's of that size, converts it with `verify`, and back, and
+prints private memory (RssAnon), page tables (VmPTE) and time. `--hollow` makes files of the sizes
+of a published model, which take no room on the disk since nothing is in them, and converts their
+first gigabytes: what grows with the number of tensors and ranks is measured so, up to 405B. Linux
+only.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from llama3_tok.torch.checkpoint.meta import read_json
 from llama3_tok.torch.checkpoint.stored import Safetensors, Stored, refuse
 from llama3_tok.torch.checkpoint.tensors import Array
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
-from llama3_tok.torch.checkpoint.whole import alone, partial_name, sync_folder, write_whole
+from llama3_tok.torch.checkpoint.whole import alone, sync_folder, write_whole
 from llama3_tok.torch.checkpoint.writing import Out, raw
 
 RECORD = "conversion.json"
@@ -131,11 +131,15 @@ class Job:
             self._check_free(names)
             record = fresh
             self._save(record)
-        for name in (*names, RECORD):
-            partial = os.path.join(self._folder, partial_name(name))
-            if os.path.lexists(partial):
-                os.remove(partial)
+        self._sweep((*names, RECORD))
         return record
+
+    def _sweep(self, names: Sequence[str]) -> None:
+        """Removes what an earlier run was about to write when it was killed."""
+        beginnings = tuple(f".{name}." for name in names)
+        for name in os.listdir(self._folder):
+            if name.startswith(beginnings):
+                os.remove(os.path.join(self._folder, name))
 
     def _check_free(self, names: Sequence[str]) -> None:
         """Nothing that is there may be replaced, or be taken for a part of the result."""
