@@ -15,6 +15,8 @@ from llama3_tok import CheckpointError, Tokenizer  # noqa: E402
 from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
 from llama3_tok.torch.checkpoint.sizes import from_config, from_params, to_params  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
+
 SMALL = {"dim": 32, "heads": 8, "kv_heads": 2, "wide": 128, "dtype": "bfloat16"}
 FIELDS = {"multiple_of": 128, "ffn_dim_multiplier": 1.3}
 
@@ -95,8 +97,17 @@ def test_every_tensor_is_where_transformers_looks_for_it(tmp_path, ranks):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize(("ranks", "kv_heads"), [(1, 2), (2, 2), (4, 4), (4, 2), (8, 2), (8, 1)])
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("ranks", "kv_heads", "dtype"),
+    [
+        (1, 2, "bfloat16"),
+        (2, 2, "float32"),
+        (4, 4, "bfloat16"),
+        (4, 2, "float32"),
+        (8, 2, "bfloat16"),
+        (8, 1, "float16"),
+    ],
+)
 def test_both_round_trips_keep_every_bit(tmp_path, ranks, kv_heads, tied, dtype):
     meta = small(tmp_path / "meta", ranks=ranks, kv_heads=kv_heads, tied=tied, dtype=dtype)
     convert_checkpoint(meta, tmp_path / "hf", shard_size="5MB")
@@ -196,44 +207,7 @@ def test_float16_warns_and_refuses_what_it_has_no_room_for(tmp_path):
         convert_checkpoint(tmp_path / "meta", tmp_path / "bf", dtype="bfloat16")
 
 
-# The files around the weights
-
-
-@pytest.mark.parametrize("scaled", [False, True])
-def test_config_and_tokenizer_are_those_of_the_release(tmp_path, scaled):
-    small(tmp_path / "meta", scaled=scaled)
-    convert_checkpoint(tmp_path / "meta", tmp_path / "hf")
-    config = transformers.AutoConfig.from_pretrained(tmp_path / "hf")
-    stops = [128001, 128008, 128009] if scaled else [128001, 128009]
-    assert config.eos_token_id == stops
-    assert config.bos_token_id == 128000
-    assert config.pad_token_id == (128004 if scaled else None)
-    assert config.max_position_embeddings == (131072 if scaled else 8192)
-    expected = {"rope_type": "default", "rope_theta": 500000.0}
-    if scaled:
-        expected |= {
-            "rope_type": "llama3",
-            "factor": 8.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        }
-    assert config.rope_parameters == expected
-    generation = transformers.GenerationConfig.from_pretrained(tmp_path / "hf")
-    assert generation.eos_token_id == stops
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
-    ours = Tokenizer(profile="llama3.1" if scaled else "llama3")
-    text = "Viet Nam: Việt, 12345 <|eot_id|>"
-    assert tokenizer(text)["input_ids"] == ours.encode(text, bos=True, allowed_special="all")
-    # What transformers 4 reads instead says the same.
-    values = json.loads((tmp_path / "hf/config.json").read_text())
-    assert values["torch_dtype"] == values["dtype"] == "bfloat16"
-    assert values["rope_theta"] == 500000.0
-    without_theta = {name: value for name, value in expected.items() if name != "rope_theta"}
-    assert values["rope_scaling"] == (without_theta if scaled else None)
-    for name in ("rope_parameters", "dtype"):
-        del values[name]
-    assert from_config(values, "").rope_parameters() == expected
+# Other folders
 
 
 def test_a_folder_that_transformers_wrote_goes_to_meta(tmp_path):

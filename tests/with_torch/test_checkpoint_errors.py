@@ -12,6 +12,8 @@ import checkpoints  # noqa: E402
 from llama3_tok import CheckpointError, Llama3TokError, VocabularyError  # noqa: E402
 from llama3_tok.torch import convert_checkpoint  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
+
 SMALL = {"dim": 16, "layers": 2, "heads": 4, "kv_heads": 2, "wide": 64, "dtype": "bfloat16"}
 FIELDS = {"multiple_of": 64, "ffn_dim_multiplier": 1.3}
 

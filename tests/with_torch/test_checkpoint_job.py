@@ -18,6 +18,8 @@ from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import checkpoint as bench  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
+
 SMALL = {"dim": 16, "layers": 2, "heads": 4, "kv_heads": 2, "wide": 64, "dtype": "bfloat16"}
 FIELDS = {"multiple_of": 64, "ffn_dim_multiplier": 1.3}
 
@@ -84,8 +86,8 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(way, tmp_path, function
     convert_checkpoint(source, tmp_path / "whole", **options)
     expected = files_of(tmp_path / "whole")
     kills = 0
-    # A folder is synced after each rename, and some files more: every third is enough for those.
-    for last in range(1, 1000, 1 if function == "replace" else 3):
+    # Files and folders are synced around each rename: every fourth is enough for those.
+    for last in range(1, 1000, 1 if function == "replace" else 4):
         output = tmp_path / "cut"
         if not run_killed(source, output, options, function, last):
             break
@@ -98,7 +100,7 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(way, tmp_path, function
         convert_checkpoint(source, output, **options)
         assert files_of(output) == expected
         shutil.rmtree(output)
-    assert kills >= 5
+    assert kills >= 4
 
 
 def test_a_run_killed_again_and_again_gets_there(way, tmp_path):
@@ -250,9 +252,9 @@ def test_hashes_are_those_of_the_tensors(sources, tmp_path):
 
 
 def damage(path):
-    """Flips a bit in the middle of the weights."""
+    """Flips a bit of the first large tensor."""
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 4] ^= 1
     path.write_bytes(data)
 
 

@@ -10,7 +10,9 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("fairscale", reason="fairscale is not installed, which Meta's code needs")
 
 import checkpoints  # noqa: E402
+from llama3_tok import Tokenizer  # noqa: E402
 from llama3_tok.torch import convert_checkpoint  # noqa: E402
+from llama3_tok.torch.checkpoint.sizes import from_config  # noqa: E402
 
 TOKENS = torch.randint(0, checkpoints.VOCABULARY, (96,), generator=torch.Generator().manual_seed(7))
 
@@ -88,3 +90,40 @@ def test_the_way_back_runs_in_metas_code(made, tmp_path):
         np.testing.assert_allclose(
             np.load(back / "logits.npy"), np.load(made[case] / "logits.npy"), rtol=0, atol=1e-4
         )
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_config_and_tokenizer_are_those_of_the_release(tmp_path, scaled):
+    checkpoints.make(tmp_path / "meta", scaled=scaled, dtype="bfloat16")
+    convert_checkpoint(tmp_path / "meta", tmp_path / "hf")
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "hf")
+    stops = [128001, 128008, 128009] if scaled else [128001, 128009]
+    assert config.eos_token_id == stops
+    assert config.bos_token_id == 128000
+    assert config.pad_token_id == (128004 if scaled else None)
+    assert config.max_position_embeddings == (131072 if scaled else 8192)
+    expected = {"rope_type": "default", "rope_theta": 500000.0}
+    if scaled:
+        expected |= {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        }
+    assert config.rope_parameters == expected
+    generation = transformers.GenerationConfig.from_pretrained(tmp_path / "hf")
+    assert generation.eos_token_id == stops
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    ours = Tokenizer(profile="llama3.1" if scaled else "llama3")
+    text = "Viet Nam: Việt, 12345 <|eot_id|>"
+    assert tokenizer(text)["input_ids"] == ours.encode(text, bos=True, allowed_special="all")
+    # What transformers 4 reads instead says the same.
+    values = json.loads((tmp_path / "hf/config.json").read_text())
+    assert values["torch_dtype"] == values["dtype"] == "bfloat16"
+    assert values["rope_theta"] == 500000.0
+    without_theta = {name: value for name, value in expected.items() if name != "rope_theta"}
+    assert values["rope_scaling"] == (without_theta if scaled else None)
+    for name in ("rope_parameters", "dtype"):
+        del values[name]
+    assert from_config(values, "").rope_parameters() == expected

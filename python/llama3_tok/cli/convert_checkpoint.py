@@ -17,7 +17,8 @@ EXAMPLES = """\
   llama3-tok convert-checkpoint --to-meta --ranks 8 --input-dir Llama-3.3-70B-hf --output-dir meta
   llama3-tok convert-checkpoint --verify --output-dir Llama-3.1-8B-hf
 
-A run that was cut goes on when it is started again. Needs torch: pip install 'llama3_tok[torch]'.
+A run that was cut goes on when it is started again. Only --dtype needs torch:
+pip install 'llama3_tok[torch]'.
 
 exit codes: 0; 2 if a checkpoint can't be read, written or verified; 130 after Ctrl-C"""
 

@@ -68,7 +68,7 @@ def convert_checkpoint(
 
     Raises CheckpointError for input that is damaged, incomplete, contradictory or no Llama 3 text
     model, for an output folder that has something else, and for a disk too small; MissingExtra
-    where `dtype` or `to_meta` needs torch and it is not there; OSError where the system fails.
+    if another `dtype` needs torch and it is not there; OSError where the system fails.
 
     >>> convert_checkpoint("Llama3.1-8B", "Llama-3.1-8B-hf")  # doctest: +SKIP
     Converted(folder='Llama-3.1-8B-hf', files=['model-00001-of-00004.safetensors', ...

@@ -84,7 +84,6 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
 
 def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     """From a folder of transformers: a file for each of `ranks` ranks."""
-    need("torch", "torch")  # whose names stand in the files
     source = HuggingFaceFolder(folder)
     sizes, wanted = source.sizes, dtype or source.dtype
     _check_ranks(sizes, ranks, folder)

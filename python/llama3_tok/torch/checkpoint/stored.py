@@ -19,13 +19,13 @@ from llama3_tok.errors import CheckpointError
 if TYPE_CHECKING:
     from llama3_tok.torch.checkpoint.tensors import Array
 
-# The types that weights may have: the name that torch and config.json give them, that of
-# safetensors, and bytes.
-_TYPES = (("bfloat16", "BF16", 2), ("float16", "F16", 2), ("float32", "F32", 4))
-DTYPES = tuple(name for name, _, _ in _TYPES)
-WIDTH = {name: width for name, _, width in _TYPES}
-SAFE = {name: safe for name, safe, _ in _TYPES}
-_FROM_SAFE = {safe: name for name, safe, _ in _TYPES}
+# The types that weights may have, as torch and config.json call them: bytes, their names in
+# safetensors, and the classes that stand for them in a pickle of torch's.
+WIDTH = {"bfloat16": 2, "float16": 2, "float32": 4}
+SAFE = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+STORAGES = {"bfloat16": "BFloat16Storage", "float16": "HalfStorage", "float32": "FloatStorage"}
+DTYPES = tuple(WIDTH)
+_FROM_SAFE = {safe: dtype for dtype, safe in SAFE.items()}
 
 
 def refuse(file: str, reason: str, tensor: str = "") -> NoReturn:

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from llama3_tok.torch.checkpoint.stored import WIDTH, Info, refuse, status, unsigned
+from llama3_tok.torch.checkpoint.stored import STORAGES, WIDTH, Info, refuse, status, unsigned
 from llama3_tok.torch.checkpoint.tensors import Array
 
 
@@ -218,7 +218,7 @@ class _Kind(str):
     """A storage's class, by the name of its elements' type."""
 
 
-_KINDS = {"BFloat16Storage": "bfloat16", "HalfStorage": "float16", "FloatStorage": "float32"}
+_KINDS = {storage: dtype for dtype, storage in STORAGES.items()}
 
 
 class _Unpickler(pickle.Unpickler):

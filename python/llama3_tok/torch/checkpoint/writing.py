@@ -1,18 +1,16 @@
 """Writing files of tensors in a stream, from front to back: `.safetensors` and `.pth`."""
 
-import io
 import json
+import math
 import pickle
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from llama3_tok.extras import need
-from llama3_tok.torch.checkpoint.stored import SAFE, WIDTH, Info
+from llama3_tok.torch.checkpoint.stored import SAFE, STORAGES, Info
 from llama3_tok.torch.checkpoint.tensors import Array
 
 
@@ -89,38 +87,32 @@ def _record(archive: zipfile.ZipFile, name: str, blocks: Iterable[bytes | memory
 
 
 def _pickled(outs: Sequence[Out], keys: dict[str, str]) -> bytes:
-    """The table of tensors as torch pickles it, made without the tensors."""
-    torch = need("torch", "torch")
-    classes = {
-        "bfloat16": torch.BFloat16Storage,
-        "float16": torch.HalfStorage,
-        "float32": torch.FloatStorage,
-    }
+    """The table of tensors as torch pickles it, spelled out, so that no torch is needed."""
+    table = pickle.PROTO + b"\2" + pickle.EMPTY_DICT + pickle.MARK
+    for out in outs:
+        table += _value(out.name) + _tensor(out.info, keys[out.name])
+    return table + pickle.SETITEMS + pickle.STOP
 
-    class Storage(NamedTuple):
-        key: str
-        info: Info
 
-    class Rebuilt:
-        def __init__(self, storage: Storage) -> None:
-            self.storage = storage
+def _tensor(info: Info, key: str) -> bytes:
+    """A call: rebuild a tensor from (storage, offset, shape, steps, requires_grad, hooks)."""
+    shape = info.shape
+    steps = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    storage = [_value("storage"), _global("torch", STORAGES[info.dtype])]
+    storage += map(_value, (key, "cpu", math.prod(shape)))
+    hooks = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    arguments = [_tuple(storage) + pickle.BINPERSID, *map(_value, (0, shape, steps, False)), hooks]
+    return _global("torch._utils", "_rebuild_tensor_v2") + _tuple(arguments) + pickle.REDUCE
 
-        def __reduce__(self) -> tuple[Any, ...]:
-            shape = self.storage.info.shape
-            strides = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
-            hooks: OrderedDict[str, object] = OrderedDict()
-            arguments = (self.storage, 0, shape, strides, False, hooks)
-            return torch._utils._rebuild_tensor_v2, arguments
 
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, value: object) -> tuple[Any, ...] | None:
-            if not isinstance(value, Storage):
-                return None
-            info = value.info
-            elements = info.bytes // WIDTH[info.dtype]
-            return "storage", classes[info.dtype], value.key, "cpu", elements
+def _value(value: object) -> bytes:
+    """A plain value, without the beginning and the end of a pickle."""
+    return pickle.dumps(value, protocol=2)[2:-1]
 
-    stream = io.BytesIO()
-    table = {out.name: Rebuilt(Storage(keys[out.name], out.info)) for out in outs}
-    Pickler(stream, protocol=2).dump(table)
-    return stream.getvalue()
+
+def _global(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _tuple(parts: Iterable[bytes]) -> bytes:
+    return pickle.MARK + b"".join(parts) + pickle.TUPLE
