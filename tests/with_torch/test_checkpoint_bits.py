@@ -1,6 +1,7 @@
 """Conversions move bits: where each comes from and goes to, both ways, in every form."""
 
 import json
+import sys
 import warnings
 import zipfile
 
@@ -11,9 +12,14 @@ transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")
 
 import checkpoints  # noqa: E402
-from llama3_tok import CheckpointError, Tokenizer  # noqa: E402
+from llama3_tok import CheckpointError, MissingExtra, Tokenizer  # noqa: E402
 from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
-from llama3_tok.torch.checkpoint.sizes import from_config, from_params, to_params  # noqa: E402
+from llama3_tok.torch.checkpoint.sizes import (
+    Sizes,
+    from_config,
+    from_params,
+    to_params,
+)
 
 pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
 
@@ -364,3 +370,25 @@ def test_a_pickled_table_is_read_as_torch_reads_it(tmp_path):
 def test_verifying_without_the_input_gives_the_bytes_read(tmp_path):
     done = convert_checkpoint(small(tmp_path / "meta", tied=True), tmp_path / "hf")
     assert verify_checkpoint(tmp_path / "hf") == done.bytes
+
+
+def test_only_another_dtype_needs_torch(tmp_path, monkeypatch):
+    meta = small(tmp_path / "meta", ranks=2)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    convert_checkpoint(meta, tmp_path / "hf", verify=True)
+    convert_checkpoint(tmp_path / "hf", tmp_path / "back", to_meta=True, ranks=2, verify=True)
+    with pytest.raises(MissingExtra, match=r"pip install 'llama3_tok\[torch\]'"):
+        convert_checkpoint(meta, tmp_path / "out", dtype="float32")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_published_sizes_have_the_published_tokenizer_profile():
+    """Told by scaling and tying."""
+    for scaled, tied, profile in (
+        (False, False, "llama3"),
+        (True, False, "llama3.1"),
+        (True, True, "llama3.2"),
+    ):
+        sizes = Sizes(32, 2, 8, 2, 128, 128256, 1e-5, 5e5, scaled, tied)
+        assert sizes.profile == profile
+        assert Tokenizer(profile=profile).vocab_size == 128256

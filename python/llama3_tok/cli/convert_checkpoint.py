@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from llama3_tok.cli.terminal import UsageError, escaped, is_terminal, write
+from llama3_tok.errors import CheckpointError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -87,7 +88,7 @@ def _convert(arguments: argparse.Namespace, bar: "_Bar") -> dict[str, object]:
 
     try:
         shard_size = bytes_of(arguments.shard_size or "5GB")
-    except ValueError as error:
+    except CheckpointError as error:
         raise UsageError(f"--shard-size: {error}") from None
     converted = convert_checkpoint(
         arguments.input_dir,

@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok import save
+from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer
@@ -167,15 +168,15 @@ _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 def bytes_of(size: int | str) -> int:
     """A size as "5GB" (billions), "512MiB" (binary) or a number, in bytes.
 
-    Raises ValueError for anything else.
+    Raises CheckpointError for anything else.
     """
     word = str(size).strip().upper()
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(I?)(B?)", word, re.ASCII)
     if not match or (match[3] and not match[2]):
-        raise ValueError(f"{size!r} is no size as 5GB, 512MiB or a number of bytes")
+        raise CheckpointError(f"{size!r} is no size as 5GB, 512MiB or a number of bytes")
     count = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
     if count < 1:
-        raise ValueError(f"a size of {size!r} has room for nothing")
+        raise CheckpointError(f"a size of {size!r} has room for nothing")
     return count
 
 
