@@ -14,7 +14,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 import checkpoints  # noqa: E402
 from llama3_tok import CheckpointError, MissingExtra, Tokenizer  # noqa: E402
 from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
-from llama3_tok.torch.checkpoint.sizes import (
+from llama3_tok.torch.checkpoint.sizes import (  # noqa: E402
     Sizes,
     from_config,
     from_params,
