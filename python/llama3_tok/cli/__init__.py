@@ -48,12 +48,13 @@ VERBS = (
     "compare",
     "parity",
     "convert",
+    "convert-checkpoint",
     "doctor",
 )
 
 
 def _verb(name: str) -> Verb:
-    return cast(Verb, import_module(f"llama3_tok.cli.{name}"))
+    return cast(Verb, import_module(f"llama3_tok.cli.{name.replace('-', '_')}"))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -163,7 +164,7 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
             allow_abbrev=False,
         )
         verb.arguments(parser)
-        if name != "convert":  # its vocabulary is what it converts
+        if not name.startswith("convert"):  # their vocabulary is what they convert
             _add_tokenizer(parser)
     return parsers
 

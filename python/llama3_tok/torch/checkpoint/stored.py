@@ -1,0 +1,147 @@
+"""Files of tensors that are there: what both kinds have in common, and `.safetensors`.
+
+Both are a table of names and shapes and the plain bytes of the tensors behind it, and both are read
+through a mapping: pages of the file, never a copy of it. `remap` gives the mapping back, with the
+page tables that grow as more of it is read.
+
+The format is that of https://huggingface.co/docs/safetensors.
+"""
+
+import json
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+
+import numpy as np
+
+from llama3_tok.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from llama3_tok.torch.checkpoint.tensors import Array
+
+# The types that weights may have, as torch and config.json call them: bytes, their names in
+# safetensors, and the classes that stand for them in a pickle of torch's.
+WIDTH = {"bfloat16": 2, "float16": 2, "float32": 4}
+SAFE = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+STORAGES = {"bfloat16": "BFloat16Storage", "float16": "HalfStorage", "float32": "FloatStorage"}
+DTYPES = tuple(WIDTH)
+_FROM_SAFE = {safe: dtype for dtype, safe in SAFE.items()}
+
+
+def refuse(file: str, reason: str, tensor: str = "") -> NoReturn:
+    """Raises CheckpointError about a file, or a tensor in it."""
+    raise CheckpointError(f"{file}: {f'{tensor}: ' if tensor else ''}{reason}", file, tensor)
+
+
+class Info(NamedTuple):
+    """What a tensor is."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of its elements."""
+        return int(np.prod(self.shape, dtype=np.int64)) * WIDTH[self.dtype]
+
+
+class Stored(Protocol):
+    """A file of tensors that is there."""
+
+    path: str
+    tensors: dict[str, Info]
+
+    def array(self, name: str) -> "Array":
+        """A tensor's elements, as unsigned integers of their size; not to be kept."""
+
+    def remap(self) -> None:
+        """Gives back what reading took."""
+
+    def identity(self) -> dict[str, object]:
+        """What tells this file from another, also from itself with another content."""
+
+
+def unsigned(dtype: str) -> "np.dtype[Any]":
+    """The integers that stand for elements."""
+    return np.dtype(f"<u{WIDTH[dtype]}")
+
+
+def status(path: str, table: bytes) -> dict[str, object]:
+    """A file's identity, with its table."""
+    found = os.stat(path)
+    return {
+        "bytes": found.st_size,
+        "modified_ns": found.st_mtime_ns,
+        "table_sha256": sha256(table).hexdigest(),
+    }
+
+
+class Safetensors:
+    """A `.safetensors` file."""
+
+    # A header has a few hundred bytes for each tensor; more is a file of another kind.
+    _LARGEST_HEADER = 100 << 20
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(size - 8, self._LARGEST_HEADER):
+                refuse(
+                    self.path,
+                    f"it is no safetensors file, or cut: its header would have {length:,} bytes, "
+                    f"and the file has {size:,}",
+                )
+            self._header = file.read(length)
+        self._base = 8 + length
+        self._offsets: dict[str, int] = {}
+        self.tensors: dict[str, Info] = {}
+        end = self._read_header()
+        if self._base + end != size:
+            refuse(
+                self.path, f"it has {size:,} bytes, and its header speaks of {self._base + end:,}"
+            )
+        self._map: np.memmap[Any, np.dtype[np.uint8]] | None = None
+
+    def _read_header(self) -> int:
+        """Takes the tensors in, and gives the end of the last."""
+        end = 0
+        try:
+            header = json.loads(self._header)
+            header.pop("__metadata__", None)
+            for name, entry in header.items():
+                dtype, shape = entry["dtype"], tuple(map(int, entry["shape"]))
+                begin, stop = map(int, entry["data_offsets"])
+                if dtype not in _FROM_SAFE:
+                    refuse(self.path, f"its type is {dtype}, none of {', '.join(_FROM_SAFE)}", name)
+                info = Info(_FROM_SAFE[dtype], shape)
+                if stop - begin != info.bytes or begin < 0 or min(shape, default=1) < 0:
+                    refuse(
+                        self.path, f"it has {stop - begin:,} bytes, and its shape is {shape}", name
+                    )
+                self.tensors[name], self._offsets[name] = info, begin
+                end = max(end, stop)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            refuse(self.path, f"its header can't be read ({error!r}); it is damaged")
+        return end
+
+    def array(self, name: str) -> "Array":
+        """A tensor's elements."""
+        if self._map is None:
+            self._map = np.memmap(self.path, np.uint8, "r")
+        info = self.tensors[name]
+        start = self._base + self._offsets[name]
+        # Not every writer aligns its header, so NumPy may have to read unaligned elements.
+        data = self._map[start : start + info.bytes]
+        return np.ndarray(info.shape, unsigned(info.dtype), data)
+
+    def remap(self) -> None:
+        """Drops the mapping; the next tensor makes a new one."""
+        self._map = None
+
+    def identity(self) -> dict[str, object]:
+        """By size, time and header."""
+        return status(self.path, self._header)
