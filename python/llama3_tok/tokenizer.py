@@ -4,70 +4,21 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 """
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
-from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from llama3_tok import _core
+from llama3_tok import arguments
 from llama3_tok import chat as _chat
 from llama3_tok import vocabulary as _vocabulary
-from llama3_tok.errors import SpecialTokenError
+from llama3_tok.arguments import NONE, FilePath, Ids, SpecialTokens, Text
+from llama3_tok.ragged import Ragged
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 __all__ = ["FilePath", "Ids", "Ragged", "SpecialTokens", "Text", "Tokenizer"]
-
-Text: TypeAlias = str | bytes
-FilePath: TypeAlias = str | os.PathLike[str]
-SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
-# list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
-# no type for "may hold integers", so the annotation says no more than that it can be iterated.
-Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
-
-_NONE: frozenset[str] = frozenset()
-# The types of arrays that the core reads as they are.
-_READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
-
-
-class Ragged:
-    """The ids of several texts, end to end.
-
-    `ids` is `uint32[n]`; `offsets` is `int64[len + 1]`. Text `i` is
-    `ids[offsets[i]:offsets[i + 1]]`, which `ragged[i]` gives without a copy.
-
-    >>> ragged = llama3_tok.Tokenizer().encode_ragged(["Hello", "Hello world"])
-    >>> ragged[1]
-    array([9906, 1917], dtype=uint32)
-    """
-
-    __slots__ = ("ids", "offsets")
-
-    def __init__(self, ids: "npt.NDArray[np.uint32]", offsets: "npt.NDArray[np.int64]") -> None:
-        self.ids, self.offsets = ids, offsets
-
-    def __repr__(self) -> str:
-        """For people."""
-        return f"Ragged({len(self):,} texts, {len(self.ids):,} ids)"
-
-    def __len__(self) -> int:
-        """How many texts there are."""
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> "npt.NDArray[np.uint32]":
-        """The ids of one text, `uint32[m]`; negative indices count from the end."""
-        count, index = len(self), integer(index)
-        if not -count <= index < count:
-            raise IndexError(f"index {index} is out of range for {count} texts")
-        start = index % count
-        return self.ids[self.offsets[start] : self.offsets[start + 1]]
-
-    def __iter__(self) -> "Iterator[npt.NDArray[np.uint32]]":
-        """The ids of each text."""
-        return (self[index] for index in range(len(self)))
 
 
 class Tokenizer:
@@ -165,8 +116,8 @@ class Tokenizer:
         *,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> list[int]:
         """The ids of a text.
 
@@ -187,9 +138,9 @@ class Tokenizer:
         >>> llama3_tok.encode("<|eot_id|>", allowed_special="all")
         [128009]
         """
-        if bos is eos is False and allowed_special is disallowed_special is _NONE:
+        if bos is eos is False and allowed_special is disallowed_special is NONE:
             return self._core.encode(text)
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos((text,), asked[2] if asked else None)
         return self._core.encode(text, asked)
@@ -200,13 +151,13 @@ class Tokenizer:
         *,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
-        if bos is eos is False and allowed_special is disallowed_special is _NONE:
+        if bos is eos is False and allowed_special is disallowed_special is NONE:
             return self._core.encode_array(text)
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos((text,), asked[2] if asked else None)
         return self._core.encode_array(text, asked)
@@ -218,18 +169,18 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> list[list[int]]:
         """The ids of each text, encoded on up to `threads` threads (default: all processors).
 
         Parameters and errors otherwise as in `encode`; an error names the index of the text, which
         a SpecialTokenError also has as `index`.
         """
-        texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
+        texts, asked = arguments.texts(texts), arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos(texts, asked[2] if asked else None)
-        return self._core.encode_batch(texts, _threads(threads), asked)
+        return self._core.encode_batch(texts, arguments.threads(threads), asked)
 
     def encode_ragged(
         self,
@@ -238,14 +189,14 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Ragged:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
-        texts, asked = _texts(texts), _asked(bos, eos, allowed_special, disallowed_special)
+        texts, asked = arguments.texts(texts), arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos(texts, asked[2] if asked else None)
-        return Ragged(*self._core.encode_ragged(texts, _threads(threads), asked))
+        return Ragged(*self._core.encode_ragged(texts, arguments.threads(threads), asked))
 
     def count(self, text: Text) -> int:
         """How many ids `encode(text)` has, without making them.
@@ -259,7 +210,7 @@ class Tokenizer:
         self, texts: Iterable[Text], *, threads: int | None = None
     ) -> "npt.NDArray[np.int64]":
         """How many ids each text has, as `int64[len(texts)]`."""
-        return self._core.count_batch(_texts(texts), _threads(threads))
+        return self._core.count_batch(arguments.texts(texts), arguments.threads(threads))
 
     # Files
 
@@ -282,7 +233,9 @@ class Tokenizer:
         >>> tokenizer.count_file("hello.jsonl", field="text")
         3
         """
-        return self._core.count_file(_path(path), _field(field), _threads(threads))
+        return self._core.count_file(
+            arguments.path(path), arguments.field(field), arguments.threads(threads)
+        )
 
     def count_files(
         self, paths: Iterable[FilePath], *, field: str | None = None, threads: int | None = None
@@ -291,7 +244,9 @@ class Tokenizer:
 
         Parameters and errors as in `count_file`; of several bad files the first one raises.
         """
-        return self._core.count_files(_paths(paths), _field(field), _threads(threads))
+        return self._core.count_files(
+            arguments.paths(paths), arguments.field(field), arguments.threads(threads)
+        )
 
     @overload
     def encode_file(
@@ -302,8 +257,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "npt.NDArray[np.uint32]": ...
     @overload
     def encode_file(
@@ -314,8 +269,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Ragged: ...
     def encode_file(
         self,
@@ -325,8 +280,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "npt.NDArray[np.uint32] | Ragged":
         """The ids of a file: `uint32[n]`, or with `field` a Ragged with those of each record.
 
@@ -343,11 +298,13 @@ class Tokenizer:
         >>> tokenizer.encode_file("hello.jsonl", field="text")
         Ragged(2 texts, 3 ids)
         """
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
-        files, count = [_path(path)], _threads(threads)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        files, count = [arguments.path(path)], arguments.threads(threads)
         if field is None:
             return next(self._core.encode_files(files, None, count, asked, True))
-        return Ragged(*next(self._core.encode_files(files, _field(field), count, asked, True)))
+        return Ragged(
+            *next(self._core.encode_files(files, arguments.field(field), count, asked, True))
+        )
 
     @overload
     def encode_files(
@@ -358,8 +315,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def encode_files(
@@ -370,8 +327,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Iterator[Ragged]: ...
     def encode_files(
         self,
@@ -381,8 +338,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """An iterator over the ids of files, in the order of the paths.
 
@@ -399,11 +356,13 @@ class Tokenizer:
         [9906 1917]
         [9906 1917]
         """
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
-        files, count = _paths(paths), _threads(threads)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        files, count = arguments.paths(paths), arguments.threads(threads)
         if field is None:
             return self._core.encode_files(files, None, count, asked, True)
-        return starmap(Ragged, self._core.encode_files(files, _field(field), count, asked, True))
+        return starmap(
+            Ragged, self._core.encode_files(files, arguments.field(field), count, asked, True)
+        )
 
     @overload
     def stream_file(
@@ -414,8 +373,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def stream_file(
@@ -426,8 +385,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> Iterator[Ragged]: ...
     def stream_file(
         self,
@@ -437,8 +396,8 @@ class Tokenizer:
         threads: int | None = None,
         bos: bool = False,
         eos: bool = False,
-        allowed_special: SpecialTokens = _NONE,
-        disallowed_special: SpecialTokens = _NONE,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
@@ -451,11 +410,13 @@ class Tokenizer:
         ...     print(ids)
         [9906 1917]
         """
-        asked = _asked(bos, eos, allowed_special, disallowed_special)
-        files, count = [_path(path)], _threads(threads)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        files, count = [arguments.path(path)], arguments.threads(threads)
         if field is None:
             return self._core.encode_files(files, None, count, asked, False)
-        return starmap(Ragged, self._core.encode_files(files, _field(field), count, asked, False))
+        return starmap(
+            Ragged, self._core.encode_files(files, arguments.field(field), count, asked, False)
+        )
 
     # Ids to text
 
@@ -472,7 +433,7 @@ class Tokenizer:
         >>> llama3_tok.decode([9906, 1917])
         'Hello world'
         """
-        given = _ids(ids, "ids")
+        given = arguments.ids(ids, "ids")
         # Any other `errors` might be wrong, which `bytes.decode` has to find out.
         if type(errors) is str and errors in ("replace", "strict"):
             text = self._core.decode_text(given, skip_special)
@@ -482,7 +443,7 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Ids, *, skip_special: bool = False) -> bytes:
         """The bytes of ids, exactly; parameters and errors as in `decode`."""
-        return self._core.decode(_ids(ids, "ids"), skip_special)
+        return self._core.decode(arguments.ids(ids, "ids"), skip_special)
 
     def decode_batch(
         self,
@@ -497,9 +458,9 @@ class Tokenizer:
         Parameters and errors otherwise as in `decode`; an error names the index of the sequence,
         which an InvalidTokenId also has as `index`.
         """
-        _refuse_text(sequences, "sequences")
-        lists = [_ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
-        texts = self._core.decode_batch(lists, _threads(threads), skip_special)
+        arguments.refuse_text(sequences, "sequences")
+        lists = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
+        texts = self._core.decode_batch(lists, arguments.threads(threads), skip_special)
         return [text.decode("utf-8", errors) for text in texts]
 
     # Conversations
@@ -728,134 +689,3 @@ def _restore(kind: type[Tokenizer], path: str, sha256: str, profile: str) -> Tok
     tokenizer = kind.__new__(kind)
     tokenizer._set(_vocabulary.load_again(path, sha256, profile), profile)
     return tokenizer
-
-
-# Arguments, checked and as the core takes them
-
-_Names: TypeAlias = Literal["all"] | list[str] | None
-
-
-_Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
-
-
-def _asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialTokens) -> _Asked:
-    if bos is False and eos is False and allowed is _NONE and disallowed is _NONE:
-        return None
-    for argument, flag in (("bos", bos), ("eos", eos)):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
-    return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
-
-
-def _names(value: SpecialTokens, argument: str) -> _Names:
-    if isinstance(value, str) and value == "all":
-        return "all"
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        given = repr(value) if isinstance(value, str | bytes) else type(value).__name__
-        raise TypeError(f'{argument} must be "all" or a set of names, not {given}')
-    names = list(value)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"{argument} must hold names (str), not {type(name).__name__}")
-        if not name.isascii():  # as no special token is; the core takes no lone surrogates
-            raise SpecialTokenError(f"{name!r} is not a special token", token=name)
-    return names or None
-
-
-def _texts(texts: Iterable[Text]) -> list[Text]:
-    if isinstance(texts, list):
-        return texts
-    _refuse_text(texts, "texts")
-    return list(texts)
-
-
-def _refuse_text(value: object, argument: str) -> None:
-    """One text where several are wanted would be taken for its characters; a set has no order."""
-    one = isinstance(value, str | bytes | bytearray | Mapping | Set)
-    if one or not isinstance(value, Iterable):
-        raise TypeError(f"{argument} must be a sequence, not one {type(value).__name__}")
-
-
-def _path(path: FilePath, argument: str = "path") -> str:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{argument} must be a path (str or PathLike), not {type(path).__name__}")
-    return os.fsdecode(path)
-
-
-def _paths(paths: Iterable[FilePath]) -> list[str]:
-    if isinstance(paths, os.PathLike):
-        raise TypeError(f"paths must be a sequence, not one {type(paths).__name__}")
-    _refuse_text(paths, "paths")
-    return [_path(path, f"paths[{index}]") for index, path in enumerate(paths)]
-
-
-@overload
-def _field(field: str) -> str: ...
-@overload
-def _field(field: str | None) -> str | None: ...
-def _field(field: str | None) -> str | None:
-    if not isinstance(field, str | None):
-        raise TypeError(f"field must be a str or None, not {type(field).__name__}")
-    return field
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return _core.cpu_count()
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"threads must be an int or None, not {type(threads).__name__}")
-    count = integer(threads)
-    if count < 1:
-        raise ValueError(f"threads must be at least 1, not {count}")
-    return min(count, _core.cpu_count())
-
-
-def _ids(ids: object, argument: str) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
-    """Ids as a list or as an array that the core reads without a copy."""
-    if type(ids) is list:
-        return ids
-    if isinstance(ids, tuple | range):
-        return list(ids)
-    if isinstance(ids, str | bytes | bytearray):
-        raise TypeError(f"{argument} must be integers, not {type(ids).__name__}")
-    if hasattr(ids, "detach") and hasattr(ids, "cpu"):
-        ids = ids.detach().cpu()  # a torch tensor, which may be on another device
-    if not hasattr(ids, "__array__"):
-        try:
-            ids = memoryview(cast(bytes, ids))
-        except TypeError:
-            if isinstance(ids, Mapping | Set) or not isinstance(ids, Iterable):
-                kind = type(ids).__name__
-                raise TypeError(f"{argument} must be a sequence, not {kind}") from None
-            return list(ids)
-    return _array(ids, argument)
-
-
-def _array(
-    ids: object, argument: str
-) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
-    import numpy as np
-
-    # The common case first: the questions below take longer than decoding a short sequence.
-    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.str in _READ:
-        flags = ids.flags
-        if flags.c_contiguous and flags.aligned:
-            return ids
-    if isinstance(ids, np.ma.MaskedArray) and np.ma.getmaskarray(ids).any():
-        raise TypeError(f"{argument} must be integers, but some are masked")
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{argument} must have one dimension, not {array.ndim}; "
-            "decode_batch takes several sequences"
-        )
-    if array.dtype == object or array.size == 0:
-        return cast(list[int], list(array))
-    if array.dtype.kind not in "iu":
-        nan = np.flatnonzero(array != array)
-        what = f"; {argument}[{nan[0]}] is not a number" if nan.size else ""
-        raise TypeError(f"{argument} must be integers, not {array.dtype}{what}")
-    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        return cast(list[int], array.tolist())
-    dtype = array.dtype if array.dtype in (np.uint32, np.int32) else np.int64
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
