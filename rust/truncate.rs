@@ -253,6 +253,7 @@ mod tests {
 
     use super::*;
     use crate::reference::{best_encoder, cases, go_on, long_texts, sample_encoder, texts};
+    use crate::work::tests::{steps, worst};
 
     /// The places between characters.
     fn places(text: &[u8]) -> Vec<usize> {
@@ -295,6 +296,30 @@ mod tests {
         #[test]
         fn the_longest_part_of_long_runs_is_found(text in long_texts()) {
             is_the_longest(&best_encoder().0, &text)?;
+        }
+    }
+
+    /// Steps of both sides, for a limit that cuts in the middle and for a small one.
+    #[test]
+    fn work_grows_linearly_on_the_worst_inputs() {
+        let encoder = &best_encoder().0;
+        let find = |text: &str, limit: usize| {
+            steps(|| {
+                encoder.longest_beginning(text.as_bytes(), limit, &go_on).unwrap();
+            }) + steps(|| {
+                encoder.longest_end(text.as_bytes(), limit, &go_on).unwrap();
+            })
+        };
+        let (small, large) = (2_000, 20_000);
+        for (name, text) in worst() {
+            let (few, many) = (text(small), text(large));
+            let half = |text: &str| encoder.count(text.as_bytes(), &go_on).unwrap() / 2;
+            for (of_few, of_many) in [(half(&few), half(&many)), (20, 20)] {
+                let (of_few, of_many) = (find(&few, of_few), find(&many, of_many));
+                let growth = of_many as f64 / of_few.max(2_000) as f64;
+                assert!(growth < 12.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
+                assert!(of_many < 150 * many.len(), "{name}: {of_many} steps");
+            }
         }
     }
 }

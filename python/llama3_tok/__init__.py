@@ -12,6 +12,7 @@ The functions of this module use one shared `Tokenizer` with the default vocabul
 """
 
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
 from llama3_tok.chat import FittedChat
@@ -25,19 +26,36 @@ from llama3_tok.errors import (
     VocabularyError,
     VocabularyNotFound,
 )
-from llama3_tok.tokenizer import Ids, Ragged, SpecialTokens, Text, Tokenizer
+from llama3_tok.tokenizer import (
+    Encoding,
+    Ids,
+    Ragged,
+    SpecialTokens,
+    StreamDecoder,
+    Text,
+    Tokenizer,
+)
+
+if TYPE_CHECKING:
+    from llama3_tok.assistant import AssistantMessage, ToolCall, parse_assistant
+    from llama3_tok.padding import Padded
 
 __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
     "ChatFormatError",
     "FittedChat",
+    "AssistantMessage",
+    "Encoding",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
+    "Padded",
     "Ragged",
     "SpecialTokenError",
+    "StreamDecoder",
     "Tokenizer",
+    "ToolCall",
     "UnknownToken",
     "VocabularyError",
     "VocabularyNotFound",
@@ -45,7 +63,16 @@ __all__ = [
     "count",
     "decode",
     "encode",
+    "parse_assistant",
 ]
+
+# What most programs don't use is imported when it is asked for.
+_LAZY = {
+    "AssistantMessage": "assistant",
+    "Padded": "padding",
+    "ToolCall": "assistant",
+    "parse_assistant": "assistant",
+}
 
 
 @cache
@@ -79,3 +106,16 @@ def decode(ids: Ids, *, errors: str = "replace", skip_special: bool = False) -> 
 def count(text: Text) -> int:
     """How many ids a text has: `Tokenizer.count` of the shared tokenizer."""
     return _shared().count(text)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"llama3_tok.{_LAZY[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

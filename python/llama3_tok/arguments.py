@@ -19,6 +19,8 @@ SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 # list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
 # no type for "may hold integers", so the annotation says no more than that it can be iterated.
 Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
+Side: TypeAlias = Literal["left", "right"]
+Tensors: TypeAlias = Literal["np", "pt"]
 
 NONE: frozenset[str] = frozenset()
 # The types of arrays that the core reads as they are.
@@ -101,6 +103,21 @@ def threads(threads: int | None) -> int:
     return min(count, _core.cpu_count())
 
 
+def count(value: int, argument: str, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be an int, not {type(value).__name__}")
+    number = integer(value)
+    if number < least:
+        raise ValueError(f"{argument} must be at least {least}, not {number}")
+    return number
+
+
+def choice(value: object, argument: str, choices: tuple[object, ...]) -> None:
+    if not any(value is each or (type(value) is str and value == each) for each in choices):
+        names = ", ".join(map(repr, choices))
+        raise ValueError(f"{argument} must be one of {names}, not {value!r}")
+
+
 def ids(ids: object, argument: str) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
     """Ids as a list or as an array that the core reads without a copy."""
     if type(ids) is list:
@@ -138,7 +155,7 @@ def _array(
     if array.ndim != 1:
         raise ValueError(
             f"{argument} must have one dimension, not {array.ndim}; "
-            "decode_batch takes several sequences"
+            "several sequences go to decode_batch or pad"
         )
     if array.dtype == object or array.size == 0:
         return cast(list[int], list(array))

@@ -4,21 +4,36 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 """
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from llama3_tok import arguments
+from llama3_tok import _core, arguments
 from llama3_tok import chat as _chat
 from llama3_tok import vocabulary as _vocabulary
-from llama3_tok.arguments import NONE, FilePath, Ids, SpecialTokens, Text
+from llama3_tok.arguments import NONE, FilePath, Ids, Side, SpecialTokens, Tensors, Text
+from llama3_tok.encoding import Encoding
 from llama3_tok.ragged import Ragged
+from llama3_tok.streaming import StreamDecoder
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FilePath", "Ids", "Ragged", "SpecialTokens", "Text", "Tokenizer"]
+    from llama3_tok.assistant import AssistantMessage
+    from llama3_tok.padding import Padded, Padding
+
+__all__ = [
+    "Encoding",
+    "FilePath",
+    "Ids",
+    "Ragged",
+    "SpecialTokens",
+    "StreamDecoder",
+    "Text",
+    "Tokenizer",
+]
 
 
 class Tokenizer:
@@ -177,7 +192,8 @@ class Tokenizer:
         Parameters and errors otherwise as in `encode`; an error names the index of the text, which
         a SpecialTokenError also has as `index`.
         """
-        texts, asked = arguments.texts(texts), arguments.asked(bos, eos, allowed_special, disallowed_special)
+        texts = arguments.texts(texts)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos(texts, asked[2] if asked else None)
         return self._core.encode_batch(texts, arguments.threads(threads), asked)
@@ -193,10 +209,61 @@ class Tokenizer:
         disallowed_special: SpecialTokens = NONE,
     ) -> Ragged:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
-        texts, asked = arguments.texts(texts), arguments.asked(bos, eos, allowed_special, disallowed_special)
+        texts = arguments.texts(texts)
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
             _chat.warn_of_second_bos(texts, asked[2] if asked else None)
         return Ragged(*self._core.encode_ragged(texts, arguments.threads(threads), asked))
+
+    def encode_with_offsets(
+        self,
+        text: Text,
+        *,
+        bos: bool = False,
+        eos: bool = False,
+        allowed_special: SpecialTokens = NONE,
+        disallowed_special: SpecialTokens = NONE,
+    ) -> Encoding:
+        """The ids of a text, and which bytes and characters each token is.
+
+        Parameters and errors as in `encode`; `Encoding` describes the spans. Takes time and memory
+        linear in the text, and runs on one thread.
+
+        >>> encoding = llama3_tok.Tokenizer().encode_with_offsets("Việt Nam")
+        >>> encoding.ids
+        array([53, 10384, 29365], dtype=uint32)
+        >>> encoding.char_spans.tolist()
+        [[0, 1], [1, 4], [4, 8]]
+        """
+        asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
+        if bos:
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
+        return Encoding(*self._core.encode_spans(text, asked))
+
+    @overload
+    def truncate(self, text: str, max_tokens: int, *, side: Side = "right") -> str: ...
+    @overload
+    def truncate(self, text: bytes, max_tokens: int, *, side: Side = "right") -> bytes: ...
+    def truncate(self, text: Text, max_tokens: int, *, side: Side = "right") -> Text:
+        """The longest part of a text that has at most `max_tokens` tokens when it is encoded.
+
+        With `side="right"` the right side is cut off and the longest such beginning is kept, with
+        `side="left"` the longest such end. That is more than cutting the ids and decoding them: no
+        character is cut, and since a part may have fewer tokens than a shorter one, none that fits
+        is missed. BOS and EOS are not counted, special tokens in the text are text. Of `bytes` a
+        part is given, where each byte outside valid UTF-8 counts as a character; of a `str` a
+        surrogate pair is not cut.
+
+        Raises TypeError for what is no text, ValueError for a negative `max_tokens`.
+
+        >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 4)
+        'This is a test'
+        >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 3, side="left")
+        ' test sentence.'
+        """
+        arguments.choice(side, "side", ("left", "right"))
+        limit = arguments.count(max_tokens, "max_tokens", 0)
+        return self._core.truncate(text, min(limit, sys.maxsize), side == "left")
 
     def count(self, text: Text) -> int:
         """How many ids `encode(text)` has, without making them.
@@ -639,6 +706,109 @@ class Tokenizer:
             tools_in=tools_in,
             continue_final_message=continue_final_message,
             tool_format=tool_format,
+    def stream_decoder(self, *, skip_special: bool = False) -> StreamDecoder:
+        """A decoder of ids that come one by one, as a model generates them.
+
+        Its `push` gives text as soon as it is complete UTF-8, and `flush` the rest; together they
+        are `decode` of all ids. Special tokens are their names, or nothing with `skip_special`.
+
+        >>> decoder = llama3_tok.Tokenizer().stream_decoder(skip_special=True)
+        >>> decoder.push(9906) + decoder.push([1917, 128009]) + decoder.flush()
+        'Hello world'
+        """
+        return StreamDecoder(self._core.stream_decoder(skip_special))
+
+    def is_canonical(self, ids: Ids) -> bool:
+        """Whether encoding the text of `ids` gives the same ids.
+
+        A model may generate a text by other tokens than the tokenizer would; then a model that is
+        given the text reads other ids. Special ids stand for themselves: what is between two of
+        them is encoded as a text of its own. Raises as `decode`.
+
+        >>> llama3_tok.Tokenizer().is_canonical([9906, 1917])
+        True
+        >>> llama3_tok.Tokenizer().is_canonical([39, 4896, 1917])  # "H", "ello", " world"
+        False
+        """
+        return self._core.is_canonical(arguments.ids(ids, "ids"))
+
+    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
+        """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
+        from llama3_tok.assistant import parse_assistant
+
+        return parse_assistant(answer, tokenizer=self)
+
+    # Batches for a model
+
+    def pad(
+        self,
+        sequences: Iterable[Ids],
+        *,
+        max_length: int | None = None,
+        side: Side = "right",
+        pad_id: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors = "np",
+    ) -> "Padded":
+        """Sequences of ids as one batch: `input_ids` and `attention_mask`, `int64[batch, length]`.
+
+        The length is that of the longest sequence, or `max_length`, rounded up to a multiple of
+        `pad_to_multiple_of`. `side` is where padding goes: "left" for generation, which has to go
+        on behind the last id. `pad_id` is another padding token than that of the profile; it may be
+        a special token with no other use, or one behind the vocabulary that the model was given.
+        With `return_tensors="pt"` both are torch tensors.
+
+        Raises Llama3TokError for a sequence that is longer than `max_length` (nothing is cut), for
+        profile "llama3" without `pad_id`, for a `pad_id` that is a token of text, begins a text or
+        ends generation, and where torch is missing.
+
+        >>> padded = llama3_tok.Tokenizer().pad([[9906], [9906, 1917]])
+        >>> padded.input_ids.tolist(), padded.attention_mask.tolist()
+        ([[9906, 128004], [9906, 1917]], [[1, 0], [1, 1]])
+        """
+        from llama3_tok import padding
+
+        return padding.pad(
+            self, sequences, max_length, side, pad_id, pad_to_multiple_of, return_tensors
+        )
+
+    def __call__(
+        self,
+        text: Text | Iterable[Text],
+        *,
+        add_special_tokens: bool = True,
+        padding: "Padding" = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        padding_side: Side = "right",
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors | None = None,
+    ) -> "Padded":
+        """`input_ids` and `attention_mask` of one text or several, as transformers gives them.
+
+        BOS is added unless `add_special_tokens=False`, EOS is not. `padding` is True or "longest",
+        or "max_length"; `truncation` cuts the ids behind the first `max_length`, BOS among them.
+        Without `return_tensors` both are lists, of one text or of several; with "np" or "pt" they
+        are `int64[batch, length]`, as in `pad`. Special tokens in the text are text, which they are
+        not in transformers.
+
+        Raises as `encode_batch` and `pad`; ValueError for arguments that don't go together.
+
+        >>> llama3_tok.Tokenizer()("Hello world")["input_ids"]
+        [128000, 9906, 1917]
+        """
+        from llama3_tok.padding import call
+
+        return call(
+            self,
+            text,
+            add_special_tokens,
+            padding,
+            truncation,
+            max_length,
+            padding_side,
+            pad_to_multiple_of,
+            return_tensors,
         )
 
     # Tokens
