@@ -14,26 +14,53 @@ use crate::merge::Merging;
 use crate::vocab::Vocabulary;
 use crate::work;
 
-/// What leads to a place, or on from it: the token, and how many tokens it makes in all.
-type Link = (u32, usize);
+/// What leads to a place, or on from it.
+#[derive(Clone, Copy)]
+struct Link {
+    place: usize,
+    id: u32,
+    /// How many tokens it makes in all.
+    count: usize,
+}
 
-/// As many links as one token can span, by their place.
-struct Links(Vec<Link>);
+/// As many links as one token can span, each with the place where its tokens begin, or end.
+struct Links {
+    links: Vec<(usize, Link)>,
+    origin: usize,
+}
 
 impl Links {
-    fn new(vocabulary: &Vocabulary) -> Self {
-        Self(vec![(NONE, 0); vocabulary.longest_token() + 1])
+    fn new(vocabulary: &Vocabulary, origin: usize) -> Self {
+        let none = (usize::MAX, Link { place: usize::MAX, id: NONE, count: 0 });
+        Self { links: vec![none; vocabulary.longest_token() + 1], origin }
     }
 
-    fn get(&self, place: usize) -> Link {
-        self.0.get(place % self.0.len()).copied().unwrap_or((NONE, 0))
+    fn get(&self, place: usize) -> Option<Link> {
+        let &(origin, link) = self.links.get(place % self.links.len())?;
+        (origin == self.origin && link.place == place).then_some(link)
     }
 
-    fn set(&mut self, place: usize, link: Link) {
-        let length = self.0.len();
-        if let Some(old) = self.0.get_mut(place % length) {
-            *old = link;
+    fn set(&mut self, link: Link) {
+        let length = self.links.len();
+        if let Some(old) = self.links.get_mut(link.place % length) {
+            *old = (self.origin, link);
         }
+    }
+
+    /// Vocab-first: how many tokens the pretoken between `place` and the origin has, which is one if it
+    /// is a token, whatever merging gives.
+    fn count(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (start, end): (usize, usize),
+        place: usize,
+    ) -> usize {
+        let is_short = end - start <= vocabulary.longest_token();
+        if is_short && vocabulary.piece(text, start, end) != NONE {
+            return 1;
+        }
+        self.get(place).map_or(0, |link| link.count)
     }
 }
 
@@ -41,38 +68,40 @@ impl Links {
 pub struct Beginnings<'v> {
     vocabulary: &'v Vocabulary,
     links: Links,
-    start: usize,
     at: usize,
 }
 
 impl<'v> Beginnings<'v> {
     /// Those of what begins at `start`.
     pub fn new(vocabulary: &'v Vocabulary, start: usize) -> Self {
-        Self { vocabulary, links: Links::new(vocabulary), start, at: start }
+        Self { vocabulary, links: Links::new(vocabulary, start), at: start }
     }
 
     /// Goes to another start.
     pub fn restart(&mut self, start: usize) {
-        (self.start, self.at) = (start, start);
+        (self.links.origin, self.at) = (start, start);
     }
 
     /// How many tokens the pretoken `text[start..end]` has. Each call must ask for more than the one
     /// before, and no call for more than `limit`.
     pub fn count(&mut self, text: &[u8], end: usize, limit: usize, memory: &mut Merging) -> usize {
-        let Self { vocabulary, links, start, at } = self;
+        let Self { vocabulary, links, at } = self;
         while *at < end {
             work::done();
-            let (last, count) = if at == start { (NONE, 0) } else { links.get(*at) };
+            let before = links.get(*at);
+            let count = before.map_or(0, |link| link.count) + 1;
             // None is taken, so that all are tried.
             vocabulary.longest(text, (*at, limit), |id, length| {
-                if last == NONE || vocabulary.fits(last, id, memory) {
-                    links.set(*at + length, (id, count + 1));
+                let place = *at + length;
+                let fits = |last: Link| vocabulary.fits(last.id, id, memory);
+                if links.get(place).is_none() && before.is_none_or(fits) {
+                    links.set(Link { place, id, count });
                 }
                 false
             });
             *at += 1;
         }
-        whole_or(vocabulary, text, *start, end, links.get(end).1)
+        links.count(vocabulary, text, (links.origin, end), end)
     }
 }
 
@@ -80,14 +109,13 @@ impl<'v> Beginnings<'v> {
 pub struct Endings<'v> {
     vocabulary: &'v Vocabulary,
     links: Links,
-    end: usize,
     at: usize,
 }
 
 impl<'v> Endings<'v> {
     /// Those of what ends at `end`.
     pub fn new(vocabulary: &'v Vocabulary, end: usize) -> Self {
-        Self { vocabulary, links: Links::new(vocabulary), end, at: end }
+        Self { vocabulary, links: Links::new(vocabulary, end), at: end }
     }
 
     /// How many tokens the pretoken `text[start..end]` has. A call with another `end` begins anew; with
@@ -99,35 +127,24 @@ impl<'v> Endings<'v> {
         memory: &mut Merging,
     ) -> usize {
         let Self { vocabulary, links, .. } = self;
-        if self.end != end {
-            (self.end, self.at) = (end, end);
+        if links.origin != end {
+            (links.origin, self.at) = (end, end);
         }
         while self.at > start {
             work::done();
-            let at = self.at - 1;
-            let found = vocabulary.longest(text, (at, end), |id, length| {
-                at + length == end || vocabulary.fits(id, links.get(at + length).0, memory)
+            self.at -= 1;
+            let place = self.at;
+            let found = vocabulary.longest(text, (place, end), |id, length| {
+                let behind = links.get(place + length);
+                behind.map_or(place + length == end, |link| vocabulary.fits(id, link.id, memory))
             });
             // There is always one.
             let (id, length) = found.unwrap_or((NONE, 1));
-            let rest = if at + length == end { 0 } else { links.get(at + length).1 };
-            links.set(at, (id, rest + 1));
-            self.at = at;
+            let count = links.get(place + length).map_or(0, |link| link.count) + 1;
+            links.set(Link { place, id, count });
         }
-        whole_or(vocabulary, text, start, end, links.get(start).1)
+        links.count(vocabulary, text, (start, end), start)
     }
-}
-
-/// Vocab-first: a pretoken that is a token is one, whatever merging would give.
-fn whole_or(
-    vocabulary: &Vocabulary,
-    text: &[u8],
-    start: usize,
-    end: usize,
-    merged: usize,
-) -> usize {
-    let is_short = end - start <= vocabulary.longest_token();
-    if is_short && vocabulary.piece(text, start, end) != NONE { 1 } else { merged }
 }
 
 #[cfg(test)]

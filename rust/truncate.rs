@@ -314,11 +314,12 @@ mod tests {
         for (name, text) in worst() {
             let (few, many) = (text(small), text(large));
             let half = |text: &str| encoder.count(text.as_bytes(), &go_on).unwrap() / 2;
-            for (of_few, of_many) in [(half(&few), half(&many)), (20, 20)] {
+            for (of_few, of_many) in [(half(&few), half(&many)), (5, 5)] {
                 let (of_few, of_many) = (find(&few, of_few), find(&many, of_many));
                 let growth = of_many as f64 / of_few.max(2_000) as f64;
                 assert!(growth < 12.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
-                assert!(of_many < 150 * many.len(), "{name}: {of_many} steps");
+                // Where a hundred tokens are possible at each place, as of spaces, there are most.
+                assert!(of_many < 300 * many.len(), "{name}: {of_many} steps");
             }
         }
     }

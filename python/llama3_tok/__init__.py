@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
-    "ChatFormatError",
-    "FittedChat",
     "AssistantMessage",
+    "ChatFormatError",
     "Encoding",
+    "FittedChat",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",

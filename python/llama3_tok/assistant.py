@@ -147,8 +147,9 @@ def _of_text(text: str) -> AssistantMessage:
 def _of_ids(answer: "Ids", tokenizer: "Tokenizer") -> AssistantMessage:
     from llama3_tok import arguments
 
-    ids = [int(id) for id in arguments.ids(answer, "answer")]
-    tokenizer.decode_bytes(ids)  # raises for what is no id, with its position
+    given = arguments.ids(answer, "answer")
+    tokenizer.decode_bytes(given)  # raises for what is no id, with its position
+    ids = [int(id) for id in given]
     specials = tokenizer.special_tokens
     stops = {specials[name]: reason for name, reason in _STOPS.items() if name in specials}
     end = next((place for place, id in enumerate(ids) if id in stops), len(ids))

@@ -86,10 +86,9 @@ def pad(
     arguments.choice(return_tensors, "return_tensors", ("np", "pt"))
     arguments.refuse_text(sequences, "sequences")
     filling = _pad_id(tokenizer, pad_id)
-    rows = [
-        np.asarray(arguments.ids(ids, f"sequences[{index}]"), dtype=np.int64)
-        for index, ids in enumerate(sequences)
-    ]
+    given = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
+    tokenizer._core.decode_batch(given, 1, False)  # raises for what are no ids
+    rows = [np.asarray(ids, np.int64) for ids in given]
     length = max(map(len, rows), default=0)
     if max_length is not None:
         length = arguments.count(max_length, "max_length", 0)

@@ -760,7 +760,7 @@ class Tokenizer:
 
         Raises Llama3TokError for a sequence that is longer than `max_length` (nothing is cut), for
         profile "llama3" without `pad_id`, for a `pad_id` that is a token of text, begins a text or
-        ends generation, and where torch is missing.
+        ends generation, and where torch is missing; InvalidTokenId as `decode_batch`.
 
         >>> padded = llama3_tok.Tokenizer().pad([[9906], [9906, 1917]])
         >>> padded.input_ids.tolist(), padded.attention_mask.tolist()

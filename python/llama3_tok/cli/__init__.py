@@ -38,7 +38,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "chat", "doctor")
+VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "doctor")
 
 
 def _verb(name: str) -> Verb:
