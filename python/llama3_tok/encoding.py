@@ -23,7 +23,7 @@ class Encoding:
 
     >>> encoding = llama3_tok.Tokenizer().encode_with_offsets("Hi 漢字")
     >>> encoding.char_spans.tolist()
-    [[0, 5], [5, 7], [6, 7], [7, 8]]
+    [[0, 2], [2, 4], [3, 4], [4, 5]]
     """
 
     __slots__ = ("byte_spans", "char_spans", "ids")

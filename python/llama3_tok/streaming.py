@@ -21,7 +21,7 @@ class StreamDecoder:
 
     >>> decoder = llama3_tok.Tokenizer().stream_decoder()
     >>> [decoder.push(id) for id in llama3_tok.encode("Hi 漢")]
-    ['Hi', '', ' 漢']
+    ['Hi', ' ', '漢']
     >>> decoder.flush()
     ''
     """

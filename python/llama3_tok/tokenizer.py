@@ -231,9 +231,9 @@ class Tokenizer:
 
         >>> encoding = llama3_tok.Tokenizer().encode_with_offsets("Việt Nam")
         >>> encoding.ids
-        array([53, 10384, 29365], dtype=uint32)
+        array([36644, 26298,    83, 31074], dtype=uint32)
         >>> encoding.char_spans.tolist()
-        [[0, 1], [1, 4], [4, 8]]
+        [[0, 2], [2, 3], [3, 4], [4, 8]]
         """
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
