@@ -155,7 +155,7 @@ mod tests {
     use crate::reference::{cases, merge, rank_file, ranks_of, vocabularies};
 
     proptest! {
-        #![proptest_config(cases(1_000))]
+        #![proptest_config(cases(200))]
 
         /// Each beginning and each end has as many tokens as the obvious encoder gives it.
         #[test]

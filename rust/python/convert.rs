@@ -69,11 +69,11 @@ fn without_surrogates(string: &Bound<PyString>) -> PyResult<String> {
     Ok(text)
 }
 
-/// Where, in the bytes of a `str`, its joined surrogate pairs are, which are two characters for Python.
-/// `bytes` are those of [`bytes_of`].
-pub(super) fn joined_pairs(text: &Bound<PyAny>, bytes: &Cow<[u8]>) -> PyResult<Vec<usize>> {
+/// Where, in the bytes that [`bytes_of`] gives of a `str`, its joined surrogate pairs are, which are two
+/// characters for Python.
+pub(super) fn joined_pairs(text: &Bound<PyAny>) -> PyResult<Vec<usize>> {
     let mut places = Vec::new();
-    if let Cow::Borrowed(_) = bytes {
+    if text.cast::<PyString>().is_ok_and(|string| string.to_str().is_ok()) || is_bytes(text) {
         return Ok(places);
     }
     let utf32 = text.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
@@ -91,6 +91,10 @@ pub(super) fn joined_pairs(text: &Bound<PyAny>, bytes: &Cow<[u8]>) -> PyResult<V
         at += if is_pair { 4 } else { character.len_utf8() };
     }
     Ok(places)
+}
+
+pub(super) fn is_bytes(text: &Bound<PyAny>) -> bool {
+    text.is_instance_of::<PyBytes>()
 }
 
 pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [u8]>>> {

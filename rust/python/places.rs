@@ -7,10 +7,11 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PySequence;
 
-use super::convert::{bytes_of, joined_pairs};
+use super::convert::{bytes_of, is_bytes, joined_pairs};
 use super::detached;
 use crate::encode::{Encoder, Options};
 use crate::offsets::{Characters, Offsets, char_spans};
+use crate::unicode::count_chars;
 
 /// Ids, byte ranges and character ranges.
 pub(super) type Spans<'py> =
@@ -23,7 +24,7 @@ pub(super) fn spans<'py>(
 ) -> PyResult<Spans<'py>> {
     let py = text.py();
     let bytes = bytes_of(text, || "text".to_owned())?;
-    let wide = joined_pairs(text, &bytes)?;
+    let wide = joined_pairs(text)?;
     let (ids, spans, chars) = detached(py, None, |check, _| {
         let mut sink = Offsets::new(&encoder.vocabulary);
         encoder.encode(&bytes, options, &mut sink, check)?;
@@ -48,14 +49,19 @@ pub(super) fn truncate<'py>(
     from_end: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let bytes = bytes_of(text, || "text".to_owned())?;
-    let is_bytes = text.is_instance_of::<pyo3::types::PyBytes>();
-    let wide = joined_pairs(text, &bytes)?;
+    let is_bytes = is_bytes(text);
+    let wide = joined_pairs(text)?;
     let place = detached(text.py(), None, |check, _| {
         let place = match from_end {
             false => encoder.longest_beginning(&bytes, limit, check)?,
             true => encoder.longest_end(&bytes, limit, check)?,
         };
-        Ok(if is_bytes { place } else { Characters::new(&bytes, &wide).at(place).start })
+        // Most texts have no surrogates, and counting their characters is fast.
+        Ok(match (is_bytes, wide.is_empty()) {
+            (true, _) => place,
+            (false, true) => count_chars(bytes.get(..place).unwrap_or_default()).0,
+            (false, false) => Characters::new(&bytes, &wide).at(place).start,
+        })
     })?;
     let text = text.cast::<PySequence>()?;
     let kept = if from_end { place..text.len()? } else { 0..place };
