@@ -299,6 +299,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_check_that_fails_stops_the_search() {
+        let encoder = sample_encoder();
+        let stop = || Err(Error::Interrupted);
+        // Too short for the scanner's own checks, so that those of the search are met.
+        let text = "z".repeat(3 * CHECK_CHARACTERS);
+        let found = encoder.longest_beginning(text.as_bytes(), text.len() / 5, &stop);
+        assert!(matches!(found, Err(Error::Interrupted)));
+        let found = encoder.longest_end(text.as_bytes(), text.len() / 5, &stop);
+        assert!(matches!(found, Err(Error::Interrupted)));
+    }
+
     /// Steps of both sides, for a limit that cuts in the middle and for a small one.
     #[test]
     fn work_grows_linearly_on_the_worst_inputs() {
