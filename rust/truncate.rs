@@ -329,7 +329,8 @@ mod tests {
             for (of_few, of_many) in [(half(&few), half(&many)), (5, 5)] {
                 let (of_few, of_many) = (find(&few, of_few), find(&many, of_many));
                 let growth = of_many as f64 / of_few.max(2_000) as f64;
-                assert!(growth < 12.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
+                // Short texts find more in the memory of what fits; quadratic work would grow by 100.
+                assert!(growth < 18.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
                 // Where a hundred tokens are possible at each place, as of spaces, there are most.
                 assert!(of_many < 300 * many.len(), "{name}: {of_many} steps");
             }
