@@ -530,6 +530,38 @@ class Tokenizer:
         texts = self._core.decode_batch(lists, arguments.threads(threads), skip_special)
         return [text.decode("utf-8", errors) for text in texts]
 
+    def stream_decoder(self, *, skip_special: bool = False) -> StreamDecoder:
+        """A decoder of ids that come one by one, as a model generates them.
+
+        Its `push` gives text as soon as it is complete UTF-8, and `flush` the rest; together they
+        are `decode` of all ids. Special tokens are their names, or nothing with `skip_special`.
+
+        >>> decoder = llama3_tok.Tokenizer().stream_decoder(skip_special=True)
+        >>> decoder.push(9906) + decoder.push([1917, 128009]) + decoder.flush()
+        'Hello world'
+        """
+        return StreamDecoder(self._core.stream_decoder(skip_special))
+
+    def is_canonical(self, ids: Ids) -> bool:
+        """Whether encoding the text of `ids` gives the same ids.
+
+        A model may generate a text by other tokens than the tokenizer would; then a model that is
+        given the text reads other ids. Special ids stand for themselves: what is between two of
+        them is encoded as a text of its own. Raises as `decode`.
+
+        >>> llama3_tok.Tokenizer().is_canonical([9906, 1917])
+        True
+        >>> llama3_tok.Tokenizer().is_canonical([39, 4896, 1917])  # "H", "ello", " world"
+        False
+        """
+        return self._core.is_canonical(arguments.ids(ids, "ids"))
+
+    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
+        """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
+        from llama3_tok.assistant import parse_assistant
+
+        return parse_assistant(answer, tokenizer=self)
+
     # Conversations
 
     @overload
@@ -706,37 +738,7 @@ class Tokenizer:
             tools_in=tools_in,
             continue_final_message=continue_final_message,
             tool_format=tool_format,
-    def stream_decoder(self, *, skip_special: bool = False) -> StreamDecoder:
-        """A decoder of ids that come one by one, as a model generates them.
-
-        Its `push` gives text as soon as it is complete UTF-8, and `flush` the rest; together they
-        are `decode` of all ids. Special tokens are their names, or nothing with `skip_special`.
-
-        >>> decoder = llama3_tok.Tokenizer().stream_decoder(skip_special=True)
-        >>> decoder.push(9906) + decoder.push([1917, 128009]) + decoder.flush()
-        'Hello world'
-        """
-        return StreamDecoder(self._core.stream_decoder(skip_special))
-
-    def is_canonical(self, ids: Ids) -> bool:
-        """Whether encoding the text of `ids` gives the same ids.
-
-        A model may generate a text by other tokens than the tokenizer would; then a model that is
-        given the text reads other ids. Special ids stand for themselves: what is between two of
-        them is encoded as a text of its own. Raises as `decode`.
-
-        >>> llama3_tok.Tokenizer().is_canonical([9906, 1917])
-        True
-        >>> llama3_tok.Tokenizer().is_canonical([39, 4896, 1917])  # "H", "ello", " world"
-        False
-        """
-        return self._core.is_canonical(arguments.ids(ids, "ids"))
-
-    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
-        """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
-        from llama3_tok.assistant import parse_assistant
-
-        return parse_assistant(answer, tokenizer=self)
+        )
 
     # Batches for a model
 
