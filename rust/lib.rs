@@ -29,7 +29,9 @@
 
 pub mod error;
 pub mod vocab;
+mod byte_level;
 mod vocab_json;
+mod vocab_write;
 pub mod special;
 pub mod unicode;
 pub mod pretokenize;

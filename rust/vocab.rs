@@ -99,6 +99,19 @@ impl Vocabulary {
         self.tokens.get(id)
     }
 
+    /// Every id with its token's bytes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.tokens.iter()
+    }
+
+    /// Every way in which `token` is two tokens of the vocabulary: the ids of both.
+    pub fn splits(&self, token: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+        (1..token.len()).filter_map(|at| {
+            let (left, right) = token.split_at_checked(at)?;
+            Some((self.id(left)?, self.id(right)?))
+        })
+    }
+
     /// The table to decode with, if it was made.
     pub fn slots(&self) -> Option<&Slots> {
         self.slots.get()?.as_ref()
@@ -389,7 +402,7 @@ pub fn other_format(data: &[u8]) -> Option<String> {
         "this is a SentencePiece model, as Llama 2 has; Llama 3's vocabulary is a rank file, also \
          named tokenizer.model, or a tokenizer.json"
     } else if head.starts_with(b"GGUF") {
-        "this is a GGUF model; use the tokenizer.model or tokenizer.json that it was made from"
+        "this is a GGUF model; `llama3-tok convert FILE tokenizer.model` makes a rank file of it"
     } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"\x1f\x8b") {
         "this is a compressed archive; unpack it first"
     } else if memchr::memchr(0, head).is_some() {

@@ -6,10 +6,9 @@
 //! sets around the tokenizer (post-processor, truncation, padding) is not read: here `bos=`, `eos=` and
 //! later steps do that.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 
+use crate::byte_level::Reader;
 use crate::pretokenize::PATTERN;
 use crate::vocab::{Fault, MAX_TOKENS, Tokens, Vocabulary};
 
@@ -70,7 +69,7 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
         return Err(whole("this is JSON without a \"model\", so no tokenizer.json".to_owned()));
     };
     check_settings(&file, model).map_err(whole)?;
-    let alphabet = alphabet();
+    let alphabet = Reader::new();
     let tokens = read_tokens(model, &alphabet).map_err(whole)?;
     let added = read_added(&file.added_tokens, tokens.len()).map_err(whole)?;
     let vocabulary = Vocabulary::new(tokens, false, added, |_| None)?;
@@ -154,7 +153,7 @@ fn kind_of(value: &serde_json::Value) -> String {
     value.get("type").map_or_else(|| "absent".to_owned(), ToString::to_string)
 }
 
-fn read_tokens(model: &Model, alphabet: &HashMap<char, u8>) -> Result<Tokens, String> {
+fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
     let Some(vocab) = model.vocab.as_object() else {
         return Err("model.vocab is not an object of tokens and ids".to_owned());
     };
@@ -177,7 +176,7 @@ fn read_tokens(model: &Model, alphabet: &HashMap<char, u8>) -> Result<Tokens, St
     }
     let mut tokens = Tokens::default();
     for token in by_id.into_iter().flatten() {
-        let bytes = to_bytes(token, alphabet)?;
+        let bytes = alphabet.bytes(token)?;
         tokens.push(&bytes).map_err(|reason| format!("model.vocab, {token:?}: {reason}"))?;
     }
     Ok(tokens)
@@ -217,7 +216,7 @@ fn read_added(added: &[AddedToken], first: usize) -> Result<Option<Vec<String>>,
 fn check_merges(
     vocabulary: &Vocabulary,
     merges: &[Merge],
-    alphabet: &HashMap<char, u8>,
+    alphabet: &Reader,
 ) -> Result<(), String> {
     let mut splits: Vec<usize> = Vec::new();
     let mut last = 0;
@@ -230,9 +229,9 @@ fn check_merges(
         if matches!(merge, Merge::Text(text) if text.starts_with("#version")) {
             return Err(fault("Hugging Face's library takes it for a header and drops it"));
         }
-        let mut bytes = to_bytes(left, alphabet)?;
+        let mut bytes = alphabet.bytes(left)?;
         let split = bytes.len();
-        let right_bytes = to_bytes(right, alphabet)?;
+        let right_bytes = alphabet.bytes(right)?;
         bytes.extend_from_slice(&right_bytes);
         let parts_known = bytes.get(..split).and_then(|left| vocabulary.id(left)).is_some()
             && vocabulary.id(&right_bytes).is_some();
@@ -250,10 +249,8 @@ fn check_merges(
         }
         splits.push(split);
     }
-    let expected: usize = (0..vocabulary.len() as u32)
-        .filter_map(|id| vocabulary.token(id))
-        .map(|token| splits_of(vocabulary, token))
-        .sum();
+    let expected: usize =
+        vocabulary.iter().map(|(_, token)| vocabulary.splits(token).count()).sum();
     if merges.len() != expected {
         return Err(format!(
             "there are {} merges; the ranks of this vocabulary have {expected}",
@@ -261,37 +258,4 @@ fn check_merges(
         ));
     }
     Ok(())
-}
-
-/// In how many ways a token is two tokens.
-fn splits_of(vocabulary: &Vocabulary, token: &[u8]) -> usize {
-    (1..token.len())
-        .filter_map(|at| token.split_at_checked(at))
-        .filter(|(left, right)| vocabulary.id(left).is_some() && vocabulary.id(right).is_some())
-        .count()
-}
-
-/// The bytes of a token that is written in the byte-level alphabet.
-fn to_bytes(token: &str, alphabet: &HashMap<char, u8>) -> Result<Vec<u8>, String> {
-    let byte = |char| {
-        alphabet.get(&char).copied().ok_or_else(|| {
-            format!("{token:?} has the character {char:?}, which is not in the byte-level alphabet")
-        })
-    };
-    token.chars().map(byte).collect()
-}
-
-/// GPT-2's byte-level alphabet: a printable Latin-1 character stands for its own byte; the other
-/// bytes, in order, are U+0100 and the following.
-fn alphabet() -> HashMap<char, u8> {
-    let mut others = 0x100..;
-    (0..=u8::MAX)
-        .filter_map(|byte| {
-            let code_point = match byte {
-                b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => u32::from(byte),
-                _ => others.next()?,
-            };
-            Some((char::from_u32(code_point)?, byte))
-        })
-        .collect()
 }

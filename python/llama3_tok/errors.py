@@ -5,6 +5,7 @@ __all__ = [
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
+    "MissingExtra",
     "SpecialTokenError",
     "UnknownToken",
     "VocabularyError",
@@ -102,3 +103,16 @@ class InputError(Llama3TokError):
     ) -> None:
         super().__init__(message)
         self.path, self.line, self.reason = path, line, reason
+
+
+class MissingExtra(Llama3TokError, ImportError):
+    """A package that this part needs is not installed.
+
+    `package` is the one that was looked for, `extra` what installs it: the message has the command.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package}: pip install 'llama3_tok[{extra}]' installs it"
+        )
+        self.package, self.extra, self.name = package, extra, package

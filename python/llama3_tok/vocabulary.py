@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from llama3_tok._core import Core, not_a_vocabulary
+from llama3_tok._core import PROFILES, Core, not_a_vocabulary, special_names
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 
 ENVIRONMENT = "LLAMA3_TOK_VOCAB"
@@ -125,7 +125,36 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
     vocabulary of Llama 3, and Llama3TokError for an unknown profile.
     """
     path = find(vocabulary)
-    data = _read(path)
+    _check_profile(path, profile)
+    return loaded(_read(path), path, profile)
+
+
+def _check_profile(path: str, profile: str) -> None:
+    """Refuses the rank file of a folder that was saved with other special tokens.
+
+    A rank file can't say which they are, but `Tokenizer.save` notes the profile beside it.
+    """
+    beside = os.path.join(os.path.dirname(path), "tokenizer_config.json")
+    if os.path.basename(path) != IN_FOLDER[0] or not os.path.isfile(beside):
+        return
+    import json
+
+    try:
+        with open(beside, encoding="utf-8") as file:
+            config = json.load(file)
+    except (OSError, ValueError):  # it is another's file, and not what was asked for
+        return
+    noted = config.get("profile") if isinstance(config, dict) else None
+    if noted in PROFILES and profile in PROFILES and special_names(noted) != special_names(profile):
+        raise _refused(
+            path,
+            f"it was saved with the special tokens of profile {noted!r}, not of {profile!r}; pass "
+            f"profile={noted!r}",
+        )
+
+
+def loaded(data: bytes, path: str, profile: str) -> Loaded:
+    """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     sha256 = hashlib.sha256(data).hexdigest()
     return Loaded(_core(data, path, sha256, profile), path, sha256)
 

@@ -4,9 +4,11 @@
 mod chat;
 mod convert;
 mod files;
+mod pieces;
 mod places;
 mod raise;
 mod streaming;
+mod write;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -30,7 +32,7 @@ use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
 use crate::parallel::{self, Ids};
 use crate::parts::{Task, Want};
-use crate::pretokenize::Path;
+use crate::pretokenize::{PATTERN, Path};
 use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
 use crate::unicode::UNICODE_VERSION;
 use crate::vocab::{Vocabulary, other_format};
@@ -521,7 +523,15 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
+    module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;
     module.add("PROFILES", PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>())?;
+    module.add("PATTERN", PATTERN)?;
     module.add("UNICODE_VERSION", UNICODE_VERSION)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

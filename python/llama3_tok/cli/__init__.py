@@ -38,7 +38,7 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "doctor")
+VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "convert", "doctor")
 
 
 def _verb(name: str) -> Verb:
@@ -152,7 +152,8 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
             allow_abbrev=False,
         )
         verb.arguments(parser)
-        _add_tokenizer(parser)
+        if name != "convert":  # its vocabulary is what it converts
+            _add_tokenizer(parser)
     return parsers
 
 

@@ -1,0 +1,493 @@
+"""`Llama3Tokenizer`: Llama 3 as a tokenizer class of transformers 5, with the ids of this core.
+
+It is a `PreTrainedTokenizer`, so pipelines, collators and trainers take it, and its ids are those
+that `AutoTokenizer` gives from a folder that `Tokenizer.save` wrote. Two things are better here:
+`apply_chat_template` never takes the text of a message for a special token, and it knows which
+tokens the assistant wrote without a template that says so. Importing this module needs the extra
+`transformers`.
+
+>>> from llama3_tok.compat.transformers import Llama3Tokenizer
+>>> Llama3Tokenizer()("Hello world")["input_ids"]
+[128000, 9906, 1917]
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, cast
+
+from llama3_tok import _core, hugging_face, save
+from llama3_tok.extras import need
+from llama3_tok.tokenizer import Tokenizer
+
+need("transformers", "transformers")
+
+from transformers import (  # noqa: E402 - whether it is there was asked first
+    AddedToken,
+    BatchEncoding,
+    PreTrainedTokenizer,
+)
+from transformers.tokenization_utils_base import TruncationStrategy  # noqa: E402
+from transformers.utils import PaddingStrategy, get_json_schema  # noqa: E402
+
+if TYPE_CHECKING:
+    from llama3_tok.chat import Message
+
+__all__ = ["Llama3Tokenizer"]
+
+# Which tokens are put around a text, as transformers calls it: by BOS and EOS.
+_PATTERNS = {
+    (True, False): "bos",
+    (True, True): "bos_eos",
+    (False, True): "eos",
+    (False, False): "none",
+}
+
+
+class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
+    """The Llama 3 tokenizer for transformers.
+
+    `Llama3Tokenizer.from_pretrained(folder)` reads a folder that this class, `Tokenizer.save` or a
+    release of Llama 3 has written. Without a folder, `vocab_file` is what `Tokenizer` takes, the
+    installed vocabulary by default. `profile` says which release's special tokens and chat format
+    are meant: by default those that the folder tells, else "llama3.1".
+
+    As with every class of transformers, a special token in a text becomes its special id unless
+    `split_special_tokens=True` is given; in messages, text stays text. The other parameters are
+    those of `PreTrainedTokenizer`.
+
+    Raises what `Tokenizer` raises.
+    """
+
+    vocab_files_names = {  # noqa: RUF012 - as the base class has it
+        "vocab_file": "tokenizer.model",
+        "tokenizer_file": "tokenizer.json",
+    }
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 - as the base class has it
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str] | None = None,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        *,
+        profile: str | None = None,
+        add_bos_token: bool = True,
+        add_eos_token: bool = False,
+        added_tokens_decoder: Mapping[int, AddedToken] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - those of the base class
+    ) -> None:
+        given = dict(added_tokens_decoder or {})
+        if profile is None:
+            profile = _profile_of(given)
+        vocabulary = vocab_file if vocab_file is not None else tokenizer_file
+        self.llama3 = Tokenizer(vocabulary, profile=profile)
+        self.profile = profile
+        self._ids: dict[str, int] | None = None
+        special = {
+            id: AddedToken(name, normalized=False, special=True)
+            for name, id in self.llama3.special_tokens.items()
+        }
+        # Tokens that were added to a tokenizer before it was saved have the ids behind.
+        more = {id: token for id, token in given.items() if id >= self.llama3.vocab_size}
+        config = hugging_face.tokenizer_config(self.llama3)
+        del config["tokenizer_class"]
+        super().__init__(
+            **(config | kwargs | {"profile": profile}),
+            special_tokens_pattern=_PATTERNS[add_bos_token, add_eos_token],
+            token_type_ids_pattern="all_zeros",
+            added_tokens_decoder=special | more,
+        )
+
+    # The vocabulary
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are without the special tokens: 128,000."""
+        return self.llama3.vocab_size - len(self.llama3.special_tokens)
+
+    def get_vocab(self) -> dict[str, int]:
+        """Each token, as `tokenizer.json` writes it, with its id; added tokens included."""
+        return self._written() | cast(dict[str, int], self._added_tokens_encoder)
+
+    def _written(self) -> dict[str, int]:
+        if self._ids is None:
+            written = _core.written_tokens(self.llama3._core)
+            self._ids = {token: id for id, token in enumerate(written)}
+            self._tokens = [*written, *self.llama3.special_tokens]
+        return self._ids
+
+    def _convert_token_to_id(self, token: str) -> int | None:
+        return self._written().get(token)
+
+    def _convert_id_to_token(self, index: int) -> str | None:
+        self._written()
+        return self._tokens[index] if 0 <= index < len(self._tokens) else None
+
+    def _has_more(self) -> bool:
+        """Whether tokens were added to those of the release."""
+        return len(self._added_tokens_decoder) > len(self.llama3.special_tokens)
+
+    # Text to ids
+
+    def tokenize(self, text: str, pair: str | None = None, **kwargs: Any) -> list[str]:  # noqa: ANN401
+        """The tokens of a text, as `tokenizer.json` writes them."""
+        if self._has_more():  # which only the base class knows how to find
+            return cast(list[str], super().tokenize(text, **kwargs))
+        self._written()
+        return [self._tokens[id] for id in self._encode(text, kwargs)]
+
+    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:  # noqa: ANN401
+        self._written()
+        return [self._tokens[id] for id in self.llama3.encode(text)]
+
+    def _encode(self, text: str, options: Mapping[str, Any]) -> list[int]:
+        if self._has_more():
+            return cast(list[int], self.convert_tokens_to_ids(super().tokenize(text, **options)))
+        return self.llama3.encode(text, allowed_special=self._allowed(options))
+
+    def _encode_batch(self, texts: list[str], options: Mapping[str, Any]) -> list[list[int]]:
+        if self._has_more():
+            return [self._encode(text, options) for text in texts]
+        return self.llama3.encode_batch(texts, allowed_special=self._allowed(options))
+
+    def _allowed(self, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        plain = options.get("split_special_tokens")
+        return () if (self.split_special_tokens if plain is None else plain) else "all"
+
+    def _encode_plus(
+        self,
+        text: Any,  # noqa: ANN401 - a text, ids, words, or a batch of them
+        text_pair: Any = None,  # noqa: ANN401
+        add_special_tokens: bool = True,
+        padding_strategy: PaddingStrategy = PaddingStrategy.DO_NOT_PAD,
+        truncation_strategy: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: Any = None,  # noqa: ANN401
+        return_attention_mask: bool | None = None,
+        return_offsets_mapping: bool = False,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> BatchEncoding:
+        """What `__call__` and `encode` of the base class ask for."""
+        if return_offsets_mapping:
+            raise NotImplementedError(
+                "offsets are not given by this class; AutoTokenizer gives them from a folder that "
+                "Tokenizer.save wrote"
+            )
+        batch = _is_batch(text, is_split_into_words)
+        inputs = [(text, text_pair)] if not batch else _pairs(text, text_pair, is_split_into_words)
+        ids = self._inputs([one for pair in inputs for one in pair], is_split_into_words, kwargs)
+        pairs = zip(ids[::2], ids[1::2], strict=True)
+        asked = {name: kwargs[name] for name in _PREPARED if name in kwargs}
+        prepared = [
+            self.prepare_for_model(
+                first,
+                second,
+                add_special_tokens=add_special_tokens,
+                truncation=truncation_strategy.value,
+                max_length=max_length,
+                stride=stride,
+                return_attention_mask=False,
+                **asked,
+            )
+            for first, second in pairs
+        ]
+        columns: dict[str, list[Any]] = {} if prepared else {"input_ids": []}
+        for name, value in chain.from_iterable(one.items() for one in prepared):
+            if return_tensors is None or name not in _OVERFLOW:  # which is ragged
+                columns.setdefault(name, []).append(value)
+        padded = self.pad(
+            columns,
+            padding=padding_strategy.value,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            return_attention_mask=return_attention_mask,
+        )
+        if not batch and return_tensors is None:
+            padded = {name: values[0] for name, values in padded.items()}
+        return BatchEncoding(padded, tensor_type=return_tensors)
+
+    def _inputs(
+        self, inputs: list[Any], is_split_into_words: bool, options: Mapping[str, Any]
+    ) -> list[list[int] | None]:
+        """The ids of each input: a text, words, tokens or ids; None stays what it is."""
+        words = [_words(one, is_split_into_words) for one in inputs]
+        encoded = iter(
+            self._encode_batch(list(chain.from_iterable(w for w in words if w)), options)
+        )
+        ids: list[list[int] | None] = []
+        for one, texts in zip(inputs, words, strict=True):
+            if texts is not None:
+                ids.append(list(chain.from_iterable(next(encoded) for _ in texts)))
+            elif one is not None and len(one) and isinstance(one[0], str):
+                ids.append(self.convert_tokens_to_ids(list(one)))
+            else:
+                ids.append(None if one is None else list(one))
+        return ids
+
+    # Ids to text
+
+    def _decode(
+        self,
+        token_ids: int | Iterable[int],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> str:
+        ids = [token_ids] if isinstance(token_ids, int) else [int(id) for id in token_ids]
+        if self._has_more():
+            added = self._added_tokens_decoder
+            hidden = {id for id, token in added.items() if skip_special_tokens and token.special}
+            tokens = self.convert_ids_to_tokens([id for id in ids if id not in hidden])
+            text = self.convert_tokens_to_string(tokens)
+        else:
+            text = self.llama3.decode(ids, skip_special=skip_special_tokens)
+        if clean_up_tokenization_spaces is None:
+            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
+        return cast(str, self.clean_up_tokenization(text)) if clean_up_tokenization_spaces else text
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """The text of tokens as `tokenizer.json` writes them."""
+        written = self._written()
+        parts = [
+            self.llama3.token_bytes(written[token]) if token in written else token.encode()
+            for token in tokens
+        ]
+        return b"".join(parts).decode("utf-8", "replace")
+
+    # Conversations
+
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Any],
+        tools: list[Any] | None = None,
+        documents: list[dict[str, str]] | None = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool | str = False,
+        tokenize: bool = True,
+        sanitize_control_tokens: bool = False,
+        padding: bool | str | PaddingStrategy = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        return_tensors: Any = None,  # noqa: ANN401
+        return_dict: bool = True,
+        return_assistant_tokens_mask: bool = False,
+        tokenizer_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - as the base class has it
+        """The ids or the text of a conversation, or of a batch of them.
+
+        Parameters are those of transformers, and of the published templates: `builtin_tools`,
+        `tools_in_user_message`, `date_string`; others are ignored, as by a template. The ids are
+        those of `Tokenizer.encode_chat`: text in a message never makes a special token, whatever
+        `sanitize_control_tokens` says. `return_assistant_tokens_mask` gives `assistant_masks`, 1
+        for what the assistant writes and its end, without a template that marks it.
+
+        With a `chat_template`, given here or set, that is not the release's own, this is the
+        method of the base class, which renders it.
+
+        Raises ChatFormatError for what the format can't hold.
+        """
+        theirs = chat_template is not None or self.chat_template != hugging_face.chat_template(
+            self.profile
+        )
+        if theirs or isinstance(continue_final_message, str) or tokenizer_kwargs:
+            return super().apply_chat_template(
+                conversation,
+                tools=tools,
+                documents=documents,
+                chat_template=chat_template,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=continue_final_message,
+                tokenize=tokenize,
+                sanitize_control_tokens=sanitize_control_tokens,
+                padding=padding,
+                truncation=truncation,
+                max_length=max_length,
+                return_tensors=return_tensors,
+                return_dict=return_dict,
+                return_assistant_tokens_mask=return_assistant_tokens_mask,
+                tokenizer_kwargs=tokenizer_kwargs,
+                **kwargs,
+            )
+        if return_assistant_tokens_mask and not (tokenize and return_dict):
+            raise ValueError(
+                "return_assistant_tokens_mask needs tokenize=True and return_dict=True"
+            )
+        options: dict[str, Any] = {
+            "tools": _described(kwargs.get("custom_tools", tools)),
+            "builtin_tools": kwargs.get("builtin_tools"),
+            "tools_in": "user" if kwargs.get("tools_in_user_message", True) else "system",
+            "date": kwargs.get("date_string"),
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": continue_final_message,
+        }
+        batch, conversations = _conversations(conversation)
+        if not tokenize:
+            texts = [self.llama3.render_chat(messages, **options) for messages in conversations]
+            return texts if batch else texts[0]
+        encoded = [
+            self.llama3.encode_chat(messages, return_mask=True, **options)
+            for messages in conversations
+        ]
+        out = self(
+            [ids for ids, _ in encoded] if batch or return_tensors else encoded[0][0],
+            add_special_tokens=False,
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            return_tensors=return_tensors,
+            return_attention_mask=return_assistant_tokens_mask or None,
+        )
+        if not return_dict:
+            return out["input_ids"]
+        if return_assistant_tokens_mask:
+            masks = self._fitted([mask.tolist() for _, mask in encoded], out)
+            out["assistant_masks"] = masks if batch or return_tensors else masks[0]
+            if return_tensors:
+                out.convert_to_tensors(tensor_type=return_tensors)
+        return out
+
+    def _fitted(self, masks: list[list[int]], out: BatchEncoding) -> list[list[int]]:
+        """The masks, cut and padded as the ids were."""
+        attention = out["attention_mask"]
+        rows = [attention] if len(masks) == 1 and isinstance(attention[0], int) else attention
+        fitted = []
+        for mask, row in zip(masks, rows, strict=True):
+            row = [int(one) for one in row]
+            kept = sum(row)
+            cut = mask[len(mask) - kept :] if self.truncation_side == "left" else mask[:kept]
+            values = iter(cut)
+            fitted.append([next(values) if one else 0 for one in row])
+        return fitted
+
+    # Files
+
+    def save_vocabulary(
+        self, save_directory: str, filename_prefix: str | None = None
+    ) -> tuple[str, ...]:
+        """Writes `tokenizer.model` and `tokenizer.json`, the latter with the tokens added here."""
+        prefix = f"{filename_prefix}-" if filename_prefix else ""
+        more = [
+            {"id": id, **token.__getstate__()}
+            for id, token in self.added_tokens_decoder.items()
+            if id >= self.llama3.vocab_size
+        ]
+        drafts = {
+            "tokenizer.model": save.rank_file(self.llama3),
+            "tokenizer.json": save.tokenizer_json(self.llama3, more),
+        }
+        paths = {os.path.join(save_directory, prefix + name): d for name, d in drafts.items()}
+        save.write(self.llama3, paths)
+        return tuple(paths)
+
+    def _save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        file_names: tuple[str, ...],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+    ) -> tuple[str, ...]:
+        """Writes what `save_pretrained` has left, so that `AutoTokenizer` loads the folder too."""
+        for path in file_names:
+            if path.endswith("tokenizer_config.json"):
+                with open(path, encoding="utf-8") as file:
+                    config = json.load(file)
+                # What AutoTokenizer knows; it reads the added tokens from tokenizer.json.
+                config["tokenizer_class"] = "PreTrainedTokenizerFast"
+                del config["added_tokens_decoder"]
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
+
+
+_OVERFLOW = ("overflowing_tokens", "num_truncated_tokens")
+# What `prepare_for_model` is asked for.
+_PREPARED = (
+    "return_token_type_ids",
+    "return_overflowing_tokens",
+    "return_special_tokens_mask",
+    "return_length",
+    "verbose",
+)
+
+
+def _profile_of(added: Mapping[int, AddedToken]) -> str:
+    """The profile that a folder's special tokens are those of; the default if it tells none."""
+    names = {id: str(token) for id, token in added.items()}
+    if not names:
+        return "llama3.1"
+    for profile in ("llama3.1", *_core.PROFILES):
+        special = _core.special_names(profile)
+        first = min(names)
+        if all(names.get(id) == name for id, name in enumerate(special, first)):
+            return profile
+    return "llama3.1"
+
+
+def _is_batch(text: Any, is_split_into_words: bool) -> bool:  # noqa: ANN401
+    """Whether these are several inputs, by the rule of the base class."""
+    if not isinstance(text, list | tuple):
+        return False
+    if not text:
+        return not is_split_into_words
+    inner = (list, tuple) if is_split_into_words else (str, list, tuple)
+    return isinstance(text[0], inner)
+
+
+def _pairs(
+    texts: Sequence[Any], seconds: Sequence[Any] | None, is_split_into_words: bool
+) -> list[tuple[Any, Any]]:
+    """A batch as pairs of a first and a second input, which may be None."""
+    if seconds is not None:
+        if not isinstance(seconds, list | tuple) or len(seconds) != len(texts):
+            raise ValueError("text_pair must be a batch of the same length as text")
+        return list(zip(texts, seconds, strict=True))
+    pair_types = (tuple,) if is_split_into_words else (list, tuple)
+    pairs: list[tuple[Any, Any]] = []
+    for one in texts:
+        if isinstance(one, pair_types) and len(one) == 2 and not isinstance(one[0], int):
+            pairs.append((one[0], one[1]))
+        else:
+            pairs.append((one, None))
+    return pairs
+
+
+def _words(one: Any, is_split_into_words: bool) -> list[str] | None:  # noqa: ANN401
+    """The texts that an input consists of; None if it is ids or tokens already."""
+    if isinstance(one, str):
+        return [one]
+    if is_split_into_words and isinstance(one, list | tuple) and one and isinstance(one[0], str):
+        return list(one)
+    if one is None or (
+        isinstance(one, list | tuple) and (not one or isinstance(one[0], int | str))
+    ):
+        return None
+    raise ValueError(f"an input must be a text, words or ids, not {type(one).__name__}")
+
+
+def _described(tools: list[Any] | None) -> list[Any] | None:
+    """Tools as dictionaries: functions are described by their signature and docstring."""
+    if tools is None:
+        return None
+    return [get_json_schema(tool) if callable(tool) else tool for tool in tools]
+
+
+def _conversations(conversation: Sequence[Any]) -> tuple[bool, list[list["Message"]]]:
+    """Whether it is a batch, and the conversations without values that are None."""
+    batch = bool(conversation) and (
+        isinstance(conversation[0], list | tuple) or hasattr(conversation[0], "messages")
+    )
+    return batch, [
+        [
+            {name: value for name, value in message.items() if value is not None}
+            for message in getattr(messages, "messages", messages)
+        ]
+        for messages in (conversation if batch else [conversation])
+    ]

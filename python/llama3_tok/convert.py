@@ -1,0 +1,73 @@
+"""One tokenizer file into another: rank file, `tokenizer.json`, GGUF, or a folder of files."""
+
+import hashlib
+import os
+
+from llama3_tok import _core, gguf_vocabulary, save, vocabulary
+from llama3_tok.errors import Llama3TokError
+from llama3_tok.gguf_fields import MAGIC
+from llama3_tok.tokenizer import Tokenizer, made
+
+__all__ = ["convert"]
+
+
+def convert(source: str, destination: str, *, profile: str, force: bool = False) -> list[str]:
+    """Writes the tokenizer that `source` is to `destination`, and gives the paths that it wrote.
+
+    `source` is a rank file, a `tokenizer.json`, a GGUF file, or a folder that has one of the first
+    two; what it is is told by its content. `destination` says by its name what it will be: `.model`
+    or `.tiktoken` a rank file, `.json` a `tokenizer.json`, `.gguf` a GGUF file without tensors, and
+    a folder, or a name without such an ending, what `Tokenizer.save` writes. Files that are there
+    are replaced only with `force`. What was written is read back and compared before it has its
+    name.
+
+    Raises what `Tokenizer` raises for the source, MissingExtra for GGUF without its package, and
+    Llama3TokError for a destination that is there or whose ending says nothing.
+    """
+    kind = _kind(destination)
+    tokenizer = _read(source, profile)
+    if kind == "folder":
+        paths = [os.path.join(destination, name) for name in save.NAMES]
+    else:
+        paths = [destination]
+    there = [path for path in paths if os.path.lexists(path)]
+    if there and not force:
+        raise Llama3TokError(f"{there[0]} is there already; --force replaces it")
+    if kind == "folder":
+        tokenizer.save(destination)
+        return paths
+    if kind == "gguf":
+        draft = gguf_vocabulary.draft(tokenizer)
+    else:
+        draft = (save.rank_file if kind == "rank file" else save.tokenizer_json)(tokenizer)
+    save.write(tokenizer, {destination: draft})
+    return paths
+
+
+_KINDS = {".model": "rank file", ".tiktoken": "rank file", ".json": "json", ".gguf": "gguf"}
+
+
+def _kind(destination: str) -> str:
+    ending = os.path.splitext(destination)[1].lower()
+    if os.path.isdir(destination) or destination.endswith(os.sep):
+        return "folder"
+    if ending in _KINDS:
+        return _KINDS[ending]
+    if ending[1:].isalpha():  # not so the rest of "Llama-3.1-8B"
+        raise Llama3TokError(
+            f"{destination}: what to write is told by the ending, and {ending} is none of "
+            f"{', '.join(_KINDS)}; end it with {os.sep} for a folder"
+        )
+    return "folder"
+
+
+def _read(source: str, profile: str) -> Tokenizer:
+    path = os.path.expanduser(source)
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            head = file.read(len(MAGIC))
+        if head == MAGIC:
+            core = gguf_vocabulary.read(path, profile)
+            sha256 = hashlib.sha256(_core.rank_file(core)).hexdigest()
+            return made(Tokenizer, vocabulary.Loaded(core, path, sha256), profile)
+    return Tokenizer(source, profile=profile)

@@ -1,0 +1,170 @@
+"""What Hugging Face's libraries read, as the values of JSON files.
+
+`tokenizer_json` is what `tokenizers` and `transformers` make the same ids from: byte-level BPE with
+`ignore_merges`, the merges that the ranks imply in the order of Hugging Face's own conversion, the
+Llama 3 pattern, the profile's special tokens, and one `<|begin_of_text|>` before a text. The names
+and values are those of the files published with Llama 3.
+"""
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from llama3_tok import _core
+
+if TYPE_CHECKING:
+    from llama3_tok.tokenizer import Tokenizer
+
+Json = dict[str, Any]
+
+# The tokens that a model's context has room for; before 3.1 it was shorter.
+_CONTEXT = {"llama3": 8192}
+_LATER_CONTEXT = 131072
+
+# The chat templates that are not those of 3.1 and later, and the profiles with images.
+_TEMPLATES = {"llama3": "llama3.jinja", "meta": "meta.jinja"}
+_WITH_IMAGES = ("llama3.2-vision", "meta")
+
+# GPT-2's byte-level alphabet stands for the bytes; only the Split step cuts.
+_BYTE_LEVEL: Json = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+PRE_TOKENIZER: Json = {
+    "type": "Sequence",
+    "pretokenizers": [
+        {
+            "type": "Split",
+            "pattern": {"Regex": _core.PATTERN},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+        _BYTE_LEVEL | {"use_regex": False},
+    ],
+}
+
+
+def tokenizer_json(tokenizer: "Tokenizer") -> Json:
+    """The `tokenizer.json`."""
+    tokens = _core.written_tokens(tokenizer._core)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [added_token(id, name) for name, id in tokenizer.special_tokens.items()],
+        "normalizer": None,
+        "pre_tokenizer": PRE_TOKENIZER,
+        "post_processor": _post_processor(tokenizer),
+        "decoder": _BYTE_LEVEL | {"use_regex": True},
+        "model": model(
+            {token: id for id, token in enumerate(tokens)}, _core.written_merges(tokenizer._core)
+        ),
+    }
+
+
+def added_token(id: int, name: str) -> Json:
+    """A special token."""
+    return {
+        "id": id,
+        "content": name,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+
+
+def model(vocab: dict[str, int], merges: list[str]) -> Json:
+    """The model: tokens in the byte-level alphabet with their ids, and merges as `left right`.
+
+    Merges are written so, as in the published files, which every version of tokenizers reads;
+    unless one would be taken for the header of a file of merges. Then they are pairs.
+    """
+    ambiguous = any(merge.startswith("#version") for merge in merges)
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": True,
+        "vocab": vocab,
+        "merges": [merge.split(" ") for merge in merges] if ambiguous else merges,
+    }
+
+
+def _post_processor(tokenizer: "Tokenizer") -> Json:
+    """Puts `<|begin_of_text|>` before a text, and before each of a pair."""
+    bos, id = _name(tokenizer, tokenizer.bos_id), tokenizer.bos_id
+
+    def part(sequence: str, type_id: int) -> list[Json]:
+        return [
+            {"SpecialToken": {"id": bos, "type_id": type_id}},
+            {"Sequence": {"id": sequence, "type_id": type_id}},
+        ]
+
+    template = {
+        "type": "TemplateProcessing",
+        "single": part("A", 0),
+        "pair": [*part("A", 0), *part("B", 1)],
+        "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
+    }
+    byte_level = _BYTE_LEVEL | {"add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+    return {"type": "Sequence", "processors": [byte_level, template]}
+
+
+def special_tokens_map(tokenizer: "Tokenizer") -> Json:
+    """The `special_tokens_map.json`."""
+    ids = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id}
+    if tokenizer.pad_id is not None:
+        ids["pad_token"] = tokenizer.pad_id
+    return {role: _name(tokenizer, id) for role, id in ids.items()}
+
+
+def tokenizer_config(tokenizer: "Tokenizer") -> Json:
+    """The `tokenizer_config.json`, with a chat template that renders what `render_chat` does."""
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "profile": tokenizer.profile,  # for `llama3_tok.compat.transformers`
+        **special_tokens_map(tokenizer),
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": _CONTEXT.get(tokenizer.profile, _LATER_CONTEXT),
+        "chat_template": chat_template(tokenizer.profile),
+    }
+
+
+def generation_config(tokenizer: "Tokenizer") -> Json:
+    """The ids of the `generation_config.json`: where a text begins, what ends it, what pads it."""
+    pad = {} if tokenizer.pad_id is None else {"pad_token_id": tokenizer.pad_id}
+    return {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.stop_ids,
+        **pad,
+    }
+
+
+@cache
+def chat_template(profile: str) -> str:
+    """The chat template of a profile, for `apply_chat_template` of transformers.
+
+    It takes the variables of the published ones: `tools` or `custom_tools`, `builtin_tools`,
+    `tools_in_user_message`, `date_string`. It renders what `Tokenizer.render_chat` does, a
+    conversation without a date with the published one; with profile "meta" the format of Meta's
+    class, calls of custom tools as JSON.
+    """
+    body = _TEMPLATES.get(profile, "tools.jinja")
+    flags = {
+        "has_images": profile in _WITH_IMAGES,
+        "has_builtin_tools": profile == "llama3.1",
+    }
+    parts = [f"{{%- set {name} = {str(is_set).lower()} %}}\n" for name, is_set in flags.items()]
+    for name in ("content.jinja", body):
+        path = os.path.join(os.path.dirname(__file__), "templates", name)
+        with open(path, encoding="utf-8") as file:
+            parts.append(file.read())
+    return "".join(parts)
+
+
+def _name(tokenizer: "Tokenizer", id: int) -> str:
+    return tokenizer.token_bytes(id).decode()

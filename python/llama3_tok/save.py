@@ -1,0 +1,165 @@
+"""Writing a tokenizer to files, each of them whole and checked before it has its name.
+
+A file is written beside its place under another name, read back and compared with the tokenizer
+token by token, and only then renamed. So whoever looks, also after a crash, finds the old file or
+the new one, and never a half one or a wrong one.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llama3_tok import _core, hugging_face
+from llama3_tok._core import Core
+from llama3_tok.errors import Llama3TokError
+
+if TYPE_CHECKING:
+    from llama3_tok.tokenizer import Tokenizer
+
+# What is written to a folder.
+NAMES = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "tokenizer_config.json",
+)
+
+
+class Draft(NamedTuple):
+    """A file to be: how it is written, and read back for comparison."""
+
+    write: Callable[[str], None]
+    """Writes it to a path, where there is nothing yet."""
+    read: "Callable[[str, str], Core] | None" = None
+    """Gives the core of a path and profile; None for a file that holds no vocabulary."""
+
+
+def save(tokenizer: "Tokenizer", folder: str) -> None:
+    """Writes `folder`: what `Tokenizer.save` says.
+
+    Files of these names are replaced. Of a `generation_config.json` that is there the settings
+    which are no ids of tokens stay, as a model's temperature.
+    """
+    os.makedirs(folder, exist_ok=True)
+    kept = _settings(os.path.join(folder, "generation_config.json"))
+    config = hugging_face.tokenizer_config(tokenizer)
+    template: str = config["chat_template"]
+    drafts = (
+        rank_file(tokenizer),
+        tokenizer_json(tokenizer),
+        _json(hugging_face.special_tokens_map(tokenizer)),
+        # transformers 5 looks for the template here first, where one of another model might be.
+        Draft(_writer(template.encode())),
+        _json(kept | hugging_face.generation_config(tokenizer)),
+        _json(config),
+    )
+    paths = [os.path.join(folder, name) for name in NAMES]
+    write(tokenizer, dict(zip(paths, drafts, strict=True)))
+
+
+def _settings(path: str) -> dict[str, Any]:
+    """The settings of a `generation_config.json` that stay when a tokenizer is saved beside it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(config, dict):
+        return {}
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in ("bos_token_id", "eos_token_id", "pad_token_id")
+    }
+
+
+def rank_file(tokenizer: "Tokenizer") -> Draft:
+    """The rank file: for Meta's vocabulary, Meta's own file byte for byte."""
+    return Draft(_writer(_core.rank_file(tokenizer._core)), read)
+
+
+def tokenizer_json(tokenizer: "Tokenizer", added: Sequence[Mapping[str, Any]] = ()) -> Draft:
+    """The `tokenizer.json` of Hugging Face's libraries.
+
+    `added` are tokens that transformers added to those of the release, which are not known here.
+    """
+    value = hugging_face.tokenizer_json(tokenizer)
+    value["added_tokens"] += added
+    text = json.dumps(value, ensure_ascii=False)
+    return Draft(_writer(text.encode() + b"\n"), None if added else read)
+
+
+def read(path: str, profile: str) -> Core:
+    """The core of a vocabulary file, read anew."""
+    with open(path, "rb") as file:
+        return Core(file.read(), path, profile, False)
+
+
+def _json(value: Mapping[str, Any]) -> Draft:
+    return Draft(_writer(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"))
+
+
+def _writer(data: bytes) -> Callable[[str], None]:
+    def write(path: str) -> None:
+        with open(path, "xb") as file:
+            file.write(data)
+
+    return write
+
+
+def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
+    """Writes files, given by their paths: all of them, or if anything fails none.
+
+    Raises OSError for a place that can't be written, and Llama3TokError if what is there afterwards
+    does not read back as the tokenizer.
+    """
+    for path in drafts:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise Llama3TokError(f"{path} is there and is no file, so it is not replaced")
+    with _beside(drafts) as temporary:
+        for path, draft in drafts.items():
+            draft.write(temporary[path])
+            _settle(temporary[path])
+            if draft.read is not None:
+                _compare(tokenizer, draft.read(temporary[path], tokenizer.profile), path)
+        for path in drafts:
+            os.replace(temporary[path], path)
+
+
+@contextmanager
+def _beside(paths: Mapping[str, Draft]) -> Iterator[dict[str, str]]:
+    """A free name for each path in the same folder; what is left there in the end is removed."""
+    temporary = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        temporary[path] = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        yield temporary
+    finally:
+        for name in temporary.values():
+            if os.path.lexists(name):
+                os.remove(name)
+
+
+def _settle(path: str) -> None:
+    """Waits until the file's content is on the disk, so that its name never comes before it."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _compare(tokenizer: "Tokenizer", again: Core, path: str) -> None:
+    """Compares all tokens and special tokens with what was read back."""
+    ours = tokenizer._core
+    if (
+        again.special_tokens != ours.special_tokens
+        or again.stop_ids != ours.stop_ids
+        or _core.rank_file(again) != _core.rank_file(ours)
+    ):
+        raise Llama3TokError(
+            f"{path}: what was written does not read back as the same tokens, so it was dropped; "
+            "is something wrong with the disk?"
+        )

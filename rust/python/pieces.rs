@@ -1,0 +1,57 @@
+//! What encoding is made of, one thing at a time: the interface of tiktoken asks for it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use super::raise::raise;
+use super::{Core, detached};
+use crate::merge::Merging;
+use crate::pretokenize::Pretokens;
+use crate::special::Profile;
+
+/// The names of a profile's special tokens, in the order of their ids.
+#[pyfunction]
+pub(super) fn special_names(py: Python, profile: &str) -> PyResult<Vec<String>> {
+    let profile = Profile::find(profile).map_err(|error| raise(py, error))?;
+    Ok(profile.special_names())
+}
+
+/// The bytes of each token, special tokens not among them.
+#[pyfunction]
+pub(super) fn tokens<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(
+        py,
+        core.encoder
+            .vocabulary
+            .iter()
+            .map(|(_, token)| PyBytes::new(py, token))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Where the last pretoken of a text begins; 0 for the empty text.
+#[pyfunction]
+pub(super) fn last_pretoken(text: &[u8]) -> usize {
+    Pretokens::new(text).last().map_or(0, |pretoken| pretoken.start)
+}
+
+/// The ids that merging gives from each of some bytes: neither cut nor looked up as a whole.
+#[pyfunction]
+pub(super) fn merge_batch(
+    py: Python,
+    core: &Core,
+    pieces: Vec<Vec<u8>>,
+) -> PyResult<Vec<Vec<u32>>> {
+    let vocabulary = Arc::clone(&core.encoder.vocabulary);
+    detached(py, None, |check, _| {
+        let mut memory = Merging::default();
+        memory.begin(vocabulary.number());
+        let merge = |piece: &Vec<u8>| {
+            let ids = vocabulary.merge(piece, 0, piece.len(), &mut memory, check)?;
+            Ok(ids.to_vec())
+        };
+        pieces.iter().map(merge).collect()
+    })
+}

@@ -1,0 +1,386 @@
+"""`Llama3Tokenizer` beside what `AutoTokenizer` makes of a saved folder: calls, chat, files.
+
+What needs torch (tensors, pipelines, collators of torch) is in tests/with_torch.
+"""
+
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from hypothesis import given, settings
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+import chat_oracle
+import strategies
+from conftest import EXAMPLES
+from llama3_tok import PROFILES, ChatFormatError, Tokenizer
+from llama3_tok.compat.transformers import Llama3Tokenizer
+
+CONVERSATIONS = 300
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved")
+    Tokenizer().save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def ours(folder):
+    return Llama3Tokenizer.from_pretrained(folder)
+
+
+def same(ours, theirs):
+    """Compares two BatchEncodings."""
+    assert type(ours) is type(theirs)
+    assert dict(ours).keys() == dict(theirs).keys()
+    for name in theirs:
+        if isinstance(theirs[name], np.ndarray):
+            assert ours[name].dtype == theirs[name].dtype
+            assert ours[name].tolist() == theirs[name].tolist()
+        else:
+            assert ours[name] == theirs[name]
+
+
+# What it is
+
+
+def test_it_is_a_tokenizer_of_transformers(ours, theirs):
+    assert isinstance(ours, PreTrainedTokenizerBase)
+    assert isinstance(ours, transformers.PreTrainedTokenizer)
+    for name in (
+        *("vocab_size", "bos_token", "bos_token_id", "eos_token", "eos_token_id", "pad_token"),
+        *("pad_token_id", "unk_token", "model_max_length", "padding_side", "truncation_side"),
+        *("model_input_names", "special_tokens_map", "chat_template", "added_tokens_decoder"),
+    ):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert len(ours) == len(theirs) == 128256
+    assert ours.get_vocab() == theirs.get_vocab()
+    assert ours.get_added_vocab() == theirs.get_added_vocab()
+    assert set(ours.all_special_ids) == set(theirs.all_special_ids)
+    assert ours.num_special_tokens_to_add(pair=True) == theirs.num_special_tokens_to_add(pair=True)
+
+
+def test_without_a_folder_it_is_the_installed_vocabulary():
+    made = Llama3Tokenizer(profile="llama3")
+    assert made.pad_token is None
+    assert made("hi")["input_ids"] == [128000, 6151]
+
+
+# Text
+
+CALLS = [
+    ("Hello world", {}),
+    ("", {}),
+    (["", "a"], {}),
+    ("a <|eot_id|> b", {}),
+    ("a <|eot_id|> b", {"split_special_tokens": True}),
+    ("Hello world", {"add_special_tokens": False}),
+    ("Hello", {"text_pair": "world"}),
+    (["Hello", "a b c"], {"text_pair": ["world", ""]}),
+    ([("Hello", "world"), ("a", "b")], {}),
+    (["Hello", "a b c d e"], {"padding": True}),
+    (["Hello", "a b c d e"], {"padding": True, "padding_side": "left"}),
+    (["Hello", "a b c d e"], {"padding": True, "pad_to_multiple_of": 8}),
+    (["Hello", "a b c d e"], {"padding": "max_length", "max_length": 4, "truncation": True}),
+    ("a b c d e", {"truncation": True, "max_length": 3}),
+    ("a b c d e", {"truncation": True, "max_length": 3, "add_special_tokens": False}),
+    ("a b c d e", {"text_pair": "f g h", "truncation": "only_second", "max_length": 9}),
+    (["Hello", "a b"], {"return_attention_mask": False}),
+    (["Hello", "a b"], {"return_length": True}),
+    ("Hello", {"return_special_tokens_mask": True}),
+    ("Hello", {"return_tensors": "np"}),
+    (["Hello", "a b"], {"return_tensors": "np", "padding": True}),
+    (["Hello", "world wide"], {"is_split_into_words": True}),
+    ([["Hello", "world"], ["a"]], {"is_split_into_words": True}),
+]
+
+
+@pytest.mark.parametrize(("text", "options"), CALLS)
+def test_calls_give_what_the_saved_tokenizer_gives(ours, theirs, text, options):
+    expected = theirs(text, **options)
+    if "return_length" in options:  # as a list there, also for one text
+        assert ours(text, **options)["length"] == [len(ids) for ids in expected["input_ids"]]
+        return
+    same(ours(text, **options), expected)
+
+
+def test_ids_are_taken_as_they_are(ours):
+    assert ours([])["input_ids"] == []
+    assert ours([9906, 1917])["input_ids"] == [128000, 9906, 1917]
+    out = ours([[9906], [1917, 0]], add_special_tokens=False, padding=True)
+    assert out["input_ids"] == [[9906, 128004], [1917, 0]]
+    assert out["attention_mask"] == [[1, 0], [1, 1]]
+
+
+@settings(max_examples=EXAMPLES // 40)
+@given(strategies.texts())
+def test_any_text_is_encoded_and_decoded_alike(ours, theirs, text):
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    ids = theirs(text)["input_ids"]
+    assert ours(text)["input_ids"] == ours.encode(text) == ids
+    assert ours.tokenize(text) == theirs.tokenize(text)
+    assert ours.convert_ids_to_tokens(ids) == theirs.convert_ids_to_tokens(ids)
+    assert ours.convert_tokens_to_ids(ours.convert_ids_to_tokens(ids)) == ids
+    for skip in (False, True):
+        expected = theirs.decode(ids, skip_special_tokens=skip)
+        assert ours.decode(ids, skip_special_tokens=skip) == expected
+    assert ours.convert_tokens_to_string(ours.tokenize(text)) == text
+
+
+def test_decoding_takes_one_id_many_and_batches(ours, theirs):
+    for ids in (9906, [9906, 1917], [[9906], [128009, 1917]], np.array([9906, 1917]), [187]):
+        assert ours.decode(ids) == theirs.decode(ids)
+    batch = [[9906], [128009, 1917]]
+    assert ours.batch_decode(batch, skip_special_tokens=True) == ["Hello", " world"]
+    assert ours.decode([9906, 1174, 1917], clean_up_tokenization_spaces=False) == "Hello , world"
+
+
+def test_what_may_stand_around_a_text_can_be_chosen():
+    for bos, eos, expected in (
+        (True, True, [128000, 6151, 128001]),
+        (False, True, [6151, 128001]),
+        (False, False, [6151]),
+    ):
+        made = Llama3Tokenizer(add_bos_token=bos, add_eos_token=eos)
+        assert made("hi")["input_ids"] == expected
+
+
+def test_added_tokens_are_found_in_text_kept_and_saved(tmp_path, folder):
+    ours = Llama3Tokenizer.from_pretrained(folder)
+    theirs = AutoTokenizer.from_pretrained(folder)
+    for tokenizer in (ours, theirs):
+        assert tokenizer.add_tokens(["<tool>", "Zuerich"]) == 2
+        assert tokenizer.add_special_tokens({"extra_special_tokens": ["<|mine|>"]}) == 1
+    text = "a <tool>Zuerich <|mine|>b<|eot_id|> Việt"
+    ids = theirs(text)["input_ids"]
+    assert {128256, 128257, 128258} <= set(ids)
+    ours.save_pretrained(tmp_path)
+    again = Llama3Tokenizer.from_pretrained(tmp_path)
+    for one in (ours, again, AutoTokenizer.from_pretrained(tmp_path)):
+        assert one(text)["input_ids"] == ids
+        assert one.decode(ids) == theirs.decode(ids)
+        assert one.decode(ids, skip_special_tokens=True) == "a <tool>Zuerich b Việt"
+        assert len(one) == 128259
+
+
+def test_offsets_are_refused_by_name(ours):
+    with pytest.raises(NotImplementedError, match="AutoTokenizer gives them"):
+        ours("a", return_offsets_mapping=True)
+
+
+# Conversations
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_conversations_are_those_of_encode_chat(profile):
+    tokenizer, ours = Tokenizer(profile=profile), Llama3Tokenizer(profile=profile)
+    for seed in range(CONVERSATIONS):
+        if profile == "meta":
+            messages, options = chat_oracle.meta_conversation(seed, "json"), {}
+        else:
+            messages, options = chat_oracle.hf_conversation(seed, profile)
+        given = dict(options)
+        if "date" in given:
+            given["date_string"] = given.pop("date")
+        if "tools_in" in given:
+            given["tools_in_user_message"] = given.pop("tools_in") == "user"
+        prompt = seed % 2 == 0
+        options["add_generation_prompt"] = given["add_generation_prompt"] = prompt
+        ids, mask = tokenizer.encode_chat(messages, return_mask=True, **options)
+        out = ours.apply_chat_template(messages, return_assistant_tokens_mask=True, **given)
+        assert (out["input_ids"], out["attention_mask"]) == (ids, [1] * len(ids))
+        assert out["assistant_masks"] == mask.tolist()
+        assert ours.apply_chat_template(messages, return_dict=False, **given) == ids
+        text = ours.apply_chat_template(messages, tokenize=False, **given)
+        assert text == tokenizer.render_chat(messages, **options)
+
+
+CHAT = [
+    {"role": "user", "content": "Hi <|eot_id|>"},
+    {"role": "assistant", "content": "Hello there"},
+]
+BATCH = [CHAT, [*CHAT, {"role": "user", "content": "More"}]]
+
+
+def test_text_of_a_message_makes_no_special_token(ours, theirs):
+    ids = ours.apply_chat_template(CHAT, return_dict=False)
+    assert ids.count(128009) == 3  # system, user, assistant
+    assert theirs.apply_chat_template(CHAT, return_dict=False).count(128009) == 4
+    assert ours.apply_chat_template(CHAT, return_dict=False, sanitize_control_tokens=True) == ids
+    # Theirs cuts the text before and behind the name, so some ordinary ids are others.
+    safe = theirs.apply_chat_template(CHAT, return_dict=False, sanitize_control_tokens=True)
+    assert safe.count(128009) == 3
+    assert theirs.decode(safe) == ours.decode(ids)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"padding": True},
+        {"padding": True, "return_tensors": "np"},
+        {"truncation": True, "max_length": 30},
+        {"truncation": True, "max_length": 50, "padding": "max_length"},
+        {"return_dict": False},
+        {"tokenize": False},
+        {"add_generation_prompt": True},
+        {"continue_final_message": True},
+        {"continue_final_message": "content"},
+        {"continue_final_message": True, "tokenize": False},
+    ],
+)
+def test_options_are_those_of_apply_chat_template(ours, theirs, options):
+    plain = [
+        [{**one, "content": one["content"].replace("<|eot_id|>", "")} for one in chat]
+        for chat in BATCH
+    ]
+    for conversation in (plain[0], plain[1], plain):
+        got, expected = (one.apply_chat_template(conversation, **options) for one in (ours, theirs))
+        if isinstance(expected, transformers.BatchEncoding):
+            same(got, expected)
+        else:
+            assert got == expected
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_masks_are_cut_and_padded_with_the_ids(folder, side):
+    ours = Llama3Tokenizer.from_pretrained(folder, padding_side=side, truncation_side=side)
+    options = {"return_assistant_tokens_mask": True, "padding": "max_length"}
+    ids, mask = ours.llama3.encode_chat(CHAT, add_generation_prompt=False, return_mask=True)
+    for length in (len(ids) - 4, len(ids) + 4):
+        out = ours.apply_chat_template(
+            [CHAT], truncation=True, max_length=length, return_tensors="np", **options
+        )
+        assert out["input_ids"].shape == out["assistant_masks"].shape == (1, length)
+        pairs = list(
+            zip(out["input_ids"][0].tolist(), out["assistant_masks"][0].tolist(), strict=True)
+        )
+        whole = list(zip(ids, mask.tolist(), strict=True))
+        pad = [(128004, 0)] * (length - len(ids))
+        if side == "left":
+            assert pairs == pad + whole[-length:]
+        else:
+            assert pairs == whole[:length] + pad
+
+
+def test_functions_are_tools_by_their_signature(ours, theirs):
+    def weather(city: str) -> str:
+        """Tells the weather.
+
+        Args:
+            city: Where.
+        """
+
+    for tools in ([weather], [transformers.utils.get_json_schema(weather)]):
+        text = ours.apply_chat_template([CHAT[0]], tools=tools, tokenize=False)
+        assert text == theirs.apply_chat_template([CHAT[0]], tools=tools, tokenize=False)
+        assert '"name": "weather"' in text
+
+
+def test_another_template_is_rendered_by_transformers(ours):
+    template = "{% for message in messages %}{{ message.content }}<|eot_id|>{% endfor %}"
+    text = ours.apply_chat_template(CHAT[1:], chat_template=template, tokenize=False)
+    assert text == "Hello there<|eot_id|>"
+    mine = copy.deepcopy(ours)
+    mine.chat_template = template
+    assert mine.apply_chat_template(CHAT[1:], return_dict=False) == [9906, 1070, 128009]
+
+
+def test_what_the_format_can_not_hold_is_refused(ours):
+    with pytest.raises(ChatFormatError):
+        ours.apply_chat_template([{"role": "nobody", "content": "a"}])
+    with pytest.raises(ValueError, match="return_dict=True"):
+        ours.apply_chat_template(CHAT, return_assistant_tokens_mask=True, return_dict=False)
+
+
+# Collators
+
+
+def test_padding_a_list_of_features_is_that_of_the_base_class(ours, theirs):
+    features = [ours("a b c"), ours("a")]
+    same(ours.pad(features, return_tensors="np"), theirs.pad(features, return_tensors="np"))
+
+
+def test_collators_that_make_arrays_accept_it(ours, theirs):
+    features = [ours("a b c"), ours("a")]
+    for made in (
+        lambda one: transformers.DataCollatorWithPadding(one, return_tensors="np"),
+        lambda one: transformers.DataCollatorForLanguageModeling(
+            one, mlm=False, return_tensors="np"
+        ),
+    ):
+        mine, other = (made(one)([dict(f) for f in features]) for one in (ours, theirs))
+        assert {k: v.tolist() for k, v in mine.items()} == {k: v.tolist() for k, v in other.items()}
+    labelled = [dict(one) | {"labels": list(one["input_ids"])} for one in features]
+    collator = transformers.DataCollatorForSeq2Seq(ours, return_tensors="np")
+    out = collator(labelled)
+    assert out["labels"].tolist()[1] == [128000, 64, -100, -100]
+    assert out["input_ids"].tolist()[1] == [128000, 64, 128004, 128004]
+
+
+# Files
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_saved_tokenizer_is_loaded_by_itself_and_by_auto_tokenizer(tmp_path, profile):
+    ours = Llama3Tokenizer(profile=profile, model_max_length=77)
+    files = ours.save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja"),
+        *("special_tokens_map.json",),
+    }
+    assert {"tokenizer.json", "tokenizer.model"} <= {Path(path).name for path in files}
+    text = "Việt " + "".join(ours.llama3.special_tokens)
+    for kind in (Llama3Tokenizer, AutoTokenizer):
+        again = kind.from_pretrained(tmp_path)
+        assert again(text)["input_ids"] == ours(text)["input_ids"]
+        assert again.chat_template == ours.chat_template
+        assert (again.pad_token_id, again.model_max_length) == (ours.pad_token_id, 77)
+    assert Llama3Tokenizer.from_pretrained(tmp_path).profile == profile
+    assert Tokenizer(tmp_path, profile=profile).encode("Việt") == ours.llama3.encode("Việt")
+
+
+@pytest.mark.parametrize("profile", ["llama3", "llama3.1", "llama3.2-vision", "meta"])
+def test_the_profile_is_told_by_the_special_tokens_of_a_published_folder(tmp_path, profile):
+    Tokenizer(profile=profile).save(tmp_path)
+    # As published: without the rank file here, and without what this package notes.
+    (tmp_path / "tokenizer.model").unlink()
+    config = tmp_path / "tokenizer_config.json"
+    noted = f'  "profile": "{profile}",\n'
+    assert noted in config.read_text()
+    config.write_text(config.read_text().replace(noted, ""))
+    assert Llama3Tokenizer.from_pretrained(tmp_path).profile == profile
+
+
+def test_it_can_be_pickled_and_copied(ours):
+    for again in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours), copy.copy(ours)):
+        assert again("Hello world")["input_ids"] == [128000, 9906, 1917]
+        assert again.apply_chat_template(CHAT) == ours.apply_chat_template(CHAT)
+
+
+def test_without_transformers_the_error_names_the_command():
+    code = """
+import sys
+sys.modules["transformers"] = None
+try:
+    import llama3_tok.compat.transformers
+except ImportError as error:
+    print(type(error).__name__, error, isinstance(error, ValueError))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        "MissingExtra this needs the package transformers: "
+        "pip install 'llama3_tok[transformers]' installs it True\n"
+    )

@@ -1,0 +1,370 @@
+"""`Tokenizer.save`: what it writes, who can read it, and that files are whole or not there."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+
+import llama3_tok
+import oracle
+import strategies
+from conftest import EXAMPLES
+from llama3_tok import (
+    PROFILES,
+    Llama3TokError,
+    Tokenizer,
+    VocabularyError,
+    hugging_face,
+    save,
+    vocabulary,
+)
+
+NAMES = {
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+}
+SINGLE_BYTES = [bytes([byte]) for byte in range(256)]
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def saved(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param) / "new" / "folder"
+    tokenizer = Tokenizer(profile=request.param)
+    assert tokenizer.save(folder) is None
+    return tokenizer, folder
+
+
+@pytest.fixture(scope="module")
+def hugging_face_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hugging_face")
+    Tokenizer().save(folder)
+    return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def small(path, tokens):
+    lines = [f"{encoded} {rank}\n" for rank, encoded in enumerate(map(base64_of, tokens))]
+    path.write_text("".join(lines), encoding="ascii")
+    return Tokenizer(path)
+
+
+def base64_of(token):
+    import base64
+
+    return base64.b64encode(token).decode()
+
+
+# What is written
+
+
+def test_a_folder_has_the_files_that_others_look_for(saved):
+    assert {path.name for path in saved[1].iterdir()} == NAMES
+
+
+def test_the_rank_file_is_metas_byte_for_byte(saved):
+    data = (saved[1] / "tokenizer.model").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == vocabulary.META_SHA256
+
+
+def test_the_tokenizer_json_has_what_hugging_faces_conversion_gives(saved):
+    tokenizer, folder = saved
+    ours = load(folder / "tokenizer.json")
+    theirs = oracle.tokenizer_json(oracle.ranks(), tokenizer.special_tokens)
+    assert len(ours["model"]["merges"]) == 280_147
+    assert ours["model"] == theirs["model"]
+    assert ours["pre_tokenizer"] == theirs["pre_tokenizer"]
+    assert ours["added_tokens"] == theirs["added_tokens"]
+    assert list(ours) == list(theirs)
+
+
+def test_tokenizers_writes_the_same_file(saved):
+    """What is not read by tokenizers, or not as it is meant, would be missing or other there."""
+    ours = load(saved[1] / "tokenizer.json")
+    theirs = json.loads(tokenizers.Tokenizer.from_file(str(saved[1] / "tokenizer.json")).to_str())
+    theirs["model"]["merges"] = [" ".join(pair) for pair in theirs["model"]["merges"]]
+    assert theirs == ours
+
+
+def test_the_configurations_name_the_ids_of_the_profile(saved):
+    tokenizer, folder = saved
+    names = {id: name for name, id in tokenizer.special_tokens.items()}
+    roles = {"bos_token": names[128000], "eos_token": names[128001]}
+    ids = {"bos_token_id": 128000, "eos_token_id": tokenizer.stop_ids}
+    if tokenizer.profile != "llama3":
+        roles["pad_token"] = "<|finetune_right_pad_id|>"
+        ids["pad_token_id"] = 128004
+    assert load(folder / "special_tokens_map.json") == roles
+    assert load(folder / "generation_config.json") == ids
+    config = load(folder / "tokenizer_config.json")
+    assert roles.items() <= config.items()
+    assert config["clean_up_tokenization_spaces"] is False
+    assert config["chat_template"] == (folder / "chat_template.jinja").read_text(encoding="utf-8")
+
+
+# Who reads it
+
+
+def test_what_was_saved_is_read_as_the_same_tokenizer(saved):
+    tokenizer, folder = saved
+    for path in (folder, folder / "tokenizer.model", folder / "tokenizer.json"):
+        again = Tokenizer(path, profile=tokenizer.profile)
+        assert again.special_tokens == tokenizer.special_tokens
+        assert again.vocab_size == tokenizer.vocab_size
+        expected = [*oracle.encoding().encode_ordinary("Hello  Việt "), 128009]
+        assert again.encode("Hello  Việt <|eot_id|>", allowed_special="all") == expected
+
+
+def test_another_profile_than_the_saved_one_is_refused_where_special_tokens_differ(saved):
+    tokenizer, folder = saved
+    for profile in PROFILES:
+        same = Tokenizer(profile=profile).special_tokens == tokenizer.special_tokens
+        for path in (folder, folder / "tokenizer.model", folder / "tokenizer.json"):
+            if same:
+                assert Tokenizer(path, profile=profile).encode("hi") == [6151]
+            else:
+                with pytest.raises(VocabularyError, match=r"pass profile=") as caught:
+                    Tokenizer(path, profile=profile)
+                assert caught.value.file == str(
+                    path if path != folder else folder / "tokenizer.model"
+                )
+
+
+@pytest.mark.parametrize("config", ["", "[]", "{}", '{"profile": 3}', '{"profile": ["llama3"]}'])
+def test_a_configuration_that_tells_no_profile_is_not_minded(tmp_path, config):
+    Tokenizer(profile="llama3").save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(config)
+    assert Tokenizer(tmp_path).profile == "llama3.1"
+
+
+def test_auto_tokenizer_gives_the_same_ids_and_text(saved):
+    from transformers import AutoTokenizer
+
+    tokenizer, folder = saved
+    theirs = AutoTokenizer.from_pretrained(folder)
+    assert (theirs.bos_token_id, theirs.eos_token_id) == (128000, 128001)
+    assert theirs.pad_token_id == tokenizer.pad_id
+    assert len(theirs) == tokenizer.vocab_size
+    text = "Hello , it 's\n\n  Việt <|eot_id|> 漢字 " + "".join(tokenizer.special_tokens)
+    ids = theirs(text)["input_ids"]
+    assert ids == tokenizer.encode(text, bos=True, allowed_special="all")
+    assert theirs.decode(ids) == "<|begin_of_text|>" + text
+    plain = theirs(text, split_special_tokens=True, add_special_tokens=False)["input_ids"]
+    assert plain == tokenizer.encode(text)
+
+
+def test_generation_config_is_read_by_transformers(saved):
+    from transformers import GenerationConfig
+
+    tokenizer, folder = saved
+    config = GenerationConfig.from_pretrained(folder)
+    assert config.eos_token_id == tokenizer.stop_ids
+    assert config.pad_token_id == tokenizer.pad_id
+    assert config.bos_token_id == 128000
+
+
+def test_tokenizers_gives_the_same_ids_for_every_token(hugging_face_file, tokenizer):
+    for id in oracle.unreachable():
+        text = tokenizer.token_bytes(id).decode()
+        assert hugging_face_file.encode(text, add_special_tokens=False).ids == [id]
+    for name, id in tokenizer.special_tokens.items():
+        assert hugging_face_file.encode(name, add_special_tokens=False).ids == [id]
+    texts = [
+        token.decode()
+        for token in oracle.ranks()
+        if token.decode("utf-8", "ignore").encode() == token
+    ]
+    theirs = [one.ids for one in hugging_face_file.encode_batch(texts, add_special_tokens=False)]
+    assert theirs == tokenizer.encode_batch(texts)
+
+
+@settings(max_examples=EXAMPLES // 4)
+@given(strategies.texts())
+def test_tokenizers_gives_the_same_ids_for_any_text(hugging_face_file, tokenizer, text):
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    expected = [128000, *tokenizer.encode(text, allowed_special="all")]
+    assert hugging_face_file.encode(text).ids == expected
+
+
+def test_tokenizers_gives_the_same_ids_for_real_text(hugging_face_file, tokenizer, corpus):
+    step = 20_000
+    slices = [corpus[at : at + step] for at in range(0, len(corpus), 10 * step)]
+    theirs = [one.ids for one in hugging_face_file.encode_batch(slices, add_special_tokens=False)]
+    assert theirs == tokenizer.encode_batch(slices)
+
+
+def test_a_merge_that_looks_like_a_header_is_written_as_a_pair(tmp_path):
+    parts = [b"#v", b"#ve", b"#ver", b"#vers", b"#versi", b"#versio", b"#version", b"#versions"]
+    tokenizer = small(tmp_path / "small.model", [*SINGLE_BYTES, *parts])
+    tokenizer.save(tmp_path / "saved")
+    assert ["#version", "s"] in load(tmp_path / "saved" / "tokenizer.json")["model"]["merges"]
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json"))
+    # One pretoken, which is no token as a whole: it is merged.
+    ids = theirs.encode("#versionsx", add_special_tokens=False).ids
+    assert ids == tokenizer.encode("#versionsx") == [263, ord("x")]
+
+
+def test_a_vocabulary_without_merges_is_saved_and_read(tmp_path):
+    small(tmp_path / "small.model", SINGLE_BYTES).save(tmp_path / "saved")
+    for name in ("tokenizer.json", "tokenizer.model"):
+        assert Tokenizer(tmp_path / "saved" / name).encode("ab") == [97, 98]
+
+
+# Files that are there
+
+
+def test_files_are_replaced_and_others_stay(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("old")
+    (tmp_path / "model.safetensors").write_text("weights")
+    Tokenizer().save(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"model.safetensors"}
+    assert (tmp_path / "model.safetensors").read_text() == "weights"
+    assert load(tmp_path / "tokenizer.json")["version"] == "1.0"
+
+
+def test_a_models_settings_for_generation_stay(tmp_path):
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps({"temperature": 0.6, "eos_token_id": 7, "pad_token_id": 7}))
+    Tokenizer(profile="llama3").save(tmp_path)
+    expected = {"temperature": 0.6, "bos_token_id": 128000, "eos_token_id": [128001, 128009]}
+    assert load(path) == expected
+    path.write_text("no JSON")
+    Tokenizer(profile="llama3").save(tmp_path)
+    assert load(path) == {name: expected[name] for name in ("bos_token_id", "eos_token_id")}
+
+
+def test_a_tokenizer_can_be_saved_where_it_came_from(tmp_path):
+    Tokenizer().save(tmp_path)
+    tokenizer = Tokenizer(tmp_path)
+    tokenizer.save(tmp_path)
+    assert Tokenizer(tmp_path) == tokenizer
+
+
+def test_a_link_is_replaced_not_followed(tmp_path):
+    shared = tmp_path / "shared.json"
+    shared.write_text("{}")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "tokenizer_config.json").symlink_to(shared)
+    Tokenizer().save(folder)
+    assert shared.read_text() == "{}"
+    assert not (folder / "tokenizer_config.json").is_symlink()
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    (tmp_path / "tokenizer_config.json").mkdir()
+    with pytest.raises(Llama3TokError, match=r"tokenizer_config.json is there and is no file"):
+        Tokenizer().save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer_config.json"]
+
+
+def test_if_one_file_can_not_be_written_none_is(tmp_path, monkeypatch):
+    Tokenizer(profile="llama3").save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(config):
+        raise OSError(28, "No space left on device", "somewhere")
+
+    good = save.Draft(save._writer(b"{}"))
+    monkeypatch.setattr(save, "_json", lambda value: good._replace(write=fail))
+    with pytest.raises(OSError, match="No space left"):
+        Tokenizer(profile="llama3.1").save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])
+def test_what_does_not_read_back_as_the_same_is_dropped(tmp_path, monkeypatch, name):
+    """As if the disk had changed a token behind our back."""
+    settle = save._settle
+
+    def spoil(path):
+        settle(path)
+        if name in Path(path).name:
+            data = Path(path).read_bytes()
+            # Two tokens change places.
+            a, b = (
+                (b'"!": 0, "\\""', b'"\\"": 0, "!"')
+                if "json" in name
+                else (b"IQ== 0\nIg==", b"Ig== 0\nIQ==")
+            )
+            assert data.count(a) == 1
+            Path(path).write_bytes(data.replace(a, b))
+
+    monkeypatch.setattr(save, "_settle", spoil)
+    with pytest.raises(Llama3TokError, match="does not read back as the same tokens"):
+        Tokenizer().save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    tokenizer = Tokenizer()
+    tokenizer.save(tmp_path)
+    done = threading.Event()
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    seen = []
+
+    def look():
+        while not done.is_set():
+            seen.append({name: (tmp_path / name).stat().st_size for name in sizes})
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    tokenizer.save(tmp_path)
+    done.set()
+    reader.join()
+    assert len(seen) > 10
+    assert all(one == sizes for one in seen)
+
+
+def test_a_killed_process_leaves_no_half_file_under_a_name(tmp_path):
+    code = """
+import os, sys
+from llama3_tok import Tokenizer, save
+def die(path):
+    os._exit(9)
+save._settle = die
+Tokenizer().save(sys.argv[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode == 9
+    assert all(path.name.startswith(".") for path in tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_can_not_be_written_is_the_systems_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError):
+        Tokenizer().save(tmp_path)
+
+
+def test_a_file_in_the_folders_place_is_the_systems_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        Tokenizer().save(tmp_path / "file")
+    with pytest.raises(TypeError, match="folder must be a path"):
+        Tokenizer().save(3)
+
+
+def test_new_files_have_the_permissions_that_new_files_have(tmp_path):
+    (tmp_path / "plain").write_text("")
+    Tokenizer().save(tmp_path)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
+def test_every_profile_has_a_chat_template():
+    for profile in llama3_tok.PROFILES:
+        assert "<|start_header_id|>" in hugging_face.chat_template(profile)
