@@ -18,6 +18,7 @@ from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
 from llama3_tok.chat import FittedChat
 from llama3_tok.errors import (
     ChatFormatError,
+    CheckpointError,
     InputError,
     InvalidTokenId,
     Llama3TokError,
@@ -46,6 +47,7 @@ __all__ = [
     "UNICODE_VERSION",
     "AssistantMessage",
     "ChatFormatError",
+    "CheckpointError",
     "Encoding",
     "FittedChat",
     "InputError",

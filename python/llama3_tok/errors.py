@@ -2,6 +2,7 @@
 
 __all__ = [
     "ChatFormatError",
+    "CheckpointError",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
@@ -89,6 +90,18 @@ class ChatFormatError(Llama3TokError):
     def __init__(self, message: str, index: int | None = None, field: str = "") -> None:
         super().__init__(message)
         self.index, self.field = index, field
+
+
+class CheckpointError(Llama3TokError):
+    """A checkpoint that can't be converted, or a conversion that can't be done.
+
+    `file` is the file or folder that it is about, `tensor` the name of the tensor; either is empty
+    if it is not about one.
+    """
+
+    def __init__(self, message: str, file: str = "", tensor: str = "") -> None:
+        super().__init__(message)
+        self.file, self.tensor = file, tensor
 
 
 class InputError(Llama3TokError):

@@ -38,11 +38,21 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "truncate", "chat", "convert", "doctor")
+VERBS = (
+    "count",
+    "encode",
+    "decode",
+    "show",
+    "truncate",
+    "chat",
+    "convert",
+    "convert-checkpoint",
+    "doctor",
+)
 
 
 def _verb(name: str) -> Verb:
-    return cast(Verb, import_module(f"llama3_tok.cli.{name}"))
+    return cast(Verb, import_module(f"llama3_tok.cli.{name.replace('-', '_')}"))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -152,7 +162,7 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
             allow_abbrev=False,
         )
         verb.arguments(parser)
-        if name != "convert":  # its vocabulary is what it converts
+        if not name.startswith("convert"):  # their vocabulary is what they convert
             _add_tokenizer(parser)
     return parsers
 

@@ -1,0 +1,380 @@
+"""Writing a checkpoint whole or not at all, and going on where a run was cut.
+
+Each file is written under another name, synced, renamed, and its folder synced; then one record of
+it goes to `conversion.json`, in the same way. That file says what the input was, what was asked
+for, which files are finished, and the SHA-256 of every tensor's bytes, taken as they were written.
+A second run finds it, compares input and wishes, and writes what is missing: the result is byte for
+byte that of a run never cut. What makes the folder loadable comes last.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import IO, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from llama3_tok.torch.checkpoint.meta import read_json
+from llama3_tok.torch.checkpoint.stored import Out, Safetensors, Stored, TorchFile, raw, refuse
+from llama3_tok.torch.checkpoint.tensors import Array
+
+RECORD = "conversion.json"
+_FORMAT = 1
+
+# Bytes that are moved before the input is mapped anew: its page tables take 2 MB for each GB.
+_REMAP = 1 << 30
+
+# What the small files take, generously: a tokenizer.json has 17 MB.
+_SMALL_FILES = 64 << 20
+
+_WEIGHTS = (".safetensors", ".pth", ".bin", ".gguf")
+
+Progress = Callable[[int, int], object]
+Json = dict[str, Any]
+
+
+class Target(NamedTuple):
+    """A file of weights to be."""
+
+    name: str
+    outs: Sequence[Out]
+    write: Callable[[IO[bytes], Sequence[Out]], None]
+
+    @property
+    def bytes(self) -> int:
+        """Of its tensors."""
+        return sum(out.info.bytes for out in self.outs if out.alias is None)
+
+
+class Source(Protocol):
+    """Where the elements come from."""
+
+    folder: str
+
+    @property
+    def files(self) -> Sequence[Stored]:
+        """Those of the weights."""
+
+    @property
+    def file_names(self) -> list[str]:
+        """The files whose content makes the result."""
+
+    def remap(self) -> None:
+        """Gives back what reading took."""
+
+
+class Job:
+    """One conversion: from a source to the targets in a folder."""
+
+    def __init__(
+        self,
+        source: Source,
+        folder: str,
+        targets: Sequence[Target],
+        wishes: Json,
+        progress: Progress | None,
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._targets = targets
+        self._wishes = wishes
+        self._progress = progress
+        self._done = 0
+        self._total = sum(target.bytes for target in targets)
+        self._mapped = 0
+
+    # Writing
+
+    def run(self, others: Sequence[str], finish: Callable[[], None]) -> int:
+        """Writes what is missing, and gives how many files were there already.
+
+        `others` are the names of what `finish` writes, after the weights.
+        """
+        os.makedirs(self._folder, exist_ok=True)
+        with _alone(self._folder):
+            record = self._open_record([*(target.name for target in self._targets), *others])
+            kept = [target for target in self._targets if self._is_finished(target, record)]
+            self._check_space([target for target in self._targets if target not in kept])
+            for target in self._targets:
+                if target in kept:
+                    self._advance(target.bytes)
+                    continue
+                record["files"][target.name] = self._write(target)
+                self._save(record)
+            if not record["complete"]:
+                finish()
+                _sync_folder(self._folder)
+                record["complete"] = True
+                self._save(record)
+        return len(kept)
+
+    def _open_record(self, names: Sequence[str]) -> Json:
+        """The record of an earlier run that was to do the same, or a new one."""
+        path = os.path.join(self._folder, RECORD)
+        fresh: Json = {
+            "format": _FORMAT,
+            "input": identity(self._source),
+            "options": self._wishes,
+            "complete": False,
+            "files": {},
+        }
+        if os.path.exists(path):
+            record = read_record(self._folder)
+            for part in ("options", "input"):
+                _compare(record[part], fresh[part], part, path)
+        else:
+            self._check_free(names)
+            record = fresh
+            self._save(record)
+        for name in (*names, RECORD):
+            partial = os.path.join(self._folder, _partial(name))
+            if os.path.lexists(partial):
+                os.remove(partial)
+        return record
+
+    def _check_free(self, names: Sequence[str]) -> None:
+        """Nothing that is there may be replaced, or be taken for a part of the result."""
+        for name in sorted(os.listdir(self._folder)):
+            if name in names or name.endswith(_WEIGHTS):
+                refuse(
+                    os.path.join(self._folder, name),
+                    f"it is there already, and not from this conversion (no {RECORD}); name an "
+                    "empty folder",
+                )
+
+    def _is_finished(self, target: Target, record: Json) -> bool:
+        known = record["files"].get(target.name)
+        try:
+            size = os.path.getsize(os.path.join(self._folder, target.name))
+        except OSError:
+            size = -1
+        return known is not None and bool(known["bytes"] == size)
+
+    def _check_space(self, targets: Sequence[Target]) -> None:
+        needed = sum(target.bytes for target in targets) + _SMALL_FILES * bool(targets)
+        free = shutil.disk_usage(self._folder).free
+        if needed > free:
+            refuse(
+                self._folder,
+                f"the disk has {free:,} bytes free, and {needed:,} are needed: "
+                f"{needed - free:,} too few",
+            )
+
+    def _write(self, target: Target) -> Json:
+        digests: dict[str, str] = {}
+        outs = [self._watched(out, digests) for out in target.outs]
+        path = os.path.join(self._folder, target.name)
+        write_whole(path, lambda file: target.write(file, outs))
+        for out in target.outs:
+            if out.alias is not None:
+                digests[out.name] = digests[out.alias]
+        return {"bytes": os.path.getsize(path), "sha256": digests}
+
+    def _watched(self, out: Out, digests: dict[str, str]) -> Out:
+        """The same tensor, its bytes hashed and counted as they pass."""
+
+        def blocks() -> Iterator[Array]:
+            digest = sha256()
+            for block in out.blocks():
+                digest.update(raw(block))
+                yield block
+                self._advance(block.nbytes)
+            digests[out.name] = digest.hexdigest()
+
+        return out._replace(blocks=blocks)
+
+    def _advance(self, size: int) -> None:
+        self._done += size
+        self._mapped += size
+        if self._mapped >= _REMAP:
+            self._mapped = 0
+            self._source.remap()
+        if self._progress:
+            self._progress(self._done, self._total)
+
+    def _save(self, record: Json) -> None:
+        text = json.dumps(record, indent=1).encode() + b"\n"
+        write_whole(os.path.join(self._folder, RECORD), lambda file: file.write(text))
+
+    # Verifying
+
+    def verify(self) -> None:
+        """Reads the written files, makes the tensors anew from the input, and compares all bytes.
+
+        The hashes on record are compared with what was read, too.
+        """
+        record = _complete(self._folder)
+        _compare(record["input"], identity(self._source), "input", self._folder)
+        self._done, self._total = 0, 2 * self._total
+        verify_hashes(self._folder, lambda done, _: self._advance(done - self._done))
+        for target in self._targets:
+            stored = open_stored(os.path.join(self._folder, target.name))
+            for out in target.outs:
+                if out.alias is None:
+                    self._compare_tensor(stored, out)
+                    stored.remap()
+
+    def _compare_tensor(self, stored: Stored, out: Out) -> None:
+        if stored.tensors.get(out.name) != out.info:
+            refuse(stored.path, f"it should be {out.info}", out.name)
+        there = flat(stored.array(out.name))
+        start = 0
+        for block in out.blocks():
+            end = start + block.size
+            if not np.array_equal(there[start:end], flat(block)):
+                wrong = int(np.sum(there[start:end] != flat(block)))
+                refuse(
+                    stored.path,
+                    f"{wrong:,} of the elements {start:,} to {end:,} are not those of the input",
+                    out.name,
+                )
+            start = end
+            self._advance(block.nbytes)
+
+
+def flat(array: Array) -> Array:
+    """All elements of an array in one dimension, without a copy."""
+    return array.reshape(-1)
+
+
+def identity(source: Source) -> Json:
+    """What tells the input from another: of weights size, time and table, of others the content."""
+    weights: dict[str, Json] = {os.path.basename(f.path): f.identity() for f in source.files}
+    for name in source.file_names:
+        if name not in weights:
+            with open(os.path.join(source.folder, name), "rb") as file:
+                weights[name] = {"sha256": sha256(file.read()).hexdigest()}
+    return weights
+
+
+def read_record(folder: str) -> Json:
+    """The `conversion.json` of a folder."""
+    path = os.path.join(folder, RECORD)
+    record = read_json(path)
+    parts = {"input": dict, "options": dict, "files": dict, "complete": bool}
+    if record.get("format") != _FORMAT or any(
+        not isinstance(record.get(part), kind) for part, kind in parts.items()
+    ):
+        refuse(path, "it is no record of a conversion that this version can go on with")
+    return record
+
+
+def _complete(folder: str) -> Json:
+    record = read_record(folder)
+    if not record["complete"]:
+        refuse(folder, "the conversion is not finished; run it again, and it goes on")
+    return record
+
+
+def _compare(before: Json, now: Json, what: str, path: str) -> None:
+    """Raises CheckpointError where an earlier run had another input, or was to do another thing."""
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            refuse(
+                path,
+                f"an earlier run began here with another {what}: {name} was "
+                f"{_short(before.get(name))}, and is {_short(now.get(name))}; name an empty folder",
+            )
+
+
+def _short(value: object) -> str:
+    return "not there" if value is None else json.dumps(value)
+
+
+def verify_hashes(folder: str, progress: Progress | None = None) -> int:
+    """Reads all tensors of a finished conversion, and compares with the hashes on record.
+
+    Gives the bytes read.
+    """
+    files = _complete(folder)["files"]
+    total, done = sum(entry["bytes"] for entry in files.values()), 0
+    for name, entry in files.items():
+        stored = open_stored(os.path.join(folder, name))
+        if odd := sorted(stored.tensors.keys() ^ entry["sha256"].keys()):
+            refuse(stored.path, f"the file or {RECORD} has not got it", odd[0])
+        for tensor, digest in entry["sha256"].items():
+            size = stored.tensors[tensor].bytes
+            if _digest(stored, tensor) != digest:
+                refuse(
+                    stored.path,
+                    f"its {size:,} bytes have not the SHA-256 that {RECORD} says; the file was "
+                    "damaged or changed after it was written",
+                    tensor,
+                )
+            stored.remap()
+            done += size
+            if progress:
+                progress(done, total)
+    return done
+
+
+def _digest(stored: Stored, tensor: str) -> str:
+    digest = sha256()
+    elements = flat(stored.array(tensor))
+    for start in range(0, elements.size, 1 << 22):
+        digest.update(np.ascontiguousarray(elements[start : start + (1 << 22)]).data)
+    return digest.hexdigest()
+
+
+def open_stored(path: str) -> Stored:
+    """Opens a file of tensors, of either kind."""
+    return TorchFile(path) if path.endswith(".pth") else Safetensors(path)
+
+
+# Files
+
+
+def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file so that its name never stands for a part of it, also after a crash."""
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, _partial(name))
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if os.path.lexists(temporary):
+            os.remove(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path  # which a failing write does not know
+        raise
+    _sync_folder(folder)
+
+
+def _partial(name: str) -> str:
+    return f".{name}.partial"
+
+
+def _sync_folder(folder: str) -> None:
+    """Puts the names in a folder on the disk; Windows neither needs nor allows it."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder or ".", os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Keeps a second conversion out of the folder, where the system has locks for that."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            refuse(folder, "another conversion is writing here")
+        yield
+    finally:
+        os.close(handle)
