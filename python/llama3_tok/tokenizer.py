@@ -849,7 +849,7 @@ class Tokenizer:
         """
         from llama3_tok.save import save
 
-        save(self, _path(folder, "folder"))
+        save(self, arguments.path(folder, "folder"))
 
     # As a Python object
 
