@@ -159,8 +159,8 @@ def precision(model: Any, *, autocast: bool | None = None) -> AbstractContextMan
     flash = network.config._attn_implementation == "flash_attention_2"
     if network.dtype == torch.float16:
         raise Llama3TokError(
-            "float16 is no type to train Llama 3 in, activations exceed its largest number, 65,504, "
-            "and the loss becomes NaN. Load with dtype='bfloat16', in which the model was trained, "
+            "float16 is no type to train Llama 3 in: activations exceed 65,504, its largest, and "
+            "the loss becomes NaN. Load with dtype='bfloat16', in which the model was trained, "
             "or with 'float32' and pass autocast=True"
         )
     if network.dtype != torch.float32:
