@@ -24,7 +24,7 @@ exit codes: 0; 2 for wrong usage and for a folder that can't be used; 130 after 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the verb takes."""
     model.add_options(parser, temperature=0.0, top_p=1.0)
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text; - is standard input")
+    parser.add_argument("prompt", metavar="PROMPT", help="the text; - is standard input")
     parser.add_argument(
         "--chat", action="store_true", help="the prompt is what a user says in a chat"
     )

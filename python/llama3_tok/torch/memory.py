@@ -15,18 +15,15 @@ __all__ = ["cache_bytes", "explained", "written"]
 def explained(describe: Callable[[], str]) -> Iterator[None]:
     """Makes torch's errors MemoryError, whose message ends with what `describe` says.
 
-    The error is a new one without a context: a traceback would keep the tensors that filled the
-    memory alive.
+    Torch's error is the cause, without its traceback, whose frames would keep the tensors alive
+    that filled the memory.
     """
-    filled = None
     try:
         yield
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
-        filled = describe()
-    if filled is not None:
-        raise MemoryError(f"out of memory: {filled}")
+        raise MemoryError(f"out of memory: {describe()}") from error.with_traceback(None)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

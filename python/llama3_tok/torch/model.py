@@ -205,7 +205,7 @@ class Llama3:
         - `temperature` (0, the likeliest token each time), `top_k`, `top_p`, `min_p`,
           `repetition_penalty`: how the next token is chosen, as transformers has it; see
           `Sampling`.
-        - `seed`: makes draws repeatable, whatever else is in the batch.
+        - `seed`: makes draws repeatable on the same kind of device, whatever else is in the batch.
         - `stop`: a text or several that end the answer, and are not part of it.
         - `stop_ids`: the ids that end it, in place of the model's; an empty list is none.
 
@@ -251,7 +251,7 @@ class Llama3:
         The reader's cache may have a beginning of them.
         """
         sampling, make = self._settings(options)
-        (generator,) = generators(sampling, 1)
+        (generator,) = generators(sampling, 1, self.device)
         sequence = make(ids, generator, False)
         sequence.cached = reader.length
         return Stream(run(reader, [ids[reader.length :]], [sequence], sampling), sequence)
@@ -298,7 +298,7 @@ class Llama3:
         sequences = [
             make(ids, generator, return_logprobs)
             for ids in prompts
-            for generator in generators(sampling, n)
+            for generator in generators(sampling, n, self.device)
         ]
         for _ in run(Reader(self.network, self.tokenizer), prompts, sequences, sampling):
             pass

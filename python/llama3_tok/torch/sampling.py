@@ -2,7 +2,7 @@
 
 The filters, their order and their conventions are those of transformers' `generate`: repetition
 penalty, temperature, top-k, top-p, min-p, each on float32. A sequence draws from a generator of its
-own on the CPU, one number for each token, so a seed gives the same tokens alone and in any batch.
+own, so a seed gives the same tokens alone and in any batch.
 """
 
 import math
@@ -67,14 +67,16 @@ def _between(name: str, value: float, least: float, most: float) -> None:
         raise ValueError(f"{name} must be {limits}, not {value}")
 
 
-def generators(sampling: Sampling, count: int) -> "list[torch.Generator]":
+def generators(
+    sampling: Sampling, count: int, device: "torch.device | str" = "cpu"
+) -> "list[torch.Generator]":
     """Generators for `count` samples of one prompt; with a seed, that of sample j is `seed + j`."""
     import torch
 
     made = []
     for sample in range(count):
         seed = secrets.randbits(63) if sampling.seed is None else sampling.seed + sample
-        made.append(torch.Generator().manual_seed(seed % 2**63))
+        made.append(torch.Generator(device).manual_seed(seed % 2**63))
     return made
 
 
@@ -117,17 +119,17 @@ def draw(
 ) -> "torch.Tensor":
     """One id for each row of filtered scores, `int64[batch]`.
 
-    A number from the row's generator is looked up among the sums of its probabilities, which are
-    float64: 128,256 of them in float32 would end visibly beside 1.
+    Each id gets a time from the row's generator, exponential with its probability as the rate, and
+    the first one is drawn: so each is with its probability. Rounding, which differs with a batch's
+    size, then matters only where two are as good as tied; looking one number up among sums of
+    probabilities would let the errors of all ids add up.
     """
     import torch
 
     if sampling.is_greedy:
         return scores.argmax(-1)
-    sums = scores.double().softmax(-1).cumsum(-1)
-    numbers = torch.stack(
-        [torch.rand(1, dtype=torch.float64, generator=each) for each in generators]
-    )
-    wanted = numbers.to(scores.device) * sums[:, -1:]
-    # The first sum that is more: its own probability is more than 0.
-    return torch.searchsorted(sums, wanted, right=True).squeeze(-1)
+    numbers = torch.empty(scores.shape, dtype=torch.float64, device=scores.device)
+    for row, generator in zip(numbers, generators, strict=True):
+        row.uniform_(generator=generator)
+    times = -numbers.log()
+    return (scores.double() - times.log()).argmax(-1)
