@@ -190,7 +190,7 @@ def _dtype(asked: str, stored: str, device: str) -> str:
         dtype = stored
     if dtype == "float16" and device == "cpu":
         note = "float16 becomes float32: processors compute it slowly, and in part not at all"
-        warnings.warn(note, stacklevel=5)
+        warnings.warn(note, stacklevel=4)
         return "float32"
     return dtype
 
