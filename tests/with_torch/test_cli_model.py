@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import subprocess
 import sys
 import time
 
@@ -14,7 +15,6 @@ transformers = pytest.importorskip("transformers")
 
 import models  # noqa: E402
 from cli import COMMAND, environment, on_terminal, output  # noqa: E402
-
 from llama3_tok.cli import main  # noqa: E402
 
 CHAT = [{"role": "user", "content": "Hello <|eot_id|>"}]
@@ -144,13 +144,26 @@ def test_lines_in_a_pipe_are_the_turns_of_a_conversation(model, folder):
 class Person:
     """Someone at a terminal of their own."""
 
+    # A session of its own, whose terminal this is, so that Ctrl-C reaches it as a signal.
+    LAUNCH = (
+        "import fcntl, os, sys, termios; "
+        "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+
     def __init__(self, *arguments):
-        self.process, self._terminal = pty.fork()
-        if not self.process:
-            os.execve(COMMAND[0], [*COMMAND, *arguments], environment())
+        self._terminal, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.LAUNCH, *COMMAND, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env=environment(),
+        )
+        os.close(theirs)
         self.shown = b""
 
-    def reads(self, text, seconds=240):
+    def reads(self, text, seconds=120):
         """Waits until the terminal shows a text, and takes what came before it."""
         end = time.monotonic() + seconds
         while text not in self.shown:
@@ -160,13 +173,17 @@ class Person:
         before, self.shown = self.shown.split(text, 1)
         return before
 
+    def waits(self, seconds=120):
+        """Until something more is shown."""
+        assert self.shown or select.select([self._terminal], [], [], seconds)[0]
+
     def types(self, keys):
         os.write(self._terminal, keys)
 
     def leaves(self):
-        status = os.waitpid(self.process, 0)[1]
+        status = self._process.wait(60)
         os.close(self._terminal)
-        return os.waitstatus_to_exitcode(status)
+        return status
 
 
 @pytest.mark.skipif(not os.path.isabs(COMMAND[0]), reason="needs the command's path")
@@ -176,6 +193,7 @@ def test_a_person_asks_stops_an_answer_begins_anew_and_leaves(folder):
     assert b"Loading" in person.reads(b"> ")
     person.types(b"Hello\n")
     person.reads(b"Hello\r\n")
+    person.waits()
     person.types(b"\x03")  # Ctrl-C: the answer ends, the conversation does not
     person.reads(b"> ")
     person.types(b"/nothing\n")

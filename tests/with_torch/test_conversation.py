@@ -6,7 +6,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 transformers = pytest.importorskip("transformers")
 
 import models  # noqa: E402
-
 from llama3_tok import ChatFormatError, Tokenizer  # noqa: E402
 from llama3_tok.torch import Llama3  # noqa: E402
 
@@ -85,7 +84,9 @@ def talking(*answers, builtin_tools=None, tools=None, system=None, said=("a", "b
         ids = answer
         if isinstance(answer, str):
             ids = [*tokenizer.encode(answer, allowed_special="all"), tokenizer.eot_id]
-        messages.append({"role": "user", "content": question} if isinstance(question, str) else question)
+        messages.append(
+            {"role": "user", "content": question} if isinstance(question, str) else question
+        )
         at = len(tokenizer.encode_chat(messages, tools=tools, builtin_tools=builtin_tools))
         script |= {at + place: id for place, id in enumerate(ids)}
         messages.append(tokenizer.parse_assistant(ids).to_message())
@@ -104,11 +105,18 @@ def test_calls_of_tools_are_read_and_their_results_sent():
     result = {"role": "tool", "content": {"degrees": 20}}
     chat = talking(call, "It is 20 degrees.", tools=[WEATHER], said=("Weather?", result))
     answer = chat.send("Weather?")
-    assert [(one.name, one.arguments) for one in answer.tool_calls] == [("weather", {"city": "Paris"})]
+    assert [(one.name, one.arguments) for one in answer.tool_calls] == [
+        ("weather", {"city": "Paris"})
+    ]
     assert answer.stop_reason == "end_of_turn"
     assert chat.messages[-1]["tool_calls"][0]["function"]["name"] == "weather"
     assert chat.send(result).content == "It is 20 degrees."
-    assert [message["role"] for message in chat.messages] == ["user", "assistant", "tool", "assistant"]
+    assert [message["role"] for message in chat.messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
     assert chat.answer().content == "It is 20 degrees."
 
 

@@ -7,10 +7,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 transformers = pytest.importorskip("transformers")
 
-import checkpoints  # noqa: E402
-import models  # noqa: E402
 import safetensors.torch  # noqa: E402
 
+import checkpoints  # noqa: E402
+import models  # noqa: E402
 from llama3_tok import CheckpointError, Llama3TokError, Tokenizer  # noqa: E402
 from llama3_tok.torch import Llama3, convert_checkpoint  # noqa: E402
 
@@ -53,9 +53,10 @@ def refused(folder, said, **options):
 
 def test_a_folder_gives_the_model_that_was_saved(whole):
     model = Llama3.load(whole)
-    assert model.generate("Hello", max_new_tokens=10).ids == models.model().generate(
-        "Hello", max_new_tokens=10
-    ).ids
+    assert (
+        model.generate("Hello", max_new_tokens=10).ids
+        == models.model().generate("Hello", max_new_tokens=10).ids
+    )
     assert (model.dtype, model.device.type, model.context) == (torch.float32, "cpu", 512)
     assert model.tokenizer.profile == "llama3.1"
     assert model.stop_ids == [128001, 128008, 128009]

@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 transformers = pytest.importorskip("transformers")
 
 import models  # noqa: E402
-
 from llama3_tok import InvalidTokenId, Llama3TokError, Tokenizer  # noqa: E402
 from llama3_tok.torch import Llama3  # noqa: E402
 
@@ -308,7 +307,9 @@ def test_an_interrupt_between_tokens_reaches_the_caller(monkeypatch):
     model = said("one two three four")
     stream = model.stream("Hello")
     next(stream)
-    monkeypatch.setattr(model.network, "forward", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        model.network, "forward", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         next(stream)
     assert stream.generation.finish_reason == "cancelled"

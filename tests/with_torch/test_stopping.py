@@ -1,5 +1,7 @@
 """Stop strings in text that comes in pieces: needs no torch."""
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +28,7 @@ def test_how_the_text_is_divided_changes_nothing(text, stops, cuts):
     found = StopStrings(stops)
     given_out = ""
     wanted, name = up_to_the_first(text, stops)
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         given_out += found.push(text[start:end])
         assert wanted.startswith(given_out)  # nothing is given out that has to be taken back
         # What is held may begin a stop string; nothing else is held.

@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 transformers = pytest.importorskip("transformers")
 
 import models  # noqa: E402
-
 from llama3_tok import ChatFormatError, Llama3TokError, Tokenizer  # noqa: E402
 from llama3_tok.torch import Llama3, add_pad_token, collate, precision  # noqa: E402
 
@@ -154,15 +153,15 @@ def test_a_loader_takes_it_with_tools_and_multiples():
     make = partial(collate, tokenizer, pad_to_multiple_of=64, date="today")
     (batch,) = torch.utils.data.DataLoader(chats, batch_size=2, collate_fn=make)
     assert batch["input_ids"].shape[1] % 64 == 0
-    ids = tokenizer.encode_chat(
-        CHATS[0], tools=[tool], date="today", add_generation_prompt=False
-    )
+    ids = tokenizer.encode_chat(CHATS[0], tools=[tool], date="today", add_generation_prompt=False)
     assert batch["input_ids"][0, : len(ids)].tolist() == ids
 
 
 def test_conversations_that_would_train_badly_are_refused():
     tokenizer = Tokenizer()
-    with pytest.raises(Llama3TokError, match=r"conversations\[1\] has no token .* loss would be NaN"):
+    with pytest.raises(
+        Llama3TokError, match=r"conversations\[1\] has no token .* loss would be NaN"
+    ):
         collate(tokenizer, [CHATS[0], CHATS[0][:1]])
     with pytest.raises(Llama3TokError, match=r"sequences\[1\] has .* more than max_length=50"):
         collate(tokenizer, CHATS, max_length=50)
