@@ -227,15 +227,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def print_case(case: dict[str, Any]) -> None:
     """One line."""
-    share = case.get("tokenization_share")
-    more = (
-        f"tokenization {share:.3%} of the time"
-        if share is not None
-        else (f"the same ids as sdpa in the first {case['agreement']:.0%}")
-    )
-    print(
-        f"{case['way']:>9} batch {case['batch']:>3}: {case['tokens_per_second']:>9,.1f} tokens/s, {more}"
-    )
+    more = f"the same ids as sdpa in the first {case.get('agreement', 1):.0%}"
+    if "tokenization_share" in case:
+        more = f"tokenization {case['tokenization_share']:.3%} of the time"
+    speed = f"{case['tokens_per_second']:>9,.1f} tokens/s"
+    print(f"{case['way']:>9} batch {case['batch']:>3}: {speed}, {more}")
 
 
 def main(argv: list[str] | None = None) -> int:

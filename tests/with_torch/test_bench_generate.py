@@ -38,13 +38,11 @@ def test_the_static_cache_gives_the_ids_of_the_library(batch):
     texts = generate.prompts(model, batch, 20)
     assert [model.tokenizer.count(text) + 1 for text in texts] == [20] * batch
     texts[0] = texts[0][:30]  # of another length, so that it is padded
-    step = lambda ids, mask, positions, cache: (
-        model.network(  # noqa: E731
-            ids, attention_mask=mask, position_ids=positions, past_key_values=cache
-        )
-        .logits[:, -1]
-        .argmax(-1, keepdim=True)
-    )
+
+    def step(ids, mask, positions, cache):
+        options = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+        return model.network(ids, **options).logits[:, -1].argmax(-1, keepdim=True)
+
     static = generate.compiled(model, texts, 8, step)
     assert static["ids"] == generate.ours(model, texts, 8)["ids"]
     assert generate.agreement([[1, 2, 3, 4]], [[1, 2, 4, 4]]) == 0.5

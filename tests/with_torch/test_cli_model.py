@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -186,7 +187,7 @@ class Person:
         return status
 
 
-@pytest.mark.skipif(not os.path.isabs(COMMAND[0]), reason="needs the command's path")
+@pytest.mark.skipif(not Path(COMMAND[0]).is_absolute(), reason="needs the command's path")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 def test_a_person_asks_stops_an_answer_begins_anew_and_leaves(folder):
     person = Person("chat-with", folder, "-n", "400", "-t", "0", "--stop", "never to be seen")
