@@ -220,8 +220,8 @@ def test_reset_begins_anew():
 
 
 def test_a_stop_string_ends_an_answer_and_is_not_kept():
-    chat = talking("one two END three")
-    chat._options["stop"] = " END"
+    said = talking("one two END three")
+    chat = said._model.chat(stop=iter([" END"]))
     assert chat.send("a").content == "one two"
     assert chat.messages[-1] == {"role": "assistant", "content": "one two"}
 

@@ -229,6 +229,22 @@ def test_flash_attention_is_refused_where_it_can_not_be(whole):
             Llama3.load(whole, attention="flash_attention_2", device="cpu", **options)
 
 
+def test_what_transformers_can_not_make_is_refused(folder):
+    edit(folder / "config.json", num_attention_heads="many")
+    refused(folder, "transformers can make no model of it")
+
+
+def test_special_tokens_that_are_not_written_as_such_are_refused(folder):
+    edit(folder / "tokenizer_config.json", profile=None, added_tokens_decoder={"a": 5})
+    refused(folder, "special tokens are not written as they should be")
+
+
+@pytest.mark.parametrize("device", ["nowhere", "meta:x", "xpu"])
+def test_a_device_that_is_not_there_is_named(whole, device):
+    with pytest.raises(Llama3TokError, match=f"the device '{device}' can't be used: "):
+        Llama3.load(whole, device=device)
+
+
 def test_options_out_of_range_are_refused(whole):
     with pytest.raises(ValueError, match="dtype must be one of auto, bfloat16"):
         Llama3.load(whole, dtype="int8")

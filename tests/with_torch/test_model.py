@@ -298,9 +298,20 @@ def test_a_stream_that_is_left_computes_no_more(how):
     if how != "del":
         assert stream.generation.finish_reason == "cancelled"
         assert stream.generation.text == "one"
+        assert list(stream) == []
     del stream
     assert model.network.forwarded == before
     assert torch.is_grad_enabled()
+
+
+def test_nothing_comes_behind_a_close_not_even_what_was_held():
+    stream = said("one two three four").stream("Hello", stop=" two four")
+    assert next(stream) == "one"
+    while len(stream._sequence.ids) < 2:
+        next(stream._steps)
+    stream.close()
+    assert stream.generation.text == "one two"  # " two" may have begun the stop string
+    assert list(stream) == []
 
 
 def test_an_interrupt_between_tokens_reaches_the_caller(monkeypatch):

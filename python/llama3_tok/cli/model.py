@@ -122,17 +122,12 @@ def load(arguments: argparse.Namespace) -> "Llama3":
         logging.disable_progress_bar()
     from llama3_tok.torch import Llama3
 
-    try:
-        return Llama3.load(
-            arguments.folder,
-            dtype=arguments.dtype,
-            device=arguments.device,
-            attention=arguments.attention,
-        )
-    except RuntimeError as error:  # a device that torch does not have
-        from llama3_tok.errors import Llama3TokError
-
-        raise Llama3TokError(f"--device {arguments.device}: {error}") from None
+    return Llama3.load(
+        arguments.folder,
+        dtype=arguments.dtype,
+        device=arguments.device,
+        attention=arguments.attention,
+    )
 
 
 def show(pieces: Iterable[str]) -> None:

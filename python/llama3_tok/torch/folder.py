@@ -91,11 +91,13 @@ class ModelFolder:
 
     def _special_names(self, config: dict[str, Any]) -> dict[int, str]:
         """The special tokens by id, from `tokenizer_config.json` or `tokenizer.json`."""
-        decoder = config.get("added_tokens_decoder")
-        if isinstance(decoder, dict) and decoder:
-            return {int(id): token["content"] for id, token in decoder.items()}
-        added = self._optional("tokenizer.json").get("added_tokens") or []
-        return {token["id"]: token["content"] for token in added}
+        try:
+            if decoder := config.get("added_tokens_decoder"):
+                return {int(id): token["content"] for id, token in decoder.items()}
+            added = self._optional("tokenizer.json").get("added_tokens") or []
+            return {token["id"]: token["content"] for token in added}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            refuse(self.folder, "its tokenizer's special tokens are not written as they should be")
 
     def stop_ids(self, tokenizer: Tokenizer) -> list[int]:
         """The ids that end generation: those that the folder lists, and those of the profile.
@@ -130,8 +132,14 @@ class ModelFolder:
         need("safetensors", "torch")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        config = transformers.LlamaConfig.from_dict(self.config)
-        stored, size = self._check_weights(transformers, config)
+        _check_device(device)
+        try:
+            config = transformers.LlamaConfig.from_dict(self.config)
+            with torch.device("meta"):
+                needed = transformers.LlamaForCausalLM(config).state_dict()
+        except Exception as error:  # whatever transformers finds wrong, of many types
+            refuse(self.path, f"transformers can make no model of it: {error}")
+        stored, size = self._check_weights(config, needed)
         kind = _dtype(dtype, stored, device)
         check_attention(attention, kind, device)
         needs = f"the weights need {written(size)} as they are stored ({stored})"
@@ -153,12 +161,8 @@ class ModelFolder:
             )
             return network.to(device).eval()
 
-    def _check_weights(self, transformers: Any, config: Any) -> tuple[str, int]:  # noqa: ANN401
+    def _check_weights(self, config: Any, needed: dict[str, Any]) -> tuple[str, int]:  # noqa: ANN401
         """That the files have the model's tensors; gives the type of the embedding, and bytes."""
-        import torch
-
-        with torch.device("meta"):
-            needed = transformers.LlamaForCausalLM(config).state_dict()
         files = [Safetensors(path) for path in weight_paths(self.folder)]
         homes = {name: file for file in files for name in file.tensors}
         if config.tie_word_embeddings:
@@ -179,6 +183,16 @@ class ModelFolder:
                 refuse(file.path, f"its shape is {found}, and {CONFIG} makes it {wanted}", name)
         size = sum(homes[name].tensors[name].bytes for name in needed)
         return homes[_EMBEDDING].tensors[_EMBEDDING].dtype, size
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA
+        reason = str(error).splitlines()[0]
+        raise Llama3TokError(f"the device {device!r} can't be used: {reason}") from None
 
 
 def _dtype(asked: str, stored: str, device: str) -> str:
@@ -212,7 +226,7 @@ def check_attention(attention: str, dtype: str, device: str) -> None:
             "attention='sdpa'"
         )
     try:
-        import flash_attn  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
+        import flash_attn  # noqa: F401
     except ImportError:
         raise Llama3TokError(
             "flash attention needs the package flash-attn, which is not installed: pip install "

@@ -60,6 +60,8 @@ class Stream(Iterator[str]):
     def __next__(self) -> str:
         """The next piece, never empty."""
         while True:
+            if self._sequence.finish_reason == "cancelled":
+                raise StopIteration
             if piece := self._sequence.new_text():
                 return piece
             if self._sequence.finish_reason is not None:
@@ -276,7 +278,12 @@ class Llama3:
         """
         from llama3_tok.torch.conversation import Conversation
 
-        self._settings(options)  # what is wrong is said now, not at the first answer
+        # What is wrong is said now, not at the first answer; iterators would serve that alone.
+        if "stop" in options:
+            options["stop"] = checked(options["stop"])
+        if options.get("stop_ids") is not None:
+            options["stop_ids"] = _ids(options["stop_ids"] or (), self.tokenizer)
+        self._settings(options)
         described = {"tools": tools, "builtin_tools": builtin_tools, "date": date}
         return Conversation(self, system, described, options)
 
