@@ -85,7 +85,7 @@ def pad(
     arguments.choice(side, "side", ("left", "right"))
     arguments.choice(return_tensors, "return_tensors", ("np", "pt"))
     arguments.refuse_text(sequences, "sequences")
-    filling = _pad_id(tokenizer, pad_id)
+    filling = checked_pad_id(tokenizer, pad_id)
     given = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
     tokenizer._core.decode_batch(given, 1, False)  # raises for what are no ids
     rows = [np.asarray(ids, np.int64) for ids in given]
@@ -167,7 +167,7 @@ def call(
     return Padded(*(part[0] for part in lists)) if is_one else Padded(*lists)
 
 
-def _pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
+def checked_pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
     size = tokenizer.vocab_size
     reserved = "<|reserved_special_token_0|>"
     if given is None:
