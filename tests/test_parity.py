@@ -123,6 +123,21 @@ def test_the_report_is_json_and_html_and_has_what_it_takes_to_do_it_again(on_the
         assert word in html
 
 
+def test_the_example_in_the_documentation_is_what_the_command_gives_today(on_the_battery):
+    docs = Path(__file__).resolve().parent.parent / "docs"
+    value, today = json.loads((docs / "parity.json").read_text()), on_the_battery.to_json()
+    assert value.keys() == today.keys()
+    assert value["facts"].keys() == today["facts"].keys()
+    for name in ("items", "bytes", "tokens"):
+        assert value["ours"][name] == today["ours"][name]
+    for one, now in zip(value["references"], today["references"], strict=True):
+        assert one.keys() == now.keys()
+        assert one["causes"] == now["causes"]
+        if one["version"] == now["version"]:
+            assert one["total"] == now["total"]
+    assert value["verdict"] in (docs / "parity.html").read_text()
+
+
 # Wrong tokenizers
 
 
