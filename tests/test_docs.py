@@ -35,6 +35,7 @@ def test_the_examples_of_the_readme_give_what_they_show():
         "llama3_tok",
         "llama3_tok.assistant",
         "llama3_tok.encoding",
+        "llama3_tok.report.page.page",
         "llama3_tok.streaming",
         "llama3_tok.tokenizer",
         "llama3_tok.tokenizer.conversations",

@@ -1,7 +1,10 @@
 """Llama 3 beside Llama 2: the sums are those of the tokenizers, each cause is shown where it is."""
 
+import doctest
 import gzip
+import importlib
 import json
+import os
 from collections import Counter
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -282,6 +285,41 @@ def test_the_empty_text(tokenizer, llama2_path):
 def test_arguments_that_make_no_sense(arguments, error, llama2_path):
     with pytest.raises(error):
         report.compare(**arguments, llama2=llama2_path)
+
+
+# What is written about it
+
+
+@pytest.fixture
+def real_model():
+    if not llama2_model.real_path():
+        pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
+    return llama2_model.real_path()
+
+
+@pytest.mark.parametrize("module", ["llama3_tok.report", "llama3_tok.report.comparison"])
+def test_the_examples_of_the_docstrings(module, real_model, tmp_path, monkeypatch):
+    (tmp_path / "tokenizer.model").symlink_to(real_model)
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_the_example_in_docs_is_what_the_corpora_give(real_model, monkeypatch, tokenizer):
+    folder = os.environ.get("LLAMA3_TOK_CORPORA")
+    if not folder:
+        pytest.skip("LLAMA3_TOK_CORPORA does not name the folder of the corpora")
+    docs = Path(__file__).resolve().parent.parent / "docs"
+    written = json.loads((docs / "compare.json").read_text())
+    monkeypatch.chdir(folder)
+    paths = ["code.txt", "english.txt", "multilingual.txt"]
+    found = report.compare(
+        paths=paths, llama2=real_model, tokenizer=tokenizer, excerpt=700, price=0.2
+    ).to_json()
+    for key in ("seconds", "versions"):
+        del written[key], found[key]
+    assert json.loads(json.dumps(found)) == written
 
 
 # Scripts

@@ -132,10 +132,10 @@ def _blocks(text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> 
 def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> str:
     said = f' data-why="{attribute(why)}"' if why else ""
     kind = "p d" if place.differs else "p"
-    rows = "".join(
-        f"<span class=r>{''.join(_token(text, token, next(colour)) for token in row[:MOST_TOKENS])}</span>"
-        for row, colour in zip(place.rows, colours, strict=True)
-    )
+    rows = ""
+    for row, colour in zip(place.rows, colours, strict=True):
+        tokens = (_token(text, token, next(colour)) for token in row[:MOST_TOKENS])
+        rows += f"<span class=r>{''.join(tokens)}</span>"
     return f'<span class="{kind}"{said}>{rows}</span>'
 
 
