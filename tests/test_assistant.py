@@ -401,6 +401,32 @@ def test_an_answer_becomes_a_message():
     assert code["tool_calls"] == [{"type": "function", "function": function}]
 
 
+@pytest.mark.parametrize(
+    ("answer", "tool_format"),
+    [
+        ("Hi<|eot_id|>", "json"),
+        ("Wait.<|eom_id|>", "json"),
+        ('<|python_tag|>brave_search.call(query="llamas")<|eom_id|>', "json"),
+        ("<|python_tag|>print('x')<|eom_id|>", "json"),
+        ('{"type": "function", "name": "f", "parameters": {"a": [1, null]}}<|eot_id|>', "json"),
+        ('<function=f>{"a": "\u00e9"}</function><|eom_id|>', "function_tag"),
+        ('[f(a=1), g(b="x", c={"d": True})]<|eot_id|>', "python_list"),
+    ],
+)
+def test_an_answer_put_back_into_its_conversation_has_the_ids_that_were_generated(
+    answer, tool_format
+):
+    tokenizer = Tokenizer(profile="meta")
+    question = [{"role": "user", "content": "?"}]
+    prompt = tokenizer.encode_chat(question)
+    message = parse_assistant(answer).to_message()
+    ids = tokenizer.encode_chat(
+        [*question, message], add_generation_prompt=False, tool_format=tool_format
+    )
+    assert ids[: len(prompt)] == prompt
+    assert tokenizer.decode(ids[len(prompt) :]) == answer
+
+
 def test_answers_do_not_change():
     message = parse_assistant("Hi")
     for name in ("content", "tool_calls", "stop_reason"):

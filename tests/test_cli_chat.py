@@ -111,6 +111,7 @@ def test_a_fault_is_named_with_its_file_and_place(folder):
         (b"", "bad.json, line 1: no JSON: "),
         (b'["\xff"]', "bad.json: no JSON: "),
         (b"[" * 200_000, "bad.json: no JSON: "),
+        (b'[{"content": ' + b"9" * 5000 + b"}]", "bad.json: no JSON: Exceeds the limit"),
         (b"5", "bad.json: must be a list of messages, or an object with messages"),
         (b"{}", "bad.json: must be a list of messages, or an object with messages"),
         (b'{"messages": "Hi"}', "bad.json: messages: must be a list, not str"),

@@ -342,10 +342,18 @@ def test_models_have_the_encoding_of_their_release():
         ("meta-llama/Llama-3.2-1B", "llama3.2"),
         ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama3.2-vision"),
         ("meta-llama/Llama-3.3-70B-Instruct", "llama3.1"),
+        ("Llama3.2-11B-Vision", "llama3.2-vision"),
+        ("Llama3.2-3B-Instruct:int4-qlora-eo8", "llama3.2"),
     ):
         assert ours.encoding_name_for_model(model) == name
         assert ours.encoding_for_model(model) is ours.get_encoding(name)
-    for model in ("gpt-4o", "meta-llama/Llama-2-7b", "meta-llama/Llama-4-Scout"):
+    for model in (
+        "gpt-4o",
+        "Llama-2-7b-chat",
+        "Llama-4-Scout-17B-16E",
+        "meta-llama/Llama-2-7b",
+        "meta-llama/Llama-4-Scout",
+    ):
         with pytest.raises(KeyError, match="holds Llama 3"):
             ours.encoding_for_model(model)
 

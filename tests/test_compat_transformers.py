@@ -384,3 +384,21 @@ except ImportError as error:
         "MissingExtra this needs the package transformers: "
         "pip install 'llama3_tok[transformers]' installs it True\n"
     )
+
+
+def test_of_a_batch_only_some_of_which_was_cut_each_has_what_was_cut_off(ours):
+    batch = ours(["a b c d", "a"], truncation=True, max_length=3, return_overflowing_tokens=True)
+    one = ours("a b c d", truncation=True, max_length=3, return_overflowing_tokens=True)
+    assert batch["overflowing_tokens"] == [one["overflowing_tokens"], []]
+    assert batch["num_truncated_tokens"] == [one["num_truncated_tokens"], 0]
+
+
+def test_a_conversation_says_that_it_does_not_know_added_tokens():
+    made = Llama3Tokenizer()
+    made.add_tokens(["<sku>"])
+    messages = [{"role": "user", "content": "x <sku>"}]
+    with pytest.warns(UserWarning, match="added to this tokenizer are plain text"):
+        ids = made.apply_chat_template(messages, return_dict=False)
+    assert max(ids) < 128256
+    with pytest.raises(ValueError, match="can't both be"):
+        made.apply_chat_template(messages, add_generation_prompt=True, continue_final_message=True)

@@ -282,9 +282,18 @@ def test_a_source_of_another_profile_names_the_right_one(sources, tmp_path, kind
     assert 'are those of profile "llama3.1" or "llama3.2", not of "llama3"' in message
 
 
-def test_a_destination_in_a_folder_that_is_not_there_is_the_systems_error(sources, tmp_path):
-    message = fails("convert", str(sources["model"]), str(tmp_path / "no" / "out.json"))
-    assert "No such file or directory" in message
+@pytest.mark.parametrize(
+    ("destination", "reason"),
+    [
+        ("no/out.json", "no/out.json: there is no folder no; make it first"),
+        ("", "the destination must be the name of a file or folder"),
+        ("-", "the destination must be the name of a file or folder"),
+    ],
+)
+def test_a_destination_that_can_not_be_is_refused(sources, tmp_path, destination, reason):
+    message = fails("convert", str(sources["model"].resolve()), destination, cwd=tmp_path)
+    assert message == f"llama3-tok: {reason}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_help_has_examples_and_no_vocabulary_option():

@@ -241,9 +241,38 @@ def test_a_models_settings_for_generation_stay(tmp_path):
     Tokenizer(profile="llama3").save(tmp_path)
     expected = {"temperature": 0.6, "bos_token_id": 128000, "eos_token_id": [128001, 128009]}
     assert load(path) == expected
-    path.write_text("no JSON")
-    Tokenizer(profile="llama3").save(tmp_path)
-    assert load(path) == {name: expected[name] for name in ("bos_token_id", "eos_token_id")}
+
+
+@pytest.mark.parametrize("content", ['{"temperature": 0.6,', "[]"])
+def test_settings_that_can_not_be_read_are_not_thrown_away(tmp_path, content):
+    path = tmp_path / "generation_config.json"
+    path.write_text(content)
+    with pytest.raises(Llama3TokError, match="generation_config.json: its settings are to be"):
+        Tokenizer().save(tmp_path)
+    assert path.read_text() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_with_the_added_tokens_of_another_tokenizer_is_refused(tmp_path):
+    (tmp_path / "added_tokens.json").write_text('{"<x>": 128256}')
+    with pytest.raises(Llama3TokError, match=r"added_tokens.json is of another tokenizer"):
+        Tokenizer().save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_tilde_is_the_home_for_saving_as_for_loading(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Tokenizer().save("~/saved")
+    assert (tmp_path / "saved" / "tokenizer.json").is_file()
+    assert Tokenizer("~/saved").encode("Hello") == [9906]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("", "is empty"), ("file", "is there and is no")])
+def test_what_is_no_folder_is_refused(tmp_path, monkeypatch, name, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Llama3TokError, match=reason):
+        Tokenizer().save(name)
 
 
 def test_a_tokenizer_can_be_saved_where_it_came_from(tmp_path):

@@ -34,9 +34,8 @@ Asked: TypeAlias = tuple[bool, bool, Names, Names] | None
 def asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialTokens) -> Asked:
     if bos is False and eos is False and allowed is NONE and disallowed is NONE:
         return None
-    for argument, flag in (("bos", bos), ("eos", eos)):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    flag(bos, "bos")
+    flag(eos, "eos")
     return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
 
 
@@ -110,6 +109,11 @@ def count(value: int, argument: str, least: int) -> int:
     if number < least:
         raise ValueError(f"{argument} must be at least {least}, not {number}")
     return number
+
+
+def flag(value: object, argument: str) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be a bool, not {type(value).__name__}")
 
 
 def choice(value: object, argument: str, choices: tuple[object, ...]) -> None:

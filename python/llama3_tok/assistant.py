@@ -78,7 +78,11 @@ class AssistantMessage:
     def to_message(self) -> dict[str, Any]:
         """The message of a conversation, with calls in OpenAI's shape.
 
-        Code is a call of `code_interpreter` with the argument `code`, as Meta's package has it.
+        Code is a call of `code_interpreter` with the argument `code`, and an answer that ended with
+        "end_of_message" says so, as Meta's package has them: with `dialect="meta"`, and the
+        `tool_format` that the calls were written in, `encode_chat` gives the ids that were
+        generated. The published templates, dialect "hf", have one call a message, always as they
+        teach it, and no code.
 
         >>> llama3_tok.parse_assistant('{"name": "f", "parameters": {"a": 1}}').to_message()
         {'role': 'assistant', 'content': '', 'tool_calls': [{'type': 'function', 'function': \
@@ -88,6 +92,8 @@ class AssistantMessage:
         if self.code is not None:
             calls.append(("code_interpreter", {"code": self.code}))
         message: dict[str, Any] = {"role": "assistant", "content": self.content}
+        if self.stop_reason == "end_of_message":
+            message["stop_reason"] = self.stop_reason
         if calls:
             message["tool_calls"] = [
                 {"type": "function", "function": {"name": name, "arguments": arguments}}

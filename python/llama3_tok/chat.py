@@ -7,11 +7,11 @@ were published with the models, as transformers' `apply_chat_template` renders t
 
 import keyword
 import warnings
-from collections.abc import Iterable, Mapping, Sequence, Set
-from operator import index as integer
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from llama3_tok import _core
+from llama3_tok import _core, arguments
+from llama3_tok.errors import ChatFormatError
 
 if TYPE_CHECKING:
     import datetime
@@ -75,15 +75,15 @@ def conversation(
     """The arguments of `Tokenizer.encode_chat`, checked and as the core takes them."""
     if dialect is None:
         dialect = "meta" if profile == "meta" else "hf"
-    _one_of("dialect", dialect, DIALECTS)
-    _one_of("tool_format", tool_format, TOOL_FORMATS)
-    _one_of("tools_in", tools_in, ("user", "system"))
+    arguments.choice(dialect, "dialect", DIALECTS)
+    arguments.choice(tool_format, "tool_format", TOOL_FORMATS)
+    arguments.choice(tools_in, "tools_in", ("user", "system"))
     if dialect == "hf" and tool_format != "json":
         raise ValueError(
             'tool_format is for dialect="meta"; the published templates have one format'
         )
-    check_flag("add_generation_prompt", add_generation_prompt)
-    check_flag("continue_final_message", continue_final_message)
+    arguments.flag(add_generation_prompt, "add_generation_prompt")
+    arguments.flag(continue_final_message, "continue_final_message")
     return {
         "dialect": dialect,
         "tool_format": tool_format,
@@ -98,12 +98,6 @@ def conversation(
         "add_generation_prompt": add_generation_prompt,
         "continue_final_message": continue_final_message,
     }
-
-
-def check_flag(argument: str, flag: object) -> None:
-    """Raises TypeError for what is no bool."""
-    if not isinstance(flag, bool):
-        raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
 
 
 # Messages
@@ -287,11 +281,6 @@ def _several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it 
     return values
 
 
-def _one_of(argument: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"{argument} must be one of {', '.join(known)}, not {value!r}")
-
-
 # Text that is a conversation already
 
 _BOS = "<|begin_of_text|>"
@@ -337,7 +326,10 @@ def fit(
     **options: Any,  # noqa: ANN401 - those of `conversation`
 ) -> FittedChat:
     """`Tokenizer.fit_chat`. Messages are encoded once to be counted, and what is kept again."""
-    room = _count("max_tokens", max_tokens) - _count("answer_tokens", answer_tokens)
+    most = arguments.count(max_tokens, "max_tokens", 0)
+    room = most - arguments.count(answer_tokens, "answer_tokens", 0)
+    if room < 0:
+        raise ValueError(f"answer_tokens is {answer_tokens}, more than max_tokens, {max_tokens}")
     given = list(_several(messages, "messages"))
     for name in ("tools", "builtin_tools"):
         if options[name] is not None:
@@ -359,25 +351,42 @@ def fit(
         messages = given[: turns[0]] + given[turns[first] :]
         return FittedChat(messages, list(range(turns[0], turns[first])), size(messages))
 
-    first, last = 0, len(turns) - 1
-    while first < last and ends[turns[first]] - ends[turns[0]] < excess:
-        first += 1
-    fitted = left(first)
-    if fitted.tokens <= room:
-        return fitted
-    if first < last:
-        fitted = left(last)
+    def begins(first: int) -> bool:
+        """Whether the format takes a turn as the first that is kept."""
+        try:
+            size([*given[: turns[0]], given[turns[first]]])
+        except ChatFormatError:
+            return False
+        return True
+
+    last = len(turns) - 1
+    estimate = next(
+        (turn for turn in range(last) if ends[turns[turn]] - ends[turns[0]] >= excess), last
+    )
+    try:
+        fitted = left(estimate)
+        if fitted.tokens <= room:
+            return fitted
+    except ChatFormatError:
+        pass
+    # What is left is what the sums say, but in a vision model: without its last image a
+    # conversation begins with the dates, and a message that the tools join loses white space, or
+    # can't be joined for its image.
+    turns_left = [turn for turn in range(estimate, last + 1) if begins(turn)]
+    if not turns_left:
+        reason = "the last turn can't be kept without those before: tools can't go into its message"
+        raise _core.chat_error(turns[last], "content", reason)
+    fitted = left(turns_left[-1])
     if fitted.tokens > room:
         reason = f"system message and last turn have {fitted.tokens} tokens, and {room} are there"
         raise _core.chat_error(None, "max_tokens", reason)
-    # What is left is what the sums say, but in a vision model: without its last image a
-    # conversation begins with the dates, and a message that the tools join loses white space.
-    while last - first > 1:
-        middle = left((first + last) // 2)
+    low, high = -1, len(turns_left) - 1
+    while high - low > 1:
+        middle = left(turns_left[(low + high) // 2])
         if middle.tokens <= room:
-            last, fitted = (first + last) // 2, middle
+            high, fitted = (low + high) // 2, middle
         else:
-            first = (first + last) // 2
+            low = (low + high) // 2
     return fitted
 
 
@@ -387,11 +396,3 @@ def _turns(messages: list[Message]) -> list[int]:
     start = next((index for index, role in enumerate(roles) if role != "system"), len(roles))
     later = (index for index in range(start + 1, len(roles)) if roles[index] == "user")
     return [start, *later]
-
-
-def _count(argument: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument} must be an int, not {type(value).__name__}")
-    if (count := integer(value)) < 0:
-        raise ValueError(f"{argument} must not be negative, but is {count}")
-    return count

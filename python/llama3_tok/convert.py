@@ -24,7 +24,13 @@ def convert(source: str, destination: str, *, profile: str, force: bool = False)
     Raises what `Tokenizer` raises for the source, MissingExtra for GGUF without its package, and
     Llama3TokError for a destination that is there or whose ending says nothing.
     """
+    if not destination or destination == "-":
+        raise Llama3TokError("the destination must be the name of a file or folder")
+    destination = os.path.expanduser(destination)
     kind = _kind(destination)
+    parent = os.path.dirname(destination)
+    if kind != "folder" and parent and not os.path.isdir(parent):
+        raise Llama3TokError(f"{destination}: there is no folder {parent}; make it first")
     tokenizer = _read(source, profile)
     if kind == "folder":
         paths = [os.path.join(destination, name) for name in save.NAMES]

@@ -122,9 +122,8 @@ def call(
     return_tensors: Tensors | None,
 ) -> Padded:
     """`Tokenizer.__call__`, which has the description."""
-    for argument, flag in (("add_special_tokens", add_special_tokens), ("truncation", truncation)):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    arguments.flag(add_special_tokens, "add_special_tokens")
+    arguments.flag(truncation, "truncation")
     arguments.choice(padding, "padding", (True, False, "longest", "max_length", "do_not_pad"))
     arguments.choice(return_tensors, "return_tensors", (None, "np", "pt"))
     most = None if max_length is None else arguments.count(max_length, "max_length", 0)

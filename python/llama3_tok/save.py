@@ -44,7 +44,15 @@ def save(tokenizer: "Tokenizer", folder: str) -> None:
     Files of these names are replaced. Of a `generation_config.json` that is there the settings
     which are no ids of tokens stay, as a model's temperature.
     """
+    if not folder:
+        raise Llama3TokError("the name of the folder is empty")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise Llama3TokError(f"{folder} is there and is no folder, so nothing is written")
     os.makedirs(folder, exist_ok=True)
+    # transformers would add its tokens to those that are written.
+    added = os.path.join(folder, "added_tokens.json")
+    if os.path.exists(added):
+        raise Llama3TokError(f"{added} is of another tokenizer; remove it, or save elsewhere")
     kept = _settings(os.path.join(folder, "generation_config.json"))
     config = hugging_face.tokenizer_config(tokenizer)
     template: str = config["chat_template"]
@@ -66,15 +74,23 @@ def _settings(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from None
     if not isinstance(config, dict):
-        return {}
+        raise _unreadable(path, "it is no object")
     return {
         name: value
         for name, value in config.items()
         if name not in ("bos_token_id", "eos_token_id", "pad_token_id")
     }
+
+
+def _unreadable(path: str, reason: str) -> Llama3TokError:
+    return Llama3TokError(
+        f"{path}: its settings are to be kept, but it can't be read ({reason}); mend or remove it"
+    )
 
 
 def rank_file(tokenizer: "Tokenizer") -> Draft:
@@ -112,7 +128,7 @@ def _writer(data: bytes) -> Callable[[str], None]:
 
 
 def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
-    """Writes files, given by their paths: all of them, or if anything fails none.
+    """Writes files, given by their paths: none of them if one can't be written or reads back wrong.
 
     Raises OSError for a place that can't be written, and Llama3TokError if what is there afterwards
     does not read back as the tokenizer.
@@ -122,8 +138,11 @@ def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
             raise Llama3TokError(f"{path} is there and is no file, so it is not replaced")
     with _beside(drafts) as temporary:
         for path, draft in drafts.items():
-            draft.write(temporary[path])
-            _settle(temporary[path])
+            try:
+                draft.write(temporary[path])
+                _settle(temporary[path])
+            except OSError as error:  # under the name that was asked for
+                raise OSError(error.errno, error.strerror, path) from error
             if draft.read is not None:
                 _compare(tokenizer, draft.read(temporary[path], tokenizer.profile), path)
         for path in drafts:

@@ -1,7 +1,7 @@
 """`llama3-tok chat`: a conversation as its model reads it, its ids, and what training learns.
 
 On a terminal special tokens are coloured, so those that the structure gave can be told from names
-in the content; in a pipe the text is exactly that of `render_chat`.
+in the content; in a pipe the text is that of `render_chat`, and a newline.
 """
 
 import argparse
@@ -166,7 +166,8 @@ def read(path: str) -> Any:  # noqa: ANN401 - any JSON
         line, reason = error.lineno, f"no JSON: {error.msg}, column {error.colno}"
         message = f"{name_of(path)}, line {line}: {reason}"
         raise InputError(message, path, line, reason) from None
-    except (UnicodeDecodeError, RecursionError) as error:
+    # ValueError: no UTF-8, or an integer with more digits than Python reads.
+    except (ValueError, RecursionError) as error:
         reason = f"no JSON: {error}"
         raise InputError(f"{name_of(path)}: {reason}", path, None, reason) from None
 

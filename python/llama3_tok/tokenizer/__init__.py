@@ -171,9 +171,12 @@ class Tokenizer(Texts, TextFiles, Conversations):
         ids). `tokenizer.model` is the rank file, as Meta's code and `Tokenizer(folder)` read it.
 
         Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
-        files are read back and compared first.
+        files are read back and compared first. Of a `generation_config.json` that is there, the
+        settings that are no ids stay. The profile is noted: `Tokenizer(folder)` takes no other one
+        with other special tokens, but does not choose it, so give `profile="llama3.2"` again.
 
-        Raises OSError where the folder can't be written.
+        Raises OSError where the folder can't be written, and Llama3TokError for one whose
+        `generation_config.json` can't be read or that has another tokenizer's `added_tokens.json`.
 
         >>> llama3_tok.Tokenizer().save("saved")
         >>> llama3_tok.Tokenizer("saved").encode("Hello world")
@@ -181,7 +184,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
         """
         from llama3_tok.save import save
 
-        save(self, arguments.path(folder, "folder"))
+        save(self, os.path.expanduser(arguments.path(folder, "folder")))
 
     # As a Python object
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from llama3_tok import _core
+from llama3_tok import _core, arguments
 from llama3_tok import chat as _chat
 from llama3_tok.tokenizer.base import Base
 
@@ -96,7 +96,7 @@ class Conversations(Base):
         >>> tokenizer.encode_chat([{"role": "user", "content": "hi"}])
         [128000, 128006, 882, 128007, 271, 6151, 128009, 128006, 78191, 128007, 271]
         """
-        _chat.check_flag("return_mask", return_mask)
+        arguments.flag(return_mask, "return_mask")
         chat = _chat.conversation(
             self._profile,
             messages,

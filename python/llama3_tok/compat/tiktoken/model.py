@@ -1,5 +1,7 @@
 """The encodings by the names of models, as Meta and Hugging Face write them."""
 
+import re
+
 from llama3_tok.compat.tiktoken.core import Encoding
 from llama3_tok.compat.tiktoken.registry import get_encoding
 
@@ -21,6 +23,7 @@ def encoding_name_for_model(model_name: str) -> str:
     'llama3.1'
     """
     name = model_name.rpartition("/")[2].lower().removeprefix("meta-")
+    name = re.sub(r"^llama(?=[0-9])", "llama-", name)  # Meta writes Llama3.1-8B
     for beginning, encoding in _BEGINNINGS:
         if name.startswith(beginning):
             return encoding

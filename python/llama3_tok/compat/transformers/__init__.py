@@ -13,6 +13,7 @@ tokens the assistant wrote without a template that says so. Importing this modul
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
@@ -198,9 +199,13 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
             for first, second in pairs
         ]
         columns: dict[str, list[Any]] = {} if prepared else {"input_ids": []}
-        for name, value in chain.from_iterable(one.items() for one in prepared):
-            if return_tensors is None or name not in _OVERFLOW:  # which is ragged
-                columns.setdefault(name, []).append(value)
+        names = dict.fromkeys(chain.from_iterable(prepared))
+        for name in names:
+            # What is ragged makes no tensor, and only inputs that were cut have it.
+            if name not in _OVERFLOW:
+                columns[name] = [one[name] for one in prepared]
+            elif return_tensors is None:
+                columns[name] = [one.get(name, _OVERFLOW[name]) for one in prepared]
         padded = self.pad(
             columns,
             padding=padding_strategy.value,
@@ -290,6 +295,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         `sanitize_control_tokens` says. `return_assistant_tokens_mask` gives `assistant_masks`, 1
         for what the assistant writes and its end, without a template that marks it.
 
+        Tokens that were added to the tokenizer are plain text in messages, which a warning says.
         With a `chat_template`, given here or set, that is not the release's own, this is the
         method of the base class, which renders it.
 
@@ -316,6 +322,17 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
                 return_assistant_tokens_mask=return_assistant_tokens_mask,
                 tokenizer_kwargs=tokenizer_kwargs,
                 **kwargs,
+            )
+        if add_generation_prompt and continue_final_message:
+            raise ValueError(
+                "add_generation_prompt and continue_final_message can't both be: the last message "
+                "is either followed by an answer or goes on itself"
+            )
+        if self._has_more():
+            warnings.warn(
+                "the tokens that were added to this tokenizer are plain text in a conversation: "
+                "its format knows those of Llama 3 alone",
+                stacklevel=2,
             )
         if return_assistant_tokens_mask and not (tokenize and return_dict):
             raise ValueError(
@@ -408,7 +425,8 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
 
 
-_OVERFLOW = ("overflowing_tokens", "num_truncated_tokens")
+# What inputs have that were cut, and others that were not in the same batch.
+_OVERFLOW: dict[str, Any] = {"overflowing_tokens": [], "num_truncated_tokens": 0}
 # What `prepare_for_model` is asked for.
 _PREPARED = (
     "return_token_type_ids",
