@@ -16,7 +16,7 @@ from llama3_tok import VocabularyError, VocabularyNotFound, vocabulary
 from llama3_tok.report import llama2 as module
 from llama3_tok.report.llama2 import load
 
-EXAMPLES = settings(max_examples=1000)
+EXAMPLES = settings(max_examples=400)
 
 
 @cache

@@ -245,7 +245,7 @@ def test_ten_thousand_tokens_are_usable(opened):
     page.keyboard.press("ArrowLeft")
     assert page.locator(".t.on").get_attribute("data-id") == "9998"
     # Seconds on a slow machine; without `content-visibility` the layout alone takes most of them.
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_the_pictures_show_something(opened):
