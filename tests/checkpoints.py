@@ -24,7 +24,15 @@ def has_torch():
 
 
 def weights(
-    *, dim=64, layers=2, heads=8, kv_heads=2, wide=192, tied=False, dtype="float32", seed=0,
+    *,
+    dim=64,
+    layers=2,
+    heads=8,
+    kv_heads=2,
+    wide=192,
+    tied=False,
+    dtype="float32",
+    seed=0,
     vocabulary=VOCABULARY,
 ):
     """All tensors of a model by Meta's names, whole; a tied model has the embedding twice."""
@@ -128,6 +136,4 @@ def meta_logits(folders, tokens):
         (folder / "tokens.json").write_text(json.dumps(tokens))
     script = Path(__file__).with_name("meta_reference.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
-    subprocess.run(
-        [sys.executable, script, *folders], check=True, env=environment, timeout=600
-    )
+    subprocess.run([sys.executable, script, *folders], check=True, env=environment, timeout=600)

@@ -2,8 +2,9 @@
 
     python meta_reference.py FOLDER...
 
-For each folder, a checkpoint of Meta's with `tokens.json` (ids) and perhaps `factor` (rope scaling
-other than the 8 that Meta's code has for all models), writes `logits.npy`: float32[ids, vocabulary].
+For each folder, a checkpoint of Meta's with `tokens.json` (ids) and perhaps `factor` (of rope
+scaling, other than the 8 that Meta's code has for all models), it writes `logits.npy`:
+float32[ids, vocabulary].
 A process of its own, because it sets up process groups and forks.
 """
 
@@ -33,7 +34,9 @@ def run_rank(rank, ranks, folder, meeting):
     parallel.initialize_model_parallel(ranks)
     if (folder / "factor").exists():
         source = inspect.getsource(meta.apply_scaling)
-        changed = source.replace("scale_factor = 8", f"scale_factor = {(folder / 'factor').read_text()}")
+        changed = source.replace(
+            "scale_factor = 8", f"scale_factor = {(folder / 'factor').read_text()}"
+        )
         assert changed != source
         exec(changed, vars(meta))
     params = json.loads((folder / "params.json").read_text())

@@ -8,6 +8,7 @@ mod pieces;
 mod places;
 mod raise;
 mod streaming;
+mod texts;
 mod write;
 
 use std::borrow::Cow;
@@ -524,9 +525,12 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
+    module.add_class::<texts::Pieces>()?;
+    module.add_function(wrap_pyfunction!(texts::record_text, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;

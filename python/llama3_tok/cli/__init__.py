@@ -45,10 +45,12 @@ VERBS = (
     "show",
     "truncate",
     "chat",
-    "convert",
-    "convert-checkpoint",
+    "compare",
+    "parity",
     "generate",
     "chat-with",
+    "convert",
+    "convert-checkpoint",
     "doctor",
 )
 

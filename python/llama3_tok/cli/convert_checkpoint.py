@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from llama3_tok.cli.terminal import UsageError, escaped, is_terminal, write
+from llama3_tok.errors import CheckpointError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,7 +18,8 @@ EXAMPLES = """\
   llama3-tok convert-checkpoint --to-meta --ranks 8 --input-dir Llama-3.3-70B-hf --output-dir meta
   llama3-tok convert-checkpoint --verify --output-dir Llama-3.1-8B-hf
 
-A run that was cut goes on when it is started again. Needs torch: pip install 'llama3_tok[torch]'.
+A run that was cut goes on when it is started again. Only --dtype needs torch:
+pip install 'llama3_tok[torch]'.
 
 exit codes: 0; 2 if a checkpoint can't be read, written or verified; 130 after Ctrl-C"""
 
@@ -86,7 +88,7 @@ def _convert(arguments: argparse.Namespace, bar: "_Bar") -> dict[str, object]:
 
     try:
         shard_size = bytes_of(arguments.shard_size or "5GB")
-    except ValueError as error:
+    except CheckpointError as error:
         raise UsageError(f"--shard-size: {error}") from None
     converted = convert_checkpoint(
         arguments.input_dir,

@@ -1,6 +1,7 @@
-"""What works with weights: the extra `torch` (`pip install 'llama3_tok[torch]'`).
+"""What works with weights.
 
-Names are imported when they are used, and torch when a function needs it.
+Names are imported when they are used, and torch, which the extra `torch` installs, when a function
+needs it.
 """
 
 from importlib import import_module

@@ -1,8 +1,9 @@
 """Checkpoints between Meta's layout and that of transformers, in memory that does not grow.
 
 In reading order: `sizes` is the model in numbers, `tensors` which tensors it has and how the two
-layouts differ, `stored` the files of both, `meta` and `hugging_face` the folders, `job` how a
-folder is written whole; `plan` says what goes where, for either direction.
+layouts differ, `stored`, `torch_file` and `writing` are the files, `meta` and `hugging_face` the
+folders, `whole` and `job` how a folder is written whole; `plan` says what goes where, for either
+direction.
 """
 
 import os
@@ -11,8 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok.errors import CheckpointError
-from llama3_tok.extras import need
-from llama3_tok.torch.checkpoint.job import Job, Progress, read_record, verify_hashes
+from llama3_tok.torch.checkpoint.job import Job, Progress, verify_hashes
 from llama3_tok.torch.checkpoint.plan import for_meta, for_transformers
 from llama3_tok.torch.checkpoint.stored import DTYPES, refuse
 
@@ -68,7 +68,7 @@ def convert_checkpoint(
 
     Raises CheckpointError for input that is damaged, incomplete, contradictory or no Llama 3 text
     model, for an output folder that has something else, and for a disk too small; MissingExtra
-    without torch; OSError where the system fails.
+    if another `dtype` needs torch and it is not there; OSError where the system fails.
 
     >>> convert_checkpoint("Llama3.1-8B", "Llama-3.1-8B-hf")  # doctest: +SKIP
     Converted(folder='Llama-3.1-8B-hf', files=['model-00001-of-00004.safetensors', ...
@@ -81,7 +81,6 @@ def convert_checkpoint(
         raise CheckpointError(f"dtype is {dtype!r}, and must be one of {', '.join(DTYPES)}")
     if os.path.exists(output) and os.path.samefile(source, output):
         refuse(output, "input and output must be different folders")
-    need("torch", "torch")
     plan = (
         for_meta(source, dtype, ranks) if to_meta else for_transformers(source, dtype, shard_size)
     )
@@ -117,6 +116,4 @@ def verify_checkpoint(folder: str | os.PathLike[str], *, progress: Progress | No
     >>> verify_checkpoint("Llama-3.1-8B-hf")  # doctest: +SKIP
     16060522496
     """
-    if any(name.endswith(".pth") for name in read_record(os.fspath(folder))["files"]):
-        need("torch", "torch")
     return verify_hashes(os.fspath(folder), progress)

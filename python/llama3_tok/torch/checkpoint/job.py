@@ -11,15 +11,17 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from llama3_tok.torch.checkpoint.meta import read_json
-from llama3_tok.torch.checkpoint.stored import Out, Safetensors, Stored, TorchFile, raw, refuse
+from llama3_tok.torch.checkpoint.stored import Safetensors, Stored, refuse
 from llama3_tok.torch.checkpoint.tensors import Array
+from llama3_tok.torch.checkpoint.torch_file import TorchFile
+from llama3_tok.torch.checkpoint.whole import alone, sync_folder, write_whole
+from llama3_tok.torch.checkpoint.writing import Out, raw
 
 RECORD = "conversion.json"
 _FORMAT = 1
@@ -94,7 +96,7 @@ class Job:
         `others` are the names of what `finish` writes, after the weights.
         """
         os.makedirs(self._folder, exist_ok=True)
-        with _alone(self._folder):
+        with alone(self._folder):
             record = self._open_record([*(target.name for target in self._targets), *others])
             kept = [target for target in self._targets if self._is_finished(target, record)]
             self._check_space([target for target in self._targets if target not in kept])
@@ -106,7 +108,7 @@ class Job:
                 self._save(record)
             if not record["complete"]:
                 finish()
-                _sync_folder(self._folder)
+                sync_folder(self._folder)
                 record["complete"] = True
                 self._save(record)
         return len(kept)
@@ -129,11 +131,15 @@ class Job:
             self._check_free(names)
             record = fresh
             self._save(record)
-        for name in (*names, RECORD):
-            partial = os.path.join(self._folder, _partial(name))
-            if os.path.lexists(partial):
-                os.remove(partial)
+        self._sweep((*names, RECORD))
         return record
+
+    def _sweep(self, names: Sequence[str]) -> None:
+        """Removes what an earlier run was about to write when it was killed."""
+        beginnings = tuple(f".{name}." for name in names)
+        for name in os.listdir(self._folder):
+            if name.startswith(beginnings):
+                os.remove(os.path.join(self._folder, name))
 
     def _check_free(self, names: Sequence[str]) -> None:
         """Nothing that is there may be replaced, or be taken for a part of the result."""
@@ -322,59 +328,3 @@ def _digest(stored: Stored, tensor: str) -> str:
 def open_stored(path: str) -> Stored:
     """Opens a file of tensors, of either kind."""
     return TorchFile(path) if path.endswith(".pth") else Safetensors(path)
-
-
-# Files
-
-
-def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file so that its name never stands for a part of it, also after a crash."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, _partial(name))
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        if os.path.lexists(temporary):
-            os.remove(temporary)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = path  # which a failing write does not know
-        raise
-    _sync_folder(folder)
-
-
-def _partial(name: str) -> str:
-    return f".{name}.partial"
-
-
-def _sync_folder(folder: str) -> None:
-    """Puts the names in a folder on the disk; Windows neither needs nor allows it."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder or ".", os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Keeps a second conversion out of the folder, where the system has locks for that."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            refuse(folder, "another conversion is writing here")
-        yield
-    finally:
-        os.close(handle)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from llama3_tok.torch.checkpoint.sizes import Params, Sizes, from_params
-from llama3_tok.torch.checkpoint.stored import Info, TorchFile, refuse
+from llama3_tok.torch.checkpoint.stored import Info, refuse
 from llama3_tok.torch.checkpoint.tensors import (
     EMBEDDING,
     OUTPUT,
@@ -23,6 +23,7 @@ from llama3_tok.torch.checkpoint.tensors import (
     joined,
     tensors,
 )
+from llama3_tok.torch.checkpoint.torch_file import TorchFile
 
 PARAMS, TOKENIZER = "params.json", "tokenizer.model"
 
@@ -65,6 +66,7 @@ class MetaFolder:
         self.sizes = self._sizes()
         self._check_shapes()
         self.dtype = _only_type(self.files[0], self._names())
+        self.remap()
 
     @property
     def ranks(self) -> int:
@@ -89,6 +91,8 @@ class MetaFolder:
             files = files[:: self.copies]
         parts = [file.array(tensor.meta) for file in files]
         yield from joined(parts, tensor, self.sizes.head_dim)
+        for file in files:
+            file.check(tensor.meta)
 
     def remap(self) -> None:
         """Gives back what reading took."""

@@ -11,21 +11,19 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok import save
+from llama3_tok.errors import CheckpointError
+from llama3_tok.extras import need
 from llama3_tok.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
-from llama3_tok.torch.checkpoint.job import Target, write_whole
+from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import (
-    Info,
-    Out,
-    refuse,
-    write_safetensors,
-    write_torch,
-)
+from llama3_tok.torch.checkpoint.stored import Info, refuse
 from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Array, tensors
+from llama3_tok.torch.checkpoint.whole import write_whole
+from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
 
 
 class Plan(NamedTuple):
@@ -133,6 +131,7 @@ def _out(
     folder: str,
 ) -> Out:
     if wanted != given:
+        need("torch", "torch")
         blocks = partial(cast, blocks, name, given, wanted, folder)
     return Out(name, Info(wanted, shape), blocks)
 
@@ -169,15 +168,15 @@ _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 def bytes_of(size: int | str) -> int:
     """A size as "5GB" (billions), "512MiB" (binary) or a number, in bytes.
 
-    Raises ValueError for anything else.
+    Raises CheckpointError for anything else.
     """
     word = str(size).strip().upper()
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(I?)(B?)", word, re.ASCII)
     if not match or (match[3] and not match[2]):
-        raise ValueError(f"{size!r} is no size as 5GB, 512MiB or a number of bytes")
+        raise CheckpointError(f"{size!r} is no size as 5GB, 512MiB or a number of bytes")
     count = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
     if count < 1:
-        raise ValueError(f"a size of {size!r} has room for nothing")
+        raise CheckpointError(f"a size of {size!r} has room for nothing")
     return count
 
 

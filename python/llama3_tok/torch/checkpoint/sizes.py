@@ -62,8 +62,10 @@ class Sizes:
 
     @property
     def profile(self) -> str:
-        """The tokenizer's profile: what scaling tells about the release."""
-        return "llama3.1" if self.scaled else "llama3"
+        """The tokenizer's profile: the release, which scaling and tying tell."""
+        if not self.scaled:
+            return "llama3"
+        return "llama3.2" if self.tied else "llama3.1"
 
     def rope_parameters(self) -> Json:
         """As transformers 5 has them."""

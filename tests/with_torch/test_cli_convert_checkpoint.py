@@ -1,0 +1,141 @@
+"""`llama3-tok convert-checkpoint`."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+
+import checkpoints  # noqa: E402
+from cli import COMMAND, Terminal, environment, fails, output, run  # noqa: E402
+
+VERB = "convert-checkpoint"
+
+
+@pytest.fixture(scope="module")
+def meta(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "meta"
+    fields = {"multiple_of": 64, "ffn_dim_multiplier": 1.3}
+    return checkpoints.make(
+        folder, ranks=2, dim=16, heads=4, wide=64, dtype="bfloat16", fields=fields
+    )
+
+
+def test_there_and_back(meta, tmp_path):
+    there = ("--input-dir", meta, "--output-dir", tmp_path / "hf")
+    said = output(VERB, *there, "--shard-size", "2MB", "--verify").decode()
+    size = sum(tensor.nbytes for tensor in checkpoints.weights(dim=16, heads=4, wide=64).values())
+    assert said.startswith(f"21 tensors, {size // 2:,} bytes of bfloat16, 3 files in ")
+    assert "the same bytes as the input gives" in said
+    back = ("--input-dir", tmp_path / "hf", "--output-dir", tmp_path / "back")
+    said = json.loads(output(VERB, *back, "--to-meta", "--ranks", "2", "--json"))
+    assert said["files"] == ["consolidated.00.pth", "consolidated.01.pth"]
+    assert said["ranks"] == 2
+    assert said["verified"] is False
+    for name in said["files"]:
+        mine = torch.load(tmp_path / "back" / name, mmap=True, weights_only=True)
+        theirs = torch.load(meta / name, mmap=True, weights_only=True)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_verify_alone_needs_no_input(meta, tmp_path):
+    folder = tmp_path / "hf"
+    output(VERB, "--input-dir", meta, "--output-dir", folder)
+    assert b"bytes are as they were written" in output(VERB, "--verify", "--output-dir", folder)
+    said = json.loads(output(VERB, "--verify", "--output-dir", folder, "--json"))
+    assert said["verified"] is True
+    path = folder / "model-00001-of-00001.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert "have not the SHA-256" in fails(VERB, "--verify", "--output-dir", folder)
+
+
+def test_float16_is_warned_of_and_done(meta, tmp_path):
+    done = run(VERB, "--input-dir", meta, "--output-dir", tmp_path / "hf", "--dtype", "float16")
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"llama3-tok: warning: float16 has less range than bfloat16")
+    assert json.loads((tmp_path / "hf/config.json").read_text())["dtype"] == "float16"
+
+
+def test_a_finished_conversion_is_told(meta, tmp_path):
+    words = (VERB, "--input-dir", meta, "--output-dir", tmp_path / "hf")
+    output(*words)
+    assert b"1 of the files were there from an earlier run" in output(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "--output-dir"),
+        (("--output-dir", "out"), "give --input-dir, or --verify"),
+        (("--input-dir", "in", "--output-dir", "out", "--ranks", "2"), "--ranks goes with"),
+        (("--input-dir", "in", "--output-dir", "out", "--shard-size", "5XB"), "no size as 5GB"),
+        (("--input-dir", "in", "--output-dir", "out", "--dtype", "int8"), "invalid choice"),
+        (
+            ("--input-dir", "in", "--output-dir", "out", "--to-meta", "--shard-size", "1GB"),
+            "--shard-size is for safetensors",
+        ),
+        (("--input-dir", "nowhere", "--output-dir", "out"), "nowhere: No such file"),
+        (("--verify", "--output-dir", "nowhere"), "there is no such file"),
+    ],
+)
+def test_wrong_usage(words, reason, tmp_path):
+    assert reason in fails(VERB, *words, cwd=tmp_path)
+
+
+def test_a_fault_of_the_input_is_one_line(meta, tmp_path):
+    (tmp_path / "meta").mkdir()
+    message = fails(VERB, "--input-dir", tmp_path / "meta", "--output-dir", tmp_path / "out")
+    assert message.count("\n") == 1
+    assert "there is no consolidated.00.pth here" in message
+
+
+def test_help_has_an_example():
+    said = output(VERB, "--help").decode()
+    assert "llama3-tok convert-checkpoint --input-dir" in said
+    assert "exit codes" in said
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(meta, tmp_path):
+    terminal = Terminal()
+    words = ("--input-dir", meta, "--output-dir", tmp_path / "hf", "--json")
+    with subprocess.Popen(
+        [*COMMAND, VERB, *words],
+        stdout=subprocess.PIPE,
+        stderr=terminal.theirs,
+        env=environment(),
+    ) as process:
+        said = process.stdout.read()
+        shown = terminal.read()
+    assert json.loads(said)["tensors"] == 21
+    assert b"MB" in shown
+    assert b"100" in shown or "━".encode() in shown
+    assert run(VERB, *words[:3], tmp_path / "other").stderr == b""
+
+
+def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(tmp_path):
+    fields = {"multiple_of": 256, "ffn_dim_multiplier": 1.3}
+    meta = checkpoints.make(
+        tmp_path / "meta", dim=768, heads=4, layers=1, wide=2816, dtype="bfloat16", fields=fields
+    )
+    words = [*COMMAND, VERB, "--input-dir", meta, "--output-dir", tmp_path / "hf"]
+    words += ["--shard-size", "100MB"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=environment()) as process:
+        partial = tmp_path / "hf/.model-00001-of-00003.safetensors.partial"
+        for _ in range(10_000):
+            if partial.exists():
+                break
+            time.sleep(0.001)
+        begin = time.monotonic()
+        os.kill(process.pid, signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said == b""
+    assert time.monotonic() - begin < 5
+    assert not list((tmp_path / "hf").glob(".*"))
+    assert b"3 files" in output(*words[len(COMMAND) :], "--verify")
