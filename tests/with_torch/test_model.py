@@ -97,6 +97,23 @@ def test_a_batch_gives_what_its_prompts_give_one_by_one(profile, attention):
             np.testing.assert_allclose(made.logprobs, alone.logprobs, atol=1e-4)
 
 
+def test_padded_prompts_have_the_positions_that_they_have_alone(model, monkeypatch):
+    """Rotary positions are relative, so no answer would show that they are shifted."""
+    forward, seen = model.network.forward, []
+
+    def recorded(**options):
+        seen.append((options["attention_mask"].tolist(), options["position_ids"].tolist()))
+        return forward(**options)
+
+    monkeypatch.setattr(model.network, "forward", recorded)
+    model.generate_batch([[64], [64, 65, 66]], max_new_tokens=3, stop_ids=[])
+    assert seen == [
+        ([[0, 0, 1], [1, 1, 1]], [[0, 0, 0], [0, 1, 2]]),
+        ([[0, 0, 1, 1], [1, 1, 1, 1]], [[1], [3]]),
+        ([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]], [[2], [4]]),
+    ]
+
+
 def test_the_order_in_a_batch_changes_nothing(model):
     options = {"max_new_tokens": 10, "temperature": 1.5, "seed": 9}
     forward = model.generate_batch(PROMPTS, **options)
