@@ -1,4 +1,4 @@
-//! Ids back to bytes.
+//! Ids back to bytes, and to text as they come ([`TextStream`]).
 
 use crate::encode::Encoder;
 use crate::error::{Check, Error};
@@ -102,10 +102,106 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
     if start + length > bytes.len() { start } else { bytes.len() }
 }
 
+/// Bytes to text as they come: what can't change any more is given at once.
+///
+/// The text is that of `String::from_utf8_lossy`, which is that of Python's `errors="replace"`, for all
+/// bytes at once: what is not UTF-8 becomes U+FFFD, one for each longest beginning of a character and one
+/// for each other byte. Only a beginning of a character at the end is held, at most three bytes.
+#[derive(Clone, Default)]
+pub struct TextStream {
+    held: Vec<u8>,
+}
+
+impl TextStream {
+    /// The bytes held.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// The text that `bytes` complete, behind what is held; then their last ones may be held.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<String, Error> {
+        add(&mut self.held, bytes)?;
+        let mut text = String::new();
+        // Each U+FFFD stands for at least one byte.
+        text.try_reserve(self.held.len())?;
+        let mut rest = self.held.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => {
+                    text.push_str(valid);
+                    rest = &[];
+                    break;
+                }
+                Err(error) => {
+                    let (valid, behind) =
+                        rest.split_at_checked(error.valid_up_to()).unwrap_or_default();
+                    text.push_str(std::str::from_utf8(valid).unwrap_or_default());
+                    rest = behind;
+                    let Some(length) = error.error_len() else { break };
+                    text.try_reserve(REPLACEMENT.len_utf8() + rest.len())?;
+                    text.push(REPLACEMENT);
+                    rest = rest.get(length..).unwrap_or_default();
+                }
+            }
+        }
+        self.held = rest.to_vec();
+        Ok(text)
+    }
+
+    /// The end of the text: what is held was the beginning of a character that does not come.
+    pub fn flush(&mut self) -> &'static str {
+        let is_empty = std::mem::take(&mut self.held).is_empty();
+        if is_empty { "" } else { "\u{FFFD}" }
+    }
+}
+
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::reference::{go_on, sample_encoder};
+    use crate::reference::{cases, go_on, sample_encoder};
+
+    proptest! {
+        #![proptest_config(cases(20_000))]
+
+        /// As the standard library has it for all at once, and no byte held that is certain: whatever
+        /// follows, the text given is a beginning of the whole.
+        #[test]
+        fn a_stream_gives_the_text_of_all_bytes_as_soon_as_it_is_certain(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..4),
+                    prop::collection::vec(prop_oneof![
+                        Just(0xE0), Just(0xED), Just(0xF0), Just(0xF4), Just(0xC2),
+                        0x80..=0xBFu8, Just(b'a'),
+                    ], 0..5),
+                    "\\PC{1,3}".prop_flat_map(|text| {
+                        let bytes = text.into_bytes();
+                        (0..=bytes.len()).prop_map(move |end| bytes[..end].to_vec())
+                    }),
+                ],
+                0..8,
+            ),
+        ) {
+            let mut stream = TextStream::default();
+            let mut text = String::new();
+            for part in &parts {
+                text.push_str(&stream.push(part).unwrap());
+                prop_assert!(stream.held().len() <= 3);
+                // Some valid character begins with what is held.
+                let next = |byte: u8| std::str::from_utf8(&[stream.held(), &[byte]].concat())
+                    .map_or_else(|error| error.error_len().is_none(), |_| true);
+                prop_assert!((0..=255).any(next));
+            }
+            text.push_str(stream.flush());
+            let all = parts.concat();
+            prop_assert_eq!(text, String::from_utf8_lossy(&all));
+            prop_assert_eq!(stream.flush(), "");
+        }
+    }
 
     #[test]
     fn ids_out_of_range_are_named_with_their_position() {

@@ -55,45 +55,6 @@ impl Sink for Count {
     }
 }
 
-/// The ids and where each token stands, in bytes.
-pub struct Offsets<'v> {
-    vocabulary: &'v Vocabulary,
-    /// The ids.
-    pub ids: Vec<u32>,
-    /// The byte range of each id; that of BOS and EOS is empty.
-    pub spans: Vec<Range<usize>>,
-}
-
-impl<'v> Offsets<'v> {
-    /// Nothing yet; `vocabulary` is that of the encoder.
-    pub fn new(vocabulary: &'v Vocabulary) -> Self {
-        Self { vocabulary, ids: Vec::new(), spans: Vec::new() }
-    }
-}
-
-impl Sink for Offsets<'_> {
-    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
-        self.ids.try_reserve(ids.len())?;
-        self.spans.try_reserve(ids.len())?;
-        let mut start = self.spans.last().map_or(0, |span| span.end);
-        for &id in ids {
-            let end = start + self.vocabulary.token(id).map_or(0, <[u8]>::len);
-            self.ids.push(id);
-            self.spans.push(start..end);
-            start = end;
-        }
-        Ok(())
-    }
-
-    fn take_special(&mut self, range: Range<usize>, id: u32) -> Result<(), Error> {
-        self.ids.try_reserve(1)?;
-        self.spans.try_reserve(1)?;
-        self.ids.push(id);
-        self.spans.push(range);
-        Ok(())
-    }
-}
-
 /// How a text is to be encoded. The default is text alone, without any special token.
 pub struct Options {
     /// Begin with the beginning-of-text token.
@@ -366,6 +327,7 @@ fn check_names(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offsets::Offsets;
     use crate::reference::{self, sample_encoder};
 
     #[test]

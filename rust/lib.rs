@@ -9,8 +9,10 @@
 //!   -> merge        if not: leftmost-lowest-rank byte-pair merges           ids
 //!                   (pairs: which two tokens are joined; prefixes: where to look for tokens)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
+//!                   (truncate: as much as fits; partial: counts of all beginnings of a pretoken)
 //! ids
 //!   -> decode       bytes (slots: each token as it is copied; utf16: bytes to text beyond ASCII)
+//!   -> canonical    are they the ids of their own text?
 //! messages
 //!   -> chat         text and special tokens as a chat format has them, then ids
 //! ```
@@ -42,8 +44,12 @@ pub mod prefixes;
 pub mod merge;
 pub mod cache;
 pub mod encode;
+pub mod offsets;
+pub mod canonical;
+pub mod partial;
 mod pool;
 pub mod parallel;
+pub mod truncate;
 mod jsonl;
 pub mod files;
 pub mod parts;

@@ -185,6 +185,28 @@ impl Merger {
         Ok(ids)
     }
 
+    /// [`Prefixes::longest`], no length excluded.
+    #[inline]
+    pub fn longest(
+        &self,
+        tables: (&Tokens, &Pieces),
+        place: (&[u8], usize, usize),
+        accept: impl FnMut(u32, usize) -> bool,
+    ) -> Option<(u32, usize)> {
+        self.prefixes.longest(tables, place, 0, accept)
+    }
+
+    /// [`Merger::fits`], remembered.
+    #[inline]
+    pub fn remembered(
+        &self,
+        (tokens, pieces): (&Tokens, &Pieces),
+        (left, right): (u32, u32),
+        Merging { memo, .. }: &mut Merging,
+    ) -> bool {
+        memo.recall(left, right, || self.fits(tokens, pieces, left, right))
+    }
+
     /// Whether merging the bytes of two tokens, each of which it gives alone, gives the two.
     #[inline]
     fn fits(&self, tokens: &Tokens, pieces: &Pieces, left: u32, right: u32) -> bool {

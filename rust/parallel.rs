@@ -33,19 +33,45 @@ pub fn last_cut(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// Whether the pattern always cuts between two neighbours of these classes: see [`last_cut`].
+pub fn is_cut(before: Class, behind: Class) -> bool {
+    match before {
+        Class::Letter | Class::Number => behind != before,
+        Class::Newline => !matches!(behind, Class::Newline | Class::Space),
+        Class::Space | Class::Other => false,
+    }
+}
+
+/// The first such place behind `from` and before `end`, where a character must begin: its left side may
+/// be any other text, too.
+pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
+    let (mut at, mut before) = (from + tail_bytes(text, from), Class::Other);
+    while at < end
+        && let Some((class, length)) = char_at(text, at)
+    {
+        if is_cut(before, class) {
+            return Some(at);
+        }
+        before = class;
+        at += length;
+    }
+    None
+}
+
+/// How many bytes at `from` may belong to a character that began before: any byte but a continuation
+/// byte begins a character, valid or not.
+fn tail_bytes(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()
+}
+
 fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
-    // Any byte but a continuation byte begins a character, valid or not.
-    let skip = text.get(from..)?.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
+    let skip = tail_bytes(text, from);
     let (mut at, mut cut, mut before) = (from + skip, None, Class::Other);
     while at + 4 <= text.len()
         && let Some((class, length)) = char_at(text, at)
     {
-        let cuts = match before {
-            Class::Letter | Class::Number => class != before,
-            Class::Newline => !matches!(class, Class::Newline | Class::Space),
-            Class::Space | Class::Other => false,
-        };
-        if cuts {
+        if is_cut(before, class) {
             cut = Some(at);
         }
         before = class;

@@ -42,7 +42,7 @@ fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Merges from single bytes: the leftmost pair of the lowest rank, until there is none.
-fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
+pub fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
     let mut parts: Vec<Vec<u8>> = pretoken.iter().map(|&byte| vec![byte]).collect();
     loop {
         let pairs = parts.windows(2).enumerate();
@@ -62,7 +62,7 @@ fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
     pretokens(text).into_iter().flat_map(ids).collect()
 }
 
-fn ranks_of(vocabulary: &Vocabulary) -> Ranks {
+pub fn ranks_of(vocabulary: &Vocabulary) -> Ranks {
     let ids = 0..vocabulary.len() as u32;
     ids.map(|id| (vocabulary.token(id).unwrap().to_vec(), id)).collect()
 }
@@ -144,7 +144,7 @@ pub fn best_encoder() -> &'static (Encoder, Ranks) {
     })
 }
 
-fn ids(encoder: &Encoder, text: &[u8]) -> Vec<u32> {
+pub fn ids(encoder: &Encoder, text: &[u8]) -> Vec<u32> {
     let mut ids = Vec::new();
     encoder.encode(text, &Options::default(), &mut ids, &go_on).unwrap();
     ids
@@ -164,7 +164,7 @@ fn all_ends(path: Path, text: &[u8], from: usize) -> Vec<usize> {
 }
 
 /// Valid UTF-8 over several windows, with runs of all lengths.
-fn long_texts() -> impl Strategy<Value = Vec<u8>> {
+pub fn long_texts() -> impl Strategy<Value = Vec<u8>> {
     let unit = "[ \\t\\r\\n\u{a0}\u{3000}a-c1'!.é漢\u{301}😀٣ſ]";
     let run = (unit, 1..140usize).prop_map(|(unit, count)| unit.repeat(count));
     let valid = texts().prop_map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -212,7 +212,7 @@ pub fn cases(count: u32) -> ProptestConfig {
 }
 
 /// Fragments of text that meet the pattern's corners, one behind the other.
-fn texts() -> impl Strategy<Value = Vec<u8>> {
+pub fn texts() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
         "[ \t\r\n\u{b}\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{3000}]{1,6}",
         "[ \r\n]{1,8}",
@@ -266,21 +266,27 @@ proptest! {
     }
 }
 
+/// Any vocabulary of a few letters, any ranks: parts may rank above their whole, tokens may be
+/// unreachable.
+pub fn vocabularies() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let tokens = prop::collection::hash_set("[abc]{2,6}", 0..40);
+    let long = prop::option::of("[ab]{16,40}");
+    (tokens, long, any::<bool>()).prop_map(|(tokens, long, bytes_first)| {
+        let tokens: Vec<Vec<u8>> = tokens.into_iter().chain(long).map(String::into_bytes).collect();
+        let single: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+        if bytes_first { [single, tokens] } else { [tokens, single] }.concat()
+    })
+}
+
 proptest! {
     // Fewer, since each case reads a vocabulary.
     #![proptest_config(cases(2_000))]
 
-    /// Any vocabulary, any ranks: parts may rank above their whole, tokens may be unreachable.
     #[test]
     fn merging_follows_the_rule_for_any_vocabulary(
-        tokens in prop::collection::hash_set("[abc]{2,6}", 0..40),
-        long in prop::option::of("[ab]{16,40}"),
-        bytes_first: bool,
+        tokens in vocabularies(),
         pretoken in prop_oneof!["[abc]{1,64}", "[abc]{60,300}", "[ab]{30,200}"],
     ) {
-        let tokens: Vec<Vec<u8>> = tokens.into_iter().chain(long).map(String::into_bytes).collect();
-        let single: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
-        let tokens = if bytes_first { [single, tokens] } else { [tokens, single] }.concat();
         let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);

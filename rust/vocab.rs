@@ -33,6 +33,7 @@ pub struct Vocabulary {
     number: u64,
     added: Option<Vec<String>>,
     slots: OnceLock<Option<Slots>>,
+    longest_token: usize,
 }
 
 impl Vocabulary {
@@ -81,7 +82,9 @@ impl Vocabulary {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let merger = Merger::build(&tokens, &mut pieces, are_meta);
-        Ok(Self { tokens, pieces, merger, number, added, slots: OnceLock::new() })
+        let longest_token = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
+        let slots = OnceLock::new();
+        Ok(Self { tokens, pieces, merger, number, added, slots, longest_token })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -150,6 +153,29 @@ impl Vocabulary {
     ) -> Result<&'m [u32], Error> {
         let tables = (&self.tokens, &self.pieces);
         self.merger.merge(tables, text, (start, end), memory, check)
+    }
+
+    /// The longest token that merging gives, that `text[start..end]` begins with and that `accept`, which
+    /// gets its id and length, takes; and its length.
+    #[inline]
+    pub fn longest(
+        &self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        accept: impl FnMut(u32, usize) -> bool,
+    ) -> Option<(u32, usize)> {
+        self.merger.longest((&self.tokens, &self.pieces), (text, start, end), accept)
+    }
+
+    /// Whether merging the bytes of two tokens, each of which it gives alone, gives the two.
+    #[inline]
+    pub fn fits(&self, left: u32, right: u32, memory: &mut Merging) -> bool {
+        self.merger.remembered((&self.tokens, &self.pieces), (left, right), memory)
+    }
+
+    /// How many bytes the longest token has.
+    pub fn longest_token(&self) -> usize {
+        self.longest_token
     }
 
     /// A number that no other vocabulary of this process has, nor is 0.

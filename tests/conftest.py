@@ -32,3 +32,24 @@ def corpus(request: pytest.FixtureRequest) -> str:
     if not folder:
         pytest.skip("LLAMA3_TOK_CORPORA does not name the folder of the corpora")
     return Path(folder, request.param).read_bytes().decode("utf-8")
+
+
+@pytest.fixture(scope="session")
+def llama2_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Llama 2's model where LLAMA3_TOK_LLAMA2 names it, else a small one of its kind."""
+    import llama2_model
+
+    return llama2_model.real_path() or str(llama2_model.write(tmp_path_factory.mktemp("llama2")))
+
+
+@pytest.fixture(scope="session", params=["small", "real"])
+def llama2(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """Llama 2's tokenizer, its own model and a small one of its kind."""
+    import llama2_model
+    from llama3_tok.report.llama2 import load
+
+    if request.param == "small":
+        return load(llama2_model.write(tmp_path_factory.mktemp("small")))
+    if not llama2_model.real_path():
+        pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
+    return load(llama2_model.real_path())

@@ -631,7 +631,7 @@ def test_the_module_runs_as_the_command():
     assert done.stdout.startswith(b"usage: llama3-tok count ")
 
 
-@pytest.mark.parametrize("verb", ["count", "encode", "decode", "show", "doctor"])
+@pytest.mark.parametrize("verb", ["count", "encode", "decode", "show", "truncate", "doctor"])
 def test_help_has_an_example(verb):
     assert f"examples:\n  llama3-tok {verb}" in output(verb, "--help").decode()
 

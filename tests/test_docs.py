@@ -33,11 +33,20 @@ def test_the_examples_of_the_readme_give_what_they_show():
     "module",
     [
         "llama3_tok",
+        "llama3_tok.assistant",
+        "llama3_tok.encoding",
+        "llama3_tok.report.page.page",
+        "llama3_tok.streaming",
         "llama3_tok.tokenizer",
+        "llama3_tok.tokenizer.conversations",
+        "llama3_tok.tokenizer.text_files",
+        "llama3_tok.tokenizer.texts",
         "llama3_tok.compat.tiktoken.model",
         "llama3_tok.compat.tiktoken.core",
         "llama3_tok.compat.tiktoken.registry",
         "llama3_tok.compat.transformers",
+        "llama3_tok.report.check",
+        "llama3_tok.torch.stopping",
     ],
 )
 def test_the_examples_of_the_docstrings_give_what_they_show(module):

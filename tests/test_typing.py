@@ -45,6 +45,20 @@ rendered: str = tokenizer.render_chat(messages, date=datetime.date(2025, 1, 1), 
 fitted: FittedChat = tokenizer.fit_chat(messages, 100, answer_tokens=20)
 dropped: list[int] = fitted.dropped
 tokenizer.encode_chat(messages, dialect="chatml")  # type: ignore[call-overload]
+encoding: llama3_tok.Encoding = tokenizer.encode_with_offsets("text", eos=True)
+spans: npt.NDArray[np.int64] = encoding.char_spans
+at: int = encoding.token_at(3) + len(encoding)
+shorter: str = tokenizer.truncate("text", 3, side="left")
+fewer: bytes = tokenizer.truncate(b"text", 3)
+tokenizer.truncate("text", 3, side="top")  # type: ignore[call-overload]
+decoder: llama3_tok.StreamDecoder = tokenizer.stream_decoder(skip_special=True)
+streamed: str = decoder.push(5) + decoder.push(flat) + decoder.push([1, 2]) + decoder.flush()
+canonical: bool = tokenizer.is_canonical(ids)
+padded: llama3_tok.Padded = tokenizer.pad([ids, flat], side="left", return_tensors="pt")
+called: llama3_tok.Padded = tokenizer(["a", "b"], padding="longest", return_tensors="np")
+tokenizer("a", padding="left")  # type: ignore[arg-type]
+message: llama3_tok.AssistantMessage = llama3_tok.parse_assistant("text", tokenizer=tokenizer)
+calls: tuple[llama3_tok.ToolCall, ...] = tokenizer.parse_assistant(flat).tool_calls
 pad: int | None = tokenizer.pad_id
 names: dict[str, int] = tokenizer.special_tokens
 stops: list[int] = tokenizer.stop_ids

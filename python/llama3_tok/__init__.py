@@ -12,6 +12,7 @@ The functions of this module use one shared `Tokenizer` with the default vocabul
 """
 
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
 from llama3_tok.chat import FittedChat
@@ -27,21 +28,38 @@ from llama3_tok.errors import (
     VocabularyError,
     VocabularyNotFound,
 )
-from llama3_tok.tokenizer import Ids, Ragged, SpecialTokens, Text, Tokenizer
+from llama3_tok.tokenizer import (
+    Encoding,
+    Ids,
+    Ragged,
+    SpecialTokens,
+    StreamDecoder,
+    Text,
+    Tokenizer,
+)
+
+if TYPE_CHECKING:
+    from llama3_tok.assistant import AssistantMessage, ToolCall, parse_assistant
+    from llama3_tok.padding import Padded
 
 __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
+    "AssistantMessage",
     "ChatFormatError",
     "CheckpointError",
+    "Encoding",
     "FittedChat",
     "InputError",
     "InvalidTokenId",
     "Llama3TokError",
     "MissingExtra",
+    "Padded",
     "Ragged",
     "SpecialTokenError",
+    "StreamDecoder",
     "Tokenizer",
+    "ToolCall",
     "UnknownToken",
     "VocabularyError",
     "VocabularyNotFound",
@@ -49,7 +67,16 @@ __all__ = [
     "count",
     "decode",
     "encode",
+    "parse_assistant",
 ]
+
+# What most programs don't use is imported when it is asked for.
+_LAZY = {
+    "AssistantMessage": "assistant",
+    "Padded": "padding",
+    "ToolCall": "assistant",
+    "parse_assistant": "assistant",
+}
 
 
 @cache
@@ -83,3 +110,18 @@ def decode(ids: Ids, *, errors: str = "replace", skip_special: bool = False) -> 
 def count(text: Text) -> int:
     """How many ids a text has: `Tokenizer.count` of the shared tokenizer."""
     return _shared().count(text)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    from importlib import import_module
+
+    if name == "report":
+        return import_module("llama3_tok.report")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"llama3_tok.{_LAZY[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,6 +6,7 @@ read is a `Fault` that names it, so that one bad file never hides the counts of 
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,6 +105,15 @@ def find(
 def is_folder(path: str) -> bool:
     """Whether `find` walks it."""
     return path != STANDARD_INPUT and os.path.isdir(path)
+
+
+def stored_size(path: str) -> int | None:
+    """Bytes on the disk; None for what has no size beforehand, as a pipe. Missing files have 0."""
+    try:
+        status = os.fstat(0) if path == STANDARD_INPUT else os.stat(path)
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _walked(

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Role;
-use crate::encode::{Encoder, Offsets, Options};
+use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
+use crate::offsets::Offsets;
 use crate::special::{END_HEADER, START_HEADER};
 
 /// Text, and what stands between and about its parts.

@@ -69,6 +69,34 @@ fn without_surrogates(string: &Bound<PyString>) -> PyResult<String> {
     Ok(text)
 }
 
+/// Where, in the bytes that [`bytes_of`] gives of a `str`, its joined surrogate pairs are, which are two
+/// characters for Python.
+pub(super) fn joined_pairs(text: &Bound<PyAny>) -> PyResult<Vec<usize>> {
+    let mut places = Vec::new();
+    if text.cast::<PyString>().is_ok_and(|string| string.to_str().is_ok()) || is_bytes(text) {
+        return Ok(places);
+    }
+    let utf32 = text.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
+    let (units, _) = utf32.cast::<PyBytes>()?.as_bytes().as_chunks::<4>();
+    let mut units = units.iter().map(|unit| u32::from_le_bytes(*unit)).peekable();
+    let mut at = 0;
+    while let Some(unit) = units.next() {
+        let is_pair = (0xD800..0xDC00).contains(&unit)
+            && units.next_if(|next| (0xDC00..0xE000).contains(next)).is_some();
+        if is_pair {
+            places.try_reserve(1).map_err(|_| PyMemoryError::new_err("out of memory"))?;
+            places.push(at);
+        }
+        let character = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+        at += if is_pair { 4 } else { character.len_utf8() };
+    }
+    Ok(places)
+}
+
+pub(super) fn is_bytes(text: &Bound<PyAny>) -> bool {
+    text.is_instance_of::<PyBytes>()
+}
+
 pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [u8]>>> {
     let indexed = texts.iter().enumerate();
     gathered(texts.len(), indexed.map(|(index, text)| bytes_of(text, || format!("texts[{index}]"))))
@@ -149,9 +177,14 @@ pub(super) enum Given<'py> {
 
 impl<'py> Given<'py> {
     pub(super) fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
+        Self::behind(ids, argument, 0)
+    }
+
+    /// The same for ids that come behind `before` others.
+    pub(super) fn behind(ids: &Bound<'py, PyAny>, argument: &str, before: usize) -> PyResult<Self> {
         if let Ok(list) = ids.cast::<PyList>() {
             let indexed = list.iter().enumerate();
-            let values = indexed.map(|(index, id)| integer(argument, index, &id));
+            let values = indexed.map(|(index, id)| integer(argument, index, before, &id));
             return Ok(Self::List(gathered(list.len(), values)?));
         }
         if let Ok(array) = ids.cast::<PyArray1<u32>>() {
@@ -173,7 +206,7 @@ impl<'py> Given<'py> {
     }
 }
 
-fn integer(argument: &str, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
+fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> PyResult<i64> {
     let py = id.py();
     if index % LIST_CHECK == LIST_CHECK - 1 {
         py.check_signals()?;
@@ -183,8 +216,9 @@ fn integer(argument: &str, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
             let fields = PyDict::new(py);
             fields.set_item("id", id)?;
-            fields.set_item("position", index)?;
-            let message = format!("{id} at position {index} is not a token id");
+            let position = before + index;
+            fields.set_item("position", position)?;
+            let message = format!("{id} at position {position} is not a token id");
             Err(exception(py, "InvalidTokenId", message, &fields)?)
         }
         Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),

@@ -5,7 +5,10 @@ mod chat;
 mod convert;
 mod files;
 mod pieces;
+mod places;
 mod raise;
+mod streaming;
+mod texts;
 mod write;
 
 use std::borrow::Cow;
@@ -24,8 +27,9 @@ use self::convert::{
 };
 use self::files::{Files, Gives};
 use self::raise::raise;
+use self::streaming::StreamDecoder;
 use crate::decode::{MANY, whole_characters};
-use crate::encode::{Encoder, Offsets, Options};
+use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
 use crate::parallel::{self, Ids};
 use crate::parts::{Task, Want};
@@ -58,8 +62,6 @@ fn go_on() -> Result<(), Error> {
 
 /// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
 type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
-/// Where a token begins and ends, in bytes.
-type Span = (usize, usize);
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
 /// A vocabulary with a profile: the part of a `Tokenizer` that is Rust.
@@ -148,19 +150,23 @@ impl Core {
         self.with_ids(text, asked, |ids| Ok(array_of(text.py(), ids)))
     }
 
-    /// The ids, and the byte range of each as `(start, end)`.
-    fn encode_spans(
+    /// The ids, and the byte range and the character range of each: `uint32[n]` and twice `int64[n, 2]`.
+    fn encode_spans<'py>(
         &self,
-        text: &Bound<PyAny>,
+        text: &Bound<'py, PyAny>,
         asked: Option<Asked>,
-    ) -> PyResult<(Vec<u32>, Vec<Span>)> {
-        let options = self.options(asked)?;
-        let bytes = bytes_of(text, || "text".to_owned())?;
-        let (ids, spans) = detached(text.py(), None, |check, _| {
-            let mut sink = Offsets::new(&self.encoder.vocabulary);
-            self.encoder.encode(&bytes, &options, &mut sink, check).map(|()| (sink.ids, sink.spans))
-        })?;
-        Ok((ids, spans.into_iter().map(|span| (span.start, span.end)).collect()))
+    ) -> PyResult<places::Spans<'py>> {
+        places::spans(&self.encoder, text, &self.options(asked)?)
+    }
+
+    /// The longest beginning of a text, or with `from_end` the longest end, of at most `limit` tokens.
+    fn truncate<'py>(
+        &self,
+        text: &Bound<'py, PyAny>,
+        limit: usize,
+        from_end: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        places::truncate(&self.encoder, text, limit, from_end)
     }
 
     fn encode_batch<'py>(
@@ -265,6 +271,22 @@ impl Core {
             list.append(bytes_object(py, bytes)?)?;
         }
         Ok(list)
+    }
+
+    /// A decoder of ids that come a few at a time.
+    fn stream_decoder(&self, skip_special: bool) -> StreamDecoder {
+        StreamDecoder::new(Arc::clone(&self.encoder), skip_special)
+    }
+
+    /// Whether encoding the text of `ids` gives the same ids.
+    fn is_canonical(&self, ids: &Bound<PyAny>) -> PyResult<bool> {
+        let given = Given::of(ids, "ids")?;
+        let slice = given.slice()?;
+        detached(ids.py(), None, |check, _| match slice {
+            Ids::U32(ids) => self.encoder.is_canonical(ids, check),
+            Ids::I32(ids) => self.encoder.is_canonical(ids, check),
+            Ids::I64(ids) => self.encoder.is_canonical(ids, check),
+        })
     }
 
     fn token_id(&self, token: &Bound<PyAny>) -> PyResult<u32> {
@@ -497,14 +519,18 @@ fn cpu_count() -> usize {
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     chat::add(module)?;
+    module.add_class::<StreamDecoder>()?;
     module.add_function(wrap_pyfunction!(walk, module)?)?;
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
+    module.add_class::<texts::Pieces>()?;
+    module.add_function(wrap_pyfunction!(texts::record_text, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;

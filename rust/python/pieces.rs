@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::raise::raise;
 use super::{Core, detached};
+use crate::error::Error;
 use crate::merge::Merging;
 use crate::pretokenize::Pretokens;
 use crate::special::Profile;
+
+/// Pretokens between two looks for signals, some milliseconds.
+const PRETOKENS_CHECK: usize = 1 << 14;
 
 /// The names of a profile's special tokens, in the order of their ids.
 #[pyfunction]
@@ -35,6 +40,26 @@ pub(super) fn tokens<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, P
 #[pyfunction]
 pub(super) fn last_pretoken(text: &[u8]) -> usize {
     Pretokens::new(text).last().map_or(0, |pretoken| pretoken.start)
+}
+
+/// Where each pretoken of a text ends, in bytes, as `int64[n]`.
+#[pyfunction]
+pub(super) fn pretoken_ends<'py>(
+    py: Python<'py>,
+    text: &[u8],
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let ends = detached(py, None, |check, _| {
+        let mut ends: Vec<i64> = Vec::new();
+        for pretoken in Pretokens::new(text) {
+            if ends.len().is_multiple_of(PRETOKENS_CHECK) {
+                check()?;
+            }
+            ends.try_reserve(1)?;
+            ends.push(pretoken.end as i64);
+        }
+        Ok::<_, Error>(ends)
+    })?;
+    Ok(PyArray1::from_vec(py, ends))
 }
 
 /// The ids that merging gives from each of some bytes: neither cut nor looked up as a whole.

@@ -38,7 +38,24 @@ class Verb(Protocol):
         """Does it, and gives the exit code."""
 
 
-VERBS = ("count", "encode", "decode", "show", "chat", "convert", "convert-checkpoint", "doctor")
+VERBS = (
+    "count",
+    "encode",
+    "decode",
+    "show",
+    "truncate",
+    "chat",
+    "compare",
+    "parity",
+    "generate",
+    "chat-with",
+    "convert",
+    "convert-checkpoint",
+    "doctor",
+)
+
+# The verbs whose tokenizer is that of what they are given.
+_OWN_TOKENIZER = ("convert", "convert-checkpoint", "generate", "chat-with")
 
 
 def _verb(name: str) -> Verb:
@@ -91,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         complain(f"{os.fsdecode(error.filename or 'standard output')}: {error.strerror or error}")
         return _drop_output(UNUSABLE)
-    except MemoryError:
-        complain("out of memory")
+    except MemoryError as error:
+        complain(str(error) or "out of memory")
     return UNUSABLE
 
 
@@ -152,7 +169,7 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
             allow_abbrev=False,
         )
         verb.arguments(parser)
-        if not name.startswith("convert"):  # their vocabulary is what they convert
+        if name not in _OWN_TOKENIZER:
             _add_tokenizer(parser)
     return parsers
 

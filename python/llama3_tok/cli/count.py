@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import stat
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from llama3_tok import files
+from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.terminal import (
     UsageError,
     check_standard_input,
@@ -20,9 +19,6 @@ from llama3_tok.cli.terminal import (
 )
 from llama3_tok.files import Fault, Source, Totals
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 PURPOSE = "Count tokens, exactly."
 EXAMPLES = """\
@@ -170,8 +166,7 @@ class _Run:
 
     def __iter__(self) -> Iterator[_Row]:
         """The path and the totals of each file."""
-        shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
-        bar = _Bar([source.path for source in self._sources]) if shows else None
+        bar = Bar([source.path for source in self._sources]) if shows_bar() else None
         counts = files.count(
             self._encoder,
             self._sources,
@@ -241,71 +236,3 @@ def _print_json(first: dict[str, object], totals: Totals) -> None:
         "texts": totals.texts,
     }
     write(json.dumps(first | numbers).encode() + b"\n")
-
-
-# Progress
-
-
-class _Bar:
-    """A progress bar on standard error, once the work takes more than a second.
-
-    A timer draws it, since the work may itself be waiting, for a pipe. It measures stored bytes.
-    """
-
-    DELAY = 1.0
-
-    def __init__(self, paths: list[str]) -> None:
-        import threading
-
-        self._paths = paths
-        self._read = 0
-        self._progress: Progress | None = None
-        self._closed = False
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(self.DELAY, self._show)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def __call__(self, read: int) -> None:
-        """Takes the bytes read so far of all files."""
-        self._read = read
-        if self._progress:
-            self._progress.update(self._progress.task_ids[0], completed=read)
-
-    def close(self) -> None:
-        """Takes the bar away."""
-        with self._lock:
-            self._closed = True
-        self._timer.cancel()
-        if self._progress:
-            self._progress.stop()
-
-    def _show(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        sizes = [_size(path) for path in self._paths]
-        total = None if None in sizes else sum(size or 0 for size in sizes)
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
-        with self._lock:
-            if not self._closed:
-                bar.add_task("counting", total=total, completed=self._read)
-                bar.start()
-                self._progress = bar
-
-
-def _size(path: str) -> int | None:
-    """Bytes on the disk; None for what has no size beforehand, as a pipe. Missing files have 0."""
-    try:
-        status = os.fstat(0) if path == files.STANDARD_INPUT else os.stat(path)
-    except OSError:
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -41,22 +41,23 @@ def run(arguments: argparse.Namespace) -> int:
     text = given_text(arguments)
     allowed = allowed_special(arguments)
     encoder = tokenizer(arguments)
-    if not arguments.tokens and not arguments.json:
-        ids = encoder.encode(text, bos=arguments.bos, eos=arguments.eos, allowed_special=allowed)
-        write(" ".join(map(str, ids)).encode() + b"\n")
-        return 0
-    ids, spans = encoder._core.encode_spans(
-        text, (arguments.bos, arguments.eos, allowed or None, None)
-    )
+    asked = {"bos": arguments.bos, "eos": arguments.eos, "allowed_special": allowed}
     if arguments.json:
         import json
 
+        encoding = encoder.encode_with_offsets(text, **asked)
+        ids = encoding.ids.tolist()
         shown = {id: encoder.decode([id]) for id in set(ids)}
-        result = {"ids": ids, "tokens": [shown[id] for id in ids], "spans": spans}
+        tokens = [shown[id] for id in ids]
+        result = {"ids": ids, "tokens": tokens, "spans": encoding.byte_spans.tolist()}
         write(json.dumps(result).encode() + b"\n")
-    else:
+        return 0
+    ids = encoder.encode(text, **asked)
+    if arguments.tokens:
         lines = {id: f"{id}\t{piece(encoder, id)}\n".encode() for id in set(ids)}
         write(b"".join([lines[id] for id in ids]))
+    else:
+        write(" ".join(map(str, ids)).encode() + b"\n")
     return 0
 
 

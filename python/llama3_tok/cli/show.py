@@ -130,7 +130,7 @@ def rows(tokens: Iterable[Token], columns: int) -> Iterator[Row]:
     row: Row = []
     used = 0
     for token, pastel in zip(tokens, cycle(PASTELS), strict=False):
-        for cell in _cells(token, pastel, columns):
+        for cell in cells(token, pastel, columns):
             if used + cell.width > columns and row:
                 yield row
                 row, used = [], 0
@@ -143,7 +143,7 @@ def rows(tokens: Iterable[Token], columns: int) -> Iterator[Row]:
         yield row
 
 
-def _cells(token: Token, pastel: str, columns: int) -> Iterator[Cell]:
+def cells(token: Token, pastel: str, columns: int) -> Iterator[Cell]:
     """The cell of a token; more than one where it is wider than a row."""
     from rich.cells import cell_len, chop_cells
 
@@ -162,24 +162,24 @@ def in_plain_text(rows: Iterable[Row]) -> Iterator[str]:
     """Bars end the pieces and stand between the ids."""
     for row in rows:
         for line in _lines(row):
-            yield "".join(_barred(text, cell) for text, cell in line).rstrip()
+            yield "".join(barred(text, cell) for text, cell in line).rstrip()
         yield ""
 
 
-def _barred(text: str, cell: Cell) -> str:
-    return _padded(text, cell) + ("│" if cell.ends else " ")
+def barred(text: str, cell: Cell) -> str:
+    return padded(text, cell) + ("│" if cell.ends else " ")
 
 
 def in_colours(rows: Iterable[Row]) -> Iterator[str]:
     """Colours tell the pieces apart."""
     for row in rows:
         for ink, line in enumerate(_lines(row)):
-            yield "".join(_painted(text, cell, INK[cell.colour][ink]) for text, cell in line)
+            yield "".join(painted(text, cell, INK[cell.colour][ink]) for text, cell in line)
         yield ""
 
 
-def _painted(text: str, cell: Cell, ink: str) -> str:
-    return f"\x1b[38;5;{ink};48;5;{cell.colour}m{_padded(text, cell)} \x1b[0m"
+def painted(text: str, cell: Cell, ink: str) -> str:
+    return f"\x1b[38;5;{ink};48;5;{cell.colour}m{padded(text, cell)} \x1b[0m"
 
 
 def _lines(row: Row) -> Iterator[list[tuple[str, Cell]]]:
@@ -189,7 +189,7 @@ def _lines(row: Row) -> Iterator[list[tuple[str, Cell]]]:
         yield [(cell.id, cell) for cell in row]
 
 
-def _padded(text: str, cell: Cell) -> str:
+def padded(text: str, cell: Cell) -> str:
     from rich.cells import cell_len
 
     return text + " " * (cell.width - 1 - cell_len(text))

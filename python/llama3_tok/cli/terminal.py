@@ -119,14 +119,23 @@ def given_text(arguments: argparse.Namespace) -> bytes:
     if arguments.text is not None and arguments.file is not None:
         raise UsageError("give TEXT or --file, not both")
     if arguments.file not in (None, "-"):
-        with open(arguments.file, "rb") as file:
-            return file.read()
+        return given_file(arguments.file)
     if arguments.file == "-" or arguments.text == "-":
         return standard_input()
     if arguments.text is not None:
         return os.fsencode(arguments.text)
     if is_terminal(sys.stdin):
         raise UsageError("give TEXT, --file FILE, or - to read standard input")
+    return standard_input()
+
+
+def given_file(name: str | None) -> bytes:
+    """The content of a file, or of standard input if that is the name, or none on a pipe."""
+    if name not in (None, "-"):
+        with open(name, "rb") as file:
+            return file.read()
+    if name is None and is_terminal(sys.stdin):
+        raise UsageError("give FILE, or - to read standard input")
     return standard_input()
 
 

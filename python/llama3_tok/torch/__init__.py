@@ -9,13 +9,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.torch.checkpoint import Converted, convert_checkpoint, verify_checkpoint
+    from llama3_tok.torch.conversation import Conversation
+    from llama3_tok.torch.generation import Generation
+    from llama3_tok.torch.model import Llama3, Stream
+    from llama3_tok.torch.sampling import Sampling
+    from llama3_tok.torch.scoring import Score
+    from llama3_tok.torch.training import add_pad_token, collate, precision
 
-__all__ = ["Converted", "convert_checkpoint", "verify_checkpoint"]
+__all__ = [
+    "Conversation",
+    "Converted",
+    "Generation",
+    "Llama3",
+    "Sampling",
+    "Score",
+    "Stream",
+    "add_pad_token",
+    "collate",
+    "convert_checkpoint",
+    "precision",
+    "verify_checkpoint",
+]
 
 # The module of each name.
 _HOME = {
+    "Conversation": "conversation",
     "Converted": "checkpoint",
+    "Generation": "generation",
+    "Llama3": "model",
+    "Sampling": "sampling",
+    "Score": "scoring",
+    "Stream": "model",
+    "add_pad_token": "training",
+    "collate": "training",
     "convert_checkpoint": "checkpoint",
+    "precision": "training",
     "verify_checkpoint": "checkpoint",
 }
 

@@ -20,7 +20,7 @@ class HuggingFaceFolder:
         self.folder = folder
         path = os.path.join(folder, CONFIG)
         self.sizes: Sizes = from_config(read_json(path), path)
-        self.files = [Safetensors(path) for path in _weight_paths(folder)]
+        self.files = [Safetensors(path) for path in weight_paths(folder)]
         self._home = self._homes()
         self._check()
 
@@ -90,7 +90,7 @@ class HuggingFaceFolder:
                 )
 
 
-def _weight_paths(folder: str) -> list[str]:
+def weight_paths(folder: str) -> list[str]:
     """The files that the index names, or the only one."""
     index, single = os.path.join(folder, INDEX), os.path.join(folder, SINGLE)
     if not os.path.exists(index):

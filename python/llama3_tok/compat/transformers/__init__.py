@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from llama3_tok import _core, hugging_face, save
 from llama3_tok.extras import need
@@ -29,10 +29,9 @@ from transformers import (  # noqa: E402 - whether it is there was asked first
     PreTrainedTokenizer,
 )
 from transformers.tokenization_utils_base import TruncationStrategy  # noqa: E402
-from transformers.utils import PaddingStrategy, get_json_schema  # noqa: E402
+from transformers.utils import PaddingStrategy  # noqa: E402
 
-if TYPE_CHECKING:
-    from llama3_tok.chat import Message
+from llama3_tok.compat.transformers import given as _given  # noqa: E402
 
 __all__ = ["Llama3Tokenizer"]
 
@@ -178,8 +177,10 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
                 "offsets are not given by this class; AutoTokenizer gives them from a folder that "
                 "Tokenizer.save wrote"
             )
-        batch = _is_batch(text, is_split_into_words)
-        inputs = [(text, text_pair)] if not batch else _pairs(text, text_pair, is_split_into_words)
+        batch = _given.is_batch(text, is_split_into_words)
+        inputs = (
+            [(text, text_pair)] if not batch else _given.pairs(text, text_pair, is_split_into_words)
+        )
         ids = self._inputs([one for pair in inputs for one in pair], is_split_into_words, kwargs)
         pairs = zip(ids[::2], ids[1::2], strict=True)
         asked = {name: kwargs[name] for name in _PREPARED if name in kwargs}
@@ -216,7 +217,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         self, inputs: list[Any], is_split_into_words: bool, options: Mapping[str, Any]
     ) -> list[list[int] | None]:
         """The ids of each input: a text, words, tokens or ids; None stays what it is."""
-        words = [_words(one, is_split_into_words) for one in inputs]
+        words = [_given.words(one, is_split_into_words) for one in inputs]
         encoded = iter(
             self._encode_batch(list(chain.from_iterable(w for w in words if w)), options)
         )
@@ -321,14 +322,14 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
                 "return_assistant_tokens_mask needs tokenize=True and return_dict=True"
             )
         options: dict[str, Any] = {
-            "tools": _described(kwargs.get("custom_tools", tools)),
+            "tools": _given.described(kwargs.get("custom_tools", tools)),
             "builtin_tools": kwargs.get("builtin_tools"),
             "tools_in": "user" if kwargs.get("tools_in_user_message", True) else "system",
             "date": kwargs.get("date_string"),
             "add_generation_prompt": add_generation_prompt,
             "continue_final_message": continue_final_message,
         }
-        batch, conversations = _conversations(conversation)
+        batch, conversations = _given.conversations(conversation)
         if not tokenize:
             texts = [self.llama3.render_chat(messages, **options) for messages in conversations]
             return texts if batch else texts[0]
@@ -429,65 +430,3 @@ def _profile_of(added: Mapping[int, AddedToken]) -> str:
         if all(names.get(id) == name for id, name in enumerate(special, first)):
             return profile
     return "llama3.1"
-
-
-def _is_batch(text: Any, is_split_into_words: bool) -> bool:  # noqa: ANN401
-    """Whether these are several inputs, by the rule of the base class."""
-    if not isinstance(text, list | tuple):
-        return False
-    if not text:
-        return not is_split_into_words
-    inner = (list, tuple) if is_split_into_words else (str, list, tuple)
-    return isinstance(text[0], inner)
-
-
-def _pairs(
-    texts: Sequence[Any], seconds: Sequence[Any] | None, is_split_into_words: bool
-) -> list[tuple[Any, Any]]:
-    """A batch as pairs of a first and a second input, which may be None."""
-    if seconds is not None:
-        if not isinstance(seconds, list | tuple) or len(seconds) != len(texts):
-            raise ValueError("text_pair must be a batch of the same length as text")
-        return list(zip(texts, seconds, strict=True))
-    pair_types = (tuple,) if is_split_into_words else (list, tuple)
-    pairs: list[tuple[Any, Any]] = []
-    for one in texts:
-        if isinstance(one, pair_types) and len(one) == 2 and not isinstance(one[0], int):
-            pairs.append((one[0], one[1]))
-        else:
-            pairs.append((one, None))
-    return pairs
-
-
-def _words(one: Any, is_split_into_words: bool) -> list[str] | None:  # noqa: ANN401
-    """The texts that an input consists of; None if it is ids or tokens already."""
-    if isinstance(one, str):
-        return [one]
-    if is_split_into_words and isinstance(one, list | tuple) and one and isinstance(one[0], str):
-        return list(one)
-    if one is None or (
-        isinstance(one, list | tuple) and (not one or isinstance(one[0], int | str))
-    ):
-        return None
-    raise ValueError(f"an input must be a text, words or ids, not {type(one).__name__}")
-
-
-def _described(tools: list[Any] | None) -> list[Any] | None:
-    """Tools as dictionaries: functions are described by their signature and docstring."""
-    if tools is None:
-        return None
-    return [get_json_schema(tool) if callable(tool) else tool for tool in tools]
-
-
-def _conversations(conversation: Sequence[Any]) -> tuple[bool, list[list["Message"]]]:
-    """Whether it is a batch, and the conversations without values that are None."""
-    batch = bool(conversation) and (
-        isinstance(conversation[0], list | tuple) or hasattr(conversation[0], "messages")
-    )
-    return batch, [
-        [
-            {name: value for name, value in message.items() if value is not None}
-            for message in getattr(messages, "messages", messages)
-        ]
-        for messages in (conversation if batch else [conversation])
-    ]

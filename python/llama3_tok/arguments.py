@@ -1,0 +1,169 @@
+"""Arguments, checked and as the core takes them; what they may not be is a clear error."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Set
+from operator import index as integer
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, overload
+
+from llama3_tok import _core
+from llama3_tok.errors import SpecialTokenError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Text: TypeAlias = str | bytes
+FilePath: TypeAlias = str | os.PathLike[str]
+SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
+# list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
+# no type for "may hold integers", so the annotation says no more than that it can be iterated.
+Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
+Side: TypeAlias = Literal["left", "right"]
+Tensors: TypeAlias = Literal["np", "pt"]
+
+NONE: frozenset[str] = frozenset()
+# The types of arrays that the core reads as they are.
+_READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
+
+Names: TypeAlias = Literal["all"] | list[str] | None
+# BOS, EOS, allowed and disallowed special tokens; None where nothing is asked for.
+Asked: TypeAlias = tuple[bool, bool, Names, Names] | None
+
+
+def asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialTokens) -> Asked:
+    if bos is False and eos is False and allowed is NONE and disallowed is NONE:
+        return None
+    for argument, flag in (("bos", bos), ("eos", eos)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
+
+
+def _names(value: SpecialTokens, argument: str) -> Names:
+    if isinstance(value, str) and value == "all":
+        return "all"
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        given = repr(value) if isinstance(value, str | bytes) else type(value).__name__
+        raise TypeError(f'{argument} must be "all" or a set of names, not {given}')
+    names = list(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} must hold names (str), not {type(name).__name__}")
+        if not name.isascii():  # as no special token is; the core takes no lone surrogates
+            raise SpecialTokenError(f"{name!r} is not a special token", token=name)
+    return names or None
+
+
+def texts(texts: Iterable[Text]) -> list[Text]:
+    if isinstance(texts, list):
+        return texts
+    refuse_text(texts, "texts")
+    return list(texts)
+
+
+def refuse_text(value: object, argument: str) -> None:
+    """One text where several are wanted would be taken for its characters; a set has no order."""
+    one = isinstance(value, str | bytes | bytearray | Mapping | Set)
+    if one or not isinstance(value, Iterable):
+        raise TypeError(f"{argument} must be a sequence, not one {type(value).__name__}")
+
+
+def path(path: FilePath, argument: str = "path") -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{argument} must be a path (str or PathLike), not {type(path).__name__}")
+    return os.fsdecode(path)
+
+
+def paths(paths: Iterable[FilePath]) -> list[str]:
+    if isinstance(paths, os.PathLike):
+        raise TypeError(f"paths must be a sequence, not one {type(paths).__name__}")
+    refuse_text(paths, "paths")
+    return [path(one, f"paths[{index}]") for index, one in enumerate(paths)]
+
+
+@overload
+def field(field: str) -> str: ...
+@overload
+def field(field: str | None) -> str | None: ...
+def field(field: str | None) -> str | None:
+    if not isinstance(field, str | None):
+        raise TypeError(f"field must be a str or None, not {type(field).__name__}")
+    return field
+
+
+def threads(threads: int | None) -> int:
+    if threads is None:
+        return _core.cpu_count()
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"threads must be an int or None, not {type(threads).__name__}")
+    count = integer(threads)
+    if count < 1:
+        raise ValueError(f"threads must be at least 1, not {count}")
+    return min(count, _core.cpu_count())
+
+
+def count(value: int, argument: str, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be an int, not {type(value).__name__}")
+    number = integer(value)
+    if number < least:
+        raise ValueError(f"{argument} must be at least {least}, not {number}")
+    return number
+
+
+def choice(value: object, argument: str, choices: tuple[object, ...]) -> None:
+    if not any(value is each or (type(value) is str and value == each) for each in choices):
+        names = ", ".join(map(repr, choices))
+        raise ValueError(f"{argument} must be one of {names}, not {value!r}")
+
+
+def ids(ids: object, argument: str) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
+    """Ids as a list or as an array that the core reads without a copy."""
+    if type(ids) is list:
+        return ids
+    if isinstance(ids, tuple | range):
+        return list(ids)
+    if isinstance(ids, str | bytes | bytearray):
+        raise TypeError(f"{argument} must be integers, not {type(ids).__name__}")
+    if hasattr(ids, "detach") and hasattr(ids, "cpu"):
+        ids = ids.detach().cpu()  # a torch tensor, which may be on another device
+    if not hasattr(ids, "__array__"):
+        try:
+            ids = memoryview(cast(bytes, ids))
+        except TypeError:
+            if isinstance(ids, Mapping | Set) or not isinstance(ids, Iterable):
+                kind = type(ids).__name__
+                raise TypeError(f"{argument} must be a sequence, not {kind}") from None
+            return list(ids)
+    return _array(ids, argument)
+
+
+def _array(
+    ids: object, argument: str
+) -> "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]":
+    import numpy as np
+
+    # The common case first: the questions below take longer than decoding a short sequence.
+    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.str in _READ:
+        flags = ids.flags
+        if flags.c_contiguous and flags.aligned:
+            return ids
+    if isinstance(ids, np.ma.MaskedArray) and np.ma.getmaskarray(ids).any():
+        raise TypeError(f"{argument} must be integers, but some are masked")
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(
+            f"{argument} must have one dimension, not {array.ndim}; "
+            "several sequences go to decode_batch or pad"
+        )
+    if array.dtype == object or array.size == 0:
+        return cast(list[int], list(array))
+    if array.dtype.kind not in "iu":
+        nan = np.flatnonzero(array != array)
+        what = f"; {argument}[{nan[0]}] is not a number" if nan.size else ""
+        raise TypeError(f"{argument} must be integers, not {array.dtype}{what}")
+    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        return cast(list[int], array.tolist())
+    dtype = array.dtype if array.dtype in (np.uint32, np.int32) else np.int64
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])

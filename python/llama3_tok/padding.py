@@ -1,0 +1,213 @@
+"""Batches of one length: `Tokenizer.pad`, and calling a tokenizer as transformers has it.
+
+The padding token is never a token of text, never one that ends generation and never -1. A batch
+without one is an error that says what to do, since each wrong choice trains or generates badly and
+silently.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from operator import index as integer
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from llama3_tok import arguments
+from llama3_tok.arguments import Ids, Side, Tensors, Text
+from llama3_tok.errors import Llama3TokError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from llama3_tok.tokenizer import Tokenizer
+
+__all__ = ["Padded", "Padding", "call", "pad"]
+
+Padding: TypeAlias = bool | Literal["longest", "max_length", "do_not_pad"]
+
+_NO_PAD = """\
+profile {profile!r} has no padding token. Give pad_id=, one of:
+- pad_id={reserved}, a reserved special token: the model has a row for it, and nothing else uses it;
+- the id of a token that you add, pad_id={added}: resize the model's embeddings to hold it.
+To pad with {eos} and mask it is common, but not offered: whoever leaves out padding by its id, as \
+collators for training do, then also leaves out the real end, and the model learns not to stop. \
+Only with labels that are masked by attention_mask is it right."""
+
+
+class Padded(Mapping[str, Any]):
+    """`input_ids` and `attention_mask` of a batch, as items and as attributes.
+
+    From `pad`, and with `return_tensors`, both are `int64[batch, length]`, NumPy arrays or torch
+    tensors; the mask is 1 for ids and 0 for padding. Otherwise they are lists. It is a mapping, so
+    `model(**padded)` works, and with tensors so does `padded.to("cuda")`.
+    """
+
+    __slots__ = ("attention_mask", "input_ids")
+
+    def __init__(self, input_ids: Any, attention_mask: Any) -> None:  # noqa: ANN401
+        self.input_ids, self.attention_mask = input_ids, attention_mask
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - lists, arrays or tensors
+        """One of the two."""
+        if key not in self.__slots__:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order in which models take them."""
+        return iter(("input_ids", "attention_mask"))
+
+    def __len__(self) -> int:
+        """How many there are: two."""
+        return 2
+
+    def __repr__(self) -> str:
+        """For people."""
+        return f"Padded(input_ids={self.input_ids!r}, attention_mask={self.attention_mask!r})"
+
+    def to(self, *where: Any, **options: Any) -> "Padded":  # noqa: ANN401 - as torch has it
+        """The same on another device, by the `to` of torch's tensors."""
+        return Padded(
+            self.input_ids.to(*where, **options), self.attention_mask.to(*where, **options)
+        )
+
+
+def pad(
+    tokenizer: "Tokenizer",
+    sequences: Iterable[Ids],
+    max_length: int | None,
+    side: Side,
+    pad_id: int | None,
+    pad_to_multiple_of: int | None,
+    return_tensors: Tensors,
+) -> Padded:
+    """`Tokenizer.pad`, which has the description."""
+    import numpy as np
+
+    arguments.choice(side, "side", ("left", "right"))
+    arguments.choice(return_tensors, "return_tensors", ("np", "pt"))
+    arguments.refuse_text(sequences, "sequences")
+    filling = checked_pad_id(tokenizer, pad_id)
+    given = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
+    tokenizer._core.decode_batch(given, 1, False)  # raises for what are no ids
+    rows = [np.asarray(ids, np.int64) for ids in given]
+    length = max(map(len, rows), default=0)
+    if max_length is not None:
+        length = arguments.count(max_length, "max_length", 0)
+        long = next((index for index, row in enumerate(rows) if len(row) > length), None)
+        if long is not None:
+            raise Llama3TokError(
+                f"sequences[{long}] has {len(rows[long]):,} ids, more than max_length={length:,}; "
+                "cut it first, with truncate() for text or a slice for ids"
+            )
+    if pad_to_multiple_of is not None:
+        multiple = arguments.count(pad_to_multiple_of, "pad_to_multiple_of", 1)
+        length = -(-length // multiple) * multiple
+    input_ids = np.full((len(rows), length), filling, np.int64)
+    attention_mask = np.zeros((len(rows), length), np.int64)
+    for index, row in enumerate(rows):
+        start = 0 if side == "right" else length - len(row)
+        input_ids[index, start : start + len(row)] = row
+        attention_mask[index, start : start + len(row)] = 1
+    return _tensors(input_ids, attention_mask, return_tensors)
+
+
+def call(
+    tokenizer: "Tokenizer",
+    text: Text | Iterable[Text],
+    add_special_tokens: bool,
+    padding: Padding,
+    truncation: bool,
+    max_length: int | None,
+    padding_side: Side,
+    pad_to_multiple_of: int | None,
+    return_tensors: Tensors | None,
+) -> Padded:
+    """`Tokenizer.__call__`, which has the description."""
+    for argument, flag in (("add_special_tokens", add_special_tokens), ("truncation", truncation)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{argument} must be a bool, not {type(flag).__name__}")
+    arguments.choice(padding, "padding", (True, False, "longest", "max_length", "do_not_pad"))
+    arguments.choice(return_tensors, "return_tensors", (None, "np", "pt"))
+    most = None if max_length is None else arguments.count(max_length, "max_length", 0)
+    if most is None and (truncation or padding == "max_length"):
+        which = "truncation=True" if truncation else 'padding="max_length"'
+        raise ValueError(f"{which} needs max_length=")
+
+    is_one = isinstance(text, str | bytes)
+    texts: Iterable[Text] = [text] if isinstance(text, str | bytes) else text
+    rows = tokenizer.encode_batch(texts, bos=add_special_tokens)
+    if truncation:
+        rows = [row[:most] for row in rows]
+    if padding in (True, "longest", "max_length"):
+        padded = pad(
+            tokenizer,
+            rows,
+            most if padding == "max_length" else None,
+            padding_side,
+            None,
+            pad_to_multiple_of,
+            return_tensors or "np",
+        )
+        if return_tensors:
+            return padded
+        lists = (padded.input_ids.tolist(), padded.attention_mask.tolist())
+    else:
+        lists = (rows, [[1] * len(row) for row in rows])
+        if return_tensors:
+            lengths = {len(row) for row in rows}
+            if len(lengths) > 1:
+                raise Llama3TokError(
+                    f"texts of {min(lengths):,} to {max(lengths):,} ids make no tensor; "
+                    "give padding=True, or truncation=True with max_length="
+                )
+            import numpy as np
+
+            shape = (len(rows), max(lengths, default=0))
+            ids, mask = (np.array(part, np.int64).reshape(shape) for part in lists)
+            return _tensors(ids, mask, return_tensors)
+    return Padded(*(part[0] for part in lists)) if is_one else Padded(*lists)
+
+
+def checked_pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
+    size = tokenizer.vocab_size
+    reserved = "<|reserved_special_token_0|>"
+    if given is None:
+        if tokenizer.pad_id is not None:
+            return tokenizer.pad_id
+        message = _NO_PAD.format(
+            profile=tokenizer.profile,
+            reserved=tokenizer.special_tokens[reserved],
+            added=size,
+            eos=tokenizer.eos_id,
+        )
+        raise Llama3TokError(message)
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise TypeError(f"pad_id must be an int or None, not {type(given).__name__}")
+    id = integer(given)
+    if id < 0:
+        why = "no id is negative, and an embedding would take another row for it or fail"
+    elif id in tokenizer.stop_ids:
+        why = "it ends generation: a model trained where padding is left out learns not to stop"
+    elif id == tokenizer.bos_id:
+        why = "it begins a text"
+    elif id < min(tokenizer.special_tokens.values()):
+        why = f"it is a token of text, {tokenizer.decode([id])!r}"
+    else:
+        return id
+    choice = tokenizer.pad_id or tokenizer.special_tokens[reserved]
+    raise Llama3TokError(f"pad_id={id} can't be padding, since {why}; {choice} can")
+
+
+def _tensors(
+    input_ids: "npt.NDArray[np.int64]",
+    attention_mask: "npt.NDArray[np.int64]",
+    kind: Tensors,
+) -> Padded:
+    if kind == "np":
+        return Padded(input_ids, attention_mask)
+    try:
+        import torch  # type: ignore[import-not-found, unused-ignore] # an extra
+    except ImportError:
+        raise Llama3TokError(
+            'return_tensors="pt" needs torch, which is not installed: pip install torch'
+        ) from None
+    return Padded(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))

@@ -1,0 +1,264 @@
+"""The page of a comparison: the figures first, then the tokens, then what explains them."""
+
+from collections.abc import Callable
+
+from llama3_tok.report.causes import MEANINGS
+from llama3_tok.report.comparison import Comparison
+from llama3_tok.report.llama2 import Row
+from llama3_tok.report.page import Page, Token, TokenRow
+from llama3_tok.report.page.marks import text_of
+from llama3_tok.report.page.page import Cell
+from llama3_tok.report.tally import Counts, Excerpt, Pair
+
+__all__ = ["page", "ratio", "summary", "token_rows"]
+
+TOP = 10
+LLAMA3, LLAMA2 = "Llama 3", "Llama 2"
+_ON_PAGE = ("tokenizer", "tokens", "bytes per token", "characters per token")
+
+
+def page(comparison: Comparison) -> Page:
+    """The page, to which more may be added."""
+    made = Page("Llama 3 beside Llama 2", summary(comparison))
+    made.heading("Counts")
+    _counts(made, comparison)
+    if comparison.excerpts:
+        made.heading("Token by token")
+        for path, excerpt in comparison.excerpts:
+            _excerpt(made, comparison, path or "The text", excerpt)
+    if comparison.causes:
+        made.heading("Why they differ")
+        _causes(made, comparison)
+    if comparison.scripts:
+        made.heading("By script")
+        _scripts(made, comparison)
+    if comparison.files:
+        made.heading("By file")
+        _files(made, comparison)
+    if comparison.gains or comparison.losses:
+        made.heading("Strings that gain and lose most")
+        _strings(made, comparison)
+    made.heading("Context and cost")
+    _windows(made, comparison)
+    made.heading("What differs whatever the text")
+    made.table(["", LLAMA3, LLAMA2], comparison.rules)
+    made.heading("About this page")
+    _about(made, comparison)
+    return made
+
+
+def summary(comparison: Comparison) -> str:
+    """The result in one sentence."""
+    total = comparison.total
+    if total.ratio is None:
+        return "The text is empty."
+    return (
+        f"{total.llama3:,} tokens in Llama 3 and {total.llama2:,} in Llama 2, which needs "
+        f"{ratio(total)} tokens for each of Llama 3's."
+    )
+
+
+def ratio(counts: Counts) -> str:
+    """Tokens of Llama 2 for one of Llama 3."""
+    return "-" if counts.ratio is None else f"{counts.ratio:.2f}"
+
+
+def _counts(made: Page, comparison: Comparison) -> None:
+    total = comparison.total
+    made.facts(
+        [
+            ("bytes", total.bytes),
+            ("characters", total.characters),
+            ("texts", comparison.texts),
+            ("Llama 2's tokens of one byte", comparison.byte_tokens),
+            ("of them line breaks", comparison.newlines),
+        ]
+    )
+    made.table(
+        _ON_PAGE,
+        [
+            (name, tokens, _quotient(total.bytes, tokens), _quotient(total.characters, tokens))
+            for name, tokens in ((LLAMA3, total.llama3), (LLAMA2, total.llama2))
+        ],
+    )
+    speeds = [total.bytes / 1e6 / seconds if seconds else 0.0 for seconds in comparison.seconds]
+    if total.bytes >= 1_000_000:
+        made.bars(
+            "Encoding, measured in this run, one thread each",
+            [(LLAMA3, speeds[0], ""), (LLAMA2, speeds[1], "through sentencepiece")],
+            "MB/s",
+        )
+
+
+def _quotient(part: int, tokens: int) -> Cell:
+    return f"{part / tokens:.2f}" if tokens else "-"
+
+
+def _excerpt(made: Page, comparison: Comparison, caption: str, excerpt: Excerpt) -> None:
+    notes = {
+        at: "; ".join(f"{cause}: {MEANINGS[cause]}" for cause in causes)
+        for at, causes in excerpt.notes.items()
+    }
+    made.tokens(caption, excerpt.text, token_rows(comparison, excerpt), notes=notes)
+
+
+def token_rows(comparison: Comparison, excerpt: Excerpt) -> list[TokenRow]:
+    """Both rows of an excerpt."""
+    tokens, llama2 = comparison.tokenizer.token_bytes, comparison.llama2
+    return [
+        _row(LLAMA3, excerpt.llama3, lambda id: text_of(tokens(id)), lambda _: ""),
+        _row(LLAMA2, excerpt.llama2, llama2.piece, lambda id: "fallback" * llama2.is_byte(id)),
+    ]
+
+
+def _row(label: str, row: Row, piece: Callable[[int], str], kind: Callable[[int], str]) -> TokenRow:
+    spans = zip(row.ids.tolist(), row.starts.tolist(), row.ends.tolist(), strict=True)
+    return TokenRow(label, [Token(start, end, id, piece(id), kind(id)) for id, start, end in spans])
+
+
+def _causes(made: Page, comparison: Comparison) -> None:
+    made.note(
+        "Each cut that one row has and the other has not is counted under one cause, which was "
+        "shown at that place: by what is in the two vocabularies, or by encoding the place again "
+        "without the rule that is blamed."
+    )
+    made.table(
+        ["cause", "Llama 2 has more", "Llama 3 has more", "what it means", "as in"],
+        [
+            (
+                each.cause,
+                each.llama2,
+                each.llama3,
+                MEANINGS[each.cause],
+                "  ".join(quoted(pair.text) for pair, _ in each.examples[:3]),
+            )
+            for each in comparison.causes
+        ],
+    )
+
+
+def quoted(text: bytes) -> str:
+    """A string in quotation marks."""
+    return f"“{text_of(text)}”"
+
+
+def _scripts(made: Page, comparison: Comparison) -> None:
+    shown = [
+        (name, {LLAMA3: _per(counts.llama3, counts), LLAMA2: _per(counts.llama2, counts)})
+        for name, counts in comparison.scripts
+        if counts.characters
+    ]
+    made.bars("Tokens for 100 characters", shown[:TOP], "")
+    made.table(
+        ["script", "characters", LLAMA3, LLAMA2, "ratio"],
+        [
+            (name, counts.characters, counts.llama3, counts.llama2, ratio(counts))
+            for name, counts in comparison.scripts
+        ],
+        "A token has the script of its first letter. Languages are not detected.",
+    )
+
+
+def _per(tokens: int, counts: Counts) -> float:
+    return 100 * tokens / counts.characters
+
+
+def _files(made: Page, comparison: Comparison) -> None:
+    made.bars(
+        "Tokens for 100 characters",
+        [
+            (
+                each.path,
+                {
+                    LLAMA3: _per(each.counts.llama3, each.counts),
+                    LLAMA2: _per(each.counts.llama2, each.counts),
+                },
+            )
+            for each in comparison.files[:TOP]
+            if each.counts.characters
+        ],
+        "",
+    )
+    made.table(
+        ["file", "bytes", LLAMA3, LLAMA2, "ratio"],
+        [
+            (
+                each.path,
+                each.counts.bytes,
+                each.counts.llama3,
+                each.counts.llama2,
+                ratio(each.counts),
+            )
+            for each in comparison.files
+        ],
+    )
+    made.table(
+        ["type", "files", "bytes", LLAMA3, LLAMA2, "ratio"],
+        [
+            (name, number, counts.bytes, counts.llama3, counts.llama2, ratio(counts))
+            for name, number, counts in comparison.types
+        ],
+        "By file type, told by the name.",
+    )
+
+
+def _strings(made: Page, comparison: Comparison) -> None:
+    if comparison.forgot:
+        made.note("There were too many strings to count each: the frequencies are at least these.")
+    for caption, strings in (
+        ("Llama 3 needs fewer tokens", comparison.gains),
+        ("Llama 3 needs more tokens", comparison.losses),
+    ):
+        if strings:
+            made.table(
+                ["string", "times", LLAMA3, LLAMA2, "tokens in all"],
+                [_string(pair, times) for pair, times in strings],
+                caption,
+            )
+
+
+def _string(pair: Pair, times: int) -> tuple[Cell, ...]:
+    difference = times * (len(pair.llama3) - len(pair.llama2))
+    return quoted(pair.text), times, len(pair.llama3), len(pair.llama2), difference
+
+
+def _windows(made: Page, comparison: Comparison) -> None:
+    made.table(
+        ["context of", "tokens", "characters of such text that fit", "contexts for this text"],
+        [
+            (
+                each["model"],
+                each["tokens"],
+                "-" if each["characters"] is None else each["characters"],
+                each["windows"],
+            )
+            for each in comparison.windows
+        ],
+    )
+    costs, prices = comparison.costs, comparison.prices
+    if costs and prices:
+        made.table(
+            ["", "price of a million tokens", "this text"],
+            [
+                (name, f"{price:g}", f"{costs[key]:.6g}")
+                for name, price, key in (
+                    (LLAMA3, prices[0], "llama3"),
+                    (LLAMA2, prices[1], "llama2"),
+                )
+            ],
+        )
+
+
+def _about(made: Page, comparison: Comparison) -> None:
+    versions = comparison.to_json()["versions"]
+    made.facts(
+        [
+            ("llama3_tok", versions["llama3_tok"]),
+            ("profile", versions["profile"]),
+            ("Unicode", versions["unicode"]),
+            ("Python", versions["python"]),
+            ("processor", versions["processor"]),
+            ("SHA-256 of Llama 3's vocabulary", versions["llama3_sha256"]),
+            ("SHA-256 of Llama 2's model", versions["llama2_sha256"]),
+        ]
+    )

@@ -1,0 +1,119 @@
+"""Our own ids, also under the assumptions that explain another's: the experiments' one side."""
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from llama3_tok import _core
+from llama3_tok.errors import ChatFormatError, UnknownToken
+from llama3_tok.report.client import Answer, Failure
+from llama3_tok.report.items import Item
+from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.vocabulary import loaded
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Ours"]
+
+# A character of each class for the pattern, which is part of no contraction and no other rule.
+CLASSES = {"a letter": "é", "a number": "1", "neither": "!", "white space": "\u3000"}
+
+
+class Ours:
+    """The tokenizer that is being judged."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._core = tokenizer._core
+        self._ids: dict[bytes, int] = {}
+
+    def dialect(self, kind: str) -> str:
+        """The chat format to compare with a reference of this kind."""
+        return "meta" if "meta" in (kind, self.tokenizer.profile) else "hf"
+
+    def answer(self, item: Item, kind: str) -> Answer:
+        """The ids of an item, as a reference of this kind is asked for them."""
+        import numpy as np
+
+        started = time.perf_counter()
+        try:
+            if item.chat is None:
+                ids = self.text(item.text, item.special)
+            else:
+                ids = np.asarray(self.chat(item, kind), dtype=np.uint32)
+        except ChatFormatError as error:
+            return Answer(None, failure=Failure("error", f"ChatFormatError: {error}"))
+        except MemoryError:
+            return Answer(None, failure=Failure("memory", "out of memory"))
+        return Answer(ids, time.perf_counter() - started)
+
+    def text(self, text: bytes, special: bool) -> "npt.NDArray[np.uint32]":
+        """The ids of a text."""
+        return self.tokenizer.encode_array(text, allowed_special="all" if special else frozenset())
+
+    def chat(self, item: Item, kind: str) -> list[int]:
+        """The ids of a conversation."""
+        assert item.chat is not None
+        options: dict[str, Any] = {**item.chat.options, "dialect": self.dialect(kind)}
+        ids: list[int] = self.tokenizer.encode_chat(item.chat.messages, **options)
+        return ids
+
+    def rendered(self, item: Item, kind: str) -> bytes:
+        """The text of a conversation."""
+        assert item.chat is not None
+        options: dict[str, Any] = {**item.chat.options, "dialect": self.dialect(kind)}
+        return self.tokenizer.render_chat(item.chat.messages, **options).encode()
+
+    def piece(self, id: int) -> bytes | None:
+        """The bytes of a token; None for what is no id."""
+        if id >= self.tokenizer.vocab_size:
+            return None
+        return self.tokenizer.token_bytes(id)
+
+    def with_profile(self, profile: str) -> "Ours":
+        """The same ranks with the special tokens of another release."""
+        return _with_profile(self.tokenizer, profile)
+
+    def merges_only(self, text: bytes) -> list[int]:
+        """The ids without the vocab-first rule: each pretoken is merged, also if it is a token."""
+        ends = _core.pretoken_ends(text).tolist()
+        pieces = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return [id for ids in _core.merge_batch(self._core, pieces) for id in ids]
+
+    def class_of(self, character: str) -> str:
+        """Which of CLASSES the pattern has a character in: where it is not cut from its like."""
+        data = character.encode("utf-8", "replace")
+        for name, like in CLASSES.items():
+            if len(_core.pretoken_ends(like.encode() + data)) == 1:
+                return name
+        return "white space"
+
+    def with_class(self, text: str, character: str, name: str) -> list[int]:
+        """The ids if the pattern had a character in another class."""
+        pieces, start = [], 0
+        for end in _character_ends(text.replace(character, CLASSES[name])):
+            pieces.append(text[start:end].encode("utf-8", "replace"))
+            start = end
+        ids = []
+        for piece in pieces:
+            try:
+                ids.append(self.tokenizer.token_id(piece))
+            except UnknownToken:
+                ids += _core.merge_batch(self._core, [piece])[0]
+        return ids
+
+
+@cache
+def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
+    data = _core.rank_file(tokenizer._core)
+    return Ours(made(Tokenizer, loaded(data, tokenizer.vocabulary, profile), profile))
+
+
+def _character_ends(text: str) -> list[int]:
+    """Where the pretokens of a text end, in characters."""
+    data = text.encode("utf-8", "replace")
+    return [
+        len(data[:end].decode("utf-8", "replace")) for end in _core.pretoken_ends(data).tolist()
+    ]

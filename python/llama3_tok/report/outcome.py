@@ -1,0 +1,261 @@
+"""What a parity report says, as plain data: `Parity` and what it is made of.
+
+`Parity.to_json` gives the same as dictionaries, lists, strings and numbers, under the same names.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama3_tok.report.client import Failure
+from llama3_tok.report.items import Input
+from llama3_tok.report.known_causes import Cause
+from llama3_tok.report.page.rows import TokenRow
+
+__all__ = ["Mismatch", "Parity", "ReferenceOutcome", "Tally", "Witness", "vote"]
+
+OURS = "llama3_tok"
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A text on which a reference differs, and how: the smallest that was found."""
+
+    text: bytes
+    """What is shown: all of it, or if it is long what stands about the divergence."""
+    bytes: int
+    """How long the whole is."""
+    minimal: bool
+    """Whether no character can be left out without ending the difference."""
+    questions: int
+    """How many strings the reference was asked for to find it."""
+    rows: list[TokenRow]
+    """Ours and the reference's tokens."""
+    answers: list[list[str]]
+    """All references that were asked, and ours: those with the same ids together."""
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An item for which a reference gives other ids."""
+
+    item: str
+    group: str
+    token: int
+    """The first token that differs, from 0."""
+    byte: int
+    """Where in the item's text it begins."""
+    causes: tuple[Cause, ...]
+    witness: Witness | None
+    """None where others of the same kind have one."""
+
+    @property
+    def explained(self) -> bool:
+        """Whether it is shown to be a known cause that is nobody's fault."""
+        return bool(self.causes) and all(cause.excuses for cause in self.causes)
+
+
+@dataclass
+class Tally:
+    """Sums over items."""
+
+    items: int = 0
+    bytes: int = 0
+    tokens: int = 0
+    """The reference's own."""
+    equal: int = 0
+    explained: int = 0
+    mismatches: int = 0
+    """Those that are not explained."""
+    failures: int = 0
+
+
+@dataclass
+class ReferenceOutcome:
+    """What came of one reference."""
+
+    name: str
+    version: str | None
+    status: str = "compared"
+    """"compared", "absent", "unusable" or "nothing to compare"."""
+    reason: str = ""
+    """Why, where it is not "compared"."""
+    named: bool = False
+    """Whether it was asked for by name or by its file."""
+    sha256: str | None = None
+    """Of the file that was given as this reference."""
+    total: Tally = field(default_factory=Tally)
+    groups: dict[str, Tally] = field(default_factory=dict)
+    causes: dict[Cause, int] = field(default_factory=dict)
+    """How often each cause was shown; an item may have several."""
+    mismatches: list[Mismatch] = field(default_factory=list)
+    """The first thousand."""
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    """Item and failure, the first thousand."""
+    seconds: float = 0.0
+    """In the reference, on items that it gave ids for."""
+    encoded: int = 0
+    """Bytes of these items."""
+    load_seconds: float = 0.0
+    restarts: int = 0
+
+    @property
+    def compared(self) -> int:
+        """How many of its answers were compared."""
+        return self.total.equal + self.total.explained + self.total.mismatches
+
+    @property
+    def megabytes_per_second(self) -> float | None:
+        """10^6 bytes a second; None where nothing was encoded."""
+        return self.encoded / self.seconds / 1e6 if self.seconds else None
+
+
+@dataclass
+class Parity:
+    """A parity report."""
+
+    facts: dict[str, str | int | float | None]
+    """Versions, vocabulary, seed, command line: what it takes to do it again."""
+    inputs: list[Input]
+    ours: ReferenceOutcome
+    """Our own sums and speed, on the same items."""
+    references: list[ReferenceOutcome]
+
+    @property
+    def mismatches(self) -> int:
+        """How many differences are unexplained."""
+        return sum(one.total.mismatches for one in self.references)
+
+    @property
+    def explained(self) -> int:
+        """How many differences are explained."""
+        return sum(one.total.explained for one in self.references)
+
+    @property
+    def compared(self) -> int:
+        """How many answers of references were compared."""
+        return sum(one.compared for one in self.references)
+
+    @property
+    def failures(self) -> int:
+        """How often a reference gave no ids."""
+        return sum(one.total.failures for one in self.references)
+
+    @property
+    def unusable(self) -> list[ReferenceOutcome]:
+        """The references that were asked for and gave nothing to compare with; all, if none did."""
+        return [
+            one for one in self.references if (one.named or not self.compared) and not one.compared
+        ]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was asked for was compared, and all is equal or explained."""
+        return self.compared > 0 and not self.unusable and self.mismatches == 0
+
+    @property
+    def verdict(self) -> str:
+        """One line for people."""
+        if not self.compared:
+            return "nothing was compared"
+        parts = ["1 comparison" if self.compared == 1 else f"{self.compared:,} comparisons"]
+        if self.mismatches:
+            verb = "differs" if self.mismatches == 1 else "differ"
+            parts.append(f"{self.mismatches:,} {verb}, and nothing excuses it")
+        elif self.explained:
+            parts.append(f"all equal but {self.explained:,}, each shown to have a known cause")
+        else:
+            parts.append("all equal")
+        if self.failures:
+            times = "once" if self.failures == 1 else f"{self.failures:,} times"
+            parts.append(f"references gave no ids {times}")
+        return "; ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {
+            "verdict": self.verdict,
+            "ok": self.ok,
+            "compared": self.compared,
+            "explained": self.explained,
+            "mismatches": self.mismatches,
+            "failures": self.failures,
+            "facts": self.facts,
+            "inputs": [dataclasses.asdict(one) for one in self.inputs],
+            "ours": _ours(self.ours),
+            "references": [_outcome(one) for one in self.references],
+        }
+
+    def to_html(self) -> str:
+        """The report as one HTML page that needs nothing else."""
+        from llama3_tok.report.parity_page import page
+
+        return page(self)
+
+
+def _outcome(one: ReferenceOutcome) -> dict[str, Any]:
+    value = {
+        entry.name: getattr(one, entry.name)
+        for entry in dataclasses.fields(one)
+        if entry.name not in ("groups", "causes", "mismatches", "failures", "total")
+    }
+    value["megabytes_per_second"] = one.megabytes_per_second
+    value["total"] = dataclasses.asdict(one.total)
+    value["groups"] = {name: dataclasses.asdict(tally) for name, tally in one.groups.items()}
+    value["causes"] = [
+        {**dataclasses.asdict(cause), "items": count} for cause, count in one.causes.items()
+    ]
+    value["mismatches"] = [_mismatch(mismatch) for mismatch in one.mismatches]
+    value["failures"] = [
+        {"item": item, **dataclasses.asdict(failure)} for item, failure in one.failures
+    ]
+    return value
+
+
+def _ours(one: ReferenceOutcome) -> dict[str, Any]:
+    total = one.total
+    return {
+        "items": total.items,
+        "bytes": total.bytes,
+        "tokens": total.tokens,
+        "seconds": one.seconds,
+        "megabytes_per_second": one.megabytes_per_second,
+    }
+
+
+def _mismatch(mismatch: Mismatch) -> dict[str, Any]:
+    value = dataclasses.asdict(mismatch) | {"explained": mismatch.explained}
+    value["causes"] = [cause.name for cause in mismatch.causes]
+    if mismatch.witness is not None:
+        text = mismatch.witness.text
+        value["witness"]["text"] = text.decode("utf-8", "replace")
+        value["witness"]["hex"] = text.hex()
+    return value
+
+
+def vote(answers: list[tuple[str, bytes]]) -> tuple[list[list[str]], str]:
+    """Who gives the same, the most first, and what the majority says of the others.
+
+    `answers` are labels, ours among them, each with what it gave.
+    """
+    groups: dict[bytes, list[str]] = {}
+    for label, given in answers:
+        groups.setdefault(given, []).append(label)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    if len(ordered) == 1:
+        return ordered, "all agree"
+    if 2 * len(ordered[0]) <= len(answers):
+        sides = " against ".join(_listed(group) for group in ordered)
+        return ordered, f"no majority: {sides}"
+    others = [label for group in ordered[1:] for label in group]
+    agree = f"{_listed(ordered[0])} agree"
+    if len(others) == 1:
+        return ordered, f"{others[0]} is alone; {agree}"
+    return ordered, f"{_listed(others)} differ from the majority; {agree}"
+
+
+def _listed(labels: list[str]) -> str:
+    if len(labels) == 1:
+        return labels[0]
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"

@@ -1,0 +1,223 @@
+"""`Tokenizer`: text to Llama 3 ids and back. What is allowed is decided here, the work is Rust's.
+
+The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, on the uncut text.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from llama3_tok import arguments
+from llama3_tok import vocabulary as _vocabulary
+from llama3_tok.arguments import FilePath, Ids, Side, SpecialTokens, Tensors, Text
+from llama3_tok.encoding import Encoding
+from llama3_tok.ragged import Ragged
+from llama3_tok.streaming import StreamDecoder
+from llama3_tok.tokenizer.conversations import Conversations
+from llama3_tok.tokenizer.text_files import TextFiles
+from llama3_tok.tokenizer.texts import Texts
+
+if TYPE_CHECKING:
+    from llama3_tok.assistant import AssistantMessage
+    from llama3_tok.padding import Padded, Padding
+
+__all__ = [
+    "Encoding",
+    "FilePath",
+    "Ids",
+    "Ragged",
+    "SpecialTokens",
+    "StreamDecoder",
+    "Text",
+    "Tokenizer",
+]
+
+
+class Tokenizer(Texts, TextFiles, Conversations):
+    """The Llama 3 tokenizer.
+
+    `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
+    model folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the
+    installed package llama-models are used. `profile` says which release's special tokens the ids
+    from 128,000 are, and which chat template is meant: "llama3", "llama3.1" (also 3.3), "llama3.2"
+    (text; the special tokens of 3.1), "llama3.2-vision" or "meta".
+
+    A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
+    the pickle but found again by path and hash) and used after a fork.
+
+    Raises VocabularyNotFound, VocabularyError, or Llama3TokError for an unknown profile.
+
+    >>> tokenizer = llama3_tok.Tokenizer()
+    >>> tokenizer.encode("This is a test sentence.", bos=True, eos=True)
+    [128000, 2028, 374, 264, 1296, 11914, 13, 128001]
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        vocabulary: str | os.PathLike[str] | None = None,
+        *,
+        profile: str = "llama3.1",
+    ) -> None:
+        if not isinstance(profile, str):
+            raise TypeError(f"profile must be a str, not {type(profile).__name__}")
+        self._set(_vocabulary.load(vocabulary, profile), profile)
+
+    # Answers
+
+    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
+        """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
+        from llama3_tok.assistant import parse_assistant
+
+        return parse_assistant(answer, tokenizer=self)
+
+    # Batches for a model
+
+    def pad(
+        self,
+        sequences: Iterable[Ids],
+        *,
+        max_length: int | None = None,
+        side: Side = "right",
+        pad_id: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors = "np",
+    ) -> "Padded":
+        """Sequences of ids as one batch: `input_ids` and `attention_mask`, `int64[batch, length]`.
+
+        The length is that of the longest sequence, or `max_length`, rounded up to a multiple of
+        `pad_to_multiple_of`. `side` is where padding goes: "left" for generation, which has to go
+        on behind the last id. `pad_id` is another padding token than that of the profile; it may be
+        a special token with no other use, or one behind the vocabulary that the model was given.
+        With `return_tensors="pt"` both are torch tensors.
+
+        Raises Llama3TokError for a sequence that is longer than `max_length` (nothing is cut), for
+        profile "llama3" without `pad_id`, for a `pad_id` that is a token of text, begins a text or
+        ends generation, and where torch is missing; InvalidTokenId as `decode_batch`.
+
+        >>> padded = llama3_tok.Tokenizer().pad([[9906], [9906, 1917]])
+        >>> padded.input_ids.tolist(), padded.attention_mask.tolist()
+        ([[9906, 128004], [9906, 1917]], [[1, 0], [1, 1]])
+        """
+        from llama3_tok import padding
+
+        return padding.pad(
+            self, sequences, max_length, side, pad_id, pad_to_multiple_of, return_tensors
+        )
+
+    def __call__(
+        self,
+        text: Text | Iterable[Text],
+        *,
+        add_special_tokens: bool = True,
+        padding: "Padding" = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        padding_side: Side = "right",
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors | None = None,
+    ) -> "Padded":
+        """`input_ids` and `attention_mask` of one text or several, as transformers gives them.
+
+        BOS is added unless `add_special_tokens=False`, EOS is not. `padding` is True or "longest",
+        or "max_length"; `truncation` cuts the ids behind the first `max_length`, BOS among them.
+        Without `return_tensors` both are lists, of one text or of several; with "np" or "pt" they
+        are `int64[batch, length]`, as in `pad`. Special tokens in the text are text, which they are
+        not in transformers.
+
+        Raises as `encode_batch` and `pad`; ValueError for arguments that don't go together.
+
+        >>> llama3_tok.Tokenizer()("Hello world")["input_ids"]
+        [128000, 9906, 1917]
+        """
+        from llama3_tok.padding import call
+
+        return call(
+            self,
+            text,
+            add_special_tokens,
+            padding,
+            truncation,
+            max_length,
+            padding_side,
+            pad_to_multiple_of,
+            return_tensors,
+        )
+
+    # Tokens
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes of one token; a special token's are its name. Raises InvalidTokenId."""
+        if isinstance(id, bool) or not hasattr(id, "__index__"):
+            raise TypeError(f"id must be an integer, not {type(id).__name__}")
+        return self._core.decode([id], False)
+
+    def token_id(self, token: Text) -> int:
+        """The id of the token that is exactly these bytes, or has this special name.
+
+        Raises UnknownToken if there is none.
+        """
+        return self._core.token_id(token)
+
+    # Files of its own
+
+    def save(self, folder: FilePath) -> None:
+        """Writes the tokenizer to a folder, which is made if it is not there.
+
+        The folder is one that transformers' `AutoTokenizer` loads, with the same ids for text and
+        for chat: `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (a template
+        that renders as `render_chat`), `special_tokens_map.json` and `generation_config.json` (stop
+        ids). `tokenizer.model` is the rank file, as Meta's code and `Tokenizer(folder)` read it.
+
+        Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
+        files are read back and compared first.
+
+        Raises OSError where the folder can't be written.
+
+        >>> llama3_tok.Tokenizer().save("saved")
+        >>> llama3_tok.Tokenizer("saved").encode("Hello world")
+        [9906, 1917]
+        """
+        from llama3_tok.save import save
+
+        save(self, arguments.path(folder, "folder"))
+
+    # As a Python object
+
+    def __repr__(self) -> str:
+        """For people."""
+        return f"Tokenizer({self._path!r}, profile={self._profile!r})  # {self.vocab_size:,} ids"
+
+    def __eq__(self, other: object) -> bool:
+        """Tokenizers are equal if they give the same ids: same vocabulary, same profile."""
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return (self._sha256, self._profile) == (other._sha256, other._profile)
+
+    def __hash__(self) -> int:
+        """Equal tokenizers hash alike."""
+        return hash((self._sha256, self._profile))
+
+    def __copy__(self) -> "Tokenizer":
+        """Itself, since it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Tokenizer":
+        """Itself, since it never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as path, hash and profile; the vocabulary is found again by them."""
+        return _restore, (type(self), self._path, self._sha256, self._profile)
+
+
+def _restore(kind: type[Tokenizer], path: str, sha256: str, profile: str) -> Tokenizer:
+    return made(kind, _vocabulary.load_again(path, sha256, profile), profile)
+
+
+def made(kind: type[Tokenizer], loaded: _vocabulary.Loaded, profile: str) -> Tokenizer:
+    """A tokenizer with a vocabulary that was loaded already."""
+    tokenizer = kind.__new__(kind)
+    tokenizer._set(loaded, profile)
+    return tokenizer

@@ -1,0 +1,234 @@
+"""A model folder of transformers: what it says about the model, and the network with its weights.
+
+What is wrong with a folder is found before a weight is read, from the configuration and the tables
+of the files: another kind of model, a vocabulary that does not fit, files or tensors that are
+missing, of another shape or cut. transformers would fill in random numbers for some of that.
+"""
+
+import os
+import warnings
+from typing import Any, Literal, TypeAlias
+
+from llama3_tok import _core
+from llama3_tok.errors import Llama3TokError
+from llama3_tok.extras import need
+from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.torch.checkpoint.hugging_face import CONFIG, weight_paths
+from llama3_tok.torch.checkpoint.meta import PARAMS, read_json
+from llama3_tok.torch.checkpoint.stored import Safetensors, refuse
+from llama3_tok.torch.memory import explained, written
+
+__all__ = ["Attention", "ModelFolder"]
+
+Attention: TypeAlias = Literal["sdpa", "eager", "flash_attention_2"]
+
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+DTYPES = ("bfloat16", "float16", "float32")
+_EMBEDDING, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
+# Rotary frequencies, which older files have: they follow from the configuration.
+_COMPUTED = "rotary_emb.inv_freq"
+# 3.1 and 3.2 have the same special tokens; the text models of 3.2 are the ones with this factor.
+_FACTOR_3_2 = 32
+
+
+class ModelFolder:
+    """A folder with `config.json`, safetensors files and a tokenizer."""
+
+    def __init__(self, folder: str) -> None:
+        if not os.path.isdir(folder):
+            refuse(folder, "there is no such folder")
+        path = os.path.join(folder, CONFIG)
+        if not os.path.exists(path) and os.path.exists(os.path.join(folder, PARAMS)):
+            refuse(
+                folder,
+                "this is a checkpoint in Meta's layout; `llama3-tok convert-checkpoint` makes a "
+                "folder for transformers of it",
+            )
+        self.folder, self.path = folder, path
+        self.config = read_json(path)
+        kind = self.config.get("model_type")
+        if kind != "llama":
+            refuse(path, f"its model_type is {kind!r}, and a text model of Llama 3 has 'llama'")
+        if self.config.get("quantization_config"):
+            refuse(path, "the weights are quantised, and only bfloat16, float16, float32 are read")
+
+    # The tokenizer
+
+    def tokenizer(self, given: Tokenizer | None) -> Tokenizer:
+        """The tokenizer of the folder, or the given one, checked against the model's rows."""
+        tokenizer = given or Tokenizer(self.folder, profile=self.profile())
+        rows = self.config.get("vocab_size")
+        if not isinstance(rows, int) or rows < tokenizer.vocab_size:
+            refuse(
+                self.path,
+                f"its vocab_size is {rows}, and the tokenizer {tokenizer.vocabulary} has "
+                f"{tokenizer.vocab_size:,} ids: they are not of the same model",
+            )
+        return tokenizer
+
+    def profile(self) -> str:
+        """The profile: what `Tokenizer.save` noted, or the one with the special tokens' names.
+
+        Of 3.1 and 3.2, which have the same, and for a folder without names, the scaling of the
+        rotary embedding tells: there is none in 3, and 3.2 has another factor.
+        """
+        config = self._optional("tokenizer_config.json")
+        if (noted := config.get("profile")) in _core.PROFILES:
+            return str(noted)
+        rope = self.config.get("rope_parameters") or self.config.get("rope_scaling") or {}
+        scaled = rope.get("rope_type", rope.get("type")) == "llama3"
+        later = "llama3.2" if rope.get("factor") == _FACTOR_3_2 else "llama3.1"
+        told = later if scaled else "llama3"
+        names = self._special_names(config)
+        # The one that the scaling tells is asked first.
+        for profile in (told, later, *_core.PROFILES):
+            special = _core.special_names(profile)
+            if names and [names.get(id) for id in sorted(names)][: len(special)] == special:
+                return profile
+        if names:
+            refuse(self.folder, "its special tokens are those of no release of Llama 3")
+        return told
+
+    def _special_names(self, config: dict[str, Any]) -> dict[int, str]:
+        """The special tokens by id, from `tokenizer_config.json` or `tokenizer.json`."""
+        try:
+            if decoder := config.get("added_tokens_decoder"):
+                return {int(id): token["content"] for id, token in decoder.items()}
+            added = self._optional("tokenizer.json").get("added_tokens") or []
+            return {token["id"]: token["content"] for token in added}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            refuse(self.folder, "its tokenizer's special tokens are not written as they should be")
+
+    def stop_ids(self, tokenizer: Tokenizer) -> list[int]:
+        """The ids that end generation: those that the folder lists, and those of the profile.
+
+        The first conversions of Llama 3 listed `<|end_of_text|>` alone, and models that answer in
+        a chat then never stopped.
+        """
+        listed = set(tokenizer.stop_ids)
+        for name in ("generation_config.json", CONFIG):
+            values = (self.config if name == CONFIG else self._optional(name)).get("eos_token_id")
+            for id in values if isinstance(values, list) else [values]:
+                if id is None:
+                    continue
+                if type(id) is not int or not 0 <= id < tokenizer.vocab_size:
+                    refuse(
+                        os.path.join(self.folder, name),
+                        f"its eos_token_id has {id!r}, and there are {tokenizer.vocab_size:,} ids",
+                    )
+                listed.add(id)
+        return sorted(listed)
+
+    def _optional(self, name: str) -> dict[str, Any]:
+        path = os.path.join(self.folder, name)
+        return read_json(path) if os.path.exists(path) else {}
+
+    # The weights
+
+    def network(self, dtype: str, device: str, attention: Attention) -> Any:  # noqa: ANN401
+        """transformers' `LlamaForCausalLM` with the weights, on a device."""
+        torch = need("torch", "torch")
+        transformers = need("transformers", "torch")
+        need("safetensors", "torch")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        _check_device(device)
+        try:
+            config = transformers.LlamaConfig.from_dict(self.config)
+            with torch.device("meta"):
+                needed = transformers.LlamaForCausalLM(config).state_dict()
+        except Exception as error:  # whatever transformers finds wrong, of many types
+            refuse(self.path, f"transformers can make no model of it: {error}")
+        stored, size = self._check_weights(config, needed)
+        kind = _dtype(dtype, stored, device)
+        check_attention(attention, kind, device)
+        needs = f"the weights need {written(size)} as they are stored ({stored})"
+
+        def describe() -> str:
+            if not device.startswith("cuda"):
+                return needs
+            free, whole = torch.cuda.mem_get_info(torch.device(device))
+            return f"{needs}, and {device} has {written(free)} free of {written(whole)}"
+
+        with explained(describe):
+            network = transformers.LlamaForCausalLM.from_pretrained(
+                self.folder,
+                config=config,
+                dtype=getattr(torch, kind),
+                attn_implementation=attention,
+                local_files_only=True,
+                use_safetensors=True,
+            )
+            return network.to(device).eval()
+
+    def _check_weights(self, config: Any, needed: dict[str, Any]) -> tuple[str, int]:  # noqa: ANN401
+        """That the files have the model's tensors; gives the type of the embedding, and bytes."""
+        files = [Safetensors(path) for path in weight_paths(self.folder)]
+        homes = {name: file for file in files for name in file.tensors}
+        if config.tie_word_embeddings:
+            needed.pop(_OUTPUT, None)
+            homes.pop(_OUTPUT, None)  # some writers store it twice
+        missing = [name for name in needed if name not in homes]
+        if missing:
+            reason = f"no file here has this tensor; {len(missing)} of {len(needed)} are missing"
+            refuse(self.folder, reason, missing[0])
+        for name, file in homes.items():
+            if name not in needed:
+                if not name.endswith(_COMPUTED):
+                    reason = f"a model of {config.num_hidden_layers} layers has no such tensor"
+                    refuse(file.path, reason, name)
+                continue
+            found, wanted = list(file.tensors[name].shape), list(needed[name].shape)
+            if found != wanted:
+                refuse(file.path, f"its shape is {found}, and {CONFIG} makes it {wanted}", name)
+        size = sum(homes[name].tensors[name].bytes for name in needed)
+        return homes[_EMBEDDING].tensors[_EMBEDDING].dtype, size
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA
+        reason = str(error).splitlines()[0]
+        raise Llama3TokError(f"the device {device!r} can't be used: {reason}") from None
+
+
+def _dtype(asked: str, stored: str, device: str) -> str:
+    """The type to compute in, by torch's name."""
+    dtype = str(asked).removeprefix("torch.")
+    if dtype not in ("auto", *DTYPES):
+        raise ValueError(f"dtype must be one of auto, {', '.join(DTYPES)}, not {asked!r}")
+    if dtype == "auto":
+        dtype = stored
+    if dtype == "float16" and device == "cpu":
+        note = "float16 becomes float32: processors compute it slowly, and in part not at all"
+        warnings.warn(note, stacklevel=4)
+        return "float32"
+    return dtype
+
+
+def check_attention(attention: str, dtype: str, device: str) -> None:
+    """Refuses an implementation of attention that can't compute in a type, or on a device."""
+    if attention not in ATTENTIONS:
+        raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention!r}")
+    if attention != "flash_attention_2":
+        return
+    if dtype == "float32":
+        raise Llama3TokError(
+            "flash attention computes in bfloat16 and float16 only, and the weights are float32: "
+            "pass dtype='bfloat16', or attention='sdpa' to compute in float32"
+        )
+    if not device.startswith("cuda"):
+        raise Llama3TokError(
+            f"flash attention runs on CUDA devices only, and this is {device!r}: pass "
+            "attention='sdpa'"
+        )
+    try:
+        import flash_attn  # noqa: F401
+    except ImportError:
+        raise Llama3TokError(
+            "flash attention needs the package flash-attn, which is not installed: pip install "
+            "flash-attn, or pass attention='sdpa'"
+        ) from None

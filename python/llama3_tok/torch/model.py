@@ -1,0 +1,376 @@
+"""`Llama3`: a Llama 3 model with its tokenizer, from text to text.
+
+The network is transformers' `LlamaForCausalLM`. In reading order: `folder` is where the weights
+are, `sampling` which token comes next, `stopping` where the text ends, `generation` the loop over
+both, `conversation` turns that share a key-value cache, `scoring` what a text's tokens are worth,
+and `training` what training needs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import index as integer
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
+
+from llama3_tok import arguments
+from llama3_tok.arguments import FilePath, Ids, Text
+from llama3_tok.chat import Message
+from llama3_tok.errors import Llama3TokError
+from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.torch.folder import Attention, ModelFolder
+from llama3_tok.torch.generation import Generation, Reader, Running, run
+from llama3_tok.torch.sampling import Sampling, generators
+from llama3_tok.torch.stopping import StopStrings, checked
+
+if TYPE_CHECKING:
+    import torch
+
+    from llama3_tok.torch.conversation import Conversation
+    from llama3_tok.torch.scoring import Score
+
+__all__ = ["Llama3", "Options", "Prompt", "Stream"]
+
+Prompt: TypeAlias = "Text | Ids | Sequence[Message]"
+Dtype: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
+
+
+class Options(TypedDict, total=False):
+    """How to generate: the keyword arguments of `Llama3.generate`, `stream` and `chat`."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int | None
+    min_p: float
+    repetition_penalty: float
+    seed: int | None
+    stop: str | Iterable[str]
+    stop_ids: Iterable[int] | None
+
+
+class Stream(Iterator[str]):
+    """The text of an answer, piece by piece as it is generated.
+
+    Each piece is complete: no half character, and nothing that may be the beginning of a stop
+    string. `close` stops the model, as does leaving a `with` block; what was generated stays in
+    `generation`.
+    """
+
+    def __init__(self, steps: Iterator[None], sequence: Running) -> None:
+        self._steps, self._sequence = steps, sequence
+
+    def __next__(self) -> str:
+        """The next piece, never empty."""
+        while True:
+            if self._sequence.finish_reason == "cancelled":
+                raise StopIteration
+            if piece := self._sequence.new_text():
+                return piece
+            if self._sequence.finish_reason is not None:
+                self.close()
+                raise StopIteration
+            try:
+                next(self._steps)
+            except BaseException:
+                self._sequence.cancel()
+                raise
+
+    def close(self) -> None:
+        """Stops generating, and frees the key-value cache."""
+        self._sequence.cancel()
+        close = getattr(self._steps, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> "Stream":
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stops generating."""
+        self.close()
+
+    @property
+    def generation(self) -> Generation:
+        """What was generated, once the stream has ended or was closed; else RuntimeError."""
+        if self._sequence.finish_reason is None:
+            raise RuntimeError("the stream has not ended; read it to its end, or close it")
+        return self._sequence.generation()
+
+
+class Llama3:
+    """A Llama 3 model and its tokenizer; `Llama3.load` reads both from a folder.
+
+    `network` is a `LlamaForCausalLM` of transformers, `tokenizer` a `Tokenizer` for it, and
+    `stop_ids` the ids that end generation (default: the profile's). Raises Llama3TokError if the
+    network has fewer rows than the tokenizer has ids.
+    """
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - transformers is an extra
+        tokenizer: Tokenizer,
+        *,
+        stop_ids: Iterable[int] | None = None,
+    ) -> None:
+        rows = network.get_input_embeddings().weight.shape[0]
+        if rows < tokenizer.vocab_size:
+            raise Llama3TokError(
+                f"the network has {rows:,} rows, and the tokenizer {tokenizer.vocab_size:,} ids: "
+                "they are not of the same model"
+            )
+        self.network, self.tokenizer = network, tokenizer
+        self.stop_ids = _ids(tokenizer.stop_ids if stop_ids is None else stop_ids, tokenizer)
+
+    @classmethod
+    def load(
+        cls,
+        folder: FilePath,
+        *,
+        dtype: "Dtype | torch.dtype" = "auto",
+        device: "str | torch.device" = "auto",
+        attention: Attention = "sdpa",
+        tokenizer: Tokenizer | None = None,
+    ) -> "Llama3":
+        """Loads a folder as transformers has it, from the Hub or from `convert_checkpoint`.
+
+        `dtype` "auto" is what the weights are stored in; float16 becomes float32 on a CPU, with a
+        warning. `device` "auto" is the first CUDA device, else the CPU. `attention` is one of those
+        that transformers has; the flash one needs CUDA, bfloat16 or float16, and its package.
+        `tokenizer` is by default the folder's, with the profile that the folder tells. Nothing is
+        downloaded.
+
+        Raises CheckpointError with `file` and `tensor` for a folder that is incomplete, damaged or
+        of another model, or whose vocabulary is not the tokenizer's; MissingExtra without torch;
+        Llama3TokError for attention that can't be had; MemoryError with the sizes.
+
+        >>> model = Llama3.load("Llama-3.2-1B-Instruct")  # doctest: +SKIP
+        >>> model.generate("The capital of France is", max_new_tokens=5).text  # doctest: +SKIP
+        ' Paris. The capital of'
+        """
+        if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
+            kind = type(tokenizer).__name__
+            raise TypeError(f"tokenizer must be a Tokenizer or None, not {kind}")
+        model = ModelFolder(arguments.path(folder, "folder"))
+        tokenizer = model.tokenizer(tokenizer)
+        stop_ids = model.stop_ids(tokenizer)
+        network = model.network(str(dtype), str(device), attention)
+        return cls(network, tokenizer, stop_ids=stop_ids)
+
+    @property
+    def context(self) -> int:
+        """How many tokens a prompt and its answer may have together."""
+        return int(self.network.config.max_position_embeddings)
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the weights are."""
+        device: torch.device = self.network.device
+        return device
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """What the weights are."""
+        dtype: torch.dtype = self.network.dtype
+        return dtype
+
+    @overload
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        n: None = None,
+        return_logprobs: bool = False,
+        **options: Unpack[Options],
+    ) -> Generation: ...
+    @overload
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int,
+        return_logprobs: bool = False,
+        **options: Unpack[Options],
+    ) -> list[Generation]: ...
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int | None = None,
+        return_logprobs: bool = False,
+        **options: Unpack[Options],
+    ) -> Generation | list[Generation]:
+        """What the model writes behind a prompt.
+
+        `prompt` is a text, which gets a BOS and in which special tokens are text; or ids, as they
+        are; or the messages of a chat. `options` are:
+
+        - `max_new_tokens` (256): the most that are generated, the context permitting.
+        - `temperature` (0, the likeliest token each time), `top_k`, `top_p`, `min_p`,
+          `repetition_penalty`: how the next token is chosen, as transformers has it; see
+          `Sampling`.
+        - `seed`: makes draws repeatable on the same kind of device, whatever else is in the batch.
+        - `stop`: a text or several that end the answer, and are not part of it.
+        - `stop_ids`: the ids that end it, in place of the model's; an empty list is none.
+
+        With `n` a list of that many samples is given; sample j of them is what `seed + j` gives.
+        `return_logprobs` adds the tokens' log probabilities.
+
+        Raises Llama3TokError for a prompt that fills the context, InvalidTokenId, ChatFormatError,
+        ValueError and TypeError for options out of range, MemoryError with the sizes.
+        """
+        count = 1 if n is None else arguments.count(n, "n", 1)
+        made = self._generate([self._prompt(prompt)], count, return_logprobs, options)
+        return made[0] if n is None else made
+
+    def generate_batch(
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        return_logprobs: bool = False,
+        **options: Unpack[Options],
+    ) -> list[Generation]:
+        """What the model writes behind each prompt, all at once: as `generate` one by one.
+
+        The sums of a batch are added up in another order, so in bfloat16 two tokens that are almost
+        equally likely may change places.
+        """
+        arguments.refuse_text(prompts, "prompts")
+        ids = [self._prompt(prompt) for prompt in prompts]
+        return self._generate(ids, 1, return_logprobs, options) if ids else []
+
+    def stream(self, prompt: Prompt, **options: Unpack[Options]) -> Stream:
+        """The answer as it is generated: pieces of text that together are `generate(...).text`.
+
+        >>> with model.stream("Once upon a time") as pieces:  # doctest: +SKIP
+        ...     for piece in pieces:
+        ...         print(piece, end="", flush=True)
+        """
+        reader = Reader(self.network, self.tokenizer)
+        return self.stream_from(reader, self._prompt(prompt), options)
+
+    def stream_from(self, reader: Reader, ids: list[int], options: Options) -> Stream:
+        """A stream behind what a reader has read: `ids` are all of the prompt.
+
+        The reader's cache may have a beginning of them.
+        """
+        sampling, make = self._settings(options)
+        (generator,) = generators(sampling, 1, self.device)
+        sequence = make(ids, generator, False)
+        sequence.cached = reader.length
+        return Stream(run(reader, [ids[reader.length :]], [sequence], sampling), sequence)
+
+    def chat(
+        self,
+        *,
+        system: str | None = None,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        date: Any = None,  # noqa: ANN401 - as `encode_chat` has it
+        **options: Unpack[Options],
+    ) -> "Conversation":
+        """A conversation, which keeps its messages and what the model has read of them.
+
+        `system` is the system message; `tools`, `builtin_tools` and `date` are those of
+        `Tokenizer.encode_chat`, `options` those of `generate`.
+
+        >>> chat = model.chat(system="Answer briefly.")  # doctest: +SKIP
+        >>> chat.send("What is the capital of France?").content  # doctest: +SKIP
+        'Paris.'
+        """
+        from llama3_tok.torch.conversation import Conversation
+
+        # What is wrong is said now, not at the first answer; iterators would serve that alone.
+        if "stop" in options:
+            options["stop"] = checked(options["stop"])
+        if options.get("stop_ids") is not None:
+            options["stop_ids"] = _ids(options["stop_ids"] or (), self.tokenizer)
+        self._settings(options)
+        described = {"tools": tools, "builtin_tools": builtin_tools, "date": date}
+        return Conversation(self, system, described, options)
+
+    def score(self, text: Text) -> "Score":
+        """How likely the model finds each token of a text, which gets a BOS: see `Score`.
+
+        Raises Llama3TokError for a text longer than the context, ValueError for an empty one.
+        """
+        from llama3_tok.torch.scoring import score
+
+        return score(self, text)
+
+    # How it is done
+
+    def _generate(
+        self, prompts: list[list[int]], n: int, return_logprobs: bool, options: Options
+    ) -> list[Generation]:
+        sampling, make = self._settings(options)
+        sequences = [
+            make(ids, generator, return_logprobs)
+            for ids in prompts
+            for generator in generators(sampling, n, self.device)
+        ]
+        for _ in run(Reader(self.network, self.tokenizer), prompts, sequences, sampling):
+            pass
+        return [sequence.generation() for sequence in sequences]
+
+    def _settings(self, options: Options) -> "tuple[Sampling, _Make]":
+        """The options, checked."""
+        rest: dict[str, Any] = dict(options)
+        limit = arguments.count(rest.pop("max_new_tokens", 256), "max_new_tokens", 1)
+        stops = checked(rest.pop("stop", ()))
+        given = rest.pop("stop_ids", None)
+        stop_ids = self.stop_ids if given is None else _ids(given, self.tokenizer)
+        return Sampling(**rest), _Make(self, limit, stops, stop_ids)
+
+    def _prompt(self, prompt: Prompt) -> list[int]:
+        """The ids of a prompt."""
+        if isinstance(prompt, str | bytes):
+            return self.tokenizer.encode(prompt, bos=True)
+        if isinstance(prompt, list | tuple) and prompt:
+            if isinstance(prompt[0], Mapping):
+                return self.tokenizer.encode_chat(prompt)
+            if isinstance(prompt[0], str | bytes | list | tuple):
+                raise TypeError("prompt must be one; several go to generate_batch")
+        ids = arguments.ids(prompt, "prompt")
+        self.tokenizer.decode_bytes(ids)  # raises for what is no id, with its position
+        if not len(ids):
+            raise ValueError("prompt must have at least one id, as that of <|begin_of_text|>")
+        return [int(id) for id in ids]
+
+    def check_length(self, tokens: int) -> None:
+        """Raises Llama3TokError if a prompt leaves no room for an answer."""
+        if tokens >= self.context:
+            raise Llama3TokError(
+                f"the prompt has {tokens:,} tokens, and the context of the model {self.context:,}, "
+                "of which an answer needs at least one; Tokenizer.truncate and fit_chat shorten it"
+            )
+
+
+class _Make:
+    """Makes sequences of one kind."""
+
+    def __init__(
+        self, model: Llama3, limit: int, stops: tuple[str, ...], stop_ids: list[int]
+    ) -> None:
+        self._model, self._limit = model, limit
+        self._stops, self._stop_ids = stops, frozenset(stop_ids)
+
+    def __call__(
+        self, prompt: list[int], generator: "torch.Generator", keeps_logprobs: bool
+    ) -> Running:
+        model = self._model
+        model.check_length(len(prompt))
+        return Running(
+            prompt,
+            model.tokenizer.stream_decoder(skip_special=True),
+            self._stop_ids,
+            StopStrings(self._stops),
+            min(self._limit, model.context - len(prompt)),
+            generator,
+            keeps_logprobs,
+        )
+
+
+def _ids(given: Iterable[int], tokenizer: Tokenizer) -> list[int]:
+    """Stop ids, checked."""
+    ids = [integer(id) for id in arguments.ids(given, "stop_ids")]
+    tokenizer.decode_bytes(ids)
+    return ids

@@ -1,0 +1,178 @@
+"""What training needs from a tokenizer: a padding token, batches of chats, and numbers that hold.
+
+Llama 3 came without a padding token (Meta's code has -1, which is no row), and choosing one badly
+is silent: a padding token that is a stop id teaches a model not to stop. It was trained in
+bfloat16; in float16 its activations overflow.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llama3_tok import arguments
+from llama3_tok.chat import Message
+from llama3_tok.errors import Llama3TokError
+from llama3_tok.extras import need
+from llama3_tok.padding import checked_pad_id
+from llama3_tok.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["add_pad_token", "collate", "precision"]
+
+Chat: TypeAlias = Sequence[Message] | Mapping[str, Any]
+
+# What the loss of torch and of transformers leaves out.
+IGNORED = -100
+
+
+def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None) -> int:  # noqa: ANN401
+    """Gives a model a padding token, and the id of it, which is also for `collate` and `pad`.
+
+    Profiles from 3.1 on have a reserved one, 128004, and nothing is resized. With profile "llama3"
+    a row is added behind the model's: the input embedding's is zero, that of the output the mean of
+    the others, and the id is to be called `<pad>`. `pad_id` picks another: a special token without
+    another use, or the id of an added row. In any case `config.pad_token_id` is set, also of the
+    generation config, and the embedding's `padding_idx`, so that no gradient reaches the row.
+
+    `model` is a `LlamaForCausalLM` or a `Llama3`. Calling it again changes nothing. Raises
+    Llama3TokError for a `pad_id` that ends generation, is a token of text, or begins one.
+
+    >>> add_pad_token(model, Tokenizer(profile="llama3"))  # doctest: +SKIP
+    128256
+    """
+    torch = need("torch", "torch")
+    network = getattr(model, "network", model)
+    embedding = network.get_input_embeddings()
+    rows = embedding.weight.shape[0]
+    if pad_id is not None:
+        id = checked_pad_id(tokenizer, pad_id)
+    elif tokenizer.pad_id is not None:
+        id = tokenizer.pad_id
+    elif (known := network.config.pad_token_id) is not None and known >= tokenizer.vocab_size:
+        id = known  # added before
+    else:
+        id = rows
+    if id in (stops := _stops(network)):
+        raise Llama3TokError(
+            f"pad_id={id} ends generation in this model (eos_token_id {stops}): where padding is "
+            "left out, it learns not to stop"
+        )
+    if id > rows:
+        raise Llama3TokError(f"pad_id={id} would leave rows between: the model has {rows:,}")
+    if id == rows:
+        # Not by drawing rows around the mean, the default: the mean itself is the same each time.
+        network.resize_token_embeddings(rows + 1, mean_resizing=False)
+        embedding = network.get_input_embeddings()
+        with torch.no_grad():
+            output = network.get_output_embeddings().weight
+            output[rows] = output[:rows].float().mean(0).to(output.dtype)
+            embedding.weight[rows] = 0
+    embedding.padding_idx = network.model.padding_idx = id
+    network.config.pad_token_id = id
+    if network.generation_config is not None:
+        network.generation_config.pad_token_id = id
+    return id
+
+
+def _stops(network: Any) -> list[int]:  # noqa: ANN401
+    """The ids that the model's configurations say end generation."""
+    stops: set[int] = set()
+    for config in (network.config, network.generation_config):
+        listed = getattr(config, "eos_token_id", None)
+        stops.update(listed if isinstance(listed, list) else [listed] if listed is not None else [])
+    return sorted(stops)
+
+
+def collate(
+    tokenizer: Tokenizer,
+    conversations: Iterable[Chat],
+    *,
+    pad_id: int | None = None,
+    max_length: int | None = None,
+    pad_to_multiple_of: int | None = None,
+    **options: Any,  # noqa: ANN401 - those of `encode_chat`
+) -> "dict[str, torch.Tensor]":
+    """Conversations as a batch to train on: `input_ids`, `attention_mask` and `labels`.
+
+    Each is `int64[batch, length]`, padded on the right. Labels are the ids that the assistant
+    writes, what ends its messages included, and -100 elsewhere: only these are learned. A
+    conversation is a list of messages, or a dictionary with `messages` and perhaps `tools`;
+    `options` are those of `Tokenizer.encode_chat`, `pad_id` what `add_pad_token` gave. As a
+    `collate_fn`: `functools.partial(collate, tokenizer, pad_id=pad_id)`.
+
+    Raises Llama3TokError for a conversation longer than `max_length` (nothing is cut; `fit_chat`
+    leaves out turns), for one that the assistant writes nothing in, whose loss would be NaN, and
+    for a wrong `pad_id`; ChatFormatError as `encode_chat`.
+
+    >>> batch = collate(tokenizer, [[{"role": "user", "content": "Hi"},
+    ...                              {"role": "assistant", "content": "Hello"}]])  # doctest: +SKIP
+    """
+    torch = need("torch", "torch")
+    arguments.refuse_text(conversations, "conversations")
+    rows, masks = [], []
+    for index, conversation in enumerate(conversations):
+        given: dict[str, Any] = {"add_generation_prompt": False, **options}
+        messages: Any = conversation
+        if isinstance(conversation, Mapping):
+            given |= conversation
+            messages = given.pop("messages", [])
+        ids, mask = tokenizer.encode_chat(messages, **given, return_mask=True)
+        if not mask.any():
+            raise Llama3TokError(
+                f"conversations[{index}] has no token that the assistant writes, so there is "
+                "nothing to learn, and the loss would be NaN"
+            )
+        rows.append(ids)
+        masks.append(mask)
+    padded = tokenizer.pad(
+        rows,
+        max_length=max_length,
+        pad_id=pad_id,
+        pad_to_multiple_of=pad_to_multiple_of,
+        return_tensors="pt",
+    )
+    labels = torch.full_like(padded.input_ids, IGNORED)
+    for row, (ids, mask) in enumerate(zip(rows, masks, strict=True)):
+        learned = torch.from_numpy(mask).bool()
+        labels[row, : len(ids)][learned] = torch.tensor(ids)[learned]
+    return {**padded, "labels": labels}
+
+
+def precision(model: Any, *, autocast: bool | None = None) -> AbstractContextManager[Any]:  # noqa: ANN401
+    """The context for a training step's forward: bfloat16, by the weights or by autocast.
+
+    Weights in bfloat16 need nothing. Weights in float32 are computed with as they are, or with
+    `autocast=True` in bfloat16 where that is safe; with flash attention, which has no float32, that
+    is so by default. Weights in float16 are refused: its largest number is 65,504, which
+    activations of Llama 3 exceed, and then the loss is NaN. A scaler of gradients is not needed:
+    bfloat16 has the range of float32.
+
+    Raises Llama3TokError for float16, and for flash attention with `autocast=False` and float32.
+
+    >>> with precision(model):  # doctest: +SKIP
+    ...     loss = model(**batch).loss
+    """
+    torch = need("torch", "torch")
+    network = getattr(model, "network", model)
+    flash = network.config._attn_implementation == "flash_attention_2"
+    if network.dtype == torch.float16:
+        raise Llama3TokError(
+            "float16 is no type to train Llama 3 in: activations exceed 65,504, its largest, and "
+            "the loss becomes NaN. Load with dtype='bfloat16', in which the model was trained, "
+            "or with 'float32' and pass autocast=True"
+        )
+    if network.dtype != torch.float32:
+        return nullcontext()
+    if flash and autocast is False:
+        raise Llama3TokError(
+            "flash attention computes in bfloat16 and float16 only, and the weights are float32: "
+            "leave autocast on, or load with dtype='bfloat16' or attention='sdpa'"
+        )
+    if flash or autocast:
+        context: AbstractContextManager[Any] = torch.autocast(
+            network.device.type, dtype=torch.bfloat16
+        )
+        return context
+    return nullcontext()

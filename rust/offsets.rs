@@ -1,0 +1,132 @@
+//! Where each token stands in the text, in bytes and in characters.
+
+use std::ops::Range;
+
+use crate::encode::Sink;
+use crate::error::{Check, Error};
+use crate::unicode::char_at;
+use crate::vocab::Vocabulary;
+
+/// Spans between two calls of `check`, about a millisecond.
+const CHECK_SPANS: usize = 1 << 16;
+
+/// The ids and where each token stands, in bytes.
+pub struct Offsets<'v> {
+    vocabulary: &'v Vocabulary,
+    /// The ids.
+    pub ids: Vec<u32>,
+    /// The byte range of each id; that of BOS and EOS is empty.
+    pub spans: Vec<Range<usize>>,
+}
+
+impl<'v> Offsets<'v> {
+    /// Nothing yet; `vocabulary` is that of the encoder.
+    pub fn new(vocabulary: &'v Vocabulary) -> Self {
+        Self { vocabulary, ids: Vec::new(), spans: Vec::new() }
+    }
+}
+
+impl Sink for Offsets<'_> {
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.ids.try_reserve(ids.len())?;
+        self.spans.try_reserve(ids.len())?;
+        let mut start = self.spans.last().map_or(0, |span| span.end);
+        for &id in ids {
+            let end = start + self.vocabulary.token(id).map_or(0, <[u8]>::len);
+            self.ids.push(id);
+            self.spans.push(start..end);
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn take_special(&mut self, range: Range<usize>, id: u32) -> Result<(), Error> {
+        self.ids.try_reserve(1)?;
+        self.spans.try_reserve(1)?;
+        self.ids.push(id);
+        self.spans.push(range);
+        Ok(())
+    }
+}
+
+/// Goes through the characters of a text, once, from place to place.
+pub struct Characters<'t> {
+    text: &'t [u8],
+    /// Where characters begin that count as two.
+    wide: &'t [usize],
+    /// The character that was reached: where it ends, and its number.
+    end: usize,
+    number: usize,
+    /// What it counts for.
+    width: usize,
+}
+
+impl<'t> Characters<'t> {
+    /// A byte outside valid UTF-8 is a character. Those that begin at the places `wide`, in order, count
+    /// as two.
+    pub fn new(text: &'t [u8], wide: &'t [usize]) -> Self {
+        Self { text, wide, end: 0, number: 0, width: 0 }
+    }
+
+    /// The number of the character that the byte `place` is in, from 0, and that of the next; behind the
+    /// text both are the number of all. Places must not go back beyond the last character given.
+    pub fn at(&mut self, place: usize) -> Range<usize> {
+        while self.end <= place {
+            self.number += self.width;
+            let Some((_, length)) = char_at(self.text, self.end) else {
+                self.width = 0;
+                break;
+            };
+            self.width = match self.wide.split_first() {
+                Some((&start, rest)) if start == self.end => {
+                    self.wide = rest;
+                    2
+                }
+                _ => 1,
+            };
+            self.end += length;
+        }
+        self.number..self.number + self.width
+    }
+}
+
+/// The character ranges of byte ranges that follow each other and cover `text`: all characters of which
+/// bytes are in them. `wide` is as in [`Characters::new`].
+pub fn char_spans(
+    text: &[u8],
+    wide: &[usize],
+    spans: &[Range<usize>],
+    check: &Check,
+) -> Result<Vec<Range<usize>>, Error> {
+    let mut characters = Characters::new(text, wide);
+    let mut found = Vec::new();
+    found.try_reserve_exact(spans.len())?;
+    for (number, span) in (1..).zip(spans) {
+        let first = characters.at(span.start);
+        found.push(match span.end.checked_sub(1) {
+            Some(last) if !span.is_empty() => first.start..characters.at(last).end,
+            _ => first.start..first.start,
+        });
+        if number % CHECK_SPANS == 0 {
+            check()?;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::go_on;
+
+    #[test]
+    fn parts_of_a_character_have_its_span_and_wide_ones_are_two() {
+        // é, a stray byte, an emoji that counts as two, b.
+        let text = b"\xC3\xA9\xFF\xF0\x9F\x98\x80b";
+        let spans = [0..0, 0..1, 1..2, 2..3, 3..5, 5..8, 8..8];
+        let found = char_spans(text, &[3], &spans, &go_on).unwrap();
+        assert_eq!(found, [0..0, 0..1, 0..1, 1..2, 2..4, 2..5, 5..5]);
+        let empty = [0..0, 0..0];
+        assert_eq!(char_spans(b"", &[], &empty, &go_on).unwrap(), empty);
+    }
+}

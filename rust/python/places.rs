@@ -1,0 +1,69 @@
+//! Places in a text, as Python counts them: spans of tokens, and where a text is cut.
+
+use std::ops::Range;
+
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
+use pyo3::exceptions::PyMemoryError;
+use pyo3::prelude::*;
+use pyo3::types::PySequence;
+
+use super::convert::{bytes_of, is_bytes, joined_pairs};
+use super::detached;
+use crate::encode::{Encoder, Options};
+use crate::offsets::{Characters, Offsets, char_spans};
+use crate::unicode::count_chars;
+
+/// Ids, byte ranges and character ranges.
+pub(super) type Spans<'py> =
+    (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
+
+pub(super) fn spans<'py>(
+    encoder: &Encoder,
+    text: &Bound<'py, PyAny>,
+    options: &Options,
+) -> PyResult<Spans<'py>> {
+    let py = text.py();
+    let bytes = bytes_of(text, || "text".to_owned())?;
+    let wide = joined_pairs(text)?;
+    let (ids, spans, chars) = detached(py, None, |check, _| {
+        let mut sink = Offsets::new(&encoder.vocabulary);
+        encoder.encode(&bytes, options, &mut sink, check)?;
+        let chars = char_spans(&bytes, &wide, &sink.spans, check)?;
+        Ok((sink.ids, sink.spans, chars))
+    })?;
+    Ok((PyArray1::from_vec(py, ids), ranges(py, &spans)?, ranges(py, &chars)?))
+}
+
+fn ranges<'py>(py: Python<'py>, ranges: &[Range<usize>]) -> PyResult<Bound<'py, PyArray2<i64>>> {
+    let mut flat = Vec::new();
+    let refused = |_| PyMemoryError::new_err("out of memory");
+    flat.try_reserve_exact(2 * ranges.len()).map_err(refused)?;
+    flat.extend(ranges.iter().flat_map(|range| [range.start as i64, range.end as i64]));
+    PyArray1::from_vec(py, flat).reshape([ranges.len(), 2])
+}
+
+pub(super) fn truncate<'py>(
+    encoder: &Encoder,
+    text: &Bound<'py, PyAny>,
+    limit: usize,
+    from_end: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = bytes_of(text, || "text".to_owned())?;
+    let is_bytes = is_bytes(text);
+    let wide = joined_pairs(text)?;
+    let place = detached(text.py(), None, |check, _| {
+        let place = match from_end {
+            false => encoder.longest_beginning(&bytes, limit, check)?,
+            true => encoder.longest_end(&bytes, limit, check)?,
+        };
+        // Most texts have no surrogates, and counting their characters is fast.
+        Ok(match (is_bytes, wide.is_empty()) {
+            (true, _) => place,
+            (false, true) => count_chars(bytes.get(..place).unwrap_or_default()).0,
+            (false, false) => Characters::new(&bytes, &wide).at(place).start,
+        })
+    })?;
+    let text = text.cast::<PySequence>()?;
+    let kept = if from_end { place..text.len()? } else { 0..place };
+    Ok(text.get_slice(kept.start, kept.end)?.into_any())
+}

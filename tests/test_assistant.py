@@ -1,0 +1,416 @@
+"""`parse_assistant`: each form of a call, what only nearly is one, and text of any kind."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llama3_tok
+import strategies
+from conftest import EXAMPLES
+from llama3_tok import AssistantMessage, InvalidTokenId, Tokenizer, ToolCall, parse_assistant
+
+TAG, EOT, EOM, EOS, PAD = 128010, 128009, 128008, 128001, 128004
+
+
+def calls(text):
+    """The calls that a text is: (name, arguments, kind)."""
+    message = parse_assistant(text)
+    assert (message.content, message.code, message.problem) == ("", None, None), message
+    return [(call.name, call.arguments, call.kind) for call in message.tool_calls]
+
+
+# Forms, as they are published and as models write them
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Built-in tools: Meta's encode_tool_call, and the template's loop over arguments.
+        ('brave_search.call(query="llamas")', [("brave_search", {"query": "llamas"})]),
+        ('f.call(a="1", b="x, y")', [("f", {"a": "1", "b": "x, y"})]),
+        ("f.call()", [("f", {})]),
+        ('f.call(query="")', [("f", {"query": ""})]),
+        ('f.call(query="say \\"hi\\"")', [("f", {"query": 'say "hi"'})]),
+        ('f.call(query="say "hi" now")', [("f", {"query": 'say "hi" now'})]),
+        (r'f.call(query="C:\new \\ \d")', [("f", {"query": r"C:\new \\ \d"})]),
+        ('f.call(query="línea\n漢字 😀")', [("f", {"query": "línea\n漢字 😀"})]),
+        ('f.call(a="1")\ng.call(b="2")', [("f", {"a": "1"}), ("g", {"b": "2"})]),
+        ('f.call(a="1"); g.call(b="2");', [("f", {"a": "1"}), ("g", {"b": "2"})]),
+        ('  wolfram_alpha.call(query="1+1") \n', [("wolfram_alpha", {"query": "1+1"})]),
+    ],
+)
+def test_calls_of_built_in_tools(text, expected):
+    assert calls(text) == [(*call, "builtin") for call in expected]
+    tagged = parse_assistant(f"<|python_tag|>{text}<|eom_id|>")
+    assert [(call.name, call.arguments) for call in tagged.tool_calls] == expected
+    assert (tagged.content, tagged.code, tagged.stop_reason) == ("", None, "end_of_message")
+
+
+NESTED = {"a": [1, -2.5, 1e3, True, None, {"b": 'x"y\\z\n'}], "漢": "é😀", "": {}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"name": "f", "parameters": {"a": 1}}', [("f", {"a": 1})]),
+        ('{"name": "f", "arguments": {}}', [("f", {})]),
+        ('{"type": "function", "name": "f", "parameters": {"a": "b"}}', [("f", {"a": "b"})]),
+        ('{"parameters": {"a": "1"}, "name": "f"}', [("f", {"a": "1"})]),
+        (json.dumps({"name": "f", "parameters": NESTED}), [("f", NESTED)]),
+        (json.dumps({"name": "f", "parameters": NESTED}, ensure_ascii=False), [("f", NESTED)]),
+        (json.dumps({"name": "f", "parameters": NESTED}, indent=4), [("f", NESTED)]),
+        (
+            '{"name": "f", "parameters": {"a": 1}}; {"name": "g", "parameters": {}}',
+            [("f", {"a": 1}), ("g", {})],
+        ),
+        (
+            '{"name": "f", "parameters": {}}\n{"name": "f", "parameters": {}}',
+            [("f", {}), ("f", {})],
+        ),
+        (
+            '[{"name": "f", "parameters": {"a": 1}}, {"name": "g", "arguments": {}}]',
+            [("f", {"a": 1}), ("g", {})],
+        ),
+        # As Python writes it, which models do.
+        (
+            "{'name': 'f', 'parameters': {'a': \"it's\", 'b': None}}",
+            [("f", {"a": "it's", "b": None})],
+        ),
+        ('{"name": "f", "parameters": {"code": "a\nb"}}', [("f", {"code": "a\nb"})]),
+        (r'{"name": "f", "parameters": {"a": "\ud83d\ude00\u00e9"}}', [("f", {"a": "😀é"})]),
+    ],
+)
+def test_calls_as_json(text, expected):
+    assert calls(text) == [(*call, "json") for call in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<function=f>{"a": 1}</function>', [("f", {"a": 1})]),
+        ("<function=f>{}</function>", [("f", {})]),
+        ("<function=get-it>{'a': 'it\\'s'}</function>", [("get-it", {"a": "it's"})]),
+        (f"<function=f>{json.dumps(NESTED)}</function>\n", [("f", NESTED)]),
+        (
+            '<function=f>{"a": "</function>"}</function>\n<function=g>{}</function>',
+            [("f", {"a": "</function>"}), ("g", {})],
+        ),
+    ],
+)
+def test_calls_in_function_tags(text, expected):
+    assert calls(text) == [(*call, "function") for call in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[f(a=1, b="x"), g()]', [("f", {"a": 1, "b": "x"}), ("g", {})]),
+        ("[f()]", [("f", {})]),
+        ("[ f ( a = 'it\\'s', ), ]", [("f", {"a": "it's"})]),
+        ("[a.b.c(x=[1, [2.5, -3], {'k': None, 'l': True}])]",
+         [("a.b.c", {"x": [1, [2.5, -3], {"k": None, "l": True}]})]),
+        (r"[f(a='\x41\u6f22\U0001f600\t\\')]", [("f", {"a": "A漢😀\t\\"})]),
+        ("[größe(länge=1)]", [("größe", {"länge": 1})]),
+        (f"[f(a={NESTED!r})]", [("f", {"a": NESTED})]),
+    ],
+)  # fmt: skip
+def test_calls_as_a_python_list(text, expected):
+    assert calls(text) == [(*call, "pythonic") for call in expected]
+
+
+# What is no call
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Hello",
+        ' I would call {"name": "f", "parameters": {}}',
+        "{}",
+        "[]",
+        "[1, 2, 3]",
+        '{"name": "Bob", "age": 3}',
+        '{"answer": 42}',
+        "{not json",
+        "[f, g]",
+        "[see below](http://example.com)",
+        "f(a=1)",
+        "call(query=1)",
+        "  spaces stay  \n",
+        "<functional>",
+        "<|python_tag| >",
+    ],
+)
+def test_other_text_is_content_as_it_is(text):
+    assert parse_assistant(text) == AssistantMessage(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('f.call(query="x") and more', "there is more behind the call at character 18"),
+        ('f.call(query="x"', "an argument of the form"),
+        ("f.call(query=5)", 'an argument of the form name="text" is missing at character 7'),
+        ('f.call("x")', "an argument of the form"),
+        ('f.call(a="1", a="2")', "the argument 'a' occurs twice"),
+        ('{"name": "f", "parameters": {"a": 1}', "'}' is missing|',' is missing"),
+        ('{"name": "f", "parameters": {"a": 1}} trailing', "'{' is missing at character 38"),
+        ('{"name": "f", "parameters": {"a": 1}}{"name": "g"}', "more behind the call"),
+        ('{"name": "f", "parameters": {"a": 1, "a": 2}}', "the key 'a' occurs twice"),
+        ('{"name": "f", "parameters": "x"}', "is the form of a call"),
+        ('{"name": 5, "parameters": {}}', "is the form of a call"),
+        ('{"name": "f", "parameters": {}, "arguments": {}}', "is the form of a call"),
+        ('{"name": "f", "parameters": {}, "id": 5}', "is the form of a call"),
+        ('{"type": "tool", "name": "f", "parameters": {}}', "is the form of a call"),
+        ('{"name": "f", "parameters": {"a": f()}}', "this is no literal value at character 34"),
+        ('{"name": "f", "parameters": {"a": NaN}}', "this is no literal value"),
+        ('{"name": "f", "parameters": {"a": 1e999}}', "the number is too large"),
+        ('{"name": "f", "parameters": {"a": ' + "9" * 5000 + "}}", "the number is too long"),
+        ('{"name": "f", "parameters": {"a": "x}}', "the string has no end"),
+        (r'{"name": "f", "parameters": {"a": "\q"}}', "this is no escape sequence"),
+        ('{"name": "f", "parameters": {"a": 1}, 5: 2}', "a key in quotation marks is missing"),
+        ('[{"name": "f", "parameters": {}}, 5]', "is the form of a call"),
+        ("<function=f>{'a': 1}", "'</function>' is missing at character 20"),
+        ("<function=f>(1)</function>", "'{' is missing"),
+        ("<function=>{}</function>", "<function=name> is missing"),
+        ("<function=f>{}</function> and more", "<function=name> is missing at character 26"),
+        ("[f(1)]", "a name is missing at character 3"),
+        ("[f(a=g())]", "this is no literal value at character 5"),
+        ("[f(a=1+1)]", "',' is missing"),
+        ("[f(a=1, a=2)]", "the argument 'a' occurs twice"),
+        ("[f(a=1), 5]", "the name of a function is missing"),
+        ("[f(a=1)] more", "there is more behind the call"),
+        ("[f(a=b'x')]", "this is no literal value"),
+        ('[f(a=__import__("os").system("true"))]', "this is no literal value"),
+        ("[f(a=" + "[" * 100_000, "values are nested more than 64 deep"),
+        ('{"name": "f", "parameters": ' + '{"a":' * 100_000, "nested more than 64 deep"),
+    ],
+)
+def test_what_only_nearly_is_a_call_is_text_with_the_reason(text, reason):
+    message = parse_assistant(text)
+    assert (message.content, message.tool_calls, message.code) == (text, (), None)
+    assert message.problem.startswith("not a call: ")
+    assert any(part in message.problem for part in reason.split("|"))
+
+
+def test_what_is_behind_the_tag_and_no_call_is_code():
+    for code in ("print(1 + 1)\n", "", "[1, 2]", "x = {'a': 1}", "import os\nos.call(5)"):
+        message = parse_assistant(f"<|python_tag|>{code}<|eom_id|>")
+        assert message == AssistantMessage("", (), code, "end_of_message")
+    message = parse_assistant('<|python_tag|>brave_search.call(query="cut of')
+    assert (message.content, message.code) == ("", 'brave_search.call(query="cut of')
+    assert message.problem.startswith("not a call: an argument")
+
+
+# How it ends
+
+
+def test_the_reason_to_stop_is_the_first_of_the_tokens_at_the_end():
+    for name, reason in (
+        ("<|eot_id|>", "end_of_turn"),
+        ("<|eom_id|>", "end_of_message"),
+        ("<|end_of_text|>", "end_of_text"),
+    ):
+        for filling in ("", "<|finetune_right_pad_id|>" * 3, "<|end_of_text|>" * 2, "<|eot_id|>"):
+            expected = AssistantMessage("Hello ", stop_reason=reason)
+            assert parse_assistant(f"Hello {name}{filling}") == expected
+    assert parse_assistant("Hello").stop_reason is None
+    assert parse_assistant("<|eot_id|>") == AssistantMessage(stop_reason="end_of_turn")
+    middle = "a<|eot_id|>b<|python_tag|>c"
+    assert parse_assistant(middle) == AssistantMessage(middle)
+
+
+def test_many_names_at_the_end_take_linear_time():
+    assert parse_assistant("<|eot_id|>" * 100_000).content == ""
+    text = "<|eot_id|>" * 100_000 + "x"
+    assert parse_assistant(text).content == text
+
+
+# Ids
+
+
+def test_ids_and_text_agree_where_only_structure_is_special(tokenizer):
+    for text in ("Hello", '<|python_tag|>f.call(a="b")', "<|python_tag|>x = 1", "[f(a=1)]"):
+        for name in ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", ""):
+            ids = tokenizer.encode(text + name, allowed_special="all")
+            assert tokenizer.parse_assistant(ids) == parse_assistant(text + name)
+            assert parse_assistant(np.array(ids), tokenizer=tokenizer) == parse_assistant(
+                text + name
+            )
+    assert parse_assistant(tokenizer.encode("Hi")) == AssistantMessage("Hi")
+
+
+def test_names_spelled_out_in_ids_are_content(tokenizer):
+    text = '<|python_tag|>f.call(a="b")<|eom_id|>'
+    message = tokenizer.parse_assistant([*tokenizer.encode(text), EOT])
+    assert message == AssistantMessage(text, stop_reason="end_of_turn")
+
+
+def test_text_before_the_tag_is_content(tokenizer):
+    ids = [*tokenizer.encode("Let me look. "), TAG, *tokenizer.encode('f.call(a="b")'), EOM]
+    expected = (ToolCall("f", {"a": "b"}, "builtin"),)
+    assert tokenizer.parse_assistant(ids) == AssistantMessage(
+        "Let me look. ", expected, None, "end_of_message"
+    )
+
+
+def test_what_is_behind_the_end_is_left_out_and_said_if_it_is_no_filling(tokenizer):
+    hello = tokenizer.encode("Hello")
+    for filling in ([], [PAD] * 3, [EOS], [EOT, PAD]):
+        message = tokenizer.parse_assistant([*hello, EOT, *filling])
+        assert message == AssistantMessage("Hello", stop_reason="end_of_turn")
+    message = tokenizer.parse_assistant([*hello, EOT, *hello, PAD])
+    assert message.content == "Hello"
+    assert message.problem == "behind the end at position 1 there are 1 more ids"
+
+
+def test_other_special_tokens_make_it_text_with_the_reason(tokenizer):
+    ids = [*tokenizer.encode("[f(a=1)]"), 128006, EOT]
+    message = tokenizer.parse_assistant(ids)
+    assert message.content == "[f(a=1)]<|start_header_id|>"
+    assert message.tool_calls == ()
+    place = len(ids) - 2
+    assert f"<|start_header_id|> at position {place} is no part" in message.problem
+    twice = tokenizer.parse_assistant([TAG, 64, TAG, 65])
+    assert "<|python_tag|> at position 2" in twice.problem
+
+
+def test_the_original_profile_has_no_tag_and_no_end_of_message():
+    original = Tokenizer(profile="llama3")
+    assert original.parse_assistant([9906, EOT]) == AssistantMessage(
+        "Hello", stop_reason="end_of_turn"
+    )
+    assert "<|reserved_special_token_5|>" in original.parse_assistant([TAG, 9906]).problem
+
+
+def test_ids_cut_within_a_character_are_still_an_answer(tokenizer):
+    ids = tokenizer.encode("漢字 😀")[:-1]
+    assert tokenizer.parse_assistant(ids).content == tokenizer.decode(ids)
+
+
+def test_wrong_arguments_are_named(tokenizer):
+    with pytest.raises(InvalidTokenId, match="128256 at position 1"):
+        parse_assistant([1, 128256])
+    with pytest.raises(InvalidTokenId, match="-1 at position 0"):
+        tokenizer.parse_assistant(np.array([-1]))
+    for wrong in (b"text", 5, None, [1.5], ["a"]):
+        with pytest.raises(TypeError):
+            parse_assistant(wrong)
+
+
+# Properties
+
+names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: name not in ("true", "false", "null", "True", "False", "None")
+)
+plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=10) | strategies.texts().map(
+    lambda text: text.encode("utf-8", "replace").decode()
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(-1e300, 1e300) | plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(plain, inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+arguments = st.dictionaries(names, values, max_size=3)
+
+
+@settings(max_examples=EXAMPLES // 20)
+@given(name=names, arguments=arguments, ascii=st.booleans())
+def test_calls_come_back_from_every_form(name, arguments, ascii):
+    dumped = json.dumps(arguments, ensure_ascii=ascii)
+    keywords = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    for kind, text in (
+        ("json", f'{{"name": "{name}", "parameters": {dumped}}}'),
+        ("json", repr({"name": name, "parameters": arguments})),
+        ("function", f"<function={name}>{dumped}</function>"),
+        ("pythonic", f"[{name}({keywords})]"),
+    ):
+        assert calls(text) == [(name, arguments, kind)]
+
+
+@settings(max_examples=EXAMPLES // 20)
+@given(name=names, arguments=st.dictionaries(names, plain, max_size=3))
+def test_calls_of_built_in_tools_come_back_from_the_template(name, arguments):
+    # Templates don't escape, so that some values can't be told apart.
+    for value in arguments.values():
+        if any(mark in value for mark in '"\\'):
+            return
+    text = ", ".join(f'{key}="{value}"' for key, value in arguments.items())
+    assert calls(f"{name}.call({text})") == [(name, arguments, "builtin")]
+
+
+@settings(max_examples=EXAMPLES // 10)
+@given(
+    parts=st.lists(
+        st.sampled_from(
+            [
+                *("<|python_tag|>", "<|eot_id|>", "<|eom_id|>", "<function=", "</function>", "f"),
+                *('.call(query="', '")', '{"name": "f", "parameters": {', "}}", "[f(", "a=", ")]"),
+                *('"', "'", "\\", "{", "}", "[", "]", "(", ")", ",", ";", ":", "1", "-", "\n", " "),
+                *('{"name": "f", "arguments": {}}', "[f(a=1)]", 'f.call(a="b")', "null", "\\u12"),
+            ]
+        )
+        | st.text(max_size=3),
+        max_size=12,
+    )
+)
+def test_any_text_is_an_answer_and_nothing_of_it_is_lost(parts):
+    text = "".join(parts)
+    message = parse_assistant(text)
+    ending = text
+    while stop := [
+        n for n in ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>") if ending.endswith(n)
+    ]:
+        ending = ending.removesuffix(stop[0])
+    tag = "<|python_tag|>" if ending.startswith("<|python_tag|>") else ""
+    if message.tool_calls:
+        assert message.content == ""
+        assert message.code is None
+        assert message.problem is None
+        # What the calls say is what the text says: it has every name, in order.
+        at = 0
+        for call in message.tool_calls:
+            at = text.index(call.name, at)
+    else:
+        assert message.content + tag + (message.code or "") == ending
+        assert (message.code is not None) == bool(tag)
+    assert message.to_message()["role"] == "assistant"
+
+
+# As a message
+
+
+def test_an_answer_becomes_a_message():
+    assert parse_assistant("Hi<|eot_id|>").to_message() == {"role": "assistant", "content": "Hi"}
+    message = parse_assistant('[f(a=1), g(b="x")]').to_message()
+    assert message == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}},
+            {"type": "function", "function": {"name": "g", "arguments": {"b": "x"}}},
+        ],
+    }
+    assert json.loads(json.dumps(message)) == message
+    code = parse_assistant("<|python_tag|>print(1)<|eom_id|>").to_message()
+    function = {"name": "code_interpreter", "arguments": {"code": "print(1)"}}
+    assert code["tool_calls"] == [{"type": "function", "function": function}]
+
+
+def test_answers_do_not_change():
+    message = parse_assistant("Hi")
+    for name in ("content", "tool_calls", "stop_reason"):
+        with pytest.raises(AttributeError):
+            setattr(message, name, None)
+    with pytest.raises(AttributeError):
+        ToolCall("f").name = "g"
+
+
+def test_names_are_imported_when_it_is_asked_for():
+    assert {"AssistantMessage", "ToolCall", "parse_assistant", "Padded"} <= set(dir(llama3_tok))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = llama3_tok.nothing

@@ -1,0 +1,218 @@
+"""`llama3-tok generate` and `chat-with`, in a pipe and on a terminal."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+transformers = pytest.importorskip("transformers")
+
+import models  # noqa: E402
+from cli import COMMAND, environment, on_terminal, output  # noqa: E402
+from llama3_tok.cli import main  # noqa: E402
+
+CHAT = [{"role": "user", "content": "Hello <|eot_id|>"}]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.model()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(models.folder(tmp_path_factory.mktemp("model")))
+
+
+def run(capfdbinary, *arguments):
+    """The command in this process, which has torch already: exit code and what it wrote."""
+    status = main(["generate", *arguments])
+    out, err = capfdbinary.readouterr()
+    return status, out, err.decode()
+
+
+def test_the_command_writes_what_the_model_does(model, folder):
+    made = model.generate("Hello world", max_new_tokens=12)
+    assert output("generate", folder, "Hello world", "-n", "12") == made.text.encode()
+
+
+def test_options_reach_the_model(model, folder, capfdbinary):
+    options = ["-n", "9", "-t", "1.3", "--top-p", "0.8", "--top-k", "50", "--min-p", "0.01"]
+    options += ["--repetition-penalty", "1.2", "--seed", "3"]
+    made = model.generate(
+        "Hello", max_new_tokens=9, temperature=1.3, top_p=0.8, top_k=50, min_p=0.01,
+        repetition_penalty=1.2, seed=3,
+    )  # fmt: skip
+    assert run(capfdbinary, folder, "Hello", *options) == (0, made.text.encode(), "")
+    stop = made.text[2:4]
+    cut = made.text[: made.text.index(stop)]
+    found = run(capfdbinary, folder, "Hello", *options, "--stop", stop)
+    assert found == (0, cut.encode(), "")
+
+
+def test_a_chat_with_a_system_message_and_one_object(model, folder, capfdbinary):
+    chat = [{"role": "system", "content": "S"}, *CHAT]
+    words = ("--chat", "--system", "S", "--json", CHAT[0]["content"], "-n", "6")
+    status, out, err = run(capfdbinary, folder, *words)
+    made = model.generate(chat, max_new_tokens=6)
+    found = json.loads(out)
+    assert (status, err) == (0, "")
+    assert found["ids"] == made.ids
+    assert found["prompt_tokens"] == len(model.tokenizer.encode_chat(chat))
+    assert found["finish_reason"] == "length"
+    assert found["message"] == model.tokenizer.parse_assistant(made.ids).to_message()
+    assert found["tokens_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x", "--system", "S"], "--system goes with --chat"),
+        (["x", "--top-p", "3"], "top_p must be from 0 to 1, not 3.0"),
+        (["x", "-n", "0"], "max_new_tokens must be at least 1"),
+        (["x", "--attention", "flash_attention_2", "--device", "cpu"], "flash attention"),
+        (["x", "--device", "nowhere"], "the device 'nowhere' can't be used: "),
+        (["a " * 1000], "the prompt has 1,002 tokens, and the context of the model 512"),
+        ([], "PROMPT"),
+    ],
+)
+def test_what_can_not_be_is_said_on_standard_error(folder, capfdbinary, words, said):
+    status, out, err = run(capfdbinary, folder, *words)
+    assert (status, out) == (2, b"")
+    assert said in err
+    assert err.startswith("llama3-tok: ")
+
+
+def test_a_folder_that_is_none_is_named(tmp_path, capfdbinary):
+    status, out, err = run(capfdbinary, str(tmp_path), "x")
+    assert (status, out) == (2, b"")
+    assert f"{tmp_path}/config.json: there is no such file" in err
+
+
+def test_out_of_memory_says_what_was_needed(folder, capfdbinary, monkeypatch):
+    def forward(*_, **__):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", forward)
+    status, out, err = run(capfdbinary, folder, "Hello")
+    assert (status, out) == (2, b"")
+    assert err.startswith("llama3-tok: out of memory: 1 sequences of 2 tokens need")
+
+
+def test_a_terminal_gets_nothing_that_it_would_obey():
+    from llama3_tok.cli import model as shared
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+    written = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "is_terminal", lambda stream: True)
+        patch.setattr(shared, "write", written.append)
+        shared.show(["red \x1b[31m", "line\n\ttab", "\r\u202e"])
+    assert b"".join(written) == b"red \\x1b[31mline\n\ttab\\r\\u202e"
+
+
+def test_standard_input_may_be_the_prompt_and_a_terminal_shows_the_answer(model, folder):
+    made = model.generate("Hello", max_new_tokens=5)
+    status, shown, err = on_terminal("generate", folder, "-", "-n", "5", stdin=b"Hello")
+    assert (status, err) == (0, b"")
+    assert shown.decode().isprintable() or "\n" in shown.decode()
+    assert shown.endswith(b"\n")
+    assert made.text.split("\n")[0][:2].encode() in shown
+
+
+def test_lines_in_a_pipe_are_the_turns_of_a_conversation(model, folder):
+    chat = model.chat(system="S", max_new_tokens=6, temperature=0.6, top_p=0.9, seed=5)
+    answers = [chat.send("Hello").content, chat.send("More").content]
+    chat.reset()
+    answers.append(chat.send("Hello").content)
+    assert answers[0] == answers[2]
+    stdin = b"Hello\n\nMore\n/reset\nHello\n"
+    words = ("--system", "S", "-n", "6", "--seed", "5")
+    printed = output("chat-with", folder, *words, stdin=stdin)
+    assert printed == "".join(f"{answer}\n" for answer in answers).encode()
+
+
+class Person:
+    """Someone at a terminal of their own."""
+
+    # A session of its own, whose terminal this is, so that Ctrl-C reaches it as a signal.
+    LAUNCH = (
+        "import fcntl, os, sys, termios; "
+        "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+
+    def __init__(self, *arguments):
+        self._terminal, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.LAUNCH, *COMMAND, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env=environment(),
+        )
+        os.close(theirs)
+        self.shown = b""
+
+    def reads(self, text, seconds=120):
+        """Waits until the terminal shows a text, and takes what came before it."""
+        end = time.monotonic() + seconds
+        while text not in self.shown:
+            assert time.monotonic() < end, (text, self.shown)
+            if select.select([self._terminal], [], [], 1)[0]:
+                self.shown += os.read(self._terminal, 65536)
+        before, self.shown = self.shown.split(text, 1)
+        return before
+
+    def waits(self, seconds=120):
+        """Until something more is shown."""
+        assert self.shown or select.select([self._terminal], [], [], seconds)[0]
+
+    def types(self, keys):
+        os.write(self._terminal, keys)
+
+    def leaves(self):
+        status = self._process.wait(60)
+        os.close(self._terminal)
+        return status
+
+
+@pytest.mark.skipif(not Path(COMMAND[0]).is_absolute(), reason="needs the command's path")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_a_person_asks_stops_an_answer_begins_anew_and_leaves(folder):
+    person = Person("chat-with", folder, "-n", "400", "-t", "0", "--stop", "never to be seen")
+    assert b"Loading" in person.reads(b"> ")
+    person.types(b"Hello\n")
+    person.reads(b"Hello\r\n")
+    person.waits()
+    person.types(b"\x03")  # Ctrl-C: the answer ends, the conversation does not
+    person.reads(b"> ")
+    person.types(b"/nothing\n")
+    person.reads(b"/nothing is no command")
+    person.reads(b"> ")
+    person.types(b"/reset\n")
+    person.reads(b"a new conversation")
+    person.reads(b"> ")
+    person.types(b"unfinished\x03")  # Ctrl-C: the line is given up
+    person.reads(b"> ")
+    person.types(b"\x04")  # Ctrl-D
+    assert person.leaves() == 0
+
+
+def test_help_has_examples_and_needs_no_torch():
+    for verb in ("generate", "chat-with"):
+        shown = output(verb, "--help").decode()
+        assert "examples:" in shown
+        assert f"llama3-tok {verb} " in shown
+        assert "--vocabulary" not in shown
+    assert "Ctrl-C stops an answer" in shown
