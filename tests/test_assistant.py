@@ -409,7 +409,7 @@ def test_an_answer_becomes_a_message():
         ('<|python_tag|>brave_search.call(query="llamas")<|eom_id|>', "json"),
         ("<|python_tag|>print('x')<|eom_id|>", "json"),
         ('{"type": "function", "name": "f", "parameters": {"a": [1, null]}}<|eot_id|>', "json"),
-        ('<function=f>{"a": "\u00e9"}</function><|eom_id|>', "function_tag"),
+        (r'<function=f>{"a": "\u00e9"}</function><|eom_id|>', "function_tag"),
         ('[f(a=1), g(b="x", c={"d": True})]<|eot_id|>', "python_list"),
     ],
 )
