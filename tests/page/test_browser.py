@@ -248,6 +248,32 @@ def test_ten_thousand_tokens_are_usable(opened):
     assert time.monotonic() - start < 60
 
 
+def test_a_page_that_scrolls_under_the_pointer_keeps_the_focused_token(opened):
+    page = opened("many.html")
+    page.locator(".t[data-id='20']").first.hover()
+    assert page.locator(".t.on").get_attribute("data-id") == "20"
+    box = page.locator(".t[data-id='20']").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.locator(".t[data-id='9999']").first.focus()
+    # Once the page has come to rest another token is where the pointer is, or some pixels below.
+    page.evaluate(
+        """async ([x, y]) => {
+          const under = () => document.elementFromPoint(x, y)?.closest(".t");
+          for (let still = 0, before; still < 10; before = window.scrollY) {
+            await new Promise(requestAnimationFrame);
+            still = before === window.scrollY && under() ? still + 1 : 0;
+            if (!under()) window.scrollBy(0, -3);
+          }
+        }""",
+        [x, y],
+    )
+    page.mouse.move(x, y)  # to where it is
+    assert page.locator(".t.on").get_attribute("data-id") == "9999"
+    page.mouse.move(x + 1, y)
+    under = "([x, y]) => document.elementFromPoint(x, y).closest('.t').dataset.id"
+    assert page.locator(".t.on").get_attribute("data-id") == page.evaluate(under, [x + 1, y])
+
+
 def test_the_pictures_show_something(opened):
     page = opened()
     assert len(picture(page, "compare")) > 20_000

@@ -80,6 +80,14 @@
     clear();
     inspector.hidden = true;
   };
+  // A page that scrolls under a resting pointer puts another token there. That is nobody's pointing:
+  // the token that a key or a search has just gone to stays shown until the pointer itself moves.
+  let pointer = "";
+  const moved = (event) => {
+    const before = pointer;
+    pointer = `${event.clientX} ${event.clientY}`;
+    return pointer !== before;
+  };
 
   for (const figure of all(".tokens")) {
     const flow = figure.querySelector(".flow");
@@ -92,9 +100,9 @@
     // One stop of the tab key; the arrow keys go on from there.
     let stop = tokens[0];
     if (stop) stop.tabIndex = 0;
-    flow.addEventListener("mouseover", (event) => {
+    flow.addEventListener("mousemove", (event) => {
       const token = event.target.closest(".t");
-      if (token) show(token);
+      if (moved(event) && token && token !== marked[0]) show(token);
     });
     flow.addEventListener("mouseleave", () => {
       if (flow.contains(document.activeElement)) show(document.activeElement);
