@@ -30,6 +30,7 @@
 pub mod error;
 pub mod vocab;
 mod byte_level;
+mod vocab_ranks;
 mod vocab_json;
 mod vocab_write;
 pub mod special;

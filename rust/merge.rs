@@ -128,11 +128,9 @@ impl Places {
 }
 
 impl Merger {
-    /// Completes the entries of `pieces`; `are_meta` as in [`Pairs::build`].
-    pub fn build(tokens: &Tokens, pieces: &mut Pieces, are_meta: bool) -> Self {
-        let pairs = Pairs::build(tokens, pieces, are_meta);
-        let prefixes = Prefixes::build(tokens, pieces);
-        Self { pairs, prefixes }
+    /// What `pairs` and complete `pieces` say.
+    pub fn new(tokens: &Tokens, pieces: &Pieces, pairs: Pairs) -> Self {
+        Self { pairs, prefixes: Prefixes::build(tokens, pieces) }
     }
 
     /// Asks for what [`Merger::merge`] will look at first.

@@ -10,7 +10,7 @@
 
 use crate::index::{AHEAD, Index, NONE, Seed};
 use crate::merge::merge_plainly;
-use crate::pieces::Pieces;
+use crate::pieces::{Entry, Pieces};
 use crate::prefetch::prefetch;
 use crate::vocab::Tokens;
 
@@ -86,39 +86,61 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Completes the entries of `pieces` and indexes the pairs. `are_meta` says that the tokens are
-    /// Meta's; otherwise that is found out.
-    pub fn build(tokens: &Tokens, pieces: &mut Pieces, are_meta: bool) -> Self {
-        let splits = if are_meta || are_metas(tokens) { META_SPLITS.as_chunks().0 } else { &[] };
-        let mut table = Self { seed: Seed::random(), index: Index::with_room(tokens.len()) };
-        let known = |id: usize| splits.get(id).map(parts);
-        for (id, bytes) in tokens.iter() {
-            if let Some((left, right)) = known(id as usize + AHEAD) {
+    /// The table of the tokens that `pieces` has, and the entry of each.
+    pub fn build(tokens: &Tokens, pieces: &Pieces) -> (Self, Vec<Entry>) {
+        if are_metas(tokens) {
+            return Self::of_meta();
+        }
+        let parts = |id| Some(last_merge(tokens, pieces, tokens.get(id)?));
+        Self::complete(tokens.len(), parts, |_| None)
+    }
+
+    /// The same for Meta's tokens, of which nothing else needs to be known.
+    pub fn of_meta() -> (Self, Vec<Entry>) {
+        let splits = META_SPLITS.as_chunks().0;
+        let known = |id: u32| splits.get(id as usize).map(parts);
+        Self::complete(splits.len(), known, known)
+    }
+
+    /// `parts` gives the two numbers that `meta_splits.bin` would have for a token, but for those of a byte,
+    /// and `soon` those that are already known.
+    fn complete(
+        count: usize,
+        parts: impl Fn(u32) -> Option<(u32, u32)>,
+        soon: impl Fn(u32) -> Option<(u32, u32)>,
+    ) -> (Self, Vec<Entry>) {
+        let mut table = Self { seed: Seed::random(), index: Index::with_room(count) };
+        let mut entries = vec![Entry::UNKNOWN; count];
+        for id in 0..count as u32 {
+            if let Some((left, right)) = soon(id + AHEAD as u32) {
                 table.index.ask(table.hash(left, right));
-                prefetch(pieces.entry(left));
-                prefetch(pieces.entry(right));
+                for part in [left, right] {
+                    if let Some(entry) = entries.get(part as usize) {
+                        prefetch(entry);
+                    }
+                }
             }
-            let parts = known(id as usize).unwrap_or_else(|| last_merge(tokens, pieces, bytes));
-            let split = match (bytes, parts) {
-                ([_], _) => Split::BYTE,
-                (_, (left, _)) if left & NEVER != 0 => continue,
-                (_, (left, right)) => split(pieces, id, left, right),
+            let split = match parts(id) {
+                Some((_, NOTHING)) => Split::BYTE,
+                Some((left, right)) if left & NEVER == 0 => split(&entries, id, left, right),
+                _ => continue,
             };
-            if let Some(entry) = pieces.entry_mut(id) {
+            if let Some(entry) = entries.get_mut(id as usize) {
                 entry.split = split;
             }
+            if split.is_byte() {
+                continue;
+            }
             let (left, right) = (split.left, split.right());
-            if let Some(entry) = pieces.entry_mut(left) {
+            if let Some(entry) = entries.get_mut(left as usize) {
                 entry.partners.behind |= Partners::bit(right);
             }
-            if let Some(entry) = pieces.entry_mut(right) {
+            if let Some(entry) = entries.get_mut(right as usize) {
                 entry.partners.before |= Partners::bit(left);
             }
-            if !split.is_byte() {
-                table.index.insert(table.hash(left, right), id);
-            }
+            table.index.insert(table.hash(left, right), id, |_| false);
         }
-        table
+        (table, entries)
     }
 
     #[inline(always)]
@@ -165,17 +187,20 @@ fn are_metas(tokens: &Tokens) -> bool {
 
 /// The split of `id` into two. All entries before it are complete, those behind it are not: a part that
 /// stands there ranks above it.
-fn split(pieces: &Pieces, id: u32, left: u32, right: u32) -> Split {
+fn split(entries: &[Entry], id: u32, left: u32, right: u32) -> Split {
     let below = |part: u32| {
-        let split = pieces.entry(part).split;
+        let split = entries.get(part as usize).map_or(Split::NEVER, |entry| entry.split);
         split.is_byte() || (part < id && split.is_regular())
     };
     let flag = if below(left) && below(right) { 0 } else { Split::IRREGULAR };
     Split { left, right: right | flag }
 }
 
-/// The two tokens whose merge gives a token; [`NEVER`] if none does.
+/// The two tokens whose merge gives a token; [`NEVER`] if none does, [`NOTHING`] for a single byte.
 fn last_merge(tokens: &Tokens, pieces: &Pieces, token: &[u8]) -> (u32, u32) {
+    if token.len() == 1 {
+        return (0, NOTHING);
+    }
     let mut at = 0;
     let parts = merge_plainly(tokens, pieces, token, |length| at = length);
     let part = |start, end| pieces.find(tokens, token, start, end);

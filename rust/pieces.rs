@@ -128,6 +128,11 @@ pub struct Entry {
     pub partners: Partners,
 }
 
+impl Entry {
+    /// That of a token of which nothing is known.
+    pub const UNKNOWN: Self = Self { split: Split::NEVER, partners: Partners::NONE };
+}
+
 /// The table from whole byte strings to ids, and from ids to entries.
 pub struct Pieces {
     seed: Seed,
@@ -144,40 +149,51 @@ impl Pieces {
             seed: Seed::random(),
             index: Index::with_room(tokens.len()),
             keys: Vec::with_capacity(tokens.len()),
-            entries: Vec::with_capacity(tokens.len()),
+            entries: Vec::new(),
         };
-        let mut ahead = tokens.iter().skip(AHEAD);
-        for (id, bytes) in tokens.iter() {
-            if let Some((_, bytes)) = ahead.next() {
-                pieces.index.ask(pieces.hash(bytes));
-            }
-            let earlier = pieces.find(tokens, bytes, 0, bytes.len());
+        // The hashes of the tokens whose buckets have been asked for.
+        let mut hashes = [0; AHEAD];
+        for ahead in 0..(tokens.len() + AHEAD) as u32 {
+            let hash = tokens.head(ahead).map_or(0, |(head, length)| {
+                let key = head.key(length);
+                pieces.keys.push(key);
+                if length > KEY_BYTES {
+                    pieces.hash_long(tokens, ahead)
+                } else {
+                    key.hash(pieces.seed)
+                }
+            });
+            pieces.index.ask(hash);
+            let Some(place) = hashes.get_mut(ahead as usize % AHEAD) else { continue };
+            let hash = std::mem::replace(place, hash);
+            let Some(id) = ahead.checked_sub(AHEAD as u32) else { continue };
+            let (key, keys) = (pieces.keys.get(id as usize), &pieces.keys);
+            let same = |earlier: u32| match key {
+                Some(key) if *key != Key::default() => keys.get(earlier as usize) == Some(key),
+                _ => tokens.get(earlier) == tokens.get(id),
+            };
+            let earlier = pieces.index.insert(hash, id, same);
             if earlier != NONE {
                 return Err((earlier, id));
             }
-            pieces.index.insert(pieces.hash(bytes), id);
-            pieces.keys.push(Head::at(bytes, 0).key(bytes.len()));
-            pieces.entries.push(Entry { split: Split::NEVER, partners: Partners::NONE });
         }
         Ok(pieces)
     }
 
-    #[inline(always)]
-    fn hash(&self, bytes: &[u8]) -> u64 {
-        let key = Key::new(bytes, 0, bytes.len());
-        key.map_or_else(|| self.seed.hash(bytes), |key| key.hash(self.seed))
+    #[inline]
+    fn hash_long(&self, tokens: &Tokens, id: u32) -> u64 {
+        self.seed.hash(tokens.get(id).unwrap_or_default())
     }
 
     /// What is known of a token; of one that is not there, nothing.
     #[inline(always)]
     pub fn entry(&self, id: u32) -> &Entry {
-        static NO_TOKEN: Entry = Entry { split: Split::NEVER, partners: Partners::NONE };
-        self.entries.get(id as usize).unwrap_or(&NO_TOKEN)
+        self.entries.get(id as usize).unwrap_or(&Entry::UNKNOWN)
     }
 
-    /// The same, to be completed.
-    pub fn entry_mut(&mut self, id: u32) -> Option<&mut Entry> {
-        self.entries.get_mut(id as usize)
+    /// Says what is known of each token.
+    pub fn complete(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
     }
 
     /// The id of the token that is exactly `text[start..end]`, or [`NONE`]. `tokens` are those of

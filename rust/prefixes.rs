@@ -36,9 +36,9 @@ impl Prefixes {
         let mut few = vec![0; 1 << INDEX_BITS];
         let mut eight = few.clone();
         let mut long = Vec::new();
-        for (id, bytes) in tokens.iter().filter(|&(id, _)| pieces.entry(id).split.is_reached()) {
-            let head = Head::at(bytes, 0);
-            let (entry, bit) = match bytes.len() {
+        let reached = (0..tokens.len() as u32).filter(|&id| pieces.entry(id).split.is_reached());
+        for (id, (head, length)) in reached.filter_map(|id| Some((id, tokens.head(id)?))) {
+            let (entry, bit) = match length {
                 0 | 1 => continue,
                 2 => (few.get_mut(index(head, 2)), 0),
                 3 => (few.get_mut(index(head, 3)), 1),
@@ -48,7 +48,7 @@ impl Prefixes {
             if let Some(entry) = entry {
                 *entry |= 1 << bit;
             }
-            if bytes.len() > KEY_BYTES {
+            if length > KEY_BYTES {
                 long.push((head.all(), id));
             }
         }

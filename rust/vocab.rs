@@ -1,7 +1,6 @@
 //! The vocabulary: a rank file or a `tokenizer.json`, checked, and bytes <-> id.
 //!
-//! A rank file has one line a token: its bytes in base64, a space, its rank. A [`Vocabulary`] that
-//! exists has every rank from 0 to n - 1 exactly once, no two tokens alike, a token for each single
+//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens alike, a token for each single
 //! byte, at most [`MAX_TOKENS`] tokens, none empty and none longer than [`MAX_TOKEN_BYTES`]. Any
 //! file that would break one of these is an error with the line and the reason; a file of another
 //! kind is named for what it is.
@@ -12,9 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Check, Error};
 use crate::index::NONE;
 use crate::merge::{Merger, Merging};
-use crate::pieces::{Head, Pieces};
+use crate::pairs::Pairs;
+use crate::pieces::{Entry, Head, Pieces};
 use crate::slots::Slots;
 use crate::vocab_json;
+use crate::vocab_ranks;
 
 /// The most tokens that a vocabulary may have, so that a rank fits 20 bits.
 pub const MAX_TOKENS: usize = 1_000_000;
@@ -56,19 +57,24 @@ impl Vocabulary {
         if data.trim_ascii_start().starts_with(b"{") {
             return vocab_json::read(data);
         }
-        let (tokens, lines) = read_rank_file(data)?;
-        Self::new(tokens, is_meta, None, |id| match &lines {
+        let (tokens, lines) = vocab_ranks::read(data)?;
+        let pairs = if is_meta { |_: &_, _: &_| Pairs::of_meta() } else { Pairs::build };
+        Self::build(tokens, None, pairs, |id| match &lines {
             Some(lines) => lines.get(id as usize).copied(),
             None => Some(id as usize + 1),
         })
     }
 
-    /// Checks the tokens against each other; `line_of` tells where a token came from. `are_meta`
-    /// says that they are Meta's, if that is known.
-    pub(crate) fn new(
+    /// Checks the tokens against each other. `added` is as [`Vocabulary::added`] gives it.
+    pub(crate) fn new(tokens: Tokens, added: Option<Vec<String>>) -> Result<Self, Fault> {
+        Self::build(tokens, added, Pairs::build, |_| None)
+    }
+
+    /// `line_of` tells where a token came from.
+    fn build(
         tokens: Tokens,
-        are_meta: bool,
         added: Option<Vec<String>>,
+        pairs: impl FnOnce(&Tokens, &Pieces) -> (Pairs, Vec<Entry>),
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
         let mut pieces = Pieces::build(&tokens).map_err(|(earlier, later)| {
@@ -81,7 +87,9 @@ impl Vocabulary {
         }
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let merger = Merger::build(&tokens, &mut pieces, are_meta);
+        let (pairs, entries) = pairs(&tokens, &pieces);
+        pieces.complete(entries);
+        let merger = Merger::new(&tokens, &pieces, pairs);
         let longest_token = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
         let slots = OnceLock::new();
         Ok(Self { tokens, pieces, merger, number, added, slots, longest_token })
@@ -198,6 +206,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
+    pub(crate) fn with_room(length: usize) -> Self {
+        Self { bytes: Vec::with_capacity(length / 2), ends: Vec::with_capacity(length / 16) }
+    }
+
     /// How many tokens there are.
     #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
     pub fn len(&self) -> usize {
@@ -207,17 +220,38 @@ impl Tokens {
     /// The bytes of a token.
     #[inline]
     pub fn get(&self, id: u32) -> Option<&[u8]> {
-        let id = id as usize;
-        let start = match id.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.bytes.get(start as usize..*self.ends.get(id)? as usize)
+        self.bytes.get(self.start(id)?..*self.ends.get(id as usize)? as usize)
+    }
+
+    #[inline]
+    fn start(&self, id: u32) -> Option<usize> {
+        match id.checked_sub(1) {
+            Some(before) => Some(*self.ends.get(before as usize)? as usize),
+            None => Some(0),
+        }
     }
 
     /// Every id with its bytes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
         (0..).map_while(|id| Some((id, self.get(id)?)))
+    }
+
+    /// Adds the token with the next id, which `write` appends. If that gives nothing, or the token can't
+    /// be one, nothing more can be done with these tokens.
+    #[inline]
+    pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
+        let start = self.bytes.len();
+        write(&mut self.bytes)?;
+        let length = self.bytes.len() - start;
+        self.ends.push(self.bytes.len() as u32);
+        (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
+    }
+
+    /// The bytes of a token and those behind them, up to 16, and how many are its own.
+    #[inline]
+    pub fn head(&self, id: u32) -> Option<(Head, usize)> {
+        let start = self.start(id)?;
+        Some((Head::at(&self.bytes, start), *self.ends.get(id as usize)? as usize - start))
     }
 
     /// Adds the token with the next id, or says why it can't be one.
@@ -238,151 +272,6 @@ impl Tokens {
         self.ends.push(self.bytes.len() as u32);
         Ok(())
     }
-}
-
-/// The tokens of a rank file by rank, and the line of each, unless the lines are in that order.
-fn read_rank_file(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
-    // A line of Meta's file has 17 bytes.
-    let (mut by_line, mut ranks) = (Tokens::default(), Vec::with_capacity(data.len() / 16));
-    by_line.bytes.reserve(data.len() / 2);
-    by_line.ends.reserve(data.len() / 16);
-    let mut token = Vec::new();
-    let body = data.strip_suffix(b"\n").unwrap_or(data);
-    for (line, text) in (1..).zip(lines_of(body)) {
-        let fault = |reason| (Some(line), reason);
-        ranks.push(read_line(text, &mut token).map_err(fault)?);
-        by_line.push(&token).map_err(fault)?;
-    }
-    if (0..).zip(&ranks).all(|(expected, &rank)| rank == expected) {
-        return Ok((by_line, None));
-    }
-    let lines = lines_by_rank(&ranks)?;
-    let mut tokens = Tokens::default();
-    for &line in &lines {
-        let token = by_line.get(line as u32 - 1).unwrap_or_default();
-        tokens.push(token).map_err(|reason| (Some(line), reason))?;
-    }
-    Ok((tokens, Some(lines)))
-}
-
-/// The lines of a text, without their ends.
-fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
-    ends.map(move |end| text.get(std::mem::replace(&mut start, end + 1)..end).unwrap_or_default())
-}
-
-/// The line of each rank. As many ranks as lines, none twice and none too high: every rank is there.
-fn lines_by_rank(ranks: &[u32]) -> Result<Vec<usize>, Fault> {
-    let mut lines = vec![0; ranks.len()];
-    for (line, &rank) in (1..).zip(ranks) {
-        match lines.get_mut(rank as usize) {
-            Some(slot @ 0) => *slot = line,
-            Some(earlier) => {
-                let reason = format!("rank {rank} stands already in line {earlier}");
-                return Err((Some(line), reason));
-            }
-            None => {
-                let (count, last) = (ranks.len(), ranks.len() - 1);
-                let reason =
-                    format!("rank {rank} is too high: {count} tokens have the ranks 0 to {last}");
-                return Err((Some(line), reason));
-            }
-        }
-    }
-    Ok(lines)
-}
-
-/// Reads `base64 rank`: the bytes into `token`, the rank as the result.
-fn read_line(line: &[u8], token: &mut Vec<u8>) -> Result<u32, String> {
-    if line.is_empty() {
-        return Err("the line is empty; each line is `base64 rank`".to_owned());
-    }
-    if line.ends_with(b"\r") {
-        return Err(
-            "the line ends with a carriage return; the file was converted to Windows line \
-                    ends, fetch it again as binary"
-                .to_owned(),
-        );
-    }
-    let Some(space) = memchr::memchr(b' ', line) else {
-        return Err("no space between the base64 and the rank".to_owned());
-    };
-    let (base64, rank) = line.split_at(space);
-    decode_base64(base64, token)?;
-    read_rank(rank.get(1..).unwrap_or_default())
-}
-
-fn read_rank(digits: &[u8]) -> Result<u32, String> {
-    let text = digits.escape_ascii();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(format!("the rank {:?} is not a whole number", text.to_string()));
-    }
-    if digits.len() > 1 && digits.starts_with(b"0") {
-        return Err(format!("the rank {text} begins with 0"));
-    }
-    let too_high =
-        || format!("the rank {text} is too high; at most {MAX_TOKENS} tokens are allowed");
-    let rank = digits
-        .iter()
-        .try_fold(0u32, |rank, digit| rank.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
-    rank.filter(|&rank| (rank as usize) < MAX_TOKENS).ok_or_else(too_high)
-}
-
-/// Standard base64 with padding; only the one canonical form of each byte string is accepted.
-fn decode_base64(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), String> {
-    bytes.clear();
-    let (quads, rest) = text.as_chunks::<4>();
-    if !rest.is_empty() {
-        return Err(format!("the base64 has {} characters, not a multiple of 4", text.len()));
-    }
-    let Some((last, full)) = quads.split_last() else {
-        return Err("the base64 is empty".to_owned());
-    };
-    for &quad in full {
-        bytes.extend_from_slice(&three_bytes(quad)?);
-    }
-    let (last, length) = match *last {
-        [a, b, b'=', b'='] => ([a, b, b'A', b'A'], 1),
-        [a, b, c, b'='] => ([a, b, c, b'A'], 2),
-        last => (last, 3),
-    };
-    let last = three_bytes(last)?;
-    let (kept, dropped) = last.split_at(length);
-    if dropped.iter().any(|&byte| byte != 0) {
-        return Err("the base64 has bits behind its last byte".to_owned());
-    }
-    bytes.extend_from_slice(kept);
-    Ok(())
-}
-
-/// What is no digit of base64.
-const NO_DIGIT: u8 = 0x80;
-
-/// The value of each character as a digit of base64.
-static DIGITS: [u8; 256] = {
-    let mut digits = [NO_DIGIT; 256];
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut value = 0;
-    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
-    while value < alphabet.len() {
-        digits[alphabet[value] as usize] = value as u8;
-        value += 1;
-    }
-    digits
-};
-
-/// The bytes that four digits stand for.
-fn three_bytes(quad: [u8; 4]) -> Result<[u8; 3], String> {
-    let digits = quad.map(|char| DIGITS.get(usize::from(char)).copied().unwrap_or(NO_DIGIT));
-    if digits.iter().fold(0, |all, digit| all | digit) & NO_DIGIT != 0 {
-        let wrong = quad.iter().zip(digits).find(|(_, digit)| *digit == NO_DIGIT);
-        let char = wrong.map_or(0, |(&char, _)| char);
-        return Err(format!("'{}' is not a base64 character", char.escape_ascii()));
-    }
-    let bits = digits.iter().fold(0, |bits, &digit| bits << 6 | u32::from(digit));
-    let [_, three @ ..] = bits.to_be_bytes();
-    Ok(three)
 }
 
 /// Files that are mistaken for a vocabulary, told by how they begin.

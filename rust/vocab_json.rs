@@ -72,7 +72,7 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let alphabet = Reader::new();
     let tokens = read_tokens(model, &alphabet).map_err(whole)?;
     let added = read_added(&file.added_tokens, tokens.len()).map_err(whole)?;
-    let vocabulary = Vocabulary::new(tokens, false, added, |_| None)?;
+    let vocabulary = Vocabulary::new(tokens, added)?;
     check_merges(&vocabulary, &model.merges, &alphabet).map_err(whole)?;
     Ok(vocabulary)
 }
