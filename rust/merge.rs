@@ -15,9 +15,10 @@
 //! thus means none at all. The other direction is the same argument. ∎
 //!
 //! So the tokens of a beginning of the text are the beginning of its tokens, and of all ways to go on,
-//! one fits. `merge` tries the longest token that fits its predecessor, and goes back where nothing
-//! fits: a place that it went back from is never entered again, since only one sequence of tokens leads
-//! there. Each place is left at most once for each length that a token may have.
+//! one fits. `merge` tries the longest token that fits its predecessor, or the same token again where
+//! there were two, and goes back where nothing fits: a place that it went back from is never entered
+//! again, since only one sequence of tokens leads there. Each place is left at most once for each
+//! length that a token may have.
 //!
 //! **Do two tokens fit** (`fits`)? The merges inside each token run in the order of their ranks if every
 //! part ranks below what it is a part of. Then the states at the border can be enumerated backwards:
@@ -150,12 +151,26 @@ impl Merger {
     ) -> Result<&'m [u32], Error> {
         dead.begin(end - start)?;
         ids.clear();
-        let (mut at, mut limit, mut steps) = (start, end, 0);
+        let (mut at, mut steps) = (start, 0);
         while at < end {
             steps += 1;
             work::done();
             if steps % CHECK_STEPS == 0 {
                 check()?;
+            }
+            if let [.., before, again] = *ids.as_slice()
+                && before == again
+            {
+                // A run goes on, most likely. Each token of it fits the one before, as the last two do.
+                let token = tokens.get(again).unwrap_or_default();
+                let rest = text.get(at..end).unwrap_or_default();
+                let count = repeats(rest, token, |length| !dead.has(at + length - start));
+                ids.try_reserve(count)?;
+                ids.resize(ids.len() + count, again);
+                at += count * token.len();
+                if at == end {
+                    break;
+                }
             }
             let last = ids.last().copied();
             let fits = |id: u32, length: usize| {
@@ -164,19 +179,18 @@ impl Merger {
                         memo.recall(last, id, || self.fits(tokens, pieces, last, id))
                     })
             };
-            let place = (text, at, limit);
+            let place = (text, at, end);
             match self.prefixes.longest((tokens, pieces), place, dead.behind(at - start), fits) {
                 Some((id, length)) => {
                     ids.try_reserve(1)?;
                     ids.push(id);
-                    (at, limit) = (at + length, end);
+                    at += length;
                 }
                 None => {
                     dead.add(at - start);
                     // Never at the first place, since some sequence fits.
                     let last = ids.pop().and_then(|id| tokens.get(id));
-                    // What is longer has been tried.
-                    (at, limit) = (at - last.map_or(0, <[u8]>::len), at - 1);
+                    at -= last.map_or(0, <[u8]>::len);
                 }
             }
         }
@@ -210,20 +224,20 @@ impl Merger {
     fn fits(&self, tokens: &Tokens, pieces: &Pieces, left: u32, right: u32) -> bool {
         let (mut left, mut right) = (left, right);
         let (mut before, mut after) = (pieces.entry(left), pieces.entry(right));
-        if !before.split.is_regular() || !after.split.is_regular() {
+        if !before.is_regular() || !after.is_regular() {
             return fits_plainly(tokens, pieces, left, right);
         }
         // A pair that ranks below this would have been joined before what was undone.
         let mut limit = NONE;
-        while self.pairs.find(pieces, (left, before.partners), (right, after.partners)) >= limit {
-            let (left_is_byte, right_is_byte) = (before.split.is_byte(), after.split.is_byte());
+        while self.pairs.find(pieces, (left, before), (right, after)) >= limit {
+            let (left_is_byte, right_is_byte) = (before.is_byte(), after.is_byte());
             if left_is_byte & right_is_byte {
                 return true;
             }
             // Which of the two was formed later can't be predicted: selections, not branches. Of equal
             // ranks the pair in the middle is more to the left than that inside the right token.
             let undo_left = !left_is_byte & (right_is_byte | (left > right));
-            let part = if undo_left { before.split.right() } else { after.split.left };
+            let part = if undo_left { before.right() } else { after.left() };
             limit = if undo_left { left } else { right + 1 };
             let entry = pieces.entry(part);
             left = if undo_left { part } else { left };
@@ -233,6 +247,17 @@ impl Merger {
         }
         false
     }
+}
+
+/// How often a text begins with `token`, as long as `allowed` is true for the bytes up to there. Apart,
+/// so that merging short words, which seldom comes here, stays small.
+#[inline(never)]
+fn repeats(text: &[u8], token: &[u8], allowed: impl Fn(usize) -> bool) -> usize {
+    let places = text.chunks_exact(token.len().max(1)).enumerate();
+    places
+        .inspect(|_| work::done())
+        .take_while(|&(number, place)| place == token && allowed((number + 1) * token.len()))
+        .count()
 }
 
 /// [`Merger::fits`] by merging.

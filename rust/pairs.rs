@@ -2,75 +2,96 @@
 //!
 //! A token that could be cut into two tokens in several ways is only ever formed in one: as long as no
 //! merge crosses a token's ends, merging inside it runs as on the token alone, and that ends in one
-//! certain pair. So one [`Split`] a token says all that merging can do. Meta's are derived numbers,
-//! `meta_splits.bin`; those of other vocabularies are found by merging every token alone.
+//! certain pair. So one pair a token, its split, says all that merging can do. Meta's are derived
+//! numbers, `meta_splits.bin`; those of other vocabularies are found by merging every token alone.
 //!
 //! From pair to token there is an [`Index`]; what it finds is confirmed by the token's split. Most
-//! pairs are none, and most of these the [`Partners`] of one of the two already rule out.
+//! pairs are none. Some bits in the [`Entry`] of each of the two rule out most of these, and a table of
+//! bits, small enough to stay near the processor, nearly all others.
 
 use crate::index::{AHEAD, Index, NONE, Seed};
 use crate::merge::merge_plainly;
-use crate::pieces::{Entry, Pieces};
+use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
-use crate::vocab::Tokens;
+use crate::vocab::{MAX_TOKENS, Tokens};
 
-/// The two tokens that are joined last when a token's bytes are merged alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// [`NONE`] for a single byte and for a token that merging does not give.
-    pub left: u32,
-    /// [`NONE`] for a single byte; 0 for a token that merging does not give.
-    right: u32,
-}
+/// What merging needs to know of a token, in one word, since the words of many tokens are looked at: the
+/// two tokens that are joined last when its bytes are merged alone, and what it may be joined with.
+///
+/// From the lowest bit: the right one of the two, the left one, whether the token is irregular; then, as
+/// sets of hashes, the tokens that are joined with it if they stand behind and if they stand before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Entry(u64);
 
-impl Split {
-    const BYTE: Self = Self { left: NONE, right: NONE };
-    /// That of a token that merging does not give.
-    pub const NEVER: Self = Self { left: NONE, right: 0 };
-    /// In `right`: some part of the token, or a part of a part, ranks above what it is a part of.
-    const IRREGULAR: u32 = 1 << 31;
+impl Entry {
+    const BITS: u32 = 20;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+    /// The bits of both tokens.
+    const SPLIT: u64 = (1 << (2 * Self::BITS)) - 1;
+    const BYTE: Self = Self::of(Self::MASK, Self::MASK);
+    /// That of a token that merging does not give. Those are only ever whole pretokens.
+    pub const NEVER: Self = Self::of(Self::MASK, 0);
+    /// Some part of the token, or a part of a part, ranks above what it is a part of.
+    const IRREGULAR: u64 = 1 << (2 * Self::BITS);
+    const BEHIND: u32 = 2 * Self::BITS + 1;
+    const BEFORE: u32 = Self::BEHIND + Self::BEHINDS;
+    /// How many hashes there are of tokens on either side. What comes before differs more.
+    const BEHINDS: u32 = 11;
+    const BEFORES: u32 = u64::BITS - Self::BEFORE;
+
+    const fn of(left: u32, right: u32) -> Self {
+        Self((left as u64) << Self::BITS | right as u64)
+    }
 
     /// Whether the token is a single byte.
     #[inline(always)]
     pub fn is_byte(self) -> bool {
-        self == Self::BYTE
+        self.0 & Self::SPLIT == Self::BYTE.0
     }
 
-    /// Whether merging gives the token. The others are only ever whole pretokens.
+    /// Whether merging gives the token.
     #[inline(always)]
     pub fn is_reached(self) -> bool {
-        self != Self::NEVER
+        self.0 & Self::SPLIT != Self::NEVER.0
     }
 
     /// Whether every part in the token ranks below what it is a part of.
     #[inline(always)]
     pub fn is_regular(self) -> bool {
-        self.is_byte() || self.right & Self::IRREGULAR == 0
+        self.0 & Self::IRREGULAR == 0
     }
 
-    /// The right one of the two.
+    /// The left one of the two, for a token that merging forms of two.
+    #[inline(always)]
+    pub fn left(self) -> u32 {
+        (self.0 >> Self::BITS) as u32 & Self::MASK
+    }
+
+    /// The right one.
     #[inline(always)]
     pub fn right(self) -> u32 {
-        self.right & !Self::IRREGULAR
+        self.0 as u32 & Self::MASK
     }
-}
 
-/// The tokens that a token may be joined with on either side, as one bit each of 32.
-#[derive(Clone, Copy, Default)]
-pub struct Partners {
-    behind: u32,
-    before: u32,
-}
+    /// The bit for a token behind this one.
+    #[inline(always)]
+    fn behind(token: u32) -> u64 {
+        1 << (Self::BEHIND + Self::hash(token, Self::BEHINDS))
+    }
 
-impl Partners {
-    /// No token at all.
-    pub const NONE: Self = Self { behind: 0, before: 0 };
+    /// The bit for a token before this one.
+    #[inline(always)]
+    fn before(token: u32) -> u64 {
+        1 << (Self::BEFORE + Self::hash(token, Self::BEFORES))
+    }
 
     #[inline(always)]
-    fn bit(id: u32) -> u32 {
-        1 << (id.wrapping_mul(0x9E37_79B1) >> 27)
+    fn hash(token: u32, count: u32) -> u32 {
+        ((u64::from(token.wrapping_mul(0x9E37_79B1)) * u64::from(count)) >> 32) as u32
     }
 }
+
+const _: () = assert!(MAX_TOKENS < Entry::MASK as usize);
 
 /// How merging forms each token of Meta's vocabulary: see scripts/meta_splits.py.
 static META_SPLITS: &[u8] = include_bytes!("meta_splits.bin");
@@ -83,6 +104,39 @@ const NOTHING: u32 = (1 << 24) - 1;
 pub struct Pairs {
     seed: Seed,
     index: Index,
+    sieve: Sieve,
+}
+
+/// A set of hashes, two bits of one word for each: it may take others for its own, seldom. 128 KB.
+struct Sieve(Vec<u64>);
+
+impl Sieve {
+    const BITS: u32 = 14;
+
+    /// No hash yet.
+    fn new() -> Self {
+        Self(vec![0; 1 << Self::BITS])
+    }
+
+    /// The word for a hash and its bits, which the [`Index`] uses least.
+    #[inline(always)]
+    fn place(hash: u64) -> (usize, u64) {
+        let word = (hash >> 50) as usize & ((1 << Self::BITS) - 1);
+        (word, 1 << (hash >> 44 & 63) | 1 << (hash >> 38 & 63))
+    }
+
+    fn add(&mut self, hash: u64) {
+        let (word, bits) = Self::place(hash);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bits;
+        }
+    }
+
+    #[inline(always)]
+    fn may_have(&self, hash: u64) -> bool {
+        let (word, bits) = Self::place(hash);
+        self.0.get(word).is_some_and(|word| word & bits == bits)
+    }
 }
 
 impl Pairs {
@@ -109,8 +163,14 @@ impl Pairs {
         parts: impl Fn(u32) -> Option<(u32, u32)>,
         soon: impl Fn(u32) -> Option<(u32, u32)>,
     ) -> (Self, Vec<Entry>) {
-        let mut table = Self { seed: Seed::random(), index: Index::with_room(count) };
-        let mut entries = vec![Entry::UNKNOWN; count];
+        let index = Index::with_room(count);
+        let mut table = Self { seed: Seed::random(), index, sieve: Sieve::new() };
+        let mut entries = vec![Entry::NEVER; count];
+        let add = |entries: &mut [Entry], id: u32, bits: u64| {
+            if let Some(entry) = entries.get_mut(id as usize) {
+                entry.0 |= bits;
+            }
+        };
         for id in 0..count as u32 {
             if let Some((left, right)) = soon(id + AHEAD as u32) {
                 table.index.ask(table.hash(left, right));
@@ -120,25 +180,24 @@ impl Pairs {
                     }
                 }
             }
-            let split = match parts(id) {
-                Some((_, NOTHING)) => Split::BYTE,
-                Some((left, right)) if left & NEVER == 0 => split(&entries, id, left, right),
-                _ => continue,
+            let (left, right) = match parts(id) {
+                Some((_, NOTHING)) => {
+                    add(&mut entries, id, Entry::BYTE.0);
+                    continue;
+                }
+                Some((left, _)) if left & NEVER != 0 => continue,
+                Some(parts) => parts,
+                None => continue,
             };
+            let flag = if is_regular(&entries, id, left, right) { 0 } else { Entry::IRREGULAR };
             if let Some(entry) = entries.get_mut(id as usize) {
-                entry.split = split;
+                *entry = Entry(entry.0 & !Entry::SPLIT | Entry::of(left, right).0 | flag);
             }
-            if split.is_byte() {
-                continue;
-            }
-            let (left, right) = (split.left, split.right());
-            if let Some(entry) = entries.get_mut(left as usize) {
-                entry.partners.behind |= Partners::bit(right);
-            }
-            if let Some(entry) = entries.get_mut(right as usize) {
-                entry.partners.before |= Partners::bit(left);
-            }
-            table.index.insert(table.hash(left, right), id, |_| false);
+            add(&mut entries, left, Entry::behind(right));
+            add(&mut entries, right, Entry::before(left));
+            let hash = table.hash(left, right);
+            table.index.insert(hash, id, |_| false);
+            table.sieve.add(hash);
         }
         (table, entries)
     }
@@ -148,19 +207,19 @@ impl Pairs {
         self.seed.mix(u64::from(left) << 32 | u64::from(right), 0)
     }
 
-    /// The token that merging makes of two tokens, given with their partners, or [`NONE`].
+    /// The token that merging makes of two tokens, given with their entries, or [`NONE`].
     #[inline(always)]
-    pub fn find(&self, pieces: &Pieces, left: (u32, Partners), right: (u32, Partners)) -> u32 {
-        let ((left, of_left), (right, of_right)) = (left, right);
-        let behind = of_left.behind & Partners::bit(right);
-        let before = of_right.before & Partners::bit(left);
-        if (behind == 0) | (before == 0) {
+    pub fn find(&self, pieces: &Pieces, left: (u32, Entry), right: (u32, Entry)) -> u32 {
+        let ((left, before), (right, after)) = (left, right);
+        if (before.0 & Entry::behind(right) == 0) | (after.0 & Entry::before(left) == 0) {
             return NONE;
         }
-        self.index.find(self.hash(left, right), |id| {
-            let split = pieces.entry(id).split;
-            split.left == left && split.right() == right
-        })
+        let hash = self.hash(left, right);
+        if !self.sieve.may_have(hash) {
+            return NONE;
+        }
+        let split = Entry::of(left, right).0;
+        self.index.find(hash, |id| pieces.entry(id).0 & Entry::SPLIT == split)
     }
 }
 
@@ -185,15 +244,13 @@ fn are_metas(tokens: &Tokens) -> bool {
         })
 }
 
-/// The split of `id` into two. All entries before it are complete, those behind it are not: a part that
-/// stands there ranks above it.
-fn split(entries: &[Entry], id: u32, left: u32, right: u32) -> Split {
-    let below = |part: u32| {
-        let split = entries.get(part as usize).map_or(Split::NEVER, |entry| entry.split);
-        split.is_byte() || (part < id && split.is_regular())
-    };
-    let flag = if below(left) && below(right) { 0 } else { Split::IRREGULAR };
-    Split { left, right: right | flag }
+/// Whether both parts of `id` rank below it, and so on inside them. All entries before it are complete; a
+/// part that stands behind it ranks above it.
+fn is_regular(entries: &[Entry], id: u32, left: u32, right: u32) -> bool {
+    [left, right].iter().all(|&part| {
+        let entry = entries.get(part as usize).copied().unwrap_or(Entry::NEVER);
+        entry.is_byte() || (part < id && entry.is_regular())
+    })
 }
 
 /// The two tokens whose merge gives a token; [`NEVER`] if none does, [`NOTHING`] for a single byte.

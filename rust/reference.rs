@@ -278,6 +278,30 @@ pub fn vocabularies() -> impl Strategy<Value = Vec<Vec<u8>>> {
     })
 }
 
+/// Something, then something else again and again, and so on.
+fn runs(between: &'static str, unit: &'static str) -> impl Strategy<Value = String> {
+    let run = (between, unit, 0..60usize, between);
+    let run = run.prop_map(|(before, unit, count, behind)| before + &unit.repeat(count) + &behind);
+    prop::collection::vec(run, 1..4).prop_map(|runs| runs.concat())
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    #[test]
+    fn runs_are_merged_as_the_obvious_encoder_does(
+        text in prop_oneof![
+            runs("[a-z]{0,6}", "[a-z]{1,4}"),
+            runs("[-=_*#.]{0,9}", "[-=_*#.]{1,3}"),
+            runs("[ \t\n]{0,9}", "[ \t\n]{1,3}"),
+            runs("\\PC{0,3}", "\\PC{1,2}"),
+        ],
+    ) {
+        let (encoder, ranks) = best_encoder();
+        prop_assert_eq!(ids(encoder, text.as_bytes()), encode(ranks, text.as_bytes()));
+    }
+}
+
 proptest! {
     // Fewer, since each case reads a vocabulary.
     #![proptest_config(cases(2_000))]
@@ -285,7 +309,12 @@ proptest! {
     #[test]
     fn merging_follows_the_rule_for_any_vocabulary(
         tokens in vocabularies(),
-        pretoken in prop_oneof!["[abc]{1,64}", "[abc]{60,300}", "[ab]{30,200}"],
+        pretoken in prop_oneof![
+            2 => "[abc]{1,64}",
+            2 => "[abc]{60,300}",
+            1 => "[ab]{30,200}",
+            3 => runs("[abc]{0,9}", "[abc]{1,5}"),
+        ],
     ) {
         let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();

@@ -231,23 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// The tokens as a rank file.
-    fn file(tokens: &[Vec<u8>]) -> Vec<u8> {
-        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut file = Vec::new();
-        for (rank, token) in tokens.iter().enumerate() {
-            for three in token.chunks(3) {
-                let bits = three.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte));
-                let bits = bits << (8 * (3 - three.len()));
-                let digits = [18, 12, 6, 0].map(|shift| ALPHABET[bits >> shift & 63]);
-                file.extend_from_slice(&digits[..=three.len()]);
-                file.extend_from_slice(&b"=="[..3 - three.len()]);
-            }
-            file.extend_from_slice(format!(" {rank}\n").as_bytes());
-        }
-        file
-    }
+    use crate::reference::rank_file;
 
     fn contents(tokens: &Tokens) -> Vec<Vec<u8>> {
         tokens.iter().map(|(_, token)| token.to_vec()).collect()
@@ -259,7 +243,7 @@ mod tests {
             tokens in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..120),
             last_end in any::<bool>(),
         ) {
-            let mut file = file(&tokens);
+            let mut file = rank_file(&tokens).into_bytes();
             file.truncate(file.len() - usize::from(!last_end));
             prop_assert_eq!(contents(&read_in_order(&file).unwrap()), tokens.clone());
             prop_assert_eq!(contents(&read_lines(&file).unwrap().0), tokens);
@@ -273,7 +257,7 @@ mod tests {
             put in prop::collection::vec(prop::sample::select(b"A=9 0\n\r-+\xFF".to_vec()), 0..4),
             kept in any::<bool>(),
         ) {
-            let mut file = file(&tokens);
+            let mut file = rank_file(&tokens).into_bytes();
             let at = at.index(file.len());
             file.splice(at..at + usize::from(!kept), put);
             if let Some(tokens) = read_in_order(&file) {
