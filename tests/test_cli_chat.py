@@ -125,7 +125,7 @@ def test_a_file_that_is_no_conversation_is_refused(tmp_path, content, reason):
 def test_wrong_usage_is_explained(folder):
     assert "no-such.json: No such file" in fails("chat", "no-such.json", cwd=folder)
     message = fails("chat", "--tool-format", "python_list", "messages.json", cwd=folder)
-    assert "tool_format is for dialect" in message
+    assert "--tool-format is for --dialect meta" in message
     assert "Try 'llama3-tok chat --help'." in message
     assert fails("chat", "--ids", "--mask", "messages.json", cwd=folder)
     assert fails("chat")
@@ -139,5 +139,5 @@ def test_a_second_bos_is_warned_of_in_one_line():
     done = run("encode", "--bos", "--allowed-special", "all", "<|begin_of_text|>Hi")
     assert done.returncode == 0
     assert done.stdout == b"128000 128000 13347\n"
-    message = "the text begins with <|begin_of_text|> already, and bos=True adds a second one"
+    message = "the text begins with <|begin_of_text|> already, and --bos adds a second one"
     assert done.stderr.decode() == f"llama3-tok: warning: {message}\n"

@@ -303,7 +303,7 @@ def warn_of_second_bos(
     else:
         message = (
             f"the text begins with {_BOS} already, here as plain text, and bos=True adds the "
-            "special token; encode_chat gives the ids of a conversation, special tokens and all"
+            "special token; encode_chat, or `llama3-tok chat`, gives the ids of a conversation"
         )
     warnings.warn(message, stacklevel=3)
 

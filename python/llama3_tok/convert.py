@@ -38,7 +38,7 @@ def convert(source: str, destination: str, *, profile: str, force: bool = False)
         paths = [destination]
     there = [path for path in paths if os.path.lexists(path)]
     if there and not force:
-        raise Llama3TokError(f"{there[0]} is there already; --force replaces it")
+        raise Llama3TokError(f"{there[0]} is there already; force=True replaces it")
     if kind == "folder":
         tokenizer.save(destination)
         return paths

@@ -75,8 +75,8 @@ def test_a_chat_with_a_system_message_and_one_object(model, folder, capfdbinary)
     ("words", "said"),
     [
         (["x", "--system", "S"], "--system goes with --chat"),
-        (["x", "--top-p", "3"], "top_p must be from 0 to 1, not 3.0"),
-        (["x", "-n", "0"], "max_new_tokens must be at least 1"),
+        (["x", "--top-p", "3"], "--top-p must be from 0 to 1, not 3.0"),
+        (["x", "-n", "0"], "--max-new-tokens must be at least 1"),
         (["x", "--attention", "flash_attention_2", "--device", "cpu"], "flash attention"),
         (["x", "--device", "nowhere"], "the device 'nowhere' can't be used: "),
         (["a " * 1000], "the prompt has 1,002 tokens, and the context of the model 512"),

@@ -7,20 +7,21 @@ which is imported when it is asked for, so that the others start fast.
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import partial
 from importlib import import_module
-from typing import NoReturn, Protocol, TextIO, cast
+from typing import Any, NoReturn, Protocol, TextIO, cast
 
 from llama3_tok import PROFILES, __version__
-from llama3_tok.cli.terminal import UsageError, complain, utf8
+from llama3_tok.cli.terminal import UNUSABLE, UsageError, complain, utf8
 from llama3_tok.errors import Llama3TokError
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
-UNUSABLE = 2
 
 
 class Verb(Protocol):
@@ -82,20 +83,49 @@ def _columns() -> int:
         return 80
 
 
+# How the library's messages write an argument, and what one about a parameter begins with.
+_QUOTED = r"""(?:"[^"]*"|'[^']*')"""
+_PARAMETER = re.compile(
+    rf"\b([a-z][a-z_]*)(?:=(True\b|{_QUOTED}(?: or {_QUOTED})*)|(?= must | is for ))"
+)
+_UNQUOTED = str.maketrans("", "", "\"'")
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where to read on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's
+        super().__init__(*args, **kwargs)
+        self.set_defaults(in_options=self.in_options)
 
     def error(self, message: str) -> NoReturn:
         complain(message)
         self.exit(UNUSABLE, f"Try '{self.prog} --help'.\n")
 
+    def in_options(self, message: str) -> str:
+        """A message of the library with the verb's options in place of Python's parameters.
+
+        `tools_in="system"` becomes `--tools-in system`, `bos=True` becomes `--bos`, and `top_k must
+        be` at the beginning `--top-k must be`; what is no option of the verb stays. The rest of the
+        package speaks Python, and this is the one place where that is translated. A verb that
+        shows such a message itself finds this function among its arguments.
+        """
+        return _PARAMETER.sub(self._option, message)
+
+    def _option(self, match: re.Match[str]) -> str:
+        name, values = match.groups()
+        option = "--" + name.replace("_", "-")
+        if option not in self._option_string_actions or (values is None and match.start() > 0):
+            return match[0]
+        if values in (None, "True"):
+            return option
+        return f"{option} {values.translate(_UNQUOTED)}"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with `argv` (default: the process's own) and gives its exit code."""
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
-            status = _run(sys.argv[1:] if argv is None else argv)
+        status = _run(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
@@ -103,8 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _drop_output(0)
     except KeyboardInterrupt:
         return _drop_output(INTERRUPTED)
-    except Llama3TokError as error:
-        complain(str(error))
     except OSError as error:
         complain(f"{os.fsdecode(error.filename or 'standard output')}: {error.strerror or error}")
         return _drop_output(UNUSABLE)
@@ -114,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _warn(
+    parser: "_Parser",
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -122,7 +151,7 @@ def _warn(
     line: str | None = None,
 ) -> None:
     """Where in this program a warning arose is of no interest to its user."""
-    complain(f"warning: {message}")
+    complain(f"warning: {parser.in_options(str(message))}")
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -139,14 +168,19 @@ def _run(argv: Sequence[str]) -> int:
             parser.print_help(sys.stderr)
             return UNUSABLE
         try:
-            return _verb(arguments.verb).run(arguments)
+            with warnings.catch_warnings():
+                warnings.showwarning = partial(_warn, parser)
+                return _verb(arguments.verb).run(arguments)
         except UsageError as error:
             parser.error(str(error))
+        except Llama3TokError as error:
+            complain(parser.in_options(str(error)))
+            return UNUSABLE
     except SystemExit as stop:  # how argparse ends for --help and for errors
         return stop.code if isinstance(stop.code, int) else UNUSABLE
 
 
-def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
+def _parsers(names: Iterable[str]) -> dict[str, _Parser]:
     """The parsers of verbs, and of the whole under the empty name."""
     top = _Parser(
         prog="llama3-tok",
@@ -157,7 +191,7 @@ def _parsers(names: Iterable[str]) -> dict[str, argparse.ArgumentParser]:
     )
     top.add_argument("--version", action="version", version=f"llama3-tok {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", prog=top.prog)
-    parsers: dict[str, argparse.ArgumentParser] = {"": top}
+    parsers: dict[str, _Parser] = {"": top}
     for name in names:
         verb = _verb(name)
         parsers[name] = parser = verbs.add_parser(

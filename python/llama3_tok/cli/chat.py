@@ -13,7 +13,6 @@ from typing import Any
 from llama3_tok.chat import DIALECTS, TOOL_FORMATS
 from llama3_tok.cli.terminal import (
     UsageError,
-    complain,
     escaped,
     has_colours,
     is_terminal,
@@ -22,7 +21,7 @@ from llama3_tok.cli.terminal import (
     utf8,
     write,
 )
-from llama3_tok.errors import ChatFormatError, InputError
+from llama3_tok.errors import ChatFormatError, InputError, Llama3TokError
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Show a conversation as its model reads it, or its ids."
@@ -31,8 +30,6 @@ EXAMPLES = """\
   llama3-tok chat --ids --profile llama3.2 messages.json
   llama3-tok chat --mask --no-prompt messages.json   # what training learns
   echo '[{"role": "user", "content": "hi"}]' | llama3-tok chat --tools tools.json -"""
-
-UNUSABLE = 2
 
 # White on purple as in `show`; black on pastel green for what is learned.
 SPECIAL = "38;5;231;48;5;90"
@@ -101,6 +98,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the conversation."""
+    if arguments.file == arguments.tools == "-":
+        raise UsageError("only one of FILE and --tools can be standard input")
     messages, tools = conversation(read(arguments.file), arguments.file)
     if arguments.tools is not None:
         tools = read(arguments.tools)
@@ -121,12 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
         ids, mask = encoder.encode_chat(messages, **options, return_mask=True)
         text = encoder.render_chat(messages, **options)
     except ChatFormatError as error:
-        # A message or a tool is known by its place in a file.
-        from_tools = arguments.tools is not None and error.field == "tools"
-        complain(f"{name_of(arguments.tools if from_tools else arguments.file)}: {error}")
-        return UNUSABLE
+        raise Llama3TokError(_placed(error, arguments)) from None
     except ValueError as error:  # options that don't go together
-        raise UsageError(str(error)) from None
+        raise UsageError(arguments.in_options(str(error))) from None
     if arguments.ids:
         write(" ".join(map(str, ids)).encode() + b"\n")
     elif arguments.json:
@@ -141,6 +137,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         write((shown(text) + "\n").encode())
     return 0
+
+
+def _placed(error: ChatFormatError, arguments: argparse.Namespace) -> str:
+    """The message with the file or the option that it is about."""
+    if error.field in ("builtin_tools", "date"):
+        option = "--" + error.field.replace("_", "-")
+        return option + str(error).removeprefix(error.field)
+    # A message or a tool is known by its place in a file.
+    from_tools = arguments.tools is not None and error.field == "tools"
+    return f"{name_of(arguments.tools if from_tools else arguments.file)}: {error}"
 
 
 # What is read

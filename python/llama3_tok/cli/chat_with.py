@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     except Llama3TokError:
         raise
     except ValueError as error:  # an option out of its range
-        raise UsageError(str(error)) from None
+        raise UsageError(arguments.in_options(str(error))) from None
     while True:
         try:
             line = input("> " if asks else "").strip()

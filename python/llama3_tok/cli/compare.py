@@ -12,6 +12,7 @@ from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.show import INK, PASTELS, Cell, Token, barred, cells, columns, painted
 from llama3_tok.cli.terminal import (
+    UNUSABLE,
     UsageError,
     complain,
     escaped,
@@ -36,7 +37,6 @@ EXAMPLES = """\
 
 exit codes: 0; 2 if a file can't be read or Llama 2's model is missing"""
 
-UNREADABLE = 2
 BEGINNING = 400
 """Bytes of files that are shown token by token where somebody reads them line by line."""
 LABELS = ("Llama 3  ", "Llama 2  ")
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for line in lines(comparison):
             write(line.encode("utf-8", "replace") + b"\n")
-    return UNREADABLE if comparison.faults else 0
+    return UNUSABLE if comparison.faults else 0
 
 
 def _compared(arguments: argparse.Namespace) -> "Comparison":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.terminal import (
+    UNUSABLE,
     UsageError,
     check_standard_input,
     complain,
@@ -30,7 +31,6 @@ EXAMPLES = """\
 exit codes: 0; 1 if the total is above the budget; 2 if a file can't be read"""
 
 OVER_BUDGET = 1
-UNREADABLE = 2
 
 HEADER = ("tokens", "bytes", "characters", "bytes/token")
 
@@ -135,7 +135,7 @@ def _status(run: "_Run", budget: int | None) -> int:
         excess = run.total.tokens - budget
         complain(f"{_tokens(run.total.tokens)}, {excess} more than the budget of {budget}")
         status = OVER_BUDGET
-    return UNREADABLE if run.faults else status
+    return UNUSABLE if run.faults else status
 
 
 def _tokens(count: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama3_tok import UNICODE_VERSION, __version__, vocabulary
 from llama3_tok._core import cpu_count, cpu_features
-from llama3_tok.cli.terminal import complain, escaped, tokenizer, write
+from llama3_tok.cli.terminal import UNUSABLE, complain, escaped, tokenizer, write
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.tokenizer import Tokenizer
 
@@ -15,8 +15,6 @@ PURPOSE = "Show which vocabulary is used and where it was found, versions and pr
 EXAMPLES = """\
   llama3-tok doctor
   llama3-tok doctor --json --vocabulary ~/models/Llama-3.1-8B"""
-
-UNUSABLE = 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as failure:
         error = f"{os.fsdecode(failure.filename or '')}: {failure.strerror or failure}"
     except Llama3TokError as failure:
-        error = str(failure)
+        error = arguments.in_options(str(failure))
     report = _report(vocabulary.places(arguments.vocabulary), loaded, arguments.profile, error)
     if arguments.json:
         import json

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     except Llama3TokError:
         raise
     except ValueError as error:  # an option out of its range
-        raise UsageError(str(error)) from None
+        raise UsageError(arguments.in_options(str(error))) from None
     if not arguments.json:
         with pieces:
             model.show(pieces)

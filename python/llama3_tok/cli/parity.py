@@ -9,6 +9,7 @@ from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.show import columns, visible
 from llama3_tok.cli.terminal import (
+    UNUSABLE,
     UsageError,
     check_standard_input,
     complain,
@@ -35,7 +36,7 @@ EXAMPLES = """\
 exit codes: 0 if all is equal or shown to have a known cause; 1 if not; 2 if a reference that was
 asked for or a file can't be used"""
 
-DIFFERENT, UNUSABLE = 1, 2
+DIFFERENT = 1
 # Differences that are shown of each reference, the shortest first.
 SHOWN = 5
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -28,6 +28,10 @@ _INVISIBLE = frozenset(
 )
 
 
+# The exit code for wrong usage, and for what can't be read, written or worked with.
+UNUSABLE = 2
+
+
 class UsageError(Exception):
     """A command line that makes no sense; the message says why."""
 
