@@ -236,6 +236,15 @@ sys.exit(main(sys.argv[1:]))
     assert without("gguf", "out.model").returncode == 0
 
 
+def test_the_profile_of_a_saved_folder_is_converted_with_it(tmp_path):
+    Tokenizer(profile="llama3.2").save(tmp_path / "saved")
+    output("convert", str(tmp_path / "saved"), str(tmp_path / "again"))
+    assert Tokenizer(tmp_path / "again").profile == "llama3.2"
+    chosen = ("--profile", "llama3.1", str(tmp_path / "saved"), str(tmp_path / "chosen"))
+    output("convert", *chosen)
+    assert Tokenizer(tmp_path / "chosen").profile == "llama3.1"
+
+
 # What is refused
 
 

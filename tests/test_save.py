@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -126,6 +127,45 @@ def test_what_was_saved_is_read_as_the_same_tokenizer(saved):
         assert again.vocab_size == tokenizer.vocab_size
         expected = [*oracle.encoding().encode_ordinary("Hello  Việt "), 128009]
         assert again.encode("Hello  Việt <|eot_id|>", allowed_special="all") == expected
+
+
+def test_a_saved_folder_says_which_profile_it_is(saved):
+    tokenizer, folder = saved
+    for path in (folder, folder / "tokenizer.model", folder / "tokenizer.json"):
+        again = Tokenizer(path)
+        assert again.profile == tokenizer.profile
+        messages = [{"role": "user", "content": "hi"}]
+        assert again.encode_chat(messages) == tokenizer.encode_chat(messages)
+        assert pickle.loads(pickle.dumps(again)) == again
+
+
+def test_the_profile_of_a_saved_folder_survives_auto_tokenizer_in_silence(saved, tmp_path, caplog):
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.enable_propagation()
+    try:
+        AutoTokenizer.from_pretrained(saved[1]).save_pretrained(tmp_path)
+    finally:
+        logging.disable_propagation()
+    assert caplog.records == []
+    assert Tokenizer(tmp_path).profile == saved[0].profile
+
+
+def test_the_environments_folder_says_which_profile_it_is(saved, monkeypatch):
+    monkeypatch.setenv("LLAMA3_TOK_VOCAB", str(saved[1]))
+    assert Tokenizer().profile == saved[0].profile
+
+
+def test_a_chosen_profile_with_the_same_special_tokens_is_chosen(tmp_path):
+    Tokenizer(profile="llama3.2").save(tmp_path)
+    assert Tokenizer(tmp_path, profile="llama3.1").profile == "llama3.1"
+
+
+def test_a_rank_file_of_another_name_is_not_the_folders(tmp_path):
+    Tokenizer(profile="llama3").save(tmp_path)
+    (tmp_path / "tokenizer.model").rename(tmp_path / "other.model")
+    assert Tokenizer(tmp_path / "other.model").profile == "llama3.1"
 
 
 def test_another_profile_than_the_saved_one_is_refused_where_special_tokens_differ(saved):

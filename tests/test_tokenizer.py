@@ -56,7 +56,7 @@ def test_an_unknown_profile_is_answered_with_the_profiles():
         Llama3TokError, match="llama9.*llama3, llama3.1, llama3.2, llama3.2-vision, meta"
     ):
         Tokenizer(profile="llama9")
-    with pytest.raises(TypeError, match="profile must be a str, not int"):
+    with pytest.raises(TypeError, match="profile must be a str or None, not int"):
         Tokenizer(profile=3)
 
 

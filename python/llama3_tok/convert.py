@@ -11,13 +11,16 @@ from llama3_tok.tokenizer import Tokenizer, made
 __all__ = ["convert"]
 
 
-def convert(source: str, destination: str, *, profile: str, force: bool = False) -> list[str]:
+def convert(
+    source: str, destination: str, *, profile: str | None = None, force: bool = False
+) -> list[str]:
     """Writes the tokenizer that `source` is to `destination`, and gives the paths that it wrote.
 
     `source` is a rank file, a `tokenizer.json`, a GGUF file, or a folder that has one of the first
     two; what it is is told by its content. `destination` says by its name what it will be: `.model`
     or `.tiktoken` a rank file, `.json` a `tokenizer.json`, `.gguf` a GGUF file without tensors, and
-    a folder, or a name without such an ending, what `Tokenizer.save` writes. Files that are there
+    a folder, or a name without such an ending, what `Tokenizer.save` writes. `profile` is what
+    `Tokenizer` takes. Files that are there
     are replaced only with `force`. What was written is read back and compared before it has its
     name.
 
@@ -67,13 +70,14 @@ def _kind(destination: str) -> str:
     return "folder"
 
 
-def _read(source: str, profile: str) -> Tokenizer:
+def _read(source: str, profile: str | None) -> Tokenizer:
     path = os.path.expanduser(source)
     if os.path.isfile(path):
         with open(path, "rb") as file:
             head = file.read(len(MAGIC))
         if head == MAGIC:
+            profile = profile or vocabulary.DEFAULT_PROFILE
             core = gguf_vocabulary.read(path, profile)
             sha256 = hashlib.sha256(_core.rank_file(core)).hexdigest()
-            return made(Tokenizer, vocabulary.Loaded(core, path, sha256), profile)
+            return made(Tokenizer, vocabulary.Loaded(core, path, sha256, profile))
     return Tokenizer(source, profile=profile)

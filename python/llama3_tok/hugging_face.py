@@ -125,7 +125,8 @@ def tokenizer_config(tokenizer: "Tokenizer") -> Json:
     """The `tokenizer_config.json`, with a chat template that renders what `render_chat` does."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "profile": tokenizer.profile,  # for `llama3_tok.compat.transformers`
+        # For `Tokenizer` and `compat.transformers`; transformers keeps it, and makes nothing of it.
+        "profile": tokenizer.profile,
         **special_tokens_map(tokenizer),
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],

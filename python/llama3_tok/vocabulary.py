@@ -20,6 +20,9 @@ ENVIRONMENT = "LLAMA3_TOK_VOCAB"
 # The SHA-256 of the rank file that Meta publishes with every Llama 3 model.
 META_SHA256 = "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55"
 
+# What is meant where neither the caller nor a folder says which.
+DEFAULT_PROFILE = "llama3.1"
+
 # Where a model folder has its vocabulary, the best first: a rank file needs no conversion.
 IN_FOLDER = ("tokenizer.model", "tokenizer.json", "original/tokenizer.model")
 
@@ -45,6 +48,7 @@ class Loaded(NamedTuple):
     """The file, absolute."""
     sha256: str
     """Of the file's content, in hexadecimal."""
+    profile: str
 
 
 def places(vocabulary: str | os.PathLike[str] | None = None) -> list[Place]:
@@ -118,34 +122,50 @@ MOST_BYTES = 2 << 30
 _cores: weakref.WeakValueDictionary[tuple[str, str], Core] = weakref.WeakValueDictionary()
 
 
-def load(vocabulary: str | os.PathLike[str] | None, profile: str) -> Loaded:
+def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Loaded:
     """Finds and reads a vocabulary.
+
+    Without a profile it is the one that `Tokenizer.save` noted beside the file, else the default.
 
     Raises what `find` raises, OSError if the file can't be read, VocabularyError if it is no
     vocabulary of Llama 3, and Llama3TokError for an unknown profile.
     """
     path = find(vocabulary)
-    _check_profile(path, profile)
+    noted = _noted_beside(path)
+    if profile is None:
+        profile = noted or DEFAULT_PROFILE
+    elif noted is not None:
+        _check_profile(path, noted, profile)
     return loaded(_read(path), path, profile)
 
 
-def _check_profile(path: str, profile: str) -> None:
-    """Refuses the rank file of a folder that was saved with other special tokens.
-
-    A rank file can't say which they are, but `Tokenizer.save` notes the profile beside it.
-    """
+def _noted_beside(path: str) -> str | None:
+    """The profile that `Tokenizer.save` noted in the folder of a file that it wrote."""
     beside = os.path.join(os.path.dirname(path), "tokenizer_config.json")
-    if os.path.basename(path) != IN_FOLDER[0] or not os.path.isfile(beside):
-        return
+    if os.path.basename(path) not in IN_FOLDER[:2] or not os.path.isfile(beside):
+        return None
     import json
 
     try:
         with open(beside, encoding="utf-8") as file:
-            config = json.load(file)
+            return noted_profile(json.load(file))
     except (OSError, ValueError):  # it is another's file, and not what was asked for
-        return
+        return None
+
+
+def noted_profile(config: object) -> str | None:
+    """The profile that a `tokenizer_config.json` notes: None for one that `save` did not write."""
     noted = config.get("profile") if isinstance(config, dict) else None
-    if noted in PROFILES and profile in PROFILES and special_names(noted) != special_names(profile):
+    return noted if noted in PROFILES else None
+
+
+def _check_profile(path: str, noted: str, profile: str) -> None:
+    """Refuses the rank file of a folder that was saved with other special tokens.
+
+    A rank file can't say which they are; a `tokenizer.json` does, and is asked when it is read.
+    """
+    is_rank_file = os.path.basename(path) == IN_FOLDER[0]
+    if is_rank_file and profile in PROFILES and special_names(noted) != special_names(profile):
         raise _refused(
             path,
             f"it was saved with the special tokens of profile {noted!r}, not of {profile!r}; pass "
@@ -156,7 +176,7 @@ def _check_profile(path: str, profile: str) -> None:
 def loaded(data: bytes, path: str, profile: str) -> Loaded:
     """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     sha256 = hashlib.sha256(data).hexdigest()
-    return Loaded(_core(data, path, sha256, profile), path, sha256)
+    return Loaded(_core(data, path, sha256, profile), path, sha256, profile)
 
 
 def _read(path: str) -> bytes:
@@ -206,7 +226,7 @@ def load_again(path: str, sha256: str, profile: str) -> Loaded:
     """
     core = _cores.get((sha256, profile))
     if core is not None:
-        return Loaded(core, path, sha256)
+        return Loaded(core, path, sha256, profile)
     tried = []
     for candidate in dict.fromkeys([path, *(place.path for place in places())]):
         if candidate is None:

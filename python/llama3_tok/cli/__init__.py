@@ -213,8 +213,8 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--profile",
         choices=PROFILES,
-        default="llama3.1",
-        help="the release whose special tokens are used (default: %(default)s)",
+        help="the release whose special tokens are used (default: the one that a folder was saved "
+        "with, else llama3.1)",
     )
     group.add_argument(
         "--vocabulary",

@@ -32,9 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         choices=PROFILES,
-        default="llama3.1",
-        help="the release whose special tokens and chat template are written "
-        "(default: %(default)s)",
+        help="the release whose special tokens and chat template are written (default: the one "
+        "that a folder was saved with, else llama3.1)",
     )
 
 

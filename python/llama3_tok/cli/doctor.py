@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         error = f"{os.fsdecode(failure.filename or '')}: {failure.strerror or failure}"
     except Llama3TokError as failure:
         error = arguments.in_options(str(failure))
-    report = _report(vocabulary.places(arguments.vocabulary), loaded, arguments.profile, error)
+    profile = loaded.profile if loaded else arguments.profile or vocabulary.DEFAULT_PROFILE
+    report = _report(vocabulary.places(arguments.vocabulary), loaded, profile, error)
     if arguments.json:
         import json
 

@@ -108,7 +108,7 @@ class Ours:
 @cache
 def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
     data = _core.rank_file(tokenizer._core)
-    return Ours(made(Tokenizer, loaded(data, tokenizer.vocabulary, profile), profile))
+    return Ours(made(Tokenizer, loaded(data, tokenizer.vocabulary, profile)))
 
 
 def _character_ends(text: str) -> list[int]:

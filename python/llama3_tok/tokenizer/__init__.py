@@ -40,7 +40,8 @@ class Tokenizer(Texts, TextFiles, Conversations):
     model folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the
     installed package llama-models are used. `profile` says which release's special tokens the ids
     from 128,000 are, and which chat template is meant: "llama3", "llama3.1" (also 3.3), "llama3.2"
-    (text; the special tokens of 3.1), "llama3.2-vision" or "meta".
+    (text; the special tokens of 3.1), "llama3.2-vision" or "meta". Without one it is that of the
+    folder if `save` wrote it, which notes it there, and else "llama3.1".
 
     A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
     the pickle but found again by path and hash) and used after a fork.
@@ -58,11 +59,11 @@ class Tokenizer(Texts, TextFiles, Conversations):
         self,
         vocabulary: str | os.PathLike[str] | None = None,
         *,
-        profile: str = "llama3.1",
+        profile: str | None = None,
     ) -> None:
-        if not isinstance(profile, str):
-            raise TypeError(f"profile must be a str, not {type(profile).__name__}")
-        self._set(_vocabulary.load(vocabulary, profile), profile)
+        if not isinstance(profile, str | None):
+            raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
+        self._set(_vocabulary.load(vocabulary, profile))
 
     # Answers
 
@@ -172,15 +173,15 @@ class Tokenizer(Texts, TextFiles, Conversations):
 
         Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
         files are read back and compared first. Of a `generation_config.json` that is there, the
-        settings that are no ids stay. The profile is noted: `Tokenizer(folder)` takes no other one
-        with other special tokens, but does not choose it, so give `profile="llama3.2"` again.
+        settings that are no ids stay. `tokenizer_config.json` notes the profile, as "profile":
+        `Tokenizer(folder)` has it, and takes no other one with other special tokens.
 
         Raises OSError where the folder can't be written, and Llama3TokError for one whose
         `generation_config.json` can't be read or that has another tokenizer's `added_tokens.json`.
 
-        >>> llama3_tok.Tokenizer().save("saved")
-        >>> llama3_tok.Tokenizer("saved").encode("Hello world")
-        [9906, 1917]
+        >>> llama3_tok.Tokenizer(profile="llama3.2").save("saved")
+        >>> llama3_tok.Tokenizer("saved").profile
+        'llama3.2'
         """
         from llama3_tok.save import save
 
@@ -216,11 +217,11 @@ class Tokenizer(Texts, TextFiles, Conversations):
 
 
 def _restore(kind: type[Tokenizer], path: str, sha256: str, profile: str) -> Tokenizer:
-    return made(kind, _vocabulary.load_again(path, sha256, profile), profile)
+    return made(kind, _vocabulary.load_again(path, sha256, profile))
 
 
-def made(kind: type[Tokenizer], loaded: _vocabulary.Loaded, profile: str) -> Tokenizer:
+def made(kind: type[Tokenizer], loaded: _vocabulary.Loaded) -> Tokenizer:
     """A tokenizer with a vocabulary that was loaded already."""
     tokenizer = kind.__new__(kind)
-    tokenizer._set(loaded, profile)
+    tokenizer._set(loaded)
     return tokenizer

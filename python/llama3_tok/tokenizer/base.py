@@ -16,9 +16,8 @@ class Base:
     _profile: str
     _sha256: str
 
-    def _set(self, loaded: _vocabulary.Loaded, profile: str) -> None:
-        self._core, self._path, self._sha256 = loaded
-        self._profile = profile
+    def _set(self, loaded: _vocabulary.Loaded) -> None:
+        self._core, self._path, self._sha256, self._profile = loaded
 
     # What it is
 

@@ -17,6 +17,7 @@ from llama3_tok.torch.checkpoint.hugging_face import CONFIG, weight_paths
 from llama3_tok.torch.checkpoint.meta import PARAMS, read_json
 from llama3_tok.torch.checkpoint.stored import Safetensors, refuse
 from llama3_tok.torch.memory import explained, written
+from llama3_tok.vocabulary import noted_profile
 
 __all__ = ["Attention", "ModelFolder"]
 
@@ -73,8 +74,8 @@ class ModelFolder:
         rotary embedding tells: there is none in 3, and 3.2 has another factor.
         """
         config = self._optional("tokenizer_config.json")
-        if (noted := config.get("profile")) in _core.PROFILES:
-            return str(noted)
+        if noted := noted_profile(config):
+            return noted
         rope = self.config.get("rope_parameters") or self.config.get("rope_scaling") or {}
         scaled = rope.get("rope_type", rope.get("type")) == "llama3"
         later = "llama3.2" if rope.get("factor") == _FACTOR_3_2 else "llama3.1"

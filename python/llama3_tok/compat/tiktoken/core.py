@@ -74,7 +74,7 @@ class Encoding:
             raise Llama3TokError(
                 f"explicit_n_vocab is {explicit_n_vocab}, but there are {loaded.core.vocab_size}"
             )
-        self._set(name, made(Tokenizer, loaded, profile))
+        self._set(name, made(Tokenizer, loaded))
 
     @classmethod
     def _of(cls, name: str, tokenizer: Tokenizer) -> "Encoding":

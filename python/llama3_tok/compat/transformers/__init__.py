@@ -21,6 +21,7 @@ from typing import Any, cast
 from llama3_tok import _core, hugging_face, save
 from llama3_tok.extras import need
 from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.vocabulary import DEFAULT_PROFILE
 
 need("transformers", "transformers")
 
@@ -82,7 +83,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
             profile = _profile_of(given)
         vocabulary = vocab_file if vocab_file is not None else tokenizer_file
         self.llama3 = Tokenizer(vocabulary, profile=profile)
-        self.profile = profile
+        self.profile = self.llama3.profile
         self._ids: dict[str, int] | None = None
         special = {
             id: AddedToken(name, normalized=False, special=True)
@@ -93,7 +94,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         config = hugging_face.tokenizer_config(self.llama3)
         del config["tokenizer_class"]
         super().__init__(
-            **(config | kwargs | {"profile": profile}),
+            **(config | kwargs | {"profile": self.profile}),
             special_tokens_pattern=_PATTERNS[add_bos_token, add_eos_token],
             token_type_ids_pattern="all_zeros",
             added_tokens_decoder=special | more,
@@ -437,14 +438,12 @@ _PREPARED = (
 )
 
 
-def _profile_of(added: Mapping[int, AddedToken]) -> str:
-    """The profile that a folder's special tokens are those of; the default if it tells none."""
+def _profile_of(added: Mapping[int, AddedToken]) -> str | None:
+    """The profile that a folder's special tokens are those of; None if they tell none."""
     names = {id: str(token) for id, token in added.items()}
-    if not names:
-        return "llama3.1"
-    for profile in ("llama3.1", *_core.PROFILES):
+    first = min(names, default=0)
+    for profile in (DEFAULT_PROFILE, *_core.PROFILES):
         special = _core.special_names(profile)
-        first = min(names)
         if all(names.get(id) == name for id, name in enumerate(special, first)):
             return profile
-    return "llama3.1"
+    return None
