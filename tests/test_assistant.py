@@ -297,8 +297,11 @@ def test_wrong_arguments_are_named(tokenizer):
         parse_assistant([1, 128256])
     with pytest.raises(InvalidTokenId, match="-1 at position 0"):
         tokenizer.parse_assistant(np.array([-1]))
-    for wrong in (b"text", 5, None, [1.5], ["a"]):
-        with pytest.raises(TypeError):
+    for wrong in (b"text", 5, None, {"a": 1}):
+        with pytest.raises(TypeError, match="^answer must be "):
+            parse_assistant(wrong)
+    for wrong in ([True], [1.5], ["a"], [None]):
+        with pytest.raises(TypeError, match=r"^answer\[0\] must be an integer"):
             parse_assistant(wrong)
 
 

@@ -154,7 +154,7 @@ def _of_ids(answer: "Ids", tokenizer: "Tokenizer") -> AssistantMessage:
     from llama3_tok import arguments
 
     given = arguments.ids(answer, "answer")
-    tokenizer.decode_bytes(given)  # raises for what is no id, with its position
+    tokenizer._core.decode(given, False, "answer")  # raises for what is no id, with its position
     ids = [int(id) for id in given]
     specials = tokenizer.special_tokens
     stops = {specials[name]: reason for name, reason in _STOPS.items() if name in specials}

@@ -220,13 +220,16 @@ impl Core {
         Ok(PyArray1::from_vec(py, counts))
     }
 
-    /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`.
+    /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`; `argument` is what the
+    /// caller calls it.
+    #[pyo3(signature = (ids, skip_special, argument="ids"))]
     fn decode<'py>(
         &self,
         ids: &Bound<'py, PyAny>,
         skip_special: bool,
+        argument: &str,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let given = Given::of(ids, "ids")?;
+        let given = Given::of(ids, argument)?;
         let bytes = self.bytes(ids.py(), &given.slice()?, skip_special)?;
         bytes_object(ids.py(), &bytes)
     }

@@ -212,6 +212,10 @@ def test_stop_ids_replace_those_of_the_model():
     assert model.generate("Hello", stop_ids=[], max_new_tokens=5).finish_reason == "length"
     with pytest.raises(InvalidTokenId):
         model.generate("Hello", stop_ids=[128256])
+    with pytest.raises(TypeError, match=r"^stop_ids\[0\] must be an integer, not bool"):
+        model.generate("Hello", stop_ids=[True])
+    with pytest.raises(TypeError, match=r"^prompt\[0\] must be an integer, not bool"):
+        model.generate([True])
 
 
 def splits(text, stop):

@@ -7,7 +7,6 @@ and `training` what training needs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from llama3_tok import arguments
@@ -330,7 +329,7 @@ class Llama3:
             if isinstance(prompt[0], str | bytes | list | tuple):
                 raise TypeError("prompt must be one; several go to generate_batch")
         ids = arguments.ids(prompt, "prompt")
-        self.tokenizer.decode_bytes(ids)  # raises for what is no id, with its position
+        self.tokenizer._core.decode(ids, False, "prompt")  # raises for what is no id, with its position
         if not len(ids):
             raise ValueError("prompt must have at least one id, as that of <|begin_of_text|>")
         return [int(id) for id in ids]
@@ -371,6 +370,6 @@ class _Make:
 
 def _ids(given: Iterable[int], tokenizer: Tokenizer) -> list[int]:
     """Stop ids, checked."""
-    ids = [integer(id) for id in arguments.ids(given, "stop_ids")]
-    tokenizer.decode_bytes(ids)
-    return ids
+    ids = arguments.ids(given, "stop_ids")
+    tokenizer._core.decode(ids, False, "stop_ids")
+    return [int(id) for id in ids]
