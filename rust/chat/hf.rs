@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{Call, Chat, Ending, Message, Part, Role, fault, overall};
+use super::{Call, Chat, Ending, Message, Part, Role, fault, no_images, overall, write_part};
 use crate::chat::script::Script;
 use crate::error::Error;
 use crate::special::{BOS, EOM, EOT, PYTHON_TAG, Profile};
@@ -106,8 +106,7 @@ fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
     }
     for (index, message) in chat.messages.iter().enumerate() {
         if has_image(message) && !template.images {
-            let reason = format!("profile {} has no images", profile.name);
-            return Err(fault(index, "content", reason));
+            return Err(no_images(index, profile));
         }
         if let Some([_, _, ..]) = message.calls.as_deref() {
             let reason = "the published template takes one call a message";
@@ -187,11 +186,7 @@ fn write_message(
         }
     } else if message.role == Role::Tool || template.images {
         for part in &message.content {
-            match (part, profile.image()) {
-                (Part::Text(text), _) => script.text(text)?,
-                (Part::Image, Some(image)) => script.special(image)?,
-                (Part::Image, None) => {}
-            }
+            write_part(part, index, profile, script)?;
         }
     } else {
         write_trimmed(&message.content, script)?;

@@ -10,7 +10,8 @@
 //! - a dictionary in a Python list is `{"a": 1}`, not `{a=1}`;
 //! - several calls are one Python list, not several side by side.
 
-use super::{Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat, fault, overall};
+use super::{Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat};
+use super::{fault, overall, write_part};
 use crate::chat::script::Script;
 use crate::error::Error;
 use crate::special::{BOS, EOM, EOT, PYTHON_TAG, Profile};
@@ -78,14 +79,7 @@ fn write_content(
     script: &mut Script,
 ) -> Result<(), Error> {
     for part in content {
-        match (part, profile.image()) {
-            (Part::Text(text), _) => script.text(text)?,
-            (Part::Image, Some(image)) => script.special(image)?,
-            (Part::Image, None) => {
-                let reason = format!("profile {} has no images", profile.name);
-                return Err(fault(index, "content", reason));
-            }
-        }
+        write_part(part, index, profile, script)?;
         script.cut()?;
     }
     Ok(())

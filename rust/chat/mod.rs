@@ -264,6 +264,23 @@ impl Chat<'_> {
     }
 }
 
+/// Writes a part of message `index`.
+fn write_part(
+    part: &Part,
+    index: usize,
+    profile: &Profile,
+    script: &mut Script,
+) -> Result<(), Error> {
+    match part {
+        Part::Text(text) => script.text(text),
+        Part::Image => script.special(profile.image().ok_or_else(|| no_images(index, profile))?),
+    }
+}
+
+fn no_images(index: usize, profile: &Profile) -> Error {
+    fault(index, "content", format!("profile {} has no images", profile.name))
+}
+
 /// A fault of message `index`.
 fn fault(index: usize, field: impl Into<String>, reason: impl Into<String>) -> Error {
     Error::Chat { index: Some(index), field: field.into(), reason: reason.into() }
