@@ -41,6 +41,7 @@ MALFORMED = [
     ("llama3.1", [], {}, None, "messages"),
     ("llama3.1", USER, {}, None, "messages"),
     ("llama3.1", "Hi", {}, None, "messages"),
+    ("llama3.1", bytearray(b"Hi"), {}, None, "messages"),
     ("llama3.1", None, {}, None, "messages"),
     ("llama3.1", [USER, "Hi"], {}, 1, ""),
     ("llama3.1", [{"content": "Hi"}], {}, 0, "role"),

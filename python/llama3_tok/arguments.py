@@ -61,10 +61,14 @@ def texts(texts: Iterable[Text]) -> list[Text]:
     return list(texts)
 
 
-def refuse_text(value: object, argument: str) -> None:
-    """One text where several are wanted would be taken for its characters; a set has no order."""
+def is_one(value: object) -> bool:
+    """Whether it is no sequence. A text would be taken for its characters; a set has no order."""
     one = isinstance(value, str | bytes | bytearray | Mapping | Set)
-    if one or not isinstance(value, Iterable):
+    return one or not isinstance(value, Iterable)
+
+
+def refuse_text(value: object, argument: str) -> None:
+    if is_one(value):
         raise TypeError(f"{argument} must be a sequence, not one {type(value).__name__}")
 
 

@@ -7,8 +7,8 @@ were published with the models, as transformers' `apply_chat_template` renders t
 
 import keyword
 import warnings
-from collections.abc import Iterable, Mapping, Set
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 from llama3_tok import _core, arguments
 from llama3_tok.errors import ChatFormatError
@@ -273,12 +273,10 @@ def _plain(value: object) -> dict[Any, Any]:
 
 
 def _several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it is being checked
-    """One message or name where a list is wanted would be taken for its keys or characters."""
-    one = isinstance(values, str | bytes | Mapping | Set)
-    if one or not isinstance(values, Iterable):
+    if arguments.is_one(values):
         reason = f"must be a list, not {type(values).__name__}"
         raise _core.chat_error(None, argument, reason)
-    return values
+    return cast(Iterable[Any], values)
 
 
 # Text that is a conversation already
