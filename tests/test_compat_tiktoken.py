@@ -57,6 +57,10 @@ ERRORS = [
 # Names and signatures
 
 
+def test_the_version_is_that_of_the_tiktoken_that_is_compared_here():
+    assert ours.__version__ == tiktoken.__version__
+
+
 def test_every_public_name_of_tiktoken_is_here():
     modules = {"core", "load", "model", "registry"}
     assert public(tiktoken) - modules - public(ours) == set()

@@ -6,6 +6,9 @@ found as that of `llama3_tok.Tokenizer()` is. It differs where tiktoken gives no
 `Encoding.eot_token` is Llama 3's end of text, no text is too long, and lone surrogates are U+FFFD
 in every method, as they are in tiktoken's `encode`.
 
+`__version__` is the release of tiktoken whose interface this is, for programs that ask for one;
+this package's own is `llama3_tok.__version__`.
+
 >>> import llama3_tok.compat.tiktoken as tiktoken
 >>> encoding = tiktoken.get_encoding("llama3.1")
 >>> encoding.encode("Hello world")
@@ -15,6 +18,8 @@ in every method, as they are in tiktoken's `encode`.
 from llama3_tok.compat.tiktoken.core import Encoding
 from llama3_tok.compat.tiktoken.model import encoding_for_model, encoding_name_for_model
 from llama3_tok.compat.tiktoken.registry import get_encoding, list_encoding_names
+
+__version__ = "0.14.0"
 
 __all__ = [
     "Encoding",
