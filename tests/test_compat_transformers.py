@@ -7,12 +7,14 @@ import copy
 import pickle
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import transformers
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import chat_oracle
@@ -173,6 +175,124 @@ def test_added_tokens_are_found_in_text_kept_and_saved(tmp_path, folder):
         assert one.decode(ids) == theirs.decode(ids)
         assert one.decode(ids, skip_special_tokens=True) == "a <tool>Zuerich b Việt"
         assert len(one) == 128259
+
+
+# Tokens that overlap, begin or end as those of the release do, or are in the vocabulary already.
+OVERLAPPING = [
+    "<tool>",
+    "<tool>x",
+    "tool",
+    "ol>",
+    "Zürich",
+    " Zü",
+    "<|eot_id|>",
+    "<|eot",
+    "the",
+    "Ġa",
+]
+PIECES = [
+    *OVERLAPPING,
+    "<",
+    "<|",
+    "|>",
+    "<|eot_id|>",
+    "<|begin_of_text|>",
+    "to",
+    "x",
+    " ",
+    "a",
+    "é",
+]
+
+
+@pytest.fixture(scope="module")
+def with_added(folder):
+    """Ours and theirs, with the same tokens added."""
+    both = [kind.from_pretrained(folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
+    for tokenizer in both:
+        tokenizer.add_tokens(OVERLAPPING)
+        tokenizer.add_special_tokens({"extra_special_tokens": ["<|mine|>", "<|mine", "ol>y"]})
+    return both
+
+
+@pytest.fixture(scope="module")
+def with_two_added(folder):
+    tokenizer = Llama3Tokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<tool>", "Zürich"])
+    return tokenizer
+
+
+@settings(max_examples=EXAMPLES // 20)
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, "<|mine|>", "<|mine", "y"]) | strategies.texts(), max_size=12
+    )
+)
+def test_added_tokens_are_found_where_auto_tokenizer_finds_them(with_added, pieces):
+    ours, theirs = with_added
+    text = "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    ids = theirs(text)["input_ids"]
+    assert ours(text)["input_ids"] == ids
+    assert ours([text, "a", text])["input_ids"] == [ids, theirs("a")["input_ids"], ids]
+    assert ours.tokenize(text) == theirs.tokenize(text)
+
+
+@settings(max_examples=EXAMPLES // 40)
+@given(st.lists(st.sampled_from(["<tool>", "Zürich", "<|eot_id|>", " ", "x"]) | strategies.texts()))
+def test_added_tokens_are_found_as_the_base_class_finds_them(with_two_added, pieces):
+    tokenizer = with_two_added
+    text = "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    tokens = transformers.PreTrainedTokenizer.tokenize(tokenizer, text)
+    assert tokenizer.encode(text, add_special_tokens=False) == tokenizer.convert_tokens_to_ids(
+        tokens
+    )
+
+
+def test_an_added_token_may_take_white_space_or_be_a_word_of_its_own(folder):
+    both = [kind.from_pretrained(folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
+    for tokenizer in both:
+        tokenizer.add_tokens(
+            [
+                transformers.AddedToken("<left>", lstrip=True, special=True),
+                transformers.AddedToken("<right>", rstrip=True),
+                transformers.AddedToken("<both>", lstrip=True, rstrip=True, special=True),
+                transformers.AddedToken("qzx", single_word=True),
+            ]
+        )
+    texts = [
+        "a  <left> qzx qzxs <|eot_id|>",
+        " <both> <both>  <left>qzx",
+        "<right>  <both> <right> ",
+    ]
+    # Every character that all versions of Unicode know, and letters in circles and squares.
+    squares = [*range(0x1F130, 0x1F14A), *range(0x1F150, 0x1F16A), *range(0x1F170, 0x1F18A)]
+    for character in map(chr, [*range(0xD800), *range(0xE000, 0x10000), *squares]):
+        if ord(character) in squares or unicodedata.ucd_3_2_0.category(character) != "Cn":
+            texts += [f"{character}qzx", f"qzx{character}"]
+            if character.isspace():
+                texts.append(f"a{character}<left>{character}b{character}<right>{character}c")
+    ours, theirs = (one(texts)["input_ids"] for one in both)
+    assert {128256, 128257, 128258, 128259} <= {id for ids in theirs for id in ids}
+    assert ours == theirs
+
+
+def test_a_token_that_is_added_later_is_found(folder):
+    tokenizer = Llama3Tokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<a>"])
+    assert tokenizer.encode("<a><b>", add_special_tokens=False)[0] == 128256
+    tokenizer.add_tokens(["<b>"])
+    assert tokenizer.encode("<a><b>", add_special_tokens=False) == [128256, 128257]
+
+
+def test_an_empty_batch_has_the_columns_of_a_batch(ours):
+    """AutoTokenizer fails here: it looks for the names of the columns in the first text."""
+    assert dict(ours([])) == {"input_ids": [], "attention_mask": []}
+    assert dict(ours([], return_attention_mask=False)) == {"input_ids": []}
+    arrays = ours([], padding=True, return_tensors="np")
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "input_ids": (0,),
+        "attention_mask": (0,),
+    }
 
 
 def test_offsets_are_refused_by_name(ours):

@@ -33,6 +33,7 @@ from transformers import (  # noqa: E402 - whether it is there was asked first
 from transformers.tokenization_utils_base import TruncationStrategy  # noqa: E402
 from transformers.utils import PaddingStrategy  # noqa: E402
 
+from llama3_tok.compat.transformers import added as _added  # noqa: E402
 from llama3_tok.compat.transformers import given as _given  # noqa: E402
 
 __all__ = ["Llama3Tokenizer"]
@@ -85,6 +86,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         self.llama3 = Tokenizer(vocabulary, profile=profile)
         self.profile = self.llama3.profile
         self._ids: dict[str, int] | None = None
+        self._finder: _added.Finder | None = None
         special = {
             id: AddedToken(name, normalized=False, special=True)
             for name, id in self.llama3.special_tokens.items()
@@ -133,28 +135,39 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
 
     def tokenize(self, text: str, pair: str | None = None, **kwargs: Any) -> list[str]:  # noqa: ANN401
         """The tokens of a text, as `tokenizer.json` writes them."""
-        if self._has_more():  # which only the base class knows how to find
-            return cast(list[str], super().tokenize(text, **kwargs))
         self._written()
-        return [self._tokens[id] for id in self._encode(text, kwargs)]
+        known, added = len(self._tokens), self._added_tokens_decoder
+        return [
+            self._tokens[id] if id < known else added[id].content
+            for id in self._encode(text, kwargs)
+        ]
 
     def _tokenize(self, text: str, **kwargs: Any) -> list[str]:  # noqa: ANN401
         self._written()
         return [self._tokens[id] for id in self.llama3.encode(text)]
 
     def _encode(self, text: str, options: Mapping[str, Any]) -> list[int]:
-        if self._has_more():
-            return cast(list[int], self.convert_tokens_to_ids(super().tokenize(text, **options)))
-        return self.llama3.encode(text, allowed_special=self._allowed(options))
+        return self._encode_batch([text], options)[0]
 
     def _encode_batch(self, texts: list[str], options: Mapping[str, Any]) -> list[list[int]]:
-        if self._has_more():
-            return [self._encode(text, options) for text in texts]
-        return self.llama3.encode_batch(texts, allowed_special=self._allowed(options))
-
-    def _allowed(self, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
         plain = options.get("split_special_tokens")
-        return () if (self.split_special_tokens if plain is None else plain) else "all"
+        if self.split_special_tokens if plain is None else plain:
+            return self.llama3.encode_batch(texts)
+        if not self._has_more():
+            return self.llama3.encode_batch(texts, allowed_special="all")
+        if self._finder is None:
+            self._finder = _added.Finder(self._added_tokens_decoder)
+        parts = [self._finder.parts(text) for text in texts]
+        between = (part for found in parts for part in found if isinstance(part, str))
+        encoded = iter(self.llama3.encode_batch(list(between)))
+        return [
+            [id for part in found for id in ((part,) if isinstance(part, int) else next(encoded))]
+            for found in parts
+        ]
+
+    def _add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:  # noqa: ANN401
+        self._finder = None
+        return cast(int, super()._add_tokens(new_tokens, special_tokens))
 
     def _encode_plus(
         self,
@@ -200,6 +213,8 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
             for first, second in pairs
         ]
         columns: dict[str, list[Any]] = {} if prepared else {"input_ids": []}
+        if return_attention_mask is None:  # as in the base class, but of an empty batch as well
+            return_attention_mask = "attention_mask" in self.model_input_names
         names = dict.fromkeys(chain.from_iterable(prepared))
         for name in names:
             # What is ragged makes no tensor, and only inputs that were cut have it.
