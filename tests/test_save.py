@@ -356,6 +356,41 @@ def test_if_one_file_can_not_be_written_none_is(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("failing", save.NAMES)
+def test_where_a_file_can_not_be_replaced_the_error_says_which_are_new(
+    tmp_path, monkeypatch, failing
+):
+    """As for a file that the system protects (`chattr +i`), which only its replacement shows."""
+    folder, whole = tmp_path / "folder", tmp_path / "whole"
+    Tokenizer(profile="llama3").save(folder)
+    Tokenizer(profile="llama3.1").save(whole)
+    before, expected = (
+        {path.name: path.read_bytes() for path in one.iterdir()} for one in (folder, whole)
+    )
+    replace = os.replace
+
+    def protected(source, path):
+        if Path(path).name == failing:
+            raise PermissionError(1, "Operation not permitted", source, None, path)
+        replace(source, path)
+
+    monkeypatch.setattr(os, "replace", protected)
+    with pytest.raises(PermissionError, match="Operation not permitted") as caught:
+        Tokenizer(profile="llama3.1").save(folder)
+    assert caught.value.filename == str(folder / failing)
+    done = save.NAMES.index(failing)
+    new, old = save.NAMES[:done], save.NAMES[done:]
+    if new:
+        told = f"; {', '.join(new)} are the new ones already, and {', '.join(old)} not: save again"
+        assert told in caught.value.strerror
+    else:
+        assert caught.value.strerror == "Operation not permitted"
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after == before | {name: expected[name] for name in new}
+    # The configuration is replaced last: the folder still is what it says it is.
+    assert Tokenizer(folder).profile == "llama3"
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])
 def test_what_does_not_read_back_as_the_same_is_dropped(tmp_path, monkeypatch, name):
     """As if the disk had changed a token behind our back."""

@@ -3,6 +3,11 @@
 A file is written beside its place under another name, read back and compared with the tokenizer
 token by token, and only then renamed. So whoever looks, also after a crash, finds the old file or
 the new one, and never a half one or a wrong one.
+
+Several files are renamed only when all are written and right, one after the other: no system can
+replace them at once. What can hinder a rename, as a full disk or a folder that may not be written,
+has then shown up before. Where one fails nevertheless, the error says which files are the new ones.
+`tokenizer_config.json` is the last: as long as it is the old one, the folder notes the old profile.
 """
 
 import json
@@ -18,7 +23,7 @@ from llama3_tok.errors import Llama3TokError
 if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
 
-# What is written to a folder.
+# What is written to a folder, in this order.
 NAMES = (
     "tokenizer.model",
     "tokenizer.json",
@@ -145,8 +150,26 @@ def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
                 raise OSError(error.errno, error.strerror, path) from error
             if draft.read is not None:
                 _compare(tokenizer, draft.read(temporary[path], tokenizer.profile), path)
-        for path in drafts:
+        _rename(temporary)
+
+
+def _rename(temporary: Mapping[str, str]) -> None:
+    """Gives files their names, in order; an error says how far that went."""
+    paths = list(temporary)
+    for done, path in enumerate(paths):
+        try:
             os.replace(temporary[path], path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if done:
+                new, old = (
+                    ", ".join(map(os.path.basename, part)) for part in (paths[:done], paths[done:])
+                )
+                reason += (
+                    f"; {new} are the new ones already, and {old} not: save again before the "
+                    "folder is used"
+                )
+            raise OSError(error.errno, reason, path) from error
 
 
 @contextmanager

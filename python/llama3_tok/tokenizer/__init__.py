@@ -176,6 +176,9 @@ class Tokenizer(Texts, TextFiles, Conversations):
         settings that are no ids stay. `tokenizer_config.json` notes the profile, as "profile":
         `Tokenizer(folder)` has it, and takes no other one with other special tokens.
 
+        All are written before the first is replaced; should a replacement fail then, the error says
+        which files are the new ones.
+
         Raises OSError where the folder can't be written, and Llama3TokError for one whose
         `generation_config.json` can't be read or that has another tokenizer's `added_tokens.json`.
 
