@@ -7,9 +7,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::Core;
 use super::convert::{characters_of, gathered, list_of};
+use super::detach::detached;
 use super::raise::raise;
-use super::{Core, detached};
 use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};
 use crate::error::Error;
 

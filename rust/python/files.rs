@@ -6,7 +6,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 
 use super::convert::gathered;
-use super::detached;
+use super::detach::detached;
 use crate::parts::{Part, Task};
 use crate::stream::{Named, Stream};
 

@@ -3,65 +3,40 @@
 
 mod chat;
 mod convert;
+mod decode;
+mod detach;
+mod encode;
 mod files;
 mod pieces;
 mod places;
 mod raise;
 mod streaming;
+mod system;
 mod texts;
 mod write;
 
-use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use numpy::PyArray1;
 use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
-use self::convert::{
-    Given, all_bytes, append_text, array_of, bytes_object, bytes_of, gathered, list_of,
-};
+use self::convert::{Given, all_bytes, array_of, bytes_object, bytes_of, gathered, list_of};
+use self::detach::detached;
+use self::encode::Asked;
 use self::files::{Files, Gives};
 use self::raise::raise;
 use self::streaming::StreamDecoder;
-use crate::decode::{MANY, whole_characters};
 use crate::encode::{Encoder, Options};
-use crate::error::{Check, Error};
 use crate::parallel::{self, Ids};
 use crate::parts::{Task, Want};
 use crate::pretokenize::{PATTERN, Path};
-use crate::special::{BOS, EOS, EOT, PROFILES, Selection};
+use crate::special::{BOS, EOS, EOT, PROFILES};
 use crate::unicode::UNICODE_VERSION;
-use crate::vocab::{Vocabulary, other_format};
-use crate::walk::Walk;
+use crate::vocab::Vocabulary;
 
-/// How often long work looks for signals.
-const SIGNALS: Duration = Duration::from_millis(50);
-
-/// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
-const SHORT: usize = 1 << 11;
-/// Ids up to which they are decoded attached: a few microseconds as well.
-const FEW_IDS: usize = 1 << 9;
-/// Ids that are decoded before a part of their text is made.
-const TEXT_IDS: usize = 1 << 18;
-/// Bytes of text up to which its ids are copied out of memory that stays with the thread.
-const REUSED: usize = 1 << 15;
-
-thread_local! {
-    static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
-}
-
-/// The check of work that is too short for one.
-fn go_on() -> Result<(), Error> {
-    Ok(())
-}
-
-/// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
-type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
 /// A vocabulary with a profile: the part of a `Tokenizer` that is Rust.
@@ -200,11 +175,7 @@ impl Core {
     }
 
     fn count(&self, text: &Bound<PyAny>) -> PyResult<usize> {
-        let bytes = bytes_of(text, || "text".to_owned())?;
-        if bytes.len() <= SHORT {
-            return self.encoder.count(&bytes, &go_on).map_err(|error| raise(text.py(), error));
-        }
-        detached(text.py(), None, |check, _| self.encoder.count_whole(&bytes, check))
+        self.counted(text)
     }
 
     fn count_batch<'py>(
@@ -357,165 +328,6 @@ impl Core {
     fn task(&self, field: Option<String>, want: Want, options: Options) -> Task {
         Task::new(Arc::clone(&self.encoder), field, want, options)
     }
-
-    fn options(&self, asked: Option<Asked>) -> PyResult<Options> {
-        let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
-        let allowed = self.selection(allowed)?;
-        let disallowed = match self.selection(disallowed)? {
-            Selection::All => allowed.complement(),
-            selection => selection,
-        };
-        Ok(Options { bos, eos, allowed, disallowed })
-    }
-
-    /// `None`, `"all"` or a list of names, as `tokenizer.py` gives them.
-    fn selection(&self, names: Option<Bound<PyAny>>) -> PyResult<Selection> {
-        let Some(names) = names else { return Ok(Selection::None) };
-        if names.is_instance_of::<PyString>() {
-            return Ok(Selection::All);
-        }
-        let selection = self.encoder.specials.select(&names.extract::<Vec<String>>()?);
-        selection.map_err(|error| raise(names.py(), error))
-    }
-
-    /// Encodes `text` and gives the ids to `take`: lent from memory that is used again if they are few.
-    fn with_ids<T>(
-        &self,
-        text: &Bound<PyAny>,
-        asked: Option<Asked>,
-        take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let (py, options) = (text.py(), self.options(asked)?);
-        let bytes = bytes_of(text, || "text".to_owned())?;
-        if bytes.len() > REUSED {
-            let encode = |check: &Check, _: &_| self.encoder.encode_whole(&bytes, &options, check);
-            return take(Cow::Owned(detached(py, None, encode)?));
-        }
-        // What a signal handler interrupted may have taken it already; then this one is new.
-        let mut ids = IDS.take();
-        ids.clear();
-        let encoded = if bytes.len() <= SHORT {
-            let encoded = self.encoder.encode(&bytes, &options, &mut ids, &go_on);
-            encoded.map_err(|error| raise(py, error))
-        } else {
-            detached(py, None, |check, _| self.encoder.encode(&bytes, &options, &mut ids, check))
-        };
-        let taken = encoded.and_then(|()| take(Cow::Borrowed(&ids)));
-        IDS.set(ids);
-        taken
-    }
-
-    /// Makes the table for bytes if `count` ids are worth it. Here, attached to the interpreter, since
-    /// then no thread can fork the process meanwhile.
-    fn make_slots(&self, count: usize) {
-        if count >= MANY {
-            self.encoder.vocabulary.make_slots();
-        }
-    }
-
-    fn bytes(&self, py: Python, ids: &Ids, skip_special: bool) -> PyResult<Vec<u8>> {
-        self.make_slots(ids.len());
-        let decode = |check: &Check| match ids {
-            Ids::U32(ids) => self.encoder.decode(ids, skip_special, check),
-            Ids::I32(ids) => self.encoder.decode(ids, skip_special, check),
-            Ids::I64(ids) => self.encoder.decode(ids, skip_special, check),
-        };
-        if ids.len() <= FEW_IDS {
-            return decode(&go_on).map_err(|error| raise(py, error));
-        }
-        detached(py, None, |check, _| decode(check))
-    }
-
-    /// An error of Python's decoder if the bytes are not UTF-8.
-    fn text<'py, I: Copy + Into<i64> + Sync>(
-        &self,
-        py: Python<'py>,
-        ids: &[I],
-        skip_special: bool,
-    ) -> PyResult<Bound<'py, PyString>> {
-        if ids.len() <= FEW_IDS {
-            let bytes = self.encoder.decode(ids, skip_special, &go_on);
-            return PyString::from_bytes(py, &bytes.map_err(|error| raise(py, error))?);
-        }
-        self.make_slots(ids.len());
-        let (parts, mut bytes, mut units) = (PyList::empty(py), Vec::new(), Vec::new());
-        for (number, ids) in (0..).zip(ids.chunks(TEXT_IDS)) {
-            let before = number * TEXT_IDS;
-            detached(py, None, |check, _| {
-                self.encoder.decode_into(&mut bytes, ids, before, skip_special, check)
-            })?;
-            let whole = whole_characters(&bytes);
-            append_text(&parts, bytes.get(..whole).unwrap_or_default(), &mut units)?;
-            bytes.drain(..whole);
-            py.check_signals()?;
-        }
-        append_text(&parts, &bytes, &mut units)?;
-        Ok(PyString::new(py, "").call_method1("join", (parts,))?.cast_into()?)
-    }
-
-    fn encode_groups(
-        &self,
-        texts: &Bound<PyList>,
-        threads: usize,
-        options: &Options,
-    ) -> PyResult<Vec<parallel::Ragged>> {
-        let items = gathered(texts.len(), texts.iter().map(Ok))?;
-        let py = texts.py();
-        let texts = all_bytes(&items)?;
-        detached(py, None, |check, _| self.encoder.encode_batch(&texts, threads, options, check))
-    }
-}
-
-/// The files under a folder; one that could not be read is an exception in its place.
-#[pyfunction]
-fn walk<'py>(
-    py: Python<'py>,
-    root: PathBuf,
-    hidden: bool,
-    no_ignore: bool,
-    globs: Vec<String>,
-) -> PyResult<Bound<'py, PyList>> {
-    let files = detached(py, None, |check, _| {
-        Walk { hidden, no_ignore, globs: &globs }.files(&root, check)
-    })?;
-    let list = PyList::empty(py);
-    for file in files {
-        match file {
-            Ok(path) => list.append(path.into_os_string())?,
-            Err(error) => list.append(raise(py, error).into_value(py))?,
-        }
-    }
-    Ok(list)
-}
-
-/// What a file is, told by its first bytes, if that is mistaken for a vocabulary; else `None`.
-#[pyfunction]
-fn not_a_vocabulary(head: &[u8]) -> Option<String> {
-    other_format(head)
-}
-
-/// The instruction set extensions of this processor that matter here.
-#[pyfunction]
-fn cpu_features() -> Vec<&'static str> {
-    let mut features = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        macro_rules! detect {
-            ($($name:tt)*) => { $(
-                if std::arch::is_x86_feature_detected!($name) { features.push($name); }
-            )* };
-        }
-        detect!("sse4.2" "avx" "avx2" "bmi1" "bmi2" "avx512f" "avx512bw" "avx512vl" "avx512vbmi" "avx512vbmi2");
-    }
-    #[cfg(target_arch = "aarch64")]
-    features.push("neon");
-    features
-}
-
-/// How many threads a batch runs on by default: the processors that this process may use.
-#[pyfunction]
-fn cpu_count() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[pymodule]
@@ -523,10 +335,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     chat::add(module)?;
     module.add_class::<StreamDecoder>()?;
-    module.add_function(wrap_pyfunction!(walk, module)?)?;
-    module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
-    module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
-    module.add_function(wrap_pyfunction!(cpu_count, module)?)?;
+    system::add(module)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
@@ -541,40 +350,4 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("PATTERN", PATTERN)?;
     module.add("UNICODE_VERSION", UNICODE_VERSION)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
-}
-
-/// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to let
-/// signal handlers run and to tell `progress` how much was read; what they raise ends the work.
-fn detached<T: Send>(
-    py: Python,
-    progress: Option<Py<PyAny>>,
-    work: impl FnOnce(&Check, &Cell<u64>) -> Result<T, Error> + Send,
-) -> PyResult<T> {
-    let (result, raised) = py.detach(|| {
-        let (raised, last, read) = (RefCell::new(None), Cell::new(None), Cell::new(0));
-        let check = || {
-            let now = Instant::now();
-            if last.replace(Some(last.get().unwrap_or(now))).is_some_and(|at| now - at < SIGNALS) {
-                return Ok(());
-            }
-            last.set(Some(now));
-            Python::attach(|py| report(py, progress.as_ref(), read.get())).map_err(|error| {
-                raised.replace(Some(error));
-                Error::Interrupted
-            })
-        };
-        (work(&check, &read), raised.into_inner())
-    });
-    match raised {
-        Some(error) => Err(error),
-        None => result.map_err(|error| raise(py, error)),
-    }
-}
-
-fn report(py: Python, progress: Option<&Py<PyAny>>, read: u64) -> PyResult<()> {
-    py.check_signals()?;
-    if let Some(progress) = progress {
-        progress.call1(py, (read,))?;
-    }
-    Ok(())
 }

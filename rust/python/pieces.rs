@@ -6,8 +6,9 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+use super::Core;
+use super::detach::detached;
 use super::raise::raise;
-use super::{Core, detached};
 use crate::error::Error;
 use crate::merge::Merging;
 use crate::pretokenize::Pretokens;

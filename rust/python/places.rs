@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PySequence;
 
 use super::convert::{bytes_of, is_bytes, joined_pairs};
-use super::detached;
+use super::detach::detached;
 use crate::encode::{Encoder, Options};
 use crate::offsets::{Characters, Offsets, char_spans};
 use crate::unicode::count_chars;

@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::convert::Given;
+use super::decode::FEW_IDS;
+use super::detach::{detached, go_on};
 use super::raise::raise;
-use super::{FEW_IDS, detached, go_on};
 use crate::decode::TextStream;
 use crate::encode::Encoder;
 use crate::error::{Check, Error};

@@ -7,8 +7,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::Core;
 use super::convert::bytes_object;
-use super::{Core, detached};
+use super::detach::detached;
 use crate::encode::{Encoder, Options};
 use crate::files::{Cuts, Source, Step};
 use crate::jsonl;

@@ -1,0 +1,67 @@
+//! Ids to bytes, and to text.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::Core;
+use super::convert::append_text;
+use super::detach::{detached, go_on};
+use super::raise::raise;
+use crate::decode::{MANY, whole_characters};
+use crate::error::Check;
+use crate::parallel::Ids;
+
+/// Ids up to which they are decoded attached to the interpreter: a few microseconds.
+pub(super) const FEW_IDS: usize = 1 << 9;
+/// Ids that are decoded before a part of their text is made.
+const TEXT_IDS: usize = 1 << 18;
+
+impl Core {
+    /// Makes the table for bytes if `count` ids are worth it. Here, attached to the interpreter, since
+    /// then no thread can fork the process meanwhile.
+    pub(super) fn make_slots(&self, count: usize) {
+        if count >= MANY {
+            self.encoder.vocabulary.make_slots();
+        }
+    }
+
+    pub(super) fn bytes(&self, py: Python, ids: &Ids, skip_special: bool) -> PyResult<Vec<u8>> {
+        self.make_slots(ids.len());
+        let decode = |check: &Check| match ids {
+            Ids::U32(ids) => self.encoder.decode(ids, skip_special, check),
+            Ids::I32(ids) => self.encoder.decode(ids, skip_special, check),
+            Ids::I64(ids) => self.encoder.decode(ids, skip_special, check),
+        };
+        if ids.len() <= FEW_IDS {
+            return decode(&go_on).map_err(|error| raise(py, error));
+        }
+        detached(py, None, |check, _| decode(check))
+    }
+
+    /// An error of Python's decoder if the bytes are not UTF-8.
+    pub(super) fn text<'py, I: Copy + Into<i64> + Sync>(
+        &self,
+        py: Python<'py>,
+        ids: &[I],
+        skip_special: bool,
+    ) -> PyResult<Bound<'py, PyString>> {
+        if ids.len() <= FEW_IDS {
+            let bytes = self.encoder.decode(ids, skip_special, &go_on);
+            return PyString::from_bytes(py, &bytes.map_err(|error| raise(py, error))?);
+        }
+        self.make_slots(ids.len());
+        let (parts, mut bytes, mut units) = (PyList::empty(py), Vec::new(), Vec::new());
+        for (number, ids) in (0..).zip(ids.chunks(TEXT_IDS)) {
+            let before = number * TEXT_IDS;
+            detached(py, None, |check, _| {
+                self.encoder.decode_into(&mut bytes, ids, before, skip_special, check)
+            })?;
+            let whole = whole_characters(&bytes);
+            append_text(&parts, bytes.get(..whole).unwrap_or_default(), &mut units)?;
+            bytes.drain(..whole);
+            py.check_signals()?;
+        }
+        append_text(&parts, &bytes, &mut units)?;
+        Ok(PyString::new(py, "").call_method1("join", (parts,))?.cast_into()?)
+    }
+}

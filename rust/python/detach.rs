@@ -1,0 +1,53 @@
+//! Work without the interpreter, which may be stopped: a signal handler runs now and then.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use super::raise::raise;
+use crate::error::{Check, Error};
+
+/// How often long work looks for signals.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+/// The check of work that is too short for one.
+pub(super) fn go_on() -> Result<(), Error> {
+    Ok(())
+}
+
+/// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to let
+/// signal handlers run and to tell `progress` how much was read; what they raise ends the work.
+pub(super) fn detached<T: Send>(
+    py: Python,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&Check, &Cell<u64>) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let (result, raised) = py.detach(|| {
+        let (raised, last, read) = (RefCell::new(None), Cell::new(None), Cell::new(0));
+        let check = || {
+            let now = Instant::now();
+            if last.replace(Some(last.get().unwrap_or(now))).is_some_and(|at| now - at < SIGNALS) {
+                return Ok(());
+            }
+            last.set(Some(now));
+            Python::attach(|py| report(py, progress.as_ref(), read.get())).map_err(|error| {
+                raised.replace(Some(error));
+                Error::Interrupted
+            })
+        };
+        (work(&check, &read), raised.into_inner())
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => result.map_err(|error| raise(py, error)),
+    }
+}
+
+fn report(py: Python, progress: Option<&Py<PyAny>>, read: u64) -> PyResult<()> {
+    py.check_signals()?;
+    if let Some(progress) = progress {
+        progress.call1(py, (read,))?;
+    }
+    Ok(())
+}

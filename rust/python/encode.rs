@@ -1,0 +1,98 @@
+//! Text to ids: what is asked for, one text, and batches.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::Core;
+use super::convert::{all_bytes, bytes_of, gathered};
+use super::detach::{detached, go_on};
+use super::raise::raise;
+use crate::encode::Options;
+use crate::error::Check;
+use crate::parallel;
+use crate::special::Selection;
+
+/// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
+const SHORT: usize = 1 << 11;
+/// Bytes of text up to which its ids are copied out of memory that stays with the thread.
+const REUSED: usize = 1 << 15;
+
+thread_local! {
+    static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+}
+
+/// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
+pub(super) type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+
+impl Core {
+    pub(super) fn options(&self, asked: Option<Asked>) -> PyResult<Options> {
+        let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
+        let allowed = self.selection(allowed)?;
+        let disallowed = match self.selection(disallowed)? {
+            Selection::All => allowed.complement(),
+            selection => selection,
+        };
+        Ok(Options { bos, eos, allowed, disallowed })
+    }
+
+    /// `None`, `"all"` or a list of names, as `tokenizer.py` gives them.
+    fn selection(&self, names: Option<Bound<PyAny>>) -> PyResult<Selection> {
+        let Some(names) = names else { return Ok(Selection::None) };
+        if names.is_instance_of::<PyString>() {
+            return Ok(Selection::All);
+        }
+        let selection = self.encoder.specials.select(&names.extract::<Vec<String>>()?);
+        selection.map_err(|error| raise(names.py(), error))
+    }
+
+    /// Encodes `text` and gives the ids to `take`: lent from memory that is used again if they are few.
+    pub(super) fn with_ids<T>(
+        &self,
+        text: &Bound<PyAny>,
+        asked: Option<Asked>,
+        take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let (py, options) = (text.py(), self.options(asked)?);
+        let bytes = bytes_of(text, || "text".to_owned())?;
+        if bytes.len() > REUSED {
+            let encode = |check: &Check, _: &_| self.encoder.encode_whole(&bytes, &options, check);
+            return take(Cow::Owned(detached(py, None, encode)?));
+        }
+        // What a signal handler interrupted may have taken it already; then this one is new.
+        let mut ids = IDS.take();
+        ids.clear();
+        let encoded = if bytes.len() <= SHORT {
+            let encoded = self.encoder.encode(&bytes, &options, &mut ids, &go_on);
+            encoded.map_err(|error| raise(py, error))
+        } else {
+            detached(py, None, |check, _| self.encoder.encode(&bytes, &options, &mut ids, check))
+        };
+        let taken = encoded.and_then(|()| take(Cow::Borrowed(&ids)));
+        IDS.set(ids);
+        taken
+    }
+
+    /// How many ids a text has.
+    pub(super) fn counted(&self, text: &Bound<PyAny>) -> PyResult<usize> {
+        let bytes = bytes_of(text, || "text".to_owned())?;
+        if bytes.len() <= SHORT {
+            return self.encoder.count(&bytes, &go_on).map_err(|error| raise(text.py(), error));
+        }
+        detached(text.py(), None, |check, _| self.encoder.count_whole(&bytes, check))
+    }
+
+    pub(super) fn encode_groups(
+        &self,
+        texts: &Bound<PyList>,
+        threads: usize,
+        options: &Options,
+    ) -> PyResult<Vec<parallel::Ragged>> {
+        let items = gathered(texts.len(), texts.iter().map(Ok))?;
+        let py = texts.py();
+        let texts = all_bytes(&items)?;
+        detached(py, None, |check, _| self.encoder.encode_batch(&texts, threads, options, check))
+    }
+}

@@ -1,0 +1,72 @@
+//! What is asked of the system and not of a vocabulary: files under a folder, what a file is, and the
+//! processor.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::detach::detached;
+use super::raise::raise;
+use crate::vocab::other_format;
+use crate::walk::Walk;
+
+/// Adds the functions to the module.
+pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(walk, module)?)?;
+    module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
+    module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
+    module.add_function(wrap_pyfunction!(cpu_count, module)?)
+}
+
+/// The files under a folder; one that could not be read is an exception in its place.
+#[pyfunction]
+fn walk<'py>(
+    py: Python<'py>,
+    root: PathBuf,
+    hidden: bool,
+    no_ignore: bool,
+    globs: Vec<String>,
+) -> PyResult<Bound<'py, PyList>> {
+    let files = detached(py, None, |check, _| {
+        Walk { hidden, no_ignore, globs: &globs }.files(&root, check)
+    })?;
+    let list = PyList::empty(py);
+    for file in files {
+        match file {
+            Ok(path) => list.append(path.into_os_string())?,
+            Err(error) => list.append(raise(py, error).into_value(py))?,
+        }
+    }
+    Ok(list)
+}
+
+/// What a file is, told by its first bytes, if that is mistaken for a vocabulary; else `None`.
+#[pyfunction]
+fn not_a_vocabulary(head: &[u8]) -> Option<String> {
+    other_format(head)
+}
+
+/// The instruction set extensions of this processor that matter here.
+#[pyfunction]
+fn cpu_features() -> Vec<&'static str> {
+    let mut features = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        macro_rules! detect {
+            ($($name:tt)*) => { $(
+                if std::arch::is_x86_feature_detected!($name) { features.push($name); }
+            )* };
+        }
+        detect!("sse4.2" "avx" "avx2" "bmi1" "bmi2" "avx512f" "avx512bw" "avx512vl" "avx512vbmi" "avx512vbmi2");
+    }
+    #[cfg(target_arch = "aarch64")]
+    features.push("neon");
+    features
+}
+
+/// How many threads a batch runs on by default: the processors that this process may use.
+#[pyfunction]
+fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
