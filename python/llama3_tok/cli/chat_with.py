@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         except (Llama3TokError, MemoryError) as error:
             if not asks:
                 raise
-            complain(str(error))
+            complain(arguments.in_options(str(error)))
         write(b"\n")
 
 
