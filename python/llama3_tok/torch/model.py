@@ -329,9 +329,8 @@ class Llama3:
             if isinstance(prompt[0], str | bytes | list | tuple):
                 raise TypeError("prompt must be one; several go to generate_batch")
         ids = arguments.ids(prompt, "prompt")
-        self.tokenizer._core.decode(
-            ids, False, "prompt"
-        )  # raises for what is no id, with its position
+        # Raises for what is no id, with its position.
+        self.tokenizer._core.decode(ids, False, "prompt")
         if not len(ids):
             raise ValueError("prompt must have at least one id, as that of <|begin_of_text|>")
         return [int(id) for id in ids]
