@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 
+use crate::cuts::last_cut;
 use crate::encode::Options;
 use crate::error::{Check, Error};
-use crate::parallel::last_cut;
 use crate::special::Specials;
 
 /// How many bytes of a packed file are read at a time.

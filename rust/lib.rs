@@ -48,6 +48,7 @@ pub mod encode;
 pub mod offsets;
 pub mod canonical;
 pub mod partial;
+pub mod cuts;
 mod pool;
 pub mod parallel;
 pub mod truncate;

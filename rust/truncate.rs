@@ -24,7 +24,7 @@
 //! **Ends.** Nothing before a place decides how the pattern goes on from there. So the end that
 //! begins at `s` has the tokens of its first pretoken and those of the end that begins behind it, and
 //! from right to left each place needs one pretoken and what is known already. Before a place where
-//! every text is cut (`parallel::last_cut`) every end has more tokens than the one that begins there.
+//! every text is cut (`cuts::last_cut`) every end has more tokens than the one that begins there.
 //!
 //! The tokens of all beginnings, or ends, of one pretoken are counted together (`partial.rs`). Time is
 //! linear in the length of what is looked at, and no more than some kilobytes, or a piece of text
@@ -33,10 +33,10 @@
 
 use std::collections::VecDeque;
 
+use crate::cuts::{first_cut, is_cut, last_cut};
 use crate::encode::Encoder;
 use crate::error::{Check, Error};
 use crate::merge::Merging;
-use crate::parallel::{first_cut, is_cut, last_cut};
 use crate::partial::{Beginnings, Endings};
 use crate::pretokenize::behind::Behind;
 use crate::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by};
