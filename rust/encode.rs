@@ -362,5 +362,12 @@ mod tests {
             let result = encoder.count(text.as_bytes(), &stop);
             assert!(matches!(result, Err(Error::Interrupted)));
         }
+        // One word, so that only merging can ask: of a run, and of letters in no order.
+        let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
+        for word in [vec![b'z'; 2_000_000], mixed] {
+            let mut merging = Merging::default();
+            let result = encoder.vocabulary.merge(&word, 0, word.len(), &mut merging, &stop);
+            assert!(matches!(result, Err(Error::Interrupted)));
+        }
     }
 }

@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -135,7 +136,9 @@ def test_control_c_ends_work_on_files_at_once(tmp_path, work):
     block = gzip.compress((TEXT * 12_000).encode(), 1)
     (tmp_path / "large.gz").write_bytes(block * 3000)
     (tmp_path / "large.jsonl.gz").write_bytes(gzip.compress(jsonl([TEXT] * 12_000), 1) * 3000)
-    (tmp_path / "word.txt").write_bytes(b"z" * 60_000_000)
+    # One word, of letters in no order: those of a run would be counted before the signal comes.
+    letters = bytes(Random(0).choices(b"abcdefghijklmnopqrstuvwxyz", k=1_000_000))
+    (tmp_path / "word.txt").write_bytes(letters * 60)
     (tmp_path / "empty-members.gz").write_bytes(gzip.compress(b"") * 20_000_000)
     os.mkfifo(tmp_path / "pipe")
     code = f"""
