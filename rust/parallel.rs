@@ -233,7 +233,7 @@ impl Ids<'_> {
 const GROUP_BYTES: usize = 1 << 16;
 /// What an item costs besides its bytes.
 const ITEM_COST: usize = 32;
-/// How often the waiting thread calls `check`.
+/// How long the waiting thread waits at most between two calls of `check`.
 const WAIT: Duration = Duration::from_millis(50);
 
 /// Calls `work` with groups of consecutive items, the index of the first before them, on up to
@@ -283,7 +283,8 @@ pub fn map_groups<B: Sync, T: Send>(
     })
 }
 
-/// Waits for `count` results and puts them in order; calls `check` meanwhile.
+/// Waits for `count` results and puts them in order; calls `check` meanwhile, whether they come
+/// slowly or fast.
 fn collect<T>(
     receiver: &mpsc::Receiver<(usize, Result<T, Error>)>,
     count: usize,
@@ -294,6 +295,7 @@ fn collect<T>(
     results.resize_with(count, || None);
     let mut missing = count;
     while missing > 0 {
+        check()?;
         match receiver.recv_timeout(WAIT) {
             Ok((index, result)) => {
                 missing -= 1;
@@ -301,7 +303,7 @@ fn collect<T>(
                     *slot = Some(result);
                 }
             }
-            Err(mpsc::RecvTimeoutError::Timeout) => check()?,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Interrupted),
         }
     }
@@ -411,5 +413,25 @@ mod tests {
             },
         );
         assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn a_failing_check_stops_groups_that_end_quickly() {
+        let texts = vec![[b' '; GROUP_BYTES]; 500];
+        let (stop, done) = (|| Err(Error::Interrupted), AtomicUsize::new(0));
+        let result = map_groups(
+            &texts,
+            |text| text.len(),
+            2,
+            &stop,
+            |_, _, check| {
+                check()?;
+                std::thread::sleep(Duration::from_millis(1));
+                done.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            },
+        );
+        assert!(matches!(result, Err(Error::Interrupted)));
+        assert!(done.into_inner() < 100);
     }
 }

@@ -1,12 +1,15 @@
 """`llama3-tok count` where things go wrong: files, streams, signals, time and memory."""
 
+import fcntl
 import gzip
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
+from array import array
 from pathlib import Path
 
 import pytest
@@ -194,7 +197,11 @@ def test_ctrl_c_is_exit_code_130_even_while_waiting(verb):
     ) as process:
         process.stdin.write(b"a beginning")
         process.stdin.flush()
-        time.sleep(1)
+        # It has begun once it has read what the pipe held.
+        deadline, unread = time.monotonic() + 60, array("i", [1])
+        while unread[0] and time.monotonic() < deadline:
+            time.sleep(0.05)
+            fcntl.ioctl(process.stdin, termios.FIONREAD, unread)
         process.send_signal(signal.SIGINT)
         begun = time.monotonic()
         assert process.wait(10) == 130
