@@ -202,7 +202,9 @@ def long_text():
 
 def sums(comparison):
     found = comparison.to_json()
-    for key in ("files", "types", "seconds", "excerpts", "versions", "texts", "strings"):
+    # Of a text alone no languages are told.
+    of_files = ("files", "types", "languages")
+    for key in (*of_files, "seconds", "excerpts", "versions", "texts", "strings"):
         found.pop(key)
     for cause in found["causes"]:
         cause.pop("examples")
@@ -215,16 +217,20 @@ def test_a_file_in_parts_gives_what_its_text_gives(tokenizer, llama2_path, long_
     plain.write_text(long_text)
     packed.write_bytes(gzip.compress(long_text.encode()))
     records.write_text(json.dumps({"body": long_text}) + "\n")
+    languages = []
     for paths, field in (([plain], None), ([packed], None), ([records], "body")):
         read = []
         found = report.compare(
             paths=paths, field=field, tokenizer=tokenizer, llama2=llama2_path, progress=read.append
         )
         assert sums(found) == sums(whole)
+        languages.append(found.languages)
         assert len(read) > 1
         assert read == sorted(read)
         assert read[-1] == paths[0].stat().st_size
     assert whole.total.llama3 == tokenizer.count(long_text)
+    # The record comes in one part, the files in several.
+    assert languages[0] == languages[1] == languages[2] != ()
 
 
 def test_folders_types_faults_and_binary_files(tokenizer, llama2_path, tmp_path):

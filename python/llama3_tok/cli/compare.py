@@ -211,11 +211,14 @@ def _causes(comparison: "Comparison") -> Iterator[str]:
 
 
 def _sums(comparison: "Comparison") -> Iterator[str]:
+    from llama3_tok.report import languages
+
     if not comparison.files:
         return
     header = ("tokens of", "Llama 3", "Llama 2", "ratio")
     named = [
         ("script", comparison.scripts),
+        ("language", [(languages.name(code), counts) for code, counts in comparison.languages]),
         ("type", [(name, counts) for name, _, counts in comparison.types]),
         ("file", [(each.path, each.counts) for each in comparison.files]),
     ]

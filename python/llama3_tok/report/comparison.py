@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from llama3_tok import UNICODE_VERSION, __version__, files
 from llama3_tok.files import Fault, Source
+from llama3_tok.report import languages, scripts, sources
 from llama3_tok.report import llama2 as _llama2
-from llama3_tok.report import scripts, sources
 from llama3_tok.report.causes import MEANINGS
 from llama3_tok.report.llama2 import Llama2
 from llama3_tok.report.tally import Counts, Excerpt, Pair, Tally
@@ -69,6 +69,8 @@ class Comparison:
     causes: tuple[CauseCount, ...]
     """They account for all of the difference: total.llama2 - total.llama3 is the sum of theirs."""
     scripts: tuple[tuple[str, Counts], ...]
+    languages: tuple[tuple[str, Counts], ...]
+    """ISO 639-1 codes, and "und" at the end for what is not told; of files only."""
     types: tuple[tuple[str, int, Counts], ...]
     """Suffix, files, sums."""
     files: tuple[FileCount, ...]
@@ -175,6 +177,10 @@ class Comparison:
                 for each in self.causes
             ],
             "scripts": [{"script": name} | counts_json(counts) for name, counts in self.scripts],
+            "languages": [
+                {"language": code, "name": languages.name(code)} | counts_json(counts)
+                for code, counts in self.languages
+            ],
             "types": [
                 {"type": name, "files": number} | counts_json(counts)
                 for name, number, counts in self.types
@@ -293,16 +299,19 @@ def compare(
     prices = _prices(price)
     model = _llama2.load(llama2)
     encoder = Tokenizer() if tokenizer is None else tokenizer
-    tally = Tally(encoder, model)
     if text is not None:
+        tally = Tally(encoder, model)
         # What the core makes of lone surrogates is the text.
         data = encoder.decode_bytes(encoder.encode_array(text))
         _, shown = tally.add([data], excerpt=WHOLE_TEXT if excerpt is None else excerpt)
         excerpts = [("", shown)] if shown else []
-        return _made(tally, encoder, model, [], excerpts, [], prices)
+        return _made(tally, {}, encoder, model, [], excerpts, [], prices)
+    told = languages.Languages()
+    tally = Tally(encoder, model, told)
     work = _Files(tally, encoder, model, field, threads, BEGINNING if excerpt is None else excerpt)
     work.run(list(files.find(given, globs=list(globs), field=field)), progress)
-    return _made(tally, encoder, model, work.counted, work.excerpts, work.faults, prices)
+    sums = told.sums()
+    return _made(tally, sums, encoder, model, work.counted, work.excerpts, work.faults, prices)
 
 
 def _prices(price: float | tuple[float, float] | None) -> tuple[float, float] | None:
@@ -377,6 +386,7 @@ def _behind(done: int, progress: Callable[[int], object] | None) -> Callable[[in
 
 def _made(
     tally: Tally,
+    told: dict[str, Counts],
     encoder: Tokenizer,
     model: Llama2,
     counted: list[FileCount],
@@ -418,6 +428,12 @@ def _made(
         spaces_lost=tally.spaces_lost,
         causes=tuple(sorted(causes, key=lambda each: -(each.llama2 + each.llama3))),
         scripts=tuple(sorted(named, key=lambda item: -item[1].characters)),
+        languages=tuple(
+            sorted(
+                told.items(),
+                key=lambda item: (item[0] == languages.NOT_TOLD, -item[1].characters),
+            )
+        ),
         types=tuple(
             (name, number, counts)
             for name, (number, counts) in sorted(types.items(), key=lambda item: -item[1][1].bytes)

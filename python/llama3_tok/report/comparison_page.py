@@ -1,7 +1,8 @@
 """The page of a comparison: the figures first, then the tokens, then what explains them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from llama3_tok.report import languages
 from llama3_tok.report.causes import MEANINGS
 from llama3_tok.report.comparison import Comparison
 from llama3_tok.report.llama2 import Row
@@ -32,6 +33,9 @@ def page(comparison: Comparison) -> Page:
     if comparison.scripts:
         made.heading("By script")
         _scripts(made, comparison)
+    if comparison.languages:
+        made.heading("By language")
+        _languages(made, comparison)
     if comparison.files:
         made.heading("By file")
         _files(made, comparison)
@@ -143,19 +147,34 @@ def quoted(text: bytes) -> str:
 
 
 def _scripts(made: Page, comparison: Comparison) -> None:
+    note = "A token has the script of its first letter."
+    _shares(made, "script", comparison.scripts, note)
+
+
+def _languages(made: Page, comparison: Comparison) -> None:
+    named = [(languages.name(code), counts) for code, counts in comparison.languages]
+    note = (
+        "Told line by line by py3langid, where it is rather sure; program text mostly is not told. "
+        "A token has the language of the line in which it begins."
+    )
+    _shares(made, "language", named, note)
+
+
+def _shares(made: Page, kind: str, rows: Sequence[tuple[str, Counts]], note: str) -> None:
+    """What each kind of text costs, as bars and as a table."""
     shown = [
         (name, {LLAMA3: _per(counts.llama3, counts), LLAMA2: _per(counts.llama2, counts)})
-        for name, counts in comparison.scripts
+        for name, counts in rows
         if counts.characters
     ]
     made.bars("Tokens for 100 characters", shown[:TOP], "")
     made.table(
-        ["script", "characters", LLAMA3, LLAMA2, "ratio"],
+        [kind, "characters", LLAMA3, LLAMA2, "ratio"],
         [
             (name, counts.characters, counts.llama3, counts.llama2, ratio(counts))
-            for name, counts in comparison.scripts
+            for name, counts in rows
         ],
-        "A token has the script of its first letter. Languages are not detected.",
+        note,
     )
 
 

@@ -5,9 +5,6 @@ script of their own (the long-vowel mark of the kana, combining accents) go with
 them. Scripts that are not listed are "other scripts". A token without a letter is a digit token if
 it has a digit, a symbol token if it has any other visible character, and else white space. A token
 that is a part of a character belongs to the script of that character.
-
-Languages are not detected: where each file is in one language, the rows of the files tell them
-apart.
 """
 
 import unicodedata
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["NAMES", "of_characters", "of_tokens"]
+__all__ = ["NAMES", "is_letter", "of_characters", "of_tokens"]
 
 OTHER, DIGITS, SYMBOLS, WHITE_SPACE = "other scripts", "digits", "symbols", "white space"
 
@@ -125,6 +122,11 @@ def of_characters(text: str) -> "npt.NDArray[np.uint8]":
     return known[points]
 
 
+def is_letter(found: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.bool_]":
+    """Of which of these characters the script is that of a letter."""
+    return found >= _FIRST_SCRIPT
+
+
 def of_tokens(
     characters: "npt.NDArray[np.uint8]", ends: "npt.NDArray[np.int64]"
 ) -> "npt.NDArray[np.uint8]":
@@ -139,7 +141,7 @@ def of_tokens(
     found = np.zeros(len(ends), np.uint8)
     size = len(characters)
     # From the weakest claim to the strongest: any letter goes before a digit, and so on.
-    for is_one in (characters == 1, characters == 2, characters >= _FIRST_SCRIPT):
+    for is_one in (characters == 1, characters == 2, is_letter(characters)):
         at = np.where(is_one, np.arange(size), size)
         following = np.append(np.minimum.accumulate(at[::-1])[::-1], size)
         first = following[starts]

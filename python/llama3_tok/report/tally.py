@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from llama3_tok.report.languages import Languages
+
 __all__ = ["Counts", "Excerpt", "Pair", "Tally"]
 
 
@@ -81,10 +83,12 @@ class Tally:
     LONGEST_STRING = 64
     """Bytes of a string that is worth telling."""
 
-    def __init__(self, llama3: Tokenizer, llama2: Llama2) -> None:
+    def __init__(
+        self, llama3: Tokenizer, llama2: Llama2, languages: "Languages | None" = None
+    ) -> None:
         import numpy as np
 
-        self._llama3, self._llama2 = llama3, llama2
+        self._llama3, self._llama2, self._languages = llama3, llama2, languages
         tokens = _core.tokens(llama3._core)
         self._lengths = np.array([len(token) for token in tokens], np.int64)
         self._explainer = Explainer(llama3, llama2, tokens)
@@ -118,7 +122,16 @@ class Tally:
         row2 = self._llama2.row(texts, continued=continued, timer=self.timer2)
         begins = np.cumsum([0, *map(len, texts)])
         self.texts += len(texts) - continued
-        counts = self._count(whole, row3, row2)
+        counts, characters, by_byte = self._count(whole, row3, row2)
+        if self._languages:
+            self._languages.add(
+                texts,
+                scripts.is_letter(by_byte),
+                characters,
+                row3.starts,
+                row2.starts,
+                continued=continued,
+            )
         self._count_spaces(row2, begins[int(continued) : -1])
         places = _places(len(whole), row3, row2)
         notes = self._explain(
@@ -126,12 +139,16 @@ class Tally:
         )
         return counts, _excerpt(whole, row3, row2, places, notes, excerpt) if excerpt else None
 
-    def _count(self, whole: bytes, row3: Row, row2: Row) -> Counts:
+    def _count(
+        self, whole: bytes, row3: Row, row2: Row
+    ) -> "tuple[Counts, npt.NDArray[np.int64], npt.NDArray[np.uint8]]":
+        """The sums of a text, where its characters begin, and the script of each of its bytes."""
         import numpy as np
 
         text = whole.decode("utf-8", "surrogateescape")
         by_character = scripts.of_characters(text)
-        by_byte = np.repeat(by_character, sizes_of(text))
+        sizes = sizes_of(text)
+        by_byte = np.repeat(by_character, sizes)
         sums = [
             np.bincount(of, minlength=len(scripts.NAMES)).tolist()
             for of in (
@@ -148,7 +165,7 @@ class Tally:
         is_byte = (row2.ids >= 3) & (row2.ids < 259)
         self.byte_tokens += int(is_byte.sum())
         self.newlines += int((row2.ids == 3 + ord("\n")).sum())
-        return counts
+        return counts, np.cumsum(sizes) - sizes, by_byte
 
     def _count_spaces(self, row2: Row, begins: "npt.NDArray[np.int64]") -> None:
         """Spaces of the text that are lost if its tokens are decoded one by one.
