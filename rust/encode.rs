@@ -15,7 +15,7 @@ use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
 /// Bytes of text between two calls of `check`, about a millisecond.
-const CHECK_BYTES: usize = 1 << 16;
+pub const CHECK_BYTES: usize = 1 << 16;
 
 /// Takes the tokens of a text, from left to right.
 pub trait Sink {

@@ -103,9 +103,15 @@ impl Encoder {
         let mut parts = Vec::new();
         for segment in self.specials.split(text, &options.allowed, check) {
             match segment? {
-                Segment::Special(_, id) => parts.push(Piece::Special(id)),
+                Segment::Special(_, id) => {
+                    parts.try_reserve(1)?;
+                    parts.push(Piece::Special(id));
+                }
                 Segment::Text(range) => {
-                    parts.extend(pieces(text.get(range).unwrap_or_default()).map(Piece::Text));
+                    for piece in pieces(text.get(range).unwrap_or_default()) {
+                        parts.try_reserve(1)?;
+                        parts.push(Piece::Text(piece));
+                    }
                 }
             }
         }
@@ -255,7 +261,7 @@ pub fn map_groups<B: Sync, T: Send>(
     let threads = threads.min(groups.len());
     let pool = if threads > 1 { pool() } else { None };
     let Some(pool) = pool.filter(|pool| pool.current_num_threads() > 1) else {
-        return groups.iter().map(|group| work(group, check)).collect();
+        return groups.iter().map(|group| check().and_then(|()| work(group, check))).collect();
     };
     let threads = threads.min(pool.current_num_threads());
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -418,20 +424,16 @@ mod tests {
     #[test]
     fn a_failing_check_stops_groups_that_end_quickly() {
         let texts = vec![[b' '; GROUP_BYTES]; 500];
-        let (stop, done) = (|| Err(Error::Interrupted), AtomicUsize::new(0));
-        let result = map_groups(
-            &texts,
-            |text| text.len(),
-            2,
-            &stop,
-            |_, _, check| {
-                check()?;
+        for threads in [1, 2] {
+            let (stop, done) = (|| Err(Error::Interrupted), AtomicUsize::new(0));
+            let work = |_: usize, _: &[_], _: &Check| {
                 std::thread::sleep(Duration::from_millis(1));
                 done.fetch_add(1, Ordering::Relaxed);
                 Ok(())
-            },
-        );
-        assert!(matches!(result, Err(Error::Interrupted)));
-        assert!(done.into_inner() < 100);
+            };
+            let result = map_groups(&texts, |text| text.len(), threads, &stop, work);
+            assert!(matches!(result, Err(Error::Interrupted)));
+            assert!(done.into_inner() < 100);
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::chat::{self, Template};
-use crate::encode::Options;
+use crate::encode::{CHECK_BYTES, Options};
 use crate::error::{Check, Error};
 
 /// How many openings of names are looked at between two calls of `check`, a millisecond.
@@ -291,9 +291,16 @@ impl Specials {
         allowed: &'a Selection,
         check: &'a Check,
     ) -> impl Iterator<Item = Result<Segment, Error>> + 'a {
-        let mut at = 0;
+        let (mut at, mut next_check) = (0, CHECK_BYTES);
         let mut next = None;
         std::iter::from_fn(move || {
+            // Each name may be found at once, so that looking for it asks nobody.
+            if at >= next_check {
+                next_check = at + CHECK_BYTES;
+                if let Err(error) = check() {
+                    return Some(Err(error));
+                }
+            }
             let found = match next.take() {
                 Some(found) => Some(found),
                 None => match self.find(text, at, allowed, check) {
@@ -456,6 +463,15 @@ mod tests {
         );
         assert_eq!(split(&Selection::None), [Segment::Text(0..32)]);
         assert_eq!(specials.split(b"", &Selection::All, &go_on).count(), 0);
+    }
+
+    #[test]
+    fn a_check_that_fails_stops_a_text_of_many_names() {
+        let specials = specials("llama3.1");
+        let text = b"<|eot_id|>".repeat(100_000);
+        let stop = || Err(Error::Interrupted);
+        let mut segments = specials.split(&text, &Selection::All, &stop);
+        assert!(segments.position(|segment| segment.is_err()).unwrap() < 10_000);
     }
 
     #[test]

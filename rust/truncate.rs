@@ -34,7 +34,7 @@
 use std::collections::VecDeque;
 
 use crate::cuts::{first_cut, is_cut, last_cut};
-use crate::encode::Encoder;
+use crate::encode::{CHECK_BYTES, Encoder};
 use crate::error::{Check, Error};
 use crate::merge::Merging;
 use crate::partial::{Beginnings, Endings};
@@ -75,9 +75,14 @@ impl Encoder {
         let (cut, mut tokens) = self.skip_beginning(text, limit, check)?;
         let (mut start, mut behind) = (cut, cut);
         let mut bases = VecDeque::with_capacity(BASES);
+        let mut checked = cut;
         while tokens < limit
             && let Some(end) = pretoken_end(text, start)
         {
+            if end - checked >= CHECK_BYTES {
+                checked = end;
+                check()?;
+            }
             if bases.len() == BASES {
                 bases.pop_front();
             }
@@ -114,6 +119,7 @@ impl Encoder {
                 size *= 2;
                 continue;
             };
+            check()?;
             let more = self.count(piece.get(..cut).unwrap_or_default(), check)?;
             if tokens + more > limit {
                 break;
@@ -219,6 +225,7 @@ impl Encoder {
                 size *= 2;
                 continue;
             };
+            check()?;
             let more = self.count(text.get(cut..end).unwrap_or_default(), check)?;
             if tokens + more > limit {
                 break;
@@ -304,11 +311,14 @@ mod tests {
         let encoder = sample_encoder();
         let stop = || Err(Error::Interrupted);
         // Too short for the scanner's own checks, so that those of the search are met.
-        let text = "z".repeat(3 * CHECK_CHARACTERS);
-        let found = encoder.longest_beginning(text.as_bytes(), text.len() / 5, &stop);
-        assert!(matches!(found, Err(Error::Interrupted)));
-        let found = encoder.longest_end(text.as_bytes(), text.len() / 5, &stop);
-        assert!(matches!(found, Err(Error::Interrupted)));
+        let word = "z".repeat(3 * CHECK_CHARACTERS);
+        // In each of these another loop is long: what is skipped in pieces, and what has no place to cut.
+        for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
+            let found = encoder.longest_beginning(text.as_bytes(), text.len() / 5, &stop);
+            assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
+            let found = encoder.longest_end(text.as_bytes(), text.len() / 5, &stop);
+            assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
+        }
     }
 
     /// Steps of both sides, for a limit that cuts in the middle and for a small one.

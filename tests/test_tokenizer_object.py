@@ -180,6 +180,7 @@ WORD = "letters(b'abcdefghijklmnopqrstuvwxyz', 1_000_000) * 120"
         ("tokenizer.count(value)", WORD),
         ("tokenizer.count(value)", f"{WORDS} * 40"),
         ("tokenizer.count_batch(value)", f"[{WORDS}] * 40"),
+        ("tokenizer.count_batch(value, threads=1)", "['a few words, ' * 50] * 6_000_000"),
         ("tokenizer.encode_array(value, allowed_special='all')", "'<|' * 200_000_000"),
         ("tokenizer.encode_array(value, disallowed_special='all')", "'<|' * 200_000_000"),
         ("tokenizer.encode(value)", f"{WORDS} * 40"),
@@ -191,6 +192,50 @@ def test_control_c_ends_long_work_at_once(work, value):
     # would be the four seconds and more that the work takes.
     before = f"{textwrap.dedent(LETTERS)}value = {value}"
     assert seconds_after_control_c(work, before=before) < 2
+
+
+def test_control_c_while_numpy_is_loaded_is_no_panic():
+    code = """
+        import sys, llama3_tok
+        tokenizer = llama3_tok.Tokenizer()
+        class Interrupted:
+            def find_spec(self, name, *others):
+                raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupted())
+        for work in (tokenizer.encode_array, tokenizer.encode_with_offsets):
+            try:
+                work("Hello world")
+            except BaseException as error:
+                print(type(error).__name__)
+        del sys.meta_path[0]
+        print(tokenizer.encode_array("Hello world"))
+    """
+    done = run_python(code)
+    assert done.stdout == "KeyboardInterrupt\n" * 2 + "[9906 1917]\n"
+    assert not done.stderr
+
+
+def test_control_c_at_the_end_of_work_is_no_other_error():
+    # The work is over before anybody looks for signals, and what is left to do must not swallow it.
+    code = """
+        import os, signal, threading, time, llama3_tok
+        tokenizer = llama3_tok.Tokenizer()
+        text = "a few words, " * 2_000_000
+        def interrupt():
+            time.sleep(0.004)
+            os.kill(os.getpid(), signal.SIGINT)
+        for side in ("right", "left") * 5:
+            thread = threading.Thread(target=interrupt)
+            try:
+                thread.start()
+                tokenizer.truncate(text, 7_000_000, side=side)
+                thread.join()
+            except BaseException as error:
+                print(type(error).__name__)
+    """
+    done = run_python(code)
+    assert done.stdout == "KeyboardInterrupt\n" * 10
+    assert not done.stderr
 
 
 REFUSED = {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::Core;
-use super::convert::{characters_of, gathered, list_of};
+use super::convert::{array, characters_of, gathered, list_of};
 use super::detach::detached;
 use super::raise::raise;
 use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};
@@ -60,7 +60,7 @@ fn encode_chat_mask<'py>(
     chat: GivenChat,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyArray1<u8>>)> {
     let encoded = encoded(core, &chat, true)?;
-    Ok((list_of(core.py(), &encoded.ids)?, PyArray1::from_vec(core.py(), encoded.mask)))
+    Ok((list_of(core.py(), &encoded.ids)?, array(core.py(), encoded.mask)?))
 }
 
 /// How many ids stand before the first message, and up to the end of each.

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
-use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyTypeError};
+use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1};
+use pyo3::exceptions::{PyImportError, PyMemoryError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
@@ -24,6 +25,8 @@ const SHORT_LIST: usize = 4096;
 const PART_BYTES: usize = 1 << 14;
 /// Items of a list between two looks for signals, some milliseconds.
 const LIST_CHECK: usize = 1 << 18;
+/// The same where each item may be much work, as a text is.
+pub(super) const ITEM_CHECK: usize = 64;
 /// How far ahead of its place in a list an integer is asked for.
 const INTEGERS_AHEAD: usize = 16;
 
@@ -99,7 +102,16 @@ pub(super) fn is_bytes(text: &Bound<PyAny>) -> bool {
 
 pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [u8]>>> {
     let indexed = texts.iter().enumerate();
-    gathered(texts.len(), indexed.map(|(index, text)| bytes_of(text, || format!("texts[{index}]"))))
+    let bytes = indexed.map(|(index, text)| {
+        look_for_signals(text.py(), index)?;
+        bytes_of(text, || format!("texts[{index}]"))
+    });
+    gathered(texts.len(), bytes)
+}
+
+/// Lets signal handlers run, at some of the items of a list.
+pub(super) fn look_for_signals(py: Python, index: usize) -> PyResult<()> {
+    if index % ITEM_CHECK == ITEM_CHECK - 1 { py.check_signals() } else { Ok(()) }
 }
 
 /// Collects, where memory that is refused is an error.
@@ -187,6 +199,7 @@ impl<'py> Given<'py> {
             let values = indexed.map(|(index, id)| integer(argument, index, before, &id));
             return Ok(Self::List(gathered(list.len(), values)?));
         }
+        load_numpy(ids.py())?;
         if let Ok(array) = ids.cast::<PyArray1<u32>>() {
             return Ok(Self::U32(array.try_readonly()?));
         }
@@ -229,12 +242,40 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
     }
 }
 
+/// Loads NumPy where nobody has: the crate does so when it is first needed, but what is raised meanwhile,
+/// as Ctrl-C does, would be a panic there.
+fn load_numpy(py: Python) -> PyResult<()> {
+    static LOADED: PyOnceLock<()> = PyOnceLock::new();
+    let load = || {
+        py.import("numpy")?;
+        // Once more, by the crate: on another thread, where no signal handler runs.
+        let empty = || Python::attach(|py| drop(PyArray1::<u32>::from_vec(py, Vec::new())));
+        let used = || Builder::new().spawn(empty).is_ok_and(|thread| thread.join().is_ok());
+        let error = || PyImportError::new_err("NumPy can't be used: no thread, or another version");
+        py.detach(used).then_some(()).ok_or_else(error)
+    };
+    LOADED.get_or_try_init(py, load).copied()
+}
+
+/// An array that has the values' memory.
+pub(super) fn array<'py, T: Element>(
+    py: Python<'py>,
+    values: Vec<T>,
+) -> PyResult<Bound<'py, PyArray1<T>>> {
+    load_numpy(py)?;
+    Ok(PyArray1::from_vec(py, values))
+}
+
 /// An array of ids: a copy of what is lent, else the very memory.
-pub(super) fn array_of<'py>(py: Python<'py>, ids: Cow<[u32]>) -> Bound<'py, PyArray1<u32>> {
-    match ids {
+pub(super) fn array_of<'py>(
+    py: Python<'py>,
+    ids: Cow<[u32]>,
+) -> PyResult<Bound<'py, PyArray1<u32>>> {
+    load_numpy(py)?;
+    Ok(match ids {
         Cow::Borrowed(ids) => PyArray1::from_slice(py, ids),
         Cow::Owned(ids) => PyArray1::from_vec(py, ids),
-    }
+    })
 }
 
 /// A list of ids. Integers are objects, and making them is most of the work of a list, so those of all

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use numpy::PyArray1;
 use pyo3::prelude::*;
 
-use super::convert::gathered;
+use super::convert::{array, gathered};
 use super::detach::detached;
 use crate::parts::{Part, Task};
 use crate::stream::{Named, Stream};
@@ -79,11 +78,11 @@ impl Files {
             return (!part.is_binary).then_some(totals).into_pyobject(py);
         }
         if !self.is_ragged {
-            return Ok(PyArray1::from_vec(py, part.ids).into_any());
+            return Ok(array(py, part.ids)?.into_any());
         }
         let offsets = std::iter::once(0).chain(part.ends.iter().map(|&end| end as i64));
         let offsets = gathered(part.ends.len() + 1, offsets.map(Ok))?;
-        let both = (PyArray1::from_vec(py, part.ids), PyArray1::from_vec(py, offsets));
+        let both = (array(py, part.ids)?, array(py, offsets)?);
         Ok(both.into_pyobject(py)?.into_any())
     }
 }

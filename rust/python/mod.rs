@@ -23,7 +23,9 @@ use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
-use self::convert::{Given, all_bytes, array_of, bytes_object, bytes_of, gathered, list_of};
+use self::convert::{
+    Given, all_bytes, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
+};
 use self::detach::detached;
 use self::encode::Asked;
 use self::files::{Files, Gives};
@@ -122,7 +124,7 @@ impl Core {
         text: &Bound<'py, PyAny>,
         asked: Option<Asked>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        self.with_ids(text, asked, |ids| Ok(array_of(text.py(), ids)))
+        self.with_ids(text, asked, |ids| array_of(text.py(), ids))
     }
 
     /// The ids, and the byte range and the character range of each: `uint32[n]` and twice `int64[n, 2]`.
@@ -153,7 +155,8 @@ impl Core {
         let options = self.options(asked)?;
         let groups = self.encode_groups(texts, threads, &options)?;
         let lists = PyList::empty(texts.py());
-        for ids in groups.iter().flat_map(|group| group.texts()) {
+        for (index, ids) in groups.iter().flat_map(|group| group.texts()).enumerate() {
+            look_for_signals(texts.py(), index)?;
             lists.append(list_of(texts.py(), ids)?)?;
         }
         Ok(lists)
@@ -171,7 +174,7 @@ impl Core {
         let all = detached(py, None, |check, _| parallel::Ragged::concat(groups, check))?;
         let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
         let offsets = gathered(all.offsets.len(), offsets)?;
-        Ok((PyArray1::from_vec(py, all.ids), PyArray1::from_vec(py, offsets)))
+        Ok((array(py, all.ids)?, array(py, offsets)?))
     }
 
     fn count(&self, text: &Bound<PyAny>) -> PyResult<usize> {
@@ -188,7 +191,7 @@ impl Core {
         let texts = all_bytes(&items)?;
         let counts =
             detached(py, None, |check, _| self.encoder.count_batch(&texts, threads, check))?;
-        Ok(PyArray1::from_vec(py, counts))
+        array(py, counts)
     }
 
     /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`; `argument` is what the
@@ -233,7 +236,10 @@ impl Core {
     ) -> PyResult<Bound<'py, PyList>> {
         let py = sequences.py();
         let indexed = sequences.iter().enumerate();
-        let given = indexed.map(|(index, ids)| Given::of(&ids, &format!("sequences[{index}]")));
+        let given = indexed.map(|(index, ids)| {
+            look_for_signals(py, index)?;
+            Given::of(&ids, &format!("sequences[{index}]"))
+        });
         let given = gathered(sequences.len(), given)?;
         let slices = gathered(given.len(), given.iter().map(Given::slice))?;
         self.make_slots(slices.iter().map(Ids::len).sum());
@@ -241,7 +247,8 @@ impl Core {
             self.encoder.decode_batch(&slices, threads, skip_special, check)
         })?;
         let list = PyList::empty(py);
-        for bytes in groups.iter().flatten() {
+        for (index, bytes) in groups.iter().flatten().enumerate() {
+            look_for_signals(py, index)?;
             list.append(bytes_object(py, bytes)?)?;
         }
         Ok(list)
@@ -287,7 +294,7 @@ impl Core {
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let task = self.task(field, Want::Tokens, Options::default());
-        Ok(PyArray1::from_vec(py, files::counts(py, task, paths, threads)?))
+        array(py, files::counts(py, task, paths, threads)?)
     }
 
     /// Totals of each file. `None` in `paths` is standard input; the flags say which files are left

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::Core;
+use super::convert::array;
 use super::detach::detached;
 use super::raise::raise;
 use crate::error::Error;
@@ -60,7 +61,7 @@ pub(super) fn pretoken_ends<'py>(
         }
         Ok::<_, Error>(ends)
     })?;
-    Ok(PyArray1::from_vec(py, ends))
+    array(py, ends)
 }
 
 /// The ids that merging gives from each of some bytes: neither cut nor looked up as a whole.

@@ -5,9 +5,9 @@ use std::ops::Range;
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::types::PySequence;
+use pyo3::types::PySlice;
 
-use super::convert::{bytes_of, is_bytes, joined_pairs};
+use super::convert::{array, bytes_of, is_bytes, joined_pairs};
 use super::detach::detached;
 use crate::encode::{Encoder, Options};
 use crate::offsets::{Characters, Offsets, char_spans};
@@ -31,7 +31,7 @@ pub(super) fn spans<'py>(
         let chars = char_spans(&bytes, &wide, &sink.spans, check)?;
         Ok((sink.ids, sink.spans, chars))
     })?;
-    Ok((PyArray1::from_vec(py, ids), ranges(py, &spans)?, ranges(py, &chars)?))
+    Ok((array(py, ids)?, ranges(py, &spans)?, ranges(py, &chars)?))
 }
 
 fn ranges<'py>(py: Python<'py>, ranges: &[Range<usize>]) -> PyResult<Bound<'py, PyArray2<i64>>> {
@@ -39,7 +39,7 @@ fn ranges<'py>(py: Python<'py>, ranges: &[Range<usize>]) -> PyResult<Bound<'py, 
     let refused = |_| PyMemoryError::new_err("out of memory");
     flat.try_reserve_exact(2 * ranges.len()).map_err(refused)?;
     flat.extend(ranges.iter().flat_map(|range| [range.start as i64, range.end as i64]));
-    PyArray1::from_vec(py, flat).reshape([ranges.len(), 2])
+    array(py, flat)?.reshape([ranges.len(), 2])
 }
 
 pub(super) fn truncate<'py>(
@@ -63,7 +63,6 @@ pub(super) fn truncate<'py>(
             (false, false) => Characters::new(&bytes, &wide).at(place).start,
         })
     })?;
-    let text = text.cast::<PySequence>()?;
     let kept = if from_end { place..text.len()? } else { 0..place };
-    Ok(text.get_slice(kept.start, kept.end)?.into_any())
+    text.get_item(PySlice::new(text.py(), kept.start as isize, kept.end as isize, 1))
 }
