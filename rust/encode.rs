@@ -11,7 +11,8 @@ use crate::index::NONE;
 use crate::merge::Merging;
 use crate::pieces::Key;
 use crate::pretokenize::{Ends, Path};
-use crate::special::{BOS, EOS, Profile, Segment, Selection, Specials};
+use crate::profile::{BOS, EOS, Profile};
+use crate::special::{Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
 
 /// Bytes of text between two calls of `check`, about a millisecond.
@@ -303,7 +304,7 @@ fn check_added(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Resu
         return Ok(());
     };
     let profile = specials.profile.name;
-    let fitting = crate::special::PROFILES.iter().filter(|other| other.special_names() == added);
+    let fitting = crate::profile::PROFILES.iter().filter(|other| other.special_names() == added);
     let names: Vec<String> = fitting.map(|other| format!("{:?}", other.name)).collect();
     let reason = match names.join(" or ") {
         names if names.is_empty() => {

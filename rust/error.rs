@@ -18,7 +18,7 @@ pub enum Error {
     },
 
     /// A profile that does not exist.
-    #[error("unknown profile {0:?}; the profiles are {names}", names = crate::special::profile_names())]
+    #[error("unknown profile {0:?}; the profiles are {names}", names = crate::profile::profile_names())]
     UnknownProfile(String),
 
     /// A name that is no special token of the profile.

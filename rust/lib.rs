@@ -33,6 +33,7 @@ mod byte_level;
 mod vocab_ranks;
 mod vocab_json;
 mod vocab_write;
+pub mod profile;
 pub mod special;
 pub mod unicode;
 pub mod pretokenize;
@@ -69,5 +70,5 @@ mod reference;
 
 pub use encode::{Encoder, Options};
 pub use error::Error;
-pub use special::Profile;
+pub use profile::Profile;
 pub use vocab::Vocabulary;

@@ -9,7 +9,8 @@ use crate::cuts::last_cut;
 use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
 use crate::pool::pool;
-use crate::special::{BOS, EOS, Segment};
+use crate::profile::{BOS, EOS};
+use crate::special::Segment;
 
 /// From this many bytes on a single text is worth several threads.
 const LARGE: usize = 1 << 20;

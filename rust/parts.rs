@@ -8,7 +8,7 @@ use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
 use crate::files::{Cuts, Piece};
 use crate::jsonl::{field_of, why_not};
-use crate::special::{BOS, EOS};
+use crate::profile::{BOS, EOS};
 use crate::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::{Call, Chat, Ending, Message, Part, Role, fault, no_images, overall, write_part};
 use crate::chat::script::Script;
 use crate::error::Error;
-use crate::special::{BOS, EOM, EOT, PYTHON_TAG, Profile};
+use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile};
 
 /// What one of the templates knows.
 #[derive(Debug)]

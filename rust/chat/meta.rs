@@ -14,7 +14,7 @@ use super::{Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat};
 use super::{fault, overall, write_part};
 use crate::chat::script::Script;
 use crate::error::Error;
-use crate::special::{BOS, EOM, EOT, PYTHON_TAG, Profile};
+use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile};
 
 /// The built-in tools whose one argument is a query.
 const QUERY_TOOLS: [&str; 3] = ["brave_search", "wolfram_alpha", "photogen"];

@@ -17,7 +17,7 @@
 use std::borrow::Cow;
 
 use crate::error::Error;
-use crate::special::Profile;
+use crate::profile::Profile;
 
 mod hf;
 mod meta;

@@ -6,7 +6,7 @@ use super::Role;
 use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error};
 use crate::offsets::Offsets;
-use crate::special::{END_HEADER, START_HEADER};
+use crate::profile::{END_HEADER, START_HEADER};
 
 /// Text, and what stands between and about its parts.
 #[derive(Default)]

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::encode::Options;
+use crate::profile::{BOS, EOT, PROFILES};
 use crate::reference::{go_on, sample_encoder};
-use crate::special::{BOS, EOT, PROFILES};
 
 fn message(role: Role, text: &str) -> Message<'_> {
     let content = vec![Part::Text(Cow::Borrowed(text))];

@@ -35,7 +35,7 @@ use crate::encode::{Encoder, Options};
 use crate::parallel::{self, Ids};
 use crate::parts::{Task, Want};
 use crate::pretokenize::{PATTERN, Path};
-use crate::special::{BOS, EOS, EOT, PROFILES};
+use crate::profile::{BOS, EOS, EOT, PROFILES};
 use crate::unicode::UNICODE_VERSION;
 use crate::vocab::Vocabulary;
 

@@ -13,7 +13,7 @@ use super::raise::raise;
 use crate::error::Error;
 use crate::merge::Merging;
 use crate::pretokenize::Pretokens;
-use crate::special::Profile;
+use crate::profile::Profile;
 
 /// Pretokens between two looks for signals, some milliseconds.
 const PRETOKENS_CHECK: usize = 1 << 14;
