@@ -26,7 +26,7 @@ const PART_BYTES: usize = 1 << 14;
 /// Items of a list between two looks for signals, some milliseconds.
 const LIST_CHECK: usize = 1 << 18;
 /// The same where each item may be much work, as a text is.
-pub(super) const ITEM_CHECK: usize = 64;
+const ITEM_CHECK: usize = 64;
 /// How far ahead of its place in a list an integer is asked for.
 const INTEGERS_AHEAD: usize = 16;
 
