@@ -46,6 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     while True:
         try:
             line = input("> " if asks else "").strip()
+            if line.startswith("/"):
+                _obey(line, chat)
+            elif line:
+                _answer(line, chat, arguments, asks=asks)
         except EOFError:
             if asks:
                 write(b"\n")
@@ -53,23 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             if not asks:
                 raise
-            write(b"\n")  # the line is given up, as in a shell
-            continue
-        if not line:
-            continue
-        if line.startswith("/"):
-            _obey(line, chat)
-            continue
-        try:
-            model.show(chat.stream(line))
-        except KeyboardInterrupt:
-            if not asks:
-                raise
-        except (Llama3TokError, MemoryError) as error:
-            if not asks:
-                raise
-            complain(arguments.in_options(str(error)))
-        write(b"\n")
+            write(b"\n")  # the line or the answer is given up, as in a shell
+
+
+def _answer(line: str, chat: "Conversation", arguments: argparse.Namespace, *, asks: bool) -> None:
+    """Shows what the model says; what failed is said, and a person may go on."""
+    try:
+        model.show(chat.stream(line))
+    except (Llama3TokError, MemoryError) as error:
+        if not asks:
+            raise
+        complain(arguments.in_options(str(error)))
+    write(b"\n")
 
 
 def _obey(line: str, chat: "Conversation") -> None:
