@@ -234,6 +234,28 @@ def test_a_person_asks_stops_an_answer_begins_anew_and_leaves(folder):
         assert person.leaves() == 0
 
 
+def test_control_c_while_a_command_is_obeyed_gives_a_new_prompt(folder, capfdbinary, monkeypatch):
+    from llama3_tok.cli import chat_with
+    from llama3_tok.torch import Conversation
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    lines = iter(["/reset", "/nothing"])
+
+    def asked(prompt):
+        monkeypatch.setattr(Conversation, "reset", interrupted)  # not before there is one
+        line = next(lines, None)
+        if line is None:
+            raise EOFError
+        return line
+
+    monkeypatch.setattr(chat_with, "is_terminal", lambda stream: True)
+    monkeypatch.setattr("builtins.input", asked)
+    assert main(["chat-with", folder]) == 0
+    assert "/nothing is no command" in capfdbinary.readouterr().err.decode()
+
+
 def test_help_has_examples_and_needs_no_torch():
     for verb in ("generate", "chat-with"):
         shown = output(verb, "--help").decode()
