@@ -111,6 +111,13 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// What always holds does not: a fault of this library, which is told and never a wrong result.
+    #[error(
+        "internal error: {0}; this is a fault in llama3_tok, so please report it with the text that \
+         shows it"
+    )]
+    Internal(&'static str),
+
     /// Memory for the result was refused.
     #[error("out of memory")]
     OutOfMemory,

@@ -4,6 +4,7 @@ __all__ = [
     "ChatFormatError",
     "CheckpointError",
     "InputError",
+    "InternalError",
     "InvalidTokenId",
     "Llama3TokError",
     "MissingExtra",
@@ -116,6 +117,13 @@ class InputError(Llama3TokError):
     ) -> None:
         super().__init__(message)
         self.path, self.line, self.reason = path, line, reason
+
+
+class InternalError(Llama3TokError, RuntimeError):
+    """A fault of this library: something that always holds does not, and the call gives nothing.
+
+    No input should lead here. A report with the text that does is welcome.
+    """
 
 
 class MissingExtra(Llama3TokError, ImportError):

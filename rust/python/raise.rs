@@ -59,6 +59,7 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             fields.set_item("field", field)?;
             "ChatFormatError"
         }
+        Error::Internal(_) => "InternalError",
         Error::Input { path, line, reason } => {
             fields.set_item("path", path.into_os_string())?;
             fields.set_item("line", line)?;
