@@ -41,9 +41,10 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
-use llama3_tok::index::NONE;
-use llama3_tok::merge::Merging;
-use llama3_tok::pretokenize::{Ends, Path, Pretokens};
+use llama3_tok::bpe::index::NONE;
+use llama3_tok::bpe::merge::Merging;
+use llama3_tok::lanes::Path;
+use llama3_tok::pretokenize::{Ends, Pretokens};
 use llama3_tok::special::{Segment, Selection, Specials};
 use llama3_tok::{Encoder, Error, Options, Profile, Vocabulary};
 

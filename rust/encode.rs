@@ -1,16 +1,26 @@
 //! The one loop from text to ids. What becomes of the ids is the sink's business: a list, a count,
 //! or a list with the places they came from. There is no second encoder.
+//!
+//! ```text
+//! round     some hundred pretokens, of which the table of tokens knows nearly all   (round.rs)
+//! missing   those it does not know: merged before?                                  (cache/)
+//! unknown   those nobody knows: merged now, several at a time                       (unknown.rs)
+//! ```
+
+pub mod cache;
+pub mod round;
+mod unknown;
 
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cache::{Cache, LONGEST, OUTPUT, Rest, Round};
+use crate::encode::cache::{Cache, Entry, LONGEST};
+use crate::encode::round::{RUN, Round};
+use crate::encode::unknown::Unknown;
 use crate::error::{Check, Error};
-use crate::index::NONE;
-use crate::merge::Merging;
-use crate::pieces::Key;
-use crate::pretokenize::{Ends, Path};
+use crate::lanes::{Lanes, Path, Work};
+use crate::pretokenize::ENDS;
 use crate::profile::{BOS, EOS, Profile};
 use crate::special::{Segment, Selection, Specials};
 use crate::vocab::Vocabulary;
@@ -20,16 +30,24 @@ pub const CHECK_BYTES: usize = 1 << 16;
 
 /// Takes the tokens of a text, from left to right.
 pub trait Sink {
-    /// Whether the ids matter, and not only their number.
-    const TAKES_IDS: bool = true;
-
     /// Takes the next ids of plain text.
     fn take(&mut self, ids: &[u32]) -> Result<(), Error>;
+
+    /// Takes the first `count` of some ids; the others mean nothing.
+    #[inline(always)]
+    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
+        self.take(ids.get(..count).ok_or_else(too_many)?)
+    }
 
     /// Takes a special token, which is the bytes `range` of the text; empty if it was added.
     fn take_special(&mut self, _range: Range<usize>, id: u32) -> Result<(), Error> {
         self.take(&[id])
     }
+}
+
+#[cold]
+fn too_many() -> Error {
+    Error::Internal("a sink was given more ids than there are")
 }
 
 /// The ids.
@@ -40,6 +58,30 @@ impl Sink for Vec<u32> {
         self.extend_from_slice(ids);
         Ok(())
     }
+
+    /// All are written, in one store, and then some of them counted: a branch on how many there are would
+    /// be taken wrongly most of the time.
+    #[inline(always)]
+    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
+        if count > MOST {
+            return Err(too_many());
+        }
+        if self.capacity() - self.len() < MOST {
+            self.try_reserve(MOST)?;
+        }
+        if let Some(place) = self.spare_capacity_mut().first_chunk_mut::<MOST>() {
+            *place = ids.map(std::mem::MaybeUninit::new);
+            #[expect(
+                unsafe_code,
+                reason = "safe ways write the ids twice, or branch on their number"
+            )]
+            // SAFETY: the first `count` of the places behind the end were written just now.
+            unsafe {
+                self.set_len(self.len() + count);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How many ids there would be.
@@ -47,11 +89,15 @@ impl Sink for Vec<u32> {
 pub struct Count(pub usize);
 
 impl Sink for Count {
-    const TAKES_IDS: bool = false;
-
     #[inline]
     fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
         self.0 += ids.len();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn put<const MOST: usize>(&mut self, _: &[u32; MOST], count: usize) -> Result<(), Error> {
+        self.0 += count;
         Ok(())
     }
 }
@@ -81,6 +127,8 @@ pub struct Encoder {
     /// The special tokens.
     pub specials: Specials,
     path: Path,
+    /// Bytes that the cache of a thread may take.
+    cache_limit: usize,
 }
 
 impl Encoder {
@@ -90,12 +138,26 @@ impl Encoder {
         let specials = Specials::new(Profile::find(profile)?, vocabulary.len() as u32);
         check_added(&vocabulary, file, &specials)?;
         check_names(&vocabulary, file, &specials)?;
-        Ok(Self { vocabulary, specials, path: Path::best() })
+        let cache_limit = cache::DEFAULT_LIMIT;
+        Ok(Self { vocabulary, specials, path: Path::best(), cache_limit })
     }
 
     /// The same encoder, but it cuts text by `path`; the ids are the same.
     pub fn on_path(self, path: Path) -> Self {
         Self { path, ..self }
+    }
+
+    /// The same encoder, but the cache of each thread takes at most `bytes`.
+    pub fn with_cache(self, bytes: usize) -> Self {
+        Self { cache_limit: bytes, ..self }
+    }
+
+    /// What is known of this thread's cache.
+    pub fn cache_info(&self) -> cache::Info {
+        with_scratch(|scratch| {
+            scratch.memory.cache.begin(self.vocabulary.number(), self.cache_limit);
+            scratch.memory.cache.info()
+        })
     }
 
     /// How many ids there are, special tokens included.
@@ -153,91 +215,31 @@ impl Encoder {
         scratch: &mut Scratch,
         check: &Check,
     ) -> Result<(), Error> {
-        let path = if simdutf8::basic::from_utf8(text).is_ok() { self.path } else { Path::SCALAR };
-        let Scratch { ends, output, round, memory } = scratch;
-        memory.cache.begin(self.vocabulary.number());
-        memory.merging.begin(self.vocabulary.number());
+        let is_valid = simdutf8::basic::from_utf8(text).is_ok();
+        let Scratch { round, missing, memory } = scratch;
+        memory.cache.begin(self.vocabulary.number(), self.cache_limit);
+        memory.unknown.begin(self.vocabulary.number());
+        memory.long.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
-            path.fill(text, at, ends);
-            let ends = ends.as_slice();
-            memory.cache.ask_round(text, at, ends, round);
-            let count = memory.cache.take_round(ends.len(), round, output, S::TAKES_IDS);
-            let ids = output.get(..count).unwrap_or_default();
-            if round.rest().is_empty() {
-                sink.take(ids)?;
-            } else {
-                let pretokens = Pretokens { text, start: at, ends };
-                self.take_rest(&pretokens, round, ids, memory, sink, check)?;
+            round.fill(self.path, text, at, is_valid, self.vocabulary.pieces().lines());
+            let ends = round.ends();
+            if !ends.are_whole() {
+                return Err(Error::Internal("a round of pretokens lost some of its text"));
             }
-            at = ends.last().copied().unwrap_or(text.len());
+            if round.missing().is_empty() {
+                put_known(round, 0..ends.len(), sink)?;
+            } else {
+                let vocabulary = &*self.vocabulary;
+                self.path.run(Take { vocabulary, text, round, missing, memory, sink, check })?;
+            }
+            at = ends.last();
             if at >= next_check {
                 check()?;
                 next_check = at + CHECK_BYTES;
             }
         }
         Ok(())
-    }
-
-    /// Takes a round of which some ids are not known: `ids` are the known ones.
-    #[inline(never)]
-    fn take_rest<S: Sink>(
-        &self,
-        pretokens: &Pretokens,
-        round: &mut Round,
-        ids: &[u32],
-        memory: &mut Memory,
-        sink: &mut S,
-        check: &Check,
-    ) -> Result<(), Error> {
-        memory.cache.ask_rest(pretokens.text, pretokens.start, pretokens.ends, round);
-        for rest in round.rest() {
-            let few = memory.cache.find(round.key(rest));
-            if few.is_known() {
-                memory.cache.ask_ids(few);
-            } else {
-                let (start, end) = pretokens.range(rest);
-                self.vocabulary.ask(pretokens.text, start, end);
-            }
-        }
-        let mut taken = 0;
-        for rest in round.rest() {
-            let behind = usize::from(rest.behind);
-            sink.take(ids.get(taken..behind).unwrap_or_default())?;
-            taken = behind;
-            let (range, key) = (pretokens.range(rest), round.key(rest));
-            self.take_one(pretokens.text, range, key, memory, sink, check)?;
-        }
-        sink.take(ids.get(taken..).unwrap_or_default())
-    }
-
-    /// Encodes a pretoken whose ids do not stand where the cache has them at once.
-    #[inline(always)]
-    fn take_one(
-        &self,
-        text: &[u8],
-        (start, end): (usize, usize),
-        key: Key,
-        Memory { cache, merging }: &mut Memory,
-        sink: &mut impl Sink,
-        check: &Check,
-    ) -> Result<(), Error> {
-        let pretoken = text.get(start..end).unwrap_or_default();
-        // What was found for the round may be outdated, since others of it have been kept.
-        let few = cache.find_again(key);
-        if cache.give(few, pretoken, sink)? {
-            return Ok(());
-        }
-        let whole = self.vocabulary.piece(text, start, end);
-        let ids = if whole != NONE {
-            &[whole]
-        } else {
-            self.vocabulary.merge(text, start, end, merging, check)?
-        };
-        if pretoken.len() <= LONGEST {
-            cache.keep(key, pretoken, ids);
-        }
-        sink.take(ids)
     }
 
     /// How many ids the plain text `text` has.
@@ -248,42 +250,130 @@ impl Encoder {
     }
 }
 
-/// A round of pretokens.
-struct Pretokens<'t> {
-    text: &'t [u8],
-    start: usize,
-    ends: &'t [usize],
+/// Takes a round of which the table does not know all.
+struct Take<'a, S: Sink> {
+    vocabulary: &'a Vocabulary,
+    text: &'a [u8],
+    round: &'a Round,
+    missing: &'a mut Missing,
+    memory: &'a mut Memory,
+    sink: &'a mut S,
+    check: &'a Check<'a>,
 }
 
-impl Pretokens<'_> {
-    /// Where one of them begins and ends.
+impl<S: Sink> Work for Take<'_, S> {
+    type Output = Result<(), Error>;
+
     #[inline(always)]
-    fn range(&self, rest: &Rest) -> (usize, usize) {
-        let number = usize::from(rest.number);
-        let end = |number: usize| self.ends.get(number).copied().unwrap_or(self.start);
-        (number.checked_sub(1).map_or(self.start, end), end(number))
+    fn run<L: Lanes>(self, _: L) -> Result<(), Error> {
+        let Self { vocabulary, text, round, missing, memory, sink, check } = self;
+        let Memory { cache, unknown, long } = memory;
+        let numbers = round.missing();
+        let unknown_count = missing.find(text, round, cache)?;
+        if unknown_count > 0 {
+            unknown.clear();
+            for (entry, &number) in missing.entries.iter().zip(numbers) {
+                if !entry.is_known() {
+                    let range = round.ends().range(usize::from(number))?;
+                    unknown.add(vocabulary, text, range, entry, cache)?;
+                }
+            }
+            unknown.resolve(vocabulary, text, cache, check)?;
+        }
+        let (mut taken, mut given) = (0, 0);
+        for (entry, &number) in missing.entries.iter().zip(numbers) {
+            let number = usize::from(number);
+            put_known(round, taken..number, sink)?;
+            taken = number + 1;
+            if entry.is_known() {
+                entry.give(sink)?;
+                continue;
+            }
+            let (start, end) = round.ends().range(number)?;
+            if end - start <= LONGEST {
+                unknown.give(given, text, entry.name, cache, sink)?;
+                given += 1;
+            } else {
+                long.give_long(vocabulary, text, (start, end), cache, sink, check)?;
+            }
+        }
+        cache.note(numbers.len(), numbers.len() - unknown_count);
+        put_known(round, taken..round.ends().len(), sink)
+    }
+}
+
+/// Gives the ids of pretokens that the table of tokens knows.
+#[inline(always)]
+fn put_known(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
+    // Once in any case, since whether there is one is a question that is answered wrongly too often.
+    let mut number = numbers.start;
+    loop {
+        let ids = round.ids_from(number).ok_or_else(outside)?;
+        sink.put(ids, RUN.min(numbers.end - number))?;
+        number += RUN;
+        if number >= numbers.end {
+            return Ok(());
+        }
+    }
+}
+
+#[cold]
+fn outside() -> Error {
+    Error::Internal("a pretoken is outside of its text or round")
+}
+
+/// The pretokens of a round that the table of tokens does not know: what the cache has of them.
+struct Missing {
+    entries: [Entry; ENDS],
+    places: [usize; ENDS],
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Self { entries: [Entry::default(); ENDS], places: [0; ENDS] }
+    }
+}
+
+impl Missing {
+    /// Looks all of them up: asks for all places before it looks at the first. Gives how many have no ids.
+    #[inline(always)]
+    fn find(&mut self, text: &[u8], round: &Round, cache: &Cache) -> Result<usize, Error> {
+        let Self { entries, places } = self;
+        let numbers = round.missing();
+        for ((entry, place), &number) in entries.iter_mut().zip(&mut *places).zip(numbers) {
+            let (start, end) = round.ends().range(usize::from(number))?;
+            let name;
+            (name, *place) = cache.name(text, start, end);
+            *entry = Entry::unknown(name);
+            cache.prefetch(*place);
+        }
+        let mut unknown = 0;
+        for (entry, &mut place) in entries.iter_mut().zip(places).take(numbers.len()) {
+            // A copy, since what is merged meanwhile may take its place.
+            *entry = cache.lookup(place, entry.name);
+            if !entry.is_known() {
+                unknown += 1;
+                cache.prefetch_record(entry);
+            }
+        }
+        Ok(unknown)
     }
 }
 
 /// What encoding uses again, text after text, on one thread.
+#[derive(Default)]
 struct Scratch {
-    ends: Ends,
     round: Round,
-    output: [u32; OUTPUT],
+    missing: Missing,
     memory: Memory,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        let (ends, round, memory) = <_>::default();
-        Self { ends, round, output: [0; OUTPUT], memory }
-    }
 }
 
 #[derive(Default)]
 struct Memory {
     cache: Cache,
-    merging: Merging,
+    unknown: Unknown,
+    /// The same for pretokens that are too long for the cache, one at a time.
+    long: Unknown,
 }
 
 thread_local! {
@@ -366,7 +456,7 @@ mod tests {
         // One word, so that only merging can ask: of a run, and of letters in no order.
         let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
         for word in [vec![b'z'; 2_000_000], mixed] {
-            let mut merging = Merging::default();
+            let mut merging = crate::bpe::merge::Merging::default();
             let result = encoder.vocabulary.merge(&word, 0, word.len(), &mut merging, &stop);
             assert!(matches!(result, Err(Error::Interrupted)));
         }

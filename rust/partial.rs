@@ -9,8 +9,8 @@
 //! tokens that begin there are tried, of which there are at most as many as lengths, and only the
 //! places that one token can span are kept: time is linear in the bytes, and memory does not grow.
 
-use crate::index::NONE;
-use crate::merge::Merging;
+use crate::bpe::index::NONE;
+use crate::bpe::merge::Merging;
 use crate::vocab::Vocabulary;
 use crate::work;
 

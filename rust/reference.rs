@@ -9,10 +9,11 @@ use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
 
+use crate::bpe::merge::Merging;
 use crate::encode::{Encoder, Options};
 use crate::error::Error;
-use crate::merge::Merging;
-use crate::pretokenize::{Ends, PATTERN, Path, Pretokens};
+use crate::lanes::Path;
+use crate::pretokenize::{Ends, PATTERN, Pretokens};
 use crate::vocab::Vocabulary;
 
 /// A check that never stops anything.

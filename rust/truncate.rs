@@ -33,10 +33,10 @@
 
 use std::collections::VecDeque;
 
+use crate::bpe::merge::Merging;
 use crate::cuts::{first_cut, is_cut, last_cut};
 use crate::encode::{CHECK_BYTES, Encoder};
 use crate::error::{Check, Error};
-use crate::merge::Merging;
 use crate::partial::{Beginnings, Endings};
 use crate::pretokenize::behind::Behind;
 use crate::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by};

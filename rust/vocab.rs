@@ -8,11 +8,14 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::bpe::certain::Certain;
+use crate::bpe::index::NONE;
+use crate::bpe::merge::{Merger, Merging};
+use crate::bpe::pairs::{Entry, Pairs};
+use crate::bpe::pieces::Pieces;
+use crate::bpe::segments::Segments;
 use crate::error::{Check, Error};
-use crate::index::NONE;
-use crate::merge::{Merger, Merging};
-use crate::pairs::{Entry, Pairs};
-use crate::pieces::{Head, Pieces};
+use crate::lanes;
 use crate::slots::Slots;
 use crate::vocab_json;
 use crate::vocab_ranks;
@@ -30,6 +33,8 @@ pub struct Vocabulary {
     tokens: Tokens,
     pieces: Pieces,
     merger: Merger,
+    certain: Certain,
+    segments: Segments,
     /// Another number for each vocabulary of this process, from 1.
     number: u64,
     added: Option<Vec<String>>,
@@ -90,9 +95,11 @@ impl Vocabulary {
         let (pairs, entries) = pairs(&tokens, &pieces);
         pieces.complete(entries);
         let merger = Merger::new(&tokens, &pieces, pairs);
+        let certain = Certain::build(&tokens, &pieces);
+        let segments = Segments::build(&tokens, &pieces);
         let longest_token = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
         let slots = OnceLock::new();
-        Ok(Self { tokens, pieces, merger, number, added, slots, longest_token })
+        Ok(Self { tokens, pieces, merger, certain, segments, number, added, slots, longest_token })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -142,11 +149,34 @@ impl Vocabulary {
         self.pieces.find(&self.tokens, text, start, end)
     }
 
-    /// Asks for what [`Vocabulary::piece`] and [`Vocabulary::merge`] will look at first.
-    #[inline]
-    pub fn ask(&self, text: &[u8], start: usize, end: usize) {
-        self.pieces.ask(Head::at(text, start).key(end - start));
-        self.merger.ask(&self.pieces, text, start, end);
+    /// The tokens' bytes.
+    #[inline(always)]
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The table of whole tokens.
+    #[inline(always)]
+    pub(crate) fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    /// Which two tokens merging joins.
+    #[inline(always)]
+    pub(crate) fn pairs(&self) -> &Pairs {
+        self.merger.pairs()
+    }
+
+    /// Which two bytes are joined for certain.
+    #[inline(always)]
+    pub(crate) fn certain(&self) -> &Certain {
+        &self.certain
+    }
+
+    /// Which places no merge crosses.
+    #[inline(always)]
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
     }
 
     /// The ids that merging gives from `text[start..end]`.
@@ -249,9 +279,9 @@ impl Tokens {
 
     /// The bytes of a token and those behind them, up to 16, and how many are its own.
     #[inline]
-    pub fn head(&self, id: u32) -> Option<(Head, usize)> {
+    pub fn head(&self, id: u32) -> Option<(u128, usize)> {
         let start = self.start(id)?;
-        Some((Head::at(&self.bytes, start), *self.ends.get(id as usize)? as usize - start))
+        Some((lanes::head(&self.bytes, start), *self.ends.get(id as usize)? as usize - start))
     }
 
     /// Adds the token with the next id, or says why it can't be one.

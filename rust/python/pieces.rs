@@ -10,8 +10,8 @@ use super::Core;
 use super::convert::array;
 use super::detach::detached;
 use super::raise::raise;
+use crate::bpe::merge::Merging;
 use crate::error::Error;
-use crate::merge::Merging;
 use crate::pretokenize::Pretokens;
 use crate::profile::Profile;
 

@@ -1,0 +1,134 @@
+//! Pairs of bytes that merging joins whatever stands around them, told by the bytes on either side.
+//!
+//! Let `a b c d` be four bytes of a word. If `b c` is a token, of rank `r`, then nothing but the two
+//! pairs that `b` and `c` make with what is beside them can keep them apart. Write
+//!
+//! - `L(a, b)` for the lowest rank of a token whose last merge joins something that ends in `a` and just `b`,
+//! - `R(c, d)` for the lowest rank of a token whose last merge joins just `c` and something that begins with `d`.
+//!
+//! **Lemma.** If `r < L(a, b)` and `r < R(c, d)`, and no token of which `b c` is a part ranks below `r`,
+//! then merging gives the same with `b c` joined beforehand, and so with all such pairs of a word joined
+//! beforehand. (`L` and `R` are infinite where there is no such token, or no byte.)
+//!
+//! *Proof.* (1) As long as `b` and `c` are parts of their own, the pair chosen next has at most rank `r`.
+//! A merge that takes `b` to the left makes a token whose last merge has just `b` on its right and ends in
+//! `a` on its left (a token is always formed by its one split, see `pairs.rs`), so it has at least rank
+//! `L(a, b)`, above `r`; and likewise for `c`. So `b` and `c` are joined with each other. (2) Two such
+//! pairs do not overlap: from `a b` and `b c` follows r(ab) < R(b, c) <= r(bc) < L(a, b) <= r(ab). (3) Let
+//! `C` be the set of all such pairs. Claim: the state of a run that begins with `C` joined is that of the
+//! plain run with the rest of `C` joined. Let the plain run choose a pair outside `C`, of rank `q`; `q` is at
+//! most the rank of each pair of `C` not joined yet. A pair that exists only in the other run has a part
+//! that is such a pair, so it ranks above that pair's rank by the third condition, thus above `q`. A pair that
+//! exists only in the plain run has just `b` or just `c`, so it ranks above `q`, too, by (1). So both runs
+//! choose the same pair, the leftmost of equals, and by induction both end with the same parts. ∎
+//!
+//! Nothing here asks that parts rank below their whole. `mod tests` compares by brute force, with random
+//! vocabularies of random ranks and with Meta's.
+
+use crate::bpe::index::NONE;
+use crate::bpe::pieces::Pieces;
+use crate::vocab::{MAX_TOKENS, Tokens};
+
+/// What the table says of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
+/// 21 bits each; the highest bit, if a token with the part `x y` ranks below it.
+#[derive(Clone, Copy)]
+pub struct Bytes(u64);
+
+/// A rank that no token has.
+const INFINITE: u64 = (1 << 21) - 1;
+const _: () = assert!((MAX_TOKENS as u64) < INFINITE);
+const LEFT: u32 = 21;
+const RIGHT: u32 = 42;
+const BAD: u64 = 1 << 63;
+
+impl Bytes {
+    /// Of two bytes that nothing is known of, or of which one is missing.
+    pub const NONE: Self = Self(INFINITE | INFINITE << LEFT | INFINITE << RIGHT);
+
+    fn lower(&mut self, shift: u32, rank: u32) {
+        if u64::from(rank) < self.0 >> shift & INFINITE {
+            self.0 = self.0 & !(INFINITE << shift) | u64::from(rank) << shift;
+        }
+    }
+
+    /// The token that the two are, or [`NONE`].
+    #[inline(always)]
+    pub fn token(self) -> u32 {
+        let rank = self.0 & INFINITE;
+        if rank == INFINITE { NONE } else { rank as u32 }
+    }
+
+    /// Whether the two are joined for certain, with what the table says of the byte before them and
+    /// the first, and of the second and the byte behind.
+    #[inline(always)]
+    pub fn is_certain(self, before: Self, behind: Self) -> bool {
+        let rank = self.0 & INFINITE;
+        (self.0 & BAD == 0)
+            & (rank < before.0 >> LEFT & INFINITE)
+            & (rank < behind.0 >> RIGHT & INFINITE)
+    }
+}
+
+/// What is known of each two bytes, and the token of each byte. 512 KB, of which ASCII is 64.
+pub struct Certain {
+    two: Vec<Bytes>,
+    one: Vec<u32>,
+}
+
+impl Certain {
+    /// What complete `pieces` say.
+    pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
+        let one = (0..=u8::MAX).map(|byte| pieces.find(tokens, &[byte], 0, 1)).collect();
+        let mut certain = Self { two: vec![Bytes::NONE; 1 << 16], one };
+        let mut is_bad = vec![false; tokens.len()];
+        for id in 0..tokens.len() as u32 {
+            let entry = pieces.entry(id);
+            if entry.is_byte() || !entry.is_reached() {
+                continue;
+            }
+            for part in [entry.left(), entry.right()] {
+                if let Some(bad) = is_bad.get_mut(part as usize) {
+                    *bad |= part > id;
+                }
+            }
+            let (left, right) = (tokens.get(entry.left()), tokens.get(entry.right()));
+            let (Some(&[ref first @ .., x]), Some(&[y, ref last @ ..])) = (left, right) else {
+                continue;
+            };
+            if let Some(bytes) = certain.two.get_mut(place(x, y)) {
+                if last.is_empty() {
+                    bytes.lower(LEFT, id);
+                }
+                if first.is_empty() {
+                    bytes.lower(RIGHT, id);
+                }
+                if first.is_empty() && last.is_empty() {
+                    bytes.lower(0, id);
+                }
+            }
+        }
+        for bytes in &mut certain.two {
+            if is_bad.get(bytes.token() as usize) == Some(&true) {
+                bytes.0 |= BAD;
+            }
+        }
+        certain
+    }
+
+    /// What is known of two bytes.
+    #[inline(always)]
+    pub fn two(&self, x: u8, y: u8) -> Bytes {
+        self.two.get(place(x, y)).copied().unwrap_or(Bytes::NONE)
+    }
+
+    /// The token of a byte.
+    #[inline(always)]
+    pub fn one(&self, byte: u8) -> u32 {
+        self.one.get(usize::from(byte)).copied().unwrap_or(NONE)
+    }
+}
+
+#[inline(always)]
+fn place(x: u8, y: u8) -> usize {
+    usize::from(x) << 8 | usize::from(y)
+}

@@ -1,0 +1,54 @@
+//! A short byte string as one word, which is made, hashed and compared without a branch on its length.
+//!
+//! ```text
+//! bit   0 ............ 103   104 .. 107   108 ........ 127
+//!       the text, 13 bytes   its length   free: the id, where a token's word is kept
+//! ```
+
+use crate::lanes::{self, Kept, KeptByLength};
+
+/// The longest byte string that has a key. With 13 bytes, its length and an id fit 16 bytes.
+pub const KEY_BYTES: usize = 13;
+
+/// Where the length stands.
+const LENGTH: u32 = 8 * KEY_BYTES as u32;
+/// Where there is room for an id.
+pub const ID: u32 = LENGTH + 4;
+/// The bits of a key.
+pub const KEY: u128 = (1 << ID) - 1;
+/// A length that no key has: that of all strings that are too long.
+const TOO_LONG: u128 = 15;
+
+/// What is kept of a string of each length.
+pub static KEPT: KeptByLength = {
+    let mut table = [Kept { text: 0, set: TOO_LONG << LENGTH }; 16];
+    let mut length = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while length <= KEY_BYTES {
+        table[length] = Kept { text: (1 << (8 * length)) - 1, set: (length as u128) << LENGTH };
+        length += 1;
+    }
+    table
+};
+
+/// The key of `text[start..end]`; of a longer string a word that no token has.
+#[inline(always)]
+pub fn key(text: &[u8], start: usize, end: usize) -> u128 {
+    lanes::word_of(lanes::head(text, start), end - start, &KEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_text_and_length() {
+        let text = b"a\0b\0 thirteen bytes";
+        let keys: Vec<u128> = (0..=KEY_BYTES).map(|end| key(text, 0, end)).collect();
+        assert!((0..keys.len()).all(|at| !keys[..at].contains(&keys[at])));
+        assert_eq!(key(text, 0, 3), u128::from(0x62_00_61u32) | 3 << LENGTH);
+        assert_eq!(key(text, 0, 14), key(text, 1, 19));
+        assert_eq!(key(&text[..4], 1, 4), key(text, 1, 4));
+        assert!(keys.iter().all(|&key| key >> ID == 0));
+    }
+}

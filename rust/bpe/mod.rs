@@ -1,0 +1,23 @@
+//! Bytes to tokens: what is a token as a whole, and what merging gives.
+//!
+//! ```text
+//! key        a short byte string as one word
+//! index      a small hash table of ids
+//! pieces     vocab-first: is a byte string, whole, a token?
+//! pairs      which two tokens merging joins
+//! certain    pairs of bytes that are joined whatever stands around them
+//! short      merging up to 48 bytes: the rule itself, from what is certain
+//! segments   places that no merge crosses
+//! prefixes   the tokens that a text begins with
+//! merge      merging any number of bytes, from left to right
+//! ```
+
+pub mod key;
+pub mod index;
+pub mod pieces;
+pub mod pairs;
+pub mod certain;
+pub mod short;
+pub mod segments;
+pub mod prefixes;
+pub mod merge;

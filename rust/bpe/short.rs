@@ -1,0 +1,163 @@
+//! Merging a word of 2 to 48 bytes: by the rule itself, from the parts that are certain.
+//!
+//! ```text
+//! begin     joins what is certain (certain.rs): an English word of 9 bytes then has some 5 parts
+//! sieve     of each two neighbours: may they be joined? asks for the lines of those that may
+//! look up   what they make
+//! finish    the rule: the pair of the lowest rank, the leftmost of equals, until there is none
+//! ```
+//!
+//! Each step is done for several words before the next one, so that what they wait for from memory
+//! comes together. That short words are merged by running the rule, with what two bytes make in a table
+//! of its own and pairs packed in lines behind a sieve, is how gigatoken and fastokens do it; the certain
+//! merges are ours.
+
+use crate::bpe::certain::{Bytes, Certain};
+use crate::bpe::index::NONE;
+use crate::bpe::pairs::Pairs;
+use crate::work;
+
+/// The longest word.
+pub const SHORT_BYTES: usize = 48;
+/// Places for parts: one more before the first and behind the last, and a power of two, so that a number
+/// of a place is taken modulo it and needs no check.
+const PLACES: usize = 64;
+const _: () = assert!(SHORT_BYTES + 2 <= PLACES);
+
+/// A word while it is merged. Parts stand at the places from 1 to their number.
+#[derive(Clone)]
+pub struct Word {
+    /// The token of each part.
+    ids: [u32; PLACES],
+    /// The token that each part makes with the next one; [`NONE`] if none.
+    codes: [u32; PLACES],
+    count: usize,
+    /// A bit for each part whose code is not known yet.
+    open: u64,
+}
+
+impl Default for Word {
+    fn default() -> Self {
+        Self { ids: [NONE; PLACES], codes: [NONE; PLACES], count: 0, open: 0 }
+    }
+}
+
+impl Word {
+    /// The parts of a word of 1 to [`SHORT_BYTES`] bytes after all certain merges.
+    #[inline]
+    pub fn begin(&mut self, certain: &Certain, word: &[u8]) {
+        let two = |at: usize| match (word.get(at), word.get(at + 1)) {
+            (Some(&x), Some(&y)) => certain.two(x, y),
+            _ => Bytes::NONE,
+        };
+        let (mut before, mut this) = (Bytes::NONE, two(0));
+        let (mut count, mut at, mut single) = (0, 0, 0u64);
+        while let Some(&byte) = word.get(at) {
+            let next = two(at + 1);
+            count += 1;
+            if this.is_certain(before, next) {
+                *place(&mut self.ids, count) = this.token();
+                *place(&mut self.codes, count) = NONE;
+                (before, this) = (next, two(at + 2));
+                at += 2;
+            } else {
+                *place(&mut self.ids, count) = certain.one(byte);
+                *place(&mut self.codes, count) = this.token();
+                single |= 1 << count;
+                (before, this) = (this, next);
+                at += 1;
+            }
+        }
+        self.count = count;
+        // What two single bytes make is known; the last part has no next one.
+        self.open = !(single & single >> 1) & ((1 << count) - 2);
+        *place(&mut self.codes, count) = NONE;
+    }
+
+    /// Leaves open only what may be joined, and asks for it.
+    #[inline]
+    pub fn sieve(&mut self, pairs: &Pairs) {
+        let mut rest = self.open;
+        while rest != 0 {
+            let at = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let pair = pairs.pair(self.id(at), self.id(at + 1));
+            if pairs.may_join(pair) {
+                pairs.prefetch(pair);
+            } else {
+                *place(&mut self.codes, at) = NONE;
+                self.open &= !(1 << at);
+            }
+        }
+    }
+
+    /// Completes what was left open.
+    #[inline]
+    pub fn look_up(&mut self, pairs: &Pairs) {
+        while self.open != 0 {
+            let at = self.open.trailing_zeros() as usize;
+            self.open &= self.open - 1;
+            let pair = pairs.pair(self.id(at), self.id(at + 1));
+            *place(&mut self.codes, at) = pairs.look_up(pair);
+        }
+    }
+
+    /// Joins by the rule until nothing is left to join, and gives the ids in order, and how many there are.
+    #[inline]
+    pub fn finish(&mut self, pairs: &Pairs, ids: &mut [u32; SHORT_BYTES]) -> usize {
+        let count = self.count;
+        let (mut next, mut before) = ([0u8; PLACES], [0u8; PLACES]);
+        for at in 0..=count {
+            *place(&mut next, at) = at as u8 + 1;
+            *place(&mut before, at + 1) = at as u8;
+        }
+        loop {
+            let (mut lowest, mut at) = (NONE, 0);
+            for other in 1..count {
+                let code = *place(&mut self.codes, other);
+                if code < lowest {
+                    (lowest, at) = (code, other);
+                }
+            }
+            work::done();
+            if lowest == NONE {
+                break;
+            }
+            let joined = usize::from(*place(&mut next, at));
+            let right = usize::from(*place(&mut next, joined));
+            let left = usize::from(*place(&mut before, at));
+            *place(&mut self.ids, at) = lowest;
+            *place(&mut next, at) = right as u8;
+            *place(&mut before, right) = at as u8;
+            *place(&mut self.codes, joined) = NONE;
+            let code = if right <= count { pairs.join(lowest, self.id(right)) } else { NONE };
+            *place(&mut self.codes, at) = code;
+            if left > 0 {
+                *place(&mut self.codes, left) = pairs.join(self.id(left), lowest);
+            }
+        }
+        let (mut at, mut number) = (1, 0);
+        while at <= count {
+            if let Some(id) = ids.get_mut(number) {
+                *id = self.id(at);
+            }
+            number += 1;
+            at = usize::from(*place(&mut next, at));
+        }
+        number
+    }
+
+    #[inline(always)]
+    fn id(&self, at: usize) -> u32 {
+        let [first, ..] = self.ids;
+        self.ids.get(at % PLACES).map_or(first, |&id| id)
+    }
+}
+
+/// A place by its number, which is below [`PLACES`].
+#[inline(always)]
+fn place<T>(places: &mut [T; PLACES], at: usize) -> &mut T {
+    debug_assert!(at < PLACES);
+    #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
+    &mut places[at % PLACES]
+}

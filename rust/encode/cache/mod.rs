@@ -1,0 +1,354 @@
+//! What a thread merged before: its own bounded memory from pretoken to ids.
+//!
+//! Tokens are not here: the table of the vocabulary answers for them (`bpe/pieces.rs`). An entry is one
+//! line of the processor's cache and stands at one of two places, side by side. What does not fit an entry
+//! stands in a ring, whose oldest part is overwritten. What an entry holds is a pure function of vocabulary
+//! and bytes, confirmed by the whole bytes: the cache changes speed, never ids.
+//!
+//! It begins with 256 KB and doubles as it pays: when it is more than a quarter full and a good part of what is
+//! looked up is found. [`Limit`] says how far.
+
+mod entry;
+mod name;
+mod ring;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use self::entry::{Entry, FEW};
+pub use self::name::{Name, SHORT_NAME};
+use self::ring::Ring;
+use crate::bpe::index::Seed;
+use crate::prefetch::prefetch;
+
+/// Longer pretokens are not kept: they rarely come again.
+pub const LONGEST: usize = 255;
+/// Entries that a cache begins with, of 64 bytes each, as a power of two.
+const FIRST_BITS: u32 = 12;
+/// Bytes of a cache's entries and ring at most, where nothing else is said.
+pub const DEFAULT_LIMIT: usize = 24 << 20;
+
+/// So many lookups count in full, older ones less and less.
+const RECENT: u64 = 1 << 14;
+
+/// Bytes of all caches of this process, for people who ask. Written when a cache grows, never while text
+/// is encoded.
+static ALL_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// How many there are.
+static ALL_CACHES: AtomicUsize = AtomicUsize::new(0);
+
+/// The memory of one thread.
+pub struct Cache {
+    seed: Seed,
+    /// The vocabulary that the ids are of.
+    owner: u64,
+    /// Bytes that it may take.
+    limit: usize,
+    entries: Vec<Entry>,
+    ring: Ring,
+    /// How many entries are not free.
+    used: usize,
+    /// What was looked for lately, and what of it was found.
+    asked: u64,
+    found: u64,
+    /// Bytes that [`ALL_BYTES`] has of it.
+    counted: usize,
+}
+
+/// What is known of a thread's cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Entries that hold something.
+    pub used: usize,
+    /// Entries that there are.
+    pub entries: usize,
+    /// Bytes of entries and ring.
+    pub bytes: usize,
+    /// Bytes that they may take.
+    pub limit: usize,
+    /// Caches of all threads, and their bytes.
+    pub all: (usize, usize),
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        ALL_CACHES.fetch_add(1, Ordering::Relaxed);
+        let (entries, ring) = <_>::default();
+        let (used, asked, found, counted) = (0, 0, 0, 0);
+        let limit = DEFAULT_LIMIT;
+        Self { seed: Seed::random(), owner: 0, limit, entries, ring, used, asked, found, counted }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        ALL_CACHES.fetch_sub(1, Ordering::Relaxed);
+        ALL_BYTES.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+impl Cache {
+    /// Forgets everything if it is of another vocabulary than `owner`, which is not 0, or has more than
+    /// `limit` bytes.
+    pub fn begin(&mut self, owner: u64, limit: usize) {
+        if self.owner != owner || (self.limit != limit && self.bytes() > limit) {
+            self.entries = Vec::new();
+            self.ring = Ring::default();
+            (self.used, self.asked, self.found) = (0, 0, 0);
+            self.owner = owner;
+            self.grow(limit);
+        }
+        self.limit = limit;
+    }
+
+    fn bytes(&self) -> usize {
+        self.entries.len() * size_of::<Entry>() + self.ring.size()
+    }
+
+    /// What is known of it.
+    pub fn info(&self) -> Info {
+        Info {
+            used: self.used,
+            entries: self.entries.len(),
+            bytes: self.bytes(),
+            limit: self.limit,
+            all: (ALL_CACHES.load(Ordering::Relaxed), ALL_BYTES.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The name of `text[start..end]`, and where its entry may be.
+    #[inline(always)]
+    pub fn name(&self, text: &[u8], start: usize, end: usize) -> (Name, usize) {
+        let name = Name::new(text, start, end, self.seed);
+        (name, self.place(name))
+    }
+
+    #[inline(always)]
+    fn place(&self, name: Name) -> usize {
+        // A power of two, or none.
+        (name.hash(self.seed) >> 32) as usize & self.entries.len().wrapping_sub(1)
+    }
+
+    /// Asks for the entry at a place.
+    #[inline(always)]
+    pub fn prefetch(&self, place: usize) {
+        prefetch(self.entries.as_ptr().wrapping_add(place));
+    }
+
+    /// Asks for the record that an entry names, if it names one.
+    #[inline(always)]
+    pub fn prefetch_record(&self, entry: &Entry) {
+        if entry.is_elsewhere() {
+            self.ring.prefetch(entry.record().0);
+        }
+    }
+
+    /// What is known of a name that may be at a place, or at the one beside it: an entry without ids if
+    /// nothing. What is in the ring is to be given to [`Cache::record`].
+    ///
+    /// Without a branch, since at which of the two it is, is as good as random.
+    #[inline(always)]
+    pub fn lookup(&self, place: usize, name: Name) -> Entry {
+        let (Some(first), Some(second)) = (self.entries.get(place), self.entries.get(place ^ 1))
+        else {
+            return Entry::unknown(name);
+        };
+        let (at_first, at_second) = (first.name.is(name), second.name.is(name));
+        let entry = if at_first { first } else { second };
+        entry.if_known(name, at_first | at_second)
+    }
+
+    #[inline(always)]
+    fn find_at(&self, place: usize, name: Name) -> Option<usize> {
+        let is_at =
+            |&place: &usize| self.entries.get(place).is_some_and(|entry| entry.name.is(name));
+        Some(place).filter(is_at).or(Some(place ^ 1).filter(is_at))
+    }
+
+    /// Says how many were looked up, and found: whether growing pays.
+    pub fn note(&mut self, asked: usize, found: usize) {
+        self.asked += asked as u64;
+        self.found += found as u64;
+        if self.asked > RECENT {
+            (self.asked, self.found) = (self.asked / 2, self.found / 2);
+        }
+    }
+
+    /// The ids of the record that an entry names, if it is still there and is of `pretoken`.
+    pub fn record(&self, entry: &Entry, pretoken: &[u8]) -> Option<impl Iterator<Item = u32>> {
+        if !entry.is_elsewhere() {
+            return None;
+        }
+        let bytes = beyond_name(pretoken);
+        let (record, count) = entry.record();
+        let (ids, kept) = self.ring.get(record, count, bytes.len())?;
+        let ids = ids.iter().map(|&[a, b, c]| u32::from_le_bytes([a, b, c, 0]));
+        (kept == bytes).then_some(ids)
+    }
+
+    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its name. What was at its first place
+    /// moves to the second.
+    pub fn insert(&mut self, name: Name, pretoken: &[u8], ids: &[u32]) {
+        if self.is_too_small() {
+            self.grow(self.limit);
+        }
+        if self.entries.is_empty() {
+            return;
+        }
+        let entry = if name.is_short() && ids.len() <= FEW {
+            Entry::few(name, ids)
+        } else {
+            // Without memory nothing is kept.
+            let Some(record) = self.ring.add(ids, beyond_name(pretoken), self.pays()) else {
+                return;
+            };
+            Entry::elsewhere(name, record, ids.len())
+        };
+        let place = self.place(name);
+        match self.find_at(place, name) {
+            Some(place) => _ = self.put(place, entry),
+            None => {
+                let moved = self.put(place, entry);
+                if moved.is_some_and(|moved| !moved.name.is_free()) {
+                    let second = self.put(place ^ 1, moved.unwrap_or_default());
+                    self.used += usize::from(second.is_some_and(|entry| entry.name.is_free()));
+                } else {
+                    self.used += 1;
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, place: usize, entry: Entry) -> Option<Entry> {
+        Some(std::mem::replace(self.entries.get_mut(place)?, entry))
+    }
+
+    /// Whether more memory would pay: of what is looked for at least a quarter is found, so the text
+    /// repeats itself.
+    fn pays(&self) -> bool {
+        self.found > self.asked / 4
+    }
+
+    /// Whether there should be more entries: a quarter is in use. With two places for each, three pretokens
+    /// that want the same two would take turns in being forgotten were it half.
+    fn is_too_small(&self) -> bool {
+        self.entries.is_empty() || (self.used > self.entries.len() / 4 && self.pays())
+    }
+
+    /// Doubles the entries, or makes the first ones, if that is within the limit and there is memory.
+    fn grow(&mut self, limit: usize) {
+        (self.asked, self.found) = (0, 0);
+        let count = if self.entries.is_empty() { 1 << FIRST_BITS } else { 2 * self.entries.len() };
+        // A third is the ring's.
+        let most = limit / 3 * 2 / size_of::<Entry>();
+        self.ring.allow(limit / 3);
+        let mut entries = Vec::new();
+        if count > most || entries.try_reserve_exact(count).is_err() {
+            return;
+        }
+        entries.resize(count, Entry::default());
+        let old = std::mem::replace(&mut self.entries, entries);
+        self.used = 0;
+        for entry in old.into_iter().filter(|entry| !entry.name.is_free()) {
+            let place = self.place(entry.name);
+            let free = |place: usize| self.entries.get(place).is_some_and(|at| at.name.is_free());
+            let place = if free(place) { place } else { place ^ 1 };
+            if self.put(place, entry).is_some_and(|before| before.name.is_free()) {
+                self.used += 1;
+            }
+        }
+        let bytes = self.bytes();
+        ALL_BYTES.fetch_add(bytes, Ordering::Relaxed);
+        ALL_BYTES.fetch_sub(std::mem::replace(&mut self.counted, bytes), Ordering::Relaxed);
+    }
+}
+
+/// The bytes of a pretoken that its name does not stand for: a short one is its name.
+fn beyond_name(pretoken: &[u8]) -> &[u8] {
+    if pretoken.len() > SHORT_NAME { pretoken } else { &[] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pretokens of many lengths, and for each a number of ids that follows from it.
+    fn word(number: u32) -> (String, Vec<u32>) {
+        let text = format!("{number}{}", "é".repeat(number as usize % 23));
+        let count = 1 + number % 17;
+        (text, (0..count).map(|at| number.wrapping_mul(31 + at) & 0xF_FFFF).collect())
+    }
+
+    fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
+        let (name, place) = cache.name(text.as_bytes(), 0, text.len());
+        let entry = cache.lookup(place, name);
+        cache.note(1, usize::from(entry.is_known() || entry.is_elsewhere()));
+        let mut ids = Vec::new();
+        entry.give(&mut ids).unwrap();
+        if entry.is_known() {
+            return Some(ids);
+        }
+        cache.record(&entry, text.as_bytes()).map(Iterator::collect)
+    }
+
+    fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
+        let (name, _) = cache.name(text.as_bytes(), 0, text.len());
+        cache.insert(name, text.as_bytes(), ids);
+    }
+
+    #[test]
+    fn what_is_kept_is_found_or_forgotten_but_never_another() {
+        for limit in [0, 1, 1 << 20, DEFAULT_LIMIT, 32 << 20] {
+            let mut cache = Cache::default();
+            cache.begin(1, limit);
+            for (count, at_least) in [(1_000, 950), (60_000, 50_000), (300_000, 50_000)] {
+                for _ in 0..2 {
+                    for number in 0..count {
+                        let (text, ids) = word(number);
+                        if known(&mut cache, &text).is_none() {
+                            keep(&mut cache, &text, &ids);
+                        }
+                        let found = known(&mut cache, &text);
+                        assert!(
+                            found == Some(ids) || (found.is_none() && limit < 1 << 20),
+                            "{text}"
+                        );
+                    }
+                }
+                let found = (0..count).filter(|&number| {
+                    let (text, ids) = word(number);
+                    known(&mut cache, &text).is_some_and(|known| known == ids || panic!("{text}"))
+                });
+                let found = found.count();
+                assert!(found >= at_least || limit < DEFAULT_LIMIT, "{found} {:?}", cache.info());
+                let Info { bytes, used, entries, .. } = cache.info();
+                assert!(bytes <= limit && used <= entries, "{:?}", cache.info());
+            }
+            cache.begin(2, limit);
+            assert_eq!(known(&mut cache, "1é"), None);
+        }
+    }
+
+    #[test]
+    fn it_begins_small_and_grows_only_as_it_pays() {
+        let mut cache = Cache::default();
+        cache.begin(1, DEFAULT_LIMIT);
+        assert!(cache.info().bytes < 1 << 20);
+        // Nothing comes again: it stays as it is.
+        for number in 0..100_000 {
+            let (text, ids) = word(number);
+            assert_eq!(known(&mut cache, &text), None);
+            keep(&mut cache, &text, &ids);
+        }
+        assert!(cache.info().bytes < 1 << 20, "{:?}", cache.info());
+        // Some come often, as words do.
+        for number in 0..200_000 {
+            let (text, ids) = word(number * 7919 % 20_000 * (number % 100) / 100);
+            if known(&mut cache, &text).is_none() {
+                keep(&mut cache, &text, &ids);
+            }
+        }
+        assert!(cache.info().bytes > 2 << 20, "{:?}", cache.info());
+        cache.begin(1, 1 << 20);
+        assert!(cache.info().bytes <= 1 << 20, "{:?}", cache.info());
+    }
+}

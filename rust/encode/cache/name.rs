@@ -1,0 +1,101 @@
+//! What an entry of the cache is found by: a short pretoken itself, or what stands for a long one.
+
+use crate::bpe::index::Seed;
+
+/// The longest pretoken that is its own name.
+pub const SHORT_NAME: usize = 31;
+/// In the last byte of the name of a longer one, where others have their length.
+const LONG: u8 = u8::MAX;
+
+/// A pretoken of up to 31 bytes: the bytes, zeros, and in the last byte the length. Of a longer one the
+/// hash and the length; what is found by that is confirmed by its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(32))]
+pub struct Name([u64; 4]);
+
+/// By length, the bits of the text that are kept, and the length in its place.
+static KEPT: [[Name; 2]; 32] = {
+    let mut table = [[Name([0; 4]); 2]; 32];
+    let mut length = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while length < 32 {
+        let mut at = 0;
+        while at < length {
+            table[length][0].0[at / 8] |= 0xFF << (8 * (at % 8));
+            at += 1;
+        }
+        table[length][1].0[3] = (length as u64) << 56;
+        length += 1;
+    }
+    table
+};
+
+impl Name {
+    /// The name of `text[start..end]`, which is not empty.
+    #[inline(always)]
+    pub fn new(text: &[u8], start: usize, end: usize, seed: Seed) -> Self {
+        let Some([Self(kept), Self(length)]) = KEPT.get(end - start) else {
+            return Self::of_long(text.get(start..end).unwrap_or(&[]), seed);
+        };
+        let words = match text.get(start..).and_then(|rest| rest.first_chunk::<32>()) {
+            Some(bytes) => words(bytes),
+            None => words(&near_the_end(text, start)),
+        };
+        // One operation on all 32 bytes where the processor has it.
+        let mut name = [0; 4];
+        for (at, name) in name.iter_mut().enumerate() {
+            let of = |words: &[u64; 4]| words.get(at).copied().unwrap_or(0);
+            *name = of(&words) & of(kept) | of(length);
+        }
+        Self(name)
+    }
+
+    #[inline(never)]
+    fn of_long(pretoken: &[u8], seed: Seed) -> Self {
+        let hash = seed.hash(pretoken);
+        Self([hash, seed.mix(hash, 1), pretoken.len() as u64, u64::from(LONG) << 56])
+    }
+
+    /// Whether it is nobody's, as that of a free entry.
+    #[inline(always)]
+    pub fn is_free(self) -> bool {
+        let Self([.., last]) = self;
+        last == 0
+    }
+
+    /// Whether the pretoken is its own name.
+    #[inline(always)]
+    pub fn is_short(self) -> bool {
+        let Self([.., last]) = self;
+        last >> 56 != u64::from(LONG)
+    }
+
+    /// Whether the names are the same.
+    #[inline(always)]
+    pub fn is(self, Self([a, b, c, d]): Self) -> bool {
+        let Self([p, q, r, s]) = self;
+        (a ^ p) | (b ^ q) | (c ^ r) | (d ^ s) == 0
+    }
+
+    /// A hash under `seed`.
+    #[inline(always)]
+    pub fn hash(self, seed: Seed) -> u64 {
+        let Self([a, b, c, d]) = self;
+        seed.mix(a, b) ^ seed.mix(c ^ 0x9E37_79B9_7F4A_7C15, d)
+    }
+}
+
+#[inline(always)]
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let (words, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|at| words.get(at).map_or(0, |word| u64::from_le_bytes(*word)))
+}
+
+/// The next 32 bytes of a text that has fewer, with zeros behind.
+#[inline]
+fn near_the_end(text: &[u8], start: usize) -> [u8; 32] {
+    let mut padded = [0; 32];
+    let rest = text.get(start..).unwrap_or(&[]);
+    padded.iter_mut().zip(rest).for_each(|(place, &byte)| *place = byte);
+    padded
+}

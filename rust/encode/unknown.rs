@@ -1,0 +1,347 @@
+//! Pretokens that neither the table of tokens nor the cache knows: merged, all of a round together.
+//!
+//! ```text
+//! split     a pretoken into parts, at places that no merge crosses      (bpe/segments.rs)
+//! tokens    is a part a token that merging gives?                       (bpe/pieces.rs)
+//! cache     was it merged before?
+//! merge     if not: up to 48 bytes by the rule, eight parts at a time   (bpe/short.rs)
+//!           longer ones from left to right                              (bpe/merge.rs)
+//! ```
+//!
+//! Each step is done for all parts before the next one, and asks for the memory that the next one needs.
+
+use crate::bpe::index::NONE;
+use crate::bpe::key::{KEPT, KEY_BYTES};
+use crate::bpe::merge::Merging;
+use crate::bpe::short::{SHORT_BYTES, Word};
+use crate::encode::Sink;
+use crate::encode::cache::{Cache, Entry, FEW, LONGEST, Name, SHORT_NAME};
+use crate::error::{Check, Error};
+use crate::lanes::{hash, head, word_of};
+use crate::vocab::Vocabulary;
+
+/// Words that are merged at a time.
+const WORDS: usize = 8;
+/// Parts of a pretoken that is too long for the cache, which are resolved at a time.
+const PARTS: usize = 256;
+
+/// What is between two places that no merge crosses.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    start: usize,
+    end: usize,
+    /// The hash of its key, or where in the cache it may be, while it is looked for.
+    place: usize,
+    name: Name,
+    state: State,
+}
+
+/// What is known of a part.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    /// Nothing; it is a pretoken as a whole, for which table and cache were asked.
+    #[default]
+    Whole,
+    /// Nothing yet.
+    New,
+    /// Neither table nor cache has it.
+    Unknown,
+    /// Its id, as the table has it.
+    Token(u32),
+    /// Where its ids are among those of all, and how many there are.
+    Merged(u32, u32),
+}
+
+/// Memory that is used again.
+#[derive(Default)]
+pub struct Unknown {
+    parts: Vec<Part>,
+    /// Where the parts of each pretoken end, and whether the cache has its ids.
+    ends: Vec<(usize, bool)>,
+    ids: Vec<u32>,
+    words: Vec<Word>,
+    merging: Merging,
+    /// The ids of one pretoken.
+    together: Vec<u32>,
+}
+
+impl Unknown {
+    /// Forgets what it knows of another vocabulary than `owner`, which is not 0.
+    pub fn begin(&mut self, owner: u64) {
+        self.merging.begin(owner);
+    }
+
+    /// Begins a round.
+    pub fn clear(&mut self) {
+        self.parts.clear();
+        self.ends.clear();
+        self.ids.clear();
+    }
+
+    /// Adds the pretoken `text[start..end]`, unless it is longer than [`LONGEST`]. The table's lines don't
+    /// have it; `entry` may say where in the ring its ids are.
+    #[inline(never)]
+    pub fn add(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (start, end): (usize, usize),
+        entry: &Entry,
+        cache: &Cache,
+    ) -> Result<(), Error> {
+        let pretoken = text.get(start..end).ok_or_else(outside)?;
+        if pretoken.len() > LONGEST {
+            return Ok(());
+        }
+        if let Some(ids) = cache.record(entry, pretoken) {
+            let from = self.ids.len();
+            for id in ids {
+                self.ids.take(&[id])?;
+            }
+            let state = State::Merged(from as u32, (self.ids.len() - from) as u32);
+            self.push(Part { start, end, state, ..Part::default() })?;
+            return self.end_pretoken(true);
+        }
+        // The lines were asked; a line that is full may have left it to the rest.
+        let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
+        if whole != NONE {
+            let state = State::Token(whole);
+            self.push(Part { start, end, state, ..Part::default() })?;
+        } else {
+            self.split(vocabulary, text, (start, end), start, usize::MAX)?;
+        }
+        self.end_pretoken(false)
+    }
+
+    fn end_pretoken(&mut self, is_kept: bool) -> Result<(), Error> {
+        self.ends.try_reserve(1)?;
+        self.ends.push((self.parts.len(), is_kept));
+        Ok(())
+    }
+
+    fn push(&mut self, part: Part) -> Result<(), Error> {
+        self.parts.try_reserve(1)?;
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Adds the parts of a pretoken from `at` on, `most` of them at most. Gives where the last one ends.
+    fn split(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (start, end): (usize, usize),
+        mut at: usize,
+        most: usize,
+    ) -> Result<usize, Error> {
+        let pretoken = text.get(start..end).ok_or_else(outside)?;
+        let segments = vocabulary.segments();
+        let mut count = 0;
+        let mut place = at - start;
+        while at < end && count < most {
+            place += 1;
+            while place < pretoken.len() && !segments.is_cut(pretoken, place) {
+                place += 1;
+            }
+            let (from, to) = (at, start + place);
+            let mut part = Part { start: from, end: to, ..Part::default() };
+            if from > start || to < end {
+                part.state = State::New;
+                if to - from <= KEY_BYTES {
+                    let key = word_of(head(text, from), to - from, &KEPT);
+                    part.place = hash(key) as usize;
+                    vocabulary.pieces().lines().prefetch(hash(key));
+                }
+            }
+            self.push(part)?;
+            count += 1;
+            at = to;
+        }
+        Ok(at)
+    }
+
+    /// Finds the ids of all parts.
+    pub fn resolve(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        cache: &mut Cache,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let pieces = vocabulary.pieces();
+        for part in self.parts.iter_mut().filter(|part| part.state == State::New) {
+            let id = pieces.find(vocabulary.tokens(), text, part.start, part.end);
+            if id != NONE && pieces.is_reached(id) {
+                part.state = State::Token(id);
+            } else if part.end - part.start <= SHORT_NAME {
+                (part.name, part.place) = cache.name(text, part.start, part.end);
+                cache.prefetch(part.place);
+            }
+        }
+        let ids = &mut self.ids;
+        for part in self.parts.iter_mut().filter(|part| part.state == State::New) {
+            part.state = State::Unknown;
+            // What the cache has of a pretoken that is a token which merging does not give is no part's.
+            let is_short = part.end - part.start <= SHORT_NAME;
+            let entry = cache.lookup(part.place, part.name);
+            if is_short && entry.is_known() {
+                let from = ids.len();
+                entry.give(ids)?;
+                let is_reached = |&id: &u32| pieces.is_reached(id);
+                if entry.count() > 1 || ids.last().is_some_and(is_reached) {
+                    part.state = State::Merged(from as u32, entry.count() as u32);
+                }
+            }
+        }
+        self.merge(vocabulary, text, cache, check)
+    }
+
+    /// Merges the parts that nobody knows.
+    fn merge(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        cache: &mut Cache,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
+        let Self { parts, ids, words, merging, .. } = self;
+        words.resize(WORDS, Word::default());
+        let is_open = |part: &Part| matches!(part.state, State::Whole | State::Unknown);
+        let mut open = parts.iter_mut().filter(|part| is_open(part));
+        loop {
+            let mut some: [Option<&mut Part>; WORDS] = [const { None }; WORDS];
+            let mut count = 0;
+            for part in open.by_ref() {
+                let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
+                if bytes.len() > SHORT_BYTES {
+                    let merged = vocabulary.merge(text, part.start, part.end, merging, check)?;
+                    finish(part, ids, merged, cache, vocabulary, text)?;
+                    continue;
+                }
+                if let (Some(word), Some(slot)) = (words.get_mut(count), some.get_mut(count)) {
+                    word.begin(certain, bytes);
+                    *slot = Some(part);
+                    count += 1;
+                }
+                if count == WORDS {
+                    break;
+                }
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let words = words.get_mut(..count).unwrap_or(&mut []);
+            words.iter_mut().for_each(|word| word.sieve(pairs));
+            words.iter_mut().for_each(|word| word.look_up(pairs));
+            for (word, part) in words.iter_mut().zip(some.into_iter().flatten()) {
+                let mut merged = [0; SHORT_BYTES];
+                let count = word.finish(pairs, &mut merged);
+                let merged = merged.get(..count).ok_or_else(outside)?;
+                finish(part, ids, merged, cache, vocabulary, text)?;
+            }
+        }
+    }
+
+    /// Gives the ids of pretoken `number`, in the order in which they were added, and keeps them.
+    pub fn give(
+        &mut self,
+        number: usize,
+        text: &[u8],
+        name: Name,
+        cache: &mut Cache,
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let from = match number.checked_sub(1) {
+            Some(before) => self.ends.get(before).ok_or_else(outside)?.0,
+            None => 0,
+        };
+        let &(to, is_kept) = self.ends.get(number).ok_or_else(outside)?;
+        let parts = self.parts.get(from..to).ok_or_else(outside)?;
+        if let ([part], true) = (parts, is_kept) {
+            return part.give(&self.ids, sink);
+        }
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+            return Err(outside());
+        };
+        self.together.clear();
+        for part in parts {
+            part.give(&self.ids, &mut self.together)?;
+        }
+        let pretoken = text.get(first.start..last.end).ok_or_else(outside)?;
+        cache.insert(name, pretoken, &self.together);
+        sink.take(&self.together)
+    }
+
+    /// Gives the ids of a pretoken of any length, some parts at a time, and keeps none of the whole.
+    pub fn give_long(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (start, end): (usize, usize),
+        cache: &mut Cache,
+        sink: &mut impl Sink,
+        check: &Check,
+    ) -> Result<(), Error> {
+        debug_assert!(end - start > LONGEST);
+        let pretoken = text.get(start..end).ok_or_else(outside)?;
+        let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
+        if whole != NONE {
+            return sink.take(&[whole]);
+        }
+        let mut at = start;
+        while at < end {
+            self.clear();
+            at = self.split(vocabulary, text, (start, end), at, PARTS)?;
+            self.resolve(vocabulary, text, cache, check)?;
+            for part in &self.parts {
+                part.give(&self.ids, sink)?;
+            }
+            check()?;
+        }
+        self.clear();
+        Ok(())
+    }
+}
+
+#[cold]
+fn outside() -> Error {
+    Error::Internal("a part of a pretoken is outside of it")
+}
+
+impl Part {
+    fn give(&self, ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
+        match self.state {
+            State::Token(id) => sink.take(&[id]),
+            State::Merged(from, count) => {
+                let from = from as usize;
+                sink.take(ids.get(from..from + count as usize).ok_or_else(outside)?)
+            }
+            _ => Err(Error::Internal("a part of a pretoken was not merged")),
+        }
+    }
+}
+
+/// Notes what a part was merged to, and keeps it if it is not a pretoken as a whole, which is kept anyway.
+fn finish(
+    part: &mut Part,
+    ids: &mut Vec<u32>,
+    merged: &[u32],
+    cache: &mut Cache,
+    vocabulary: &Vocabulary,
+    text: &[u8],
+) -> Result<(), Error> {
+    let is_part = part.state == State::Unknown;
+    part.state = State::Merged(ids.len() as u32, merged.len() as u32);
+    ids.take(merged)?;
+    let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
+    // As a pretoken, a token that merging does not give has another id: such a part is not kept.
+    if is_part
+        && bytes.len() <= SHORT_NAME
+        && merged.len() <= FEW
+        && (merged.len() == 1 || vocabulary.id(bytes).is_none())
+    {
+        cache.insert(part.name, bytes, merged);
+    }
+    Ok(())
+}

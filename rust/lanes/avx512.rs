@@ -1,0 +1,322 @@
+//! AVX-512: one register, whose comparisons give 64 bits at once, and whose bytes can be compressed.
+
+use std::arch::x86_64::*;
+
+use super::{
+    ADDED, HASH_SHIFT, Kept, KeptByLength, Lanes, Masks, STRINGS, WINDOW, Work, words_one_by_one,
+};
+
+/// Eight bytes of one bit each.
+const BITS: i64 = i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]);
+
+/// The numbers of a window's bytes.
+static NUMBERS: [u8; WINDOW] = {
+    let mut numbers = [0; WINDOW];
+    let mut at = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while at < WINDOW {
+        numbers[at] = at as u8;
+        at += 1;
+    }
+    numbers
+};
+
+/// A processor with AVX-512 and its additions for bytes, as Intel's since Ice Lake and AMD's since Zen 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// `None` where the instructions are missing.
+    pub fn new() -> Option<Self> {
+        use std::arch::is_x86_feature_detected as has;
+        let has_all = has!("avx512f")
+            && has!("avx512bw")
+            && has!("avx512dq")
+            && has!("avx512vl")
+            && has!("avx512vbmi")
+            && has!("avx512vbmi2");
+        (has_all && super::avx2::Avx2::new().is_some()).then_some(Self(()))
+    }
+
+    /// Does `work` with these instructions.
+    #[inline]
+    pub fn run<W: Work>(self, work: W) -> W::Output {
+        #[target_feature(
+            enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt"
+        )]
+        fn run<W: Work>(lanes: Avx512, work: W) -> W::Output {
+            work.run(lanes)
+        }
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: `Avx512::new` alone makes one, after it has asked the processor.
+        unsafe {
+            run(self, work)
+        }
+    }
+}
+
+impl Lanes for Avx512 {
+    const SEARCHES: bool = true;
+
+    #[inline(always)]
+    fn masks(self, window: &[u8; WINDOW]) -> Masks {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: `Avx512::new` alone makes one, after it has asked the processor.
+        unsafe {
+            masks(window)
+        }
+    }
+
+    #[inline(always)]
+    fn among(self, window: &[u8; WINDOW], set: u64) -> u64 {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: as in `masks`.
+        unsafe {
+            among(window, set)
+        }
+    }
+
+    #[inline(always)]
+    fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: as in `masks`.
+        unsafe {
+            equal(load(window), byte)
+        }
+    }
+
+    #[inline(always)]
+    fn places(self, bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: as in `masks`.
+        unsafe {
+            write_places(bits, base, places);
+        }
+    }
+
+    #[inline(always)]
+    fn words(
+        self,
+        text: &[u8],
+        bounds: &[usize; STRINGS + 1],
+        kept: &KeptByLength,
+        words: &mut [u128; STRINGS],
+        hashes: &mut [u32; STRINGS],
+    ) {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: as in `masks`.
+        unsafe {
+            make_words(text, bounds, kept, words, hashes);
+        }
+    }
+
+    #[inline(always)]
+    fn same_of_four(self, four: &[u64; 8], word: u128, mask: u128) -> usize {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: as in `masks`.
+        let same = unsafe { same_halves(four, word, mask) };
+        super::last_whole(same)
+    }
+}
+
+/// Eight places a store: as many stores as sixteen places need, since a window seldom has more.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
+fn write_places(bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+    let numbers = _mm512_maskz_compress_epi8(bits, load(&NUMBERS));
+    let base = _mm512_set1_epi64(base as i64);
+    let (eights, _) = places.as_chunks_mut::<8>();
+    let [a, b, c, d, e, f, g, h] = eights else { return };
+    let write = |eight: &mut [usize; 8], numbers: __m128i| {
+        let places = _mm512_add_epi64(_mm512_cvtepu8_epi64(numbers), base);
+        #[expect(unsafe_code, reason = "stores go through a pointer")]
+        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        unsafe {
+            _mm512_storeu_si512(eight.as_mut_ptr().cast(), places);
+        }
+    };
+    let upper = |numbers: __m128i| _mm_unpackhi_epi64(numbers, numbers);
+    let first = _mm512_castsi512_si128(numbers);
+    write(a, first);
+    write(b, upper(first));
+    if bits.count_ones() > 16 {
+        let second = _mm512_extracti32x4_epi32::<1>(numbers);
+        write(c, second);
+        write(d, upper(second));
+        let third = _mm512_extracti32x4_epi32::<2>(numbers);
+        write(e, third);
+        write(f, upper(third));
+        let fourth = _mm512_extracti32x4_epi32::<3>(numbers);
+        write(g, fourth);
+        write(h, upper(fourth));
+    }
+}
+
+/// Four words a register: loaded and masked one by one, hashed together.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn make_words(
+    text: &[u8],
+    bounds: &[usize; STRINGS + 1],
+    kept: &KeptByLength,
+    words: &mut [u128; STRINGS],
+    hashes: &mut [u32; STRINGS],
+) {
+    let eight = |from: usize| {
+        #[expect(unsafe_code, reason = "loads go through a pointer")]
+        // SAFETY: `from` is 0, 1, 8 or 9, and the array has 17 numbers.
+        unsafe {
+            _mm512_loadu_si512(bounds.as_ptr().add(from).cast())
+        }
+    };
+    // The last place with sixteen bytes behind it.
+    let Some(last) = text.len().checked_sub(16) else {
+        return words_one_by_one(text, bounds, kept, words, hashes);
+    };
+    let last = _mm512_set1_epi64(last as i64);
+    let behind = |starts: __m512i| _mm512_cmpgt_epu64_mask(starts, last);
+    if behind(eight(0)) | behind(eight(8)) != 0 {
+        return words_one_by_one(text, bounds, kept, words, hashes);
+    }
+    // How many bytes behind the first row each string's row is.
+    const ROW: u32 = size_of::<Kept>().ilog2();
+    let row = |from: usize| {
+        let lengths = _mm512_sub_epi64(eight(from + 1), eight(from));
+        let rows = _mm512_min_epu64(lengths, _mm512_set1_epi64(kept.len() as i64 - 1));
+        _mm512_slli_epi64::<ROW>(rows)
+    };
+    let mut rows = [0u64; STRINGS];
+    for (rows, from) in rows.as_chunks_mut::<8>().0.iter_mut().zip([0, 8]) {
+        #[expect(unsafe_code, reason = "stores go through a pointer")]
+        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        unsafe {
+            _mm512_storeu_si512(rows.as_mut_ptr().cast(), row(from));
+        }
+    }
+    let one = |number: usize| -> __m128i {
+        debug_assert!(number < STRINGS);
+        #[expect(
+            unsafe_code,
+            reason = "a check for each of sixteen would cost as much as the rest"
+        )]
+        // SAFETY: `number` is below 16; the row is one of `kept`, the last one at most, see `row`; and the
+        // text has 16 bytes from each start on, since none of them is behind `last`.
+        unsafe {
+            let row = *rows.get_unchecked(number) as usize;
+            debug_assert!(row < size_of::<KeptByLength>() && row.is_multiple_of(size_of::<Kept>()));
+            let kept = &*kept.as_ptr().byte_add(row);
+            let start = *bounds.get_unchecked(number);
+            debug_assert!(start + 16 <= text.len());
+            let bytes = _mm_loadu_si128(text.as_ptr().add(start).cast());
+            let text = _mm_loadu_si128((&raw const kept.text).cast());
+            let set = _mm_loadu_si128((&raw const kept.set).cast());
+            // set | bytes & text
+            _mm_ternarylogic_epi64::<0xF8>(set, bytes, text)
+        }
+    };
+    let four = |first: usize| {
+        let four = _mm512_castsi128_si512(one(first));
+        let four = _mm512_inserti32x4::<1>(four, one(first + 1));
+        let four = _mm512_inserti32x4::<2>(four, one(first + 2));
+        _mm512_inserti32x4::<3>(four, one(first + 3))
+    };
+    let [a, b, c, d] = ADDED.map(|number| number as i32);
+    let added = _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
+    // As `hash`: the first number of each four is that of a word.
+    let hash = |four: __m512i| {
+        let sums = _mm512_add_epi32(four, added);
+        let products = _mm512_mul_epu32(sums, _mm512_srli_epi64::<32>(sums));
+        let other = _mm512_shuffle_epi32::<0b01_00_11_10>(products);
+        _mm512_srli_epi64::<HASH_SHIFT>(_mm512_add_epi64(products, other))
+    };
+    let all = [four(0), four(4), four(8), four(12)];
+    for (words, four) in words.as_chunks_mut::<4>().0.iter_mut().zip(all) {
+        #[expect(unsafe_code, reason = "stores go through a pointer")]
+        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        unsafe {
+            _mm512_storeu_si512(words.as_mut_ptr().cast(), four);
+        }
+    }
+    let [a, b, c, d] = all.map(hash);
+    let firsts = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    let lower = _mm512_permutex2var_epi32(a, firsts, b);
+    let upper = _mm512_permutex2var_epi32(c, firsts, d);
+    let sixteen = _mm512_mask_blend_epi32(0xFF00, lower, upper);
+    #[expect(unsafe_code, reason = "stores go through a pointer")]
+    // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+    unsafe {
+        _mm512_storeu_si512(hashes.as_mut_ptr().cast(), sixteen);
+    }
+}
+
+/// A bit for each half of the four words that has the same bits as `word` in `mask`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+fn same_halves(four: &[u64; 8], word: u128, mask: u128) -> u8 {
+    let repeated = |word: u128| {
+        let (low, high) = (word as i64, (word >> 64) as i64);
+        _mm512_broadcast_i64x2(_mm_set_epi64x(high, low))
+    };
+    #[expect(unsafe_code, reason = "loads go through a pointer")]
+    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    let four = unsafe { _mm512_loadu_si512(four.as_ptr().cast()) };
+    // (word ^ four) & mask
+    let differing = _mm512_ternarylogic_epi64::<0x28>(repeated(word), four, repeated(mask));
+    _mm512_testn_epi64_mask(differing, differing)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn masks(window: &[u8; WINDOW]) -> Masks {
+    let bytes = load(window);
+    let newline = equal(bytes, b'\n') | equal(bytes, b'\r');
+    let blank = equal(bytes, b' ');
+    let lower = _mm512_or_si512(bytes, _mm512_set1_epi8(0x20));
+    Masks {
+        letter: within(lower, b'a', b'z'),
+        number: within(bytes, b'0', b'9'),
+        newline,
+        space: (blank | within(bytes, b'\t', b'\r')) & !newline,
+        blank,
+        apostrophe: equal(bytes, b'\''),
+        wide: _mm512_movepi8_mask(bytes),
+        tail: within(bytes, 0x80, 0xBF),
+    }
+}
+
+/// Bytes whose low six bits are in `set`: its byte by the upper three, and in that the bit by the
+/// lower three.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn among(window: &[u8; WINDOW], set: u64) -> u64 {
+    let bytes = load(window);
+    let seven = _mm512_set1_epi8(7);
+    let upper = _mm512_and_si512(_mm512_srli_epi16::<3>(bytes), seven);
+    let lower = _mm512_and_si512(bytes, seven);
+    let bit = _mm512_shuffle_epi8(_mm512_set1_epi64(BITS), lower);
+    _mm512_test_epi8_mask(_mm512_shuffle_epi8(_mm512_set1_epi64(set as i64), upper), bit)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn load(bytes: &[u8; WINDOW]) -> __m512i {
+    #[expect(unsafe_code, reason = "loads go through a pointer")]
+    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    unsafe {
+        _mm512_loadu_si512(bytes.as_ptr().cast())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn equal(bytes: __m512i, byte: u8) -> u64 {
+    _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte as i8))
+}
+
+/// Bytes from `first` to `last`: their distance from `first` is at most that of `last`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn within(bytes: __m512i, first: u8, last: u8) -> u64 {
+    let distance = _mm512_sub_epi8(bytes, _mm512_set1_epi8(first as i8));
+    _mm512_cmple_epu8_mask(distance, _mm512_set1_epi8((last - first) as i8))
+}
