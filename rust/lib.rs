@@ -28,6 +28,7 @@
 )]
 
 pub mod error;
+pub mod counters;
 pub mod vocab;
 mod byte_level;
 mod vocab_ranks;
