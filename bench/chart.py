@@ -2,12 +2,14 @@
 
 from html import escape
 
-from goals import Results
-from report import DIFFERS, cell
+from machines import name_of, names
+from report import cell
+from result import Results
 from run import OURS, Record
+from tables import DIFFERS
 
 WIDTH = 760
-LABEL = 110
+LABEL = 128
 """Pixels for the names on the left."""
 VALUE = 120
 """Pixels for the figures on the right."""
@@ -29,10 +31,14 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f232
 """
 
 
-def draw(results: Results) -> str:
-    """The chart as the text of an SVG file."""
-    panels = [(text, _bars(results, text)) for text in results.corpora]
-    panels = [(text, bars) for text, bars in panels if bars]
+def draw(*results: Results) -> str:
+    """The chart as the text of an SVG file: a panel for each text, of each machine in turn."""
+    panels = [
+        (text if len(results) == 1 else f"{text}: {name}", bars)
+        for name, one in zip(names(results), results, strict=True)
+        for text in one.corpora
+        if (bars := _bars(one, text))
+    ]
     values = [
         record["value"] for _, bars in panels for _, pair in bars for record in pair if record
     ]
@@ -54,8 +60,10 @@ def draw(results: Results) -> str:
         for name, pair in bars:
             parts += _row(name, pair, y, scale)
             y += ROW
-    machine = results.stored["machine"]
-    where = f"{machine['processor']}, {results.stored['date'][:10]}"
+    where = "; ".join(
+        f"{name}, {one.stored['date'][:10]}"
+        for name, one in zip(map(name_of, results), results, strict=True)
+    )
     parts.append(f'<text class="note" x="0" y="{y + 26}">{escape(where + _marks(panels))}</text>')
     return "\n".join([*parts, "</svg>", ""])
 

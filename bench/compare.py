@@ -11,27 +11,34 @@ later (`--from`). Exit code 1 if any of llama3_tok's ids differ.
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import chart
+import commits
 import corpora
+import languages
+import machines
 import peers
 import report
 from cases import CASES
-from goals import Results
 from harness import Failure
-from machine import commit, core_hash, describe, memory_limit, now, processors
-from run import MEGABYTE, OURS, Run, Settings
+from machine import commit, core_hash, describe, memory_limit, now, processors, stale_core
+from result import Results
+from run import MEGABYTE, OURS, TRANSFORMERS, Run, Settings
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 1
+COMPAT = TRANSFORMERS[0]
+OTHER_NAMES = {"unseen": "documents", "again": "documents"}
+"""Names under which a case's records stand, for those who ask for them."""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -44,7 +51,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("paths", nargs="*", type=Path, metavar="FILE", help="a file, or a folder of .txt files")
     add("--files", nargs="+", type=Path, default=[], metavar="FILE", help="the same")
     add("--peers", type=names, metavar="A,B", help="only these (default: all)")
-    add("--cases", type=names, metavar="A,B", help="only these (default: all)")
+    add("--cases", type=case_names, metavar="A,B", help="only these (default: all)")
+    add("--against-commit", action="append", default=[], metavar="REV", help=AGAINST)
     add("--rounds", type=int, metavar="N", help="samples of each (default: 5; quick: 3)")
     add("--quick", action="store_true", help="a fifth of the time: less text, fewer rounds")
     add("--limit", type=float, default=30, metavar="S", help="seconds for one request to a peer")
@@ -52,7 +60,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--json", type=Path, metavar="PATH", help="where the result goes (default: results/)")
     add("--chart", type=Path, metavar="PATH", help="draw the README's chart there")
     add("--table", type=Path, metavar="PATH", help="write the README's table there")
-    add("--from", type=Path, dest="stored", metavar="PATH", help="draw from this, measure nothing")
+    add("--from", nargs="+", type=Path, dest="stored", metavar="PATH", help=FROM)
     add("--list", action="store_true", help="name the peers and cases, and stop")
     options = parser.parse_args(given)
     for chosen, known, what in (
@@ -65,9 +73,19 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+FROM = "draw from this, measure nothing; of several results, a column for each machine"
+AGAINST = "build this commit of the project and measure it too (may be given several times)"
+
+
 def names(text: str) -> list[str]:
     """Names with commas between."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    return list(dict.fromkeys(found))
+
+
+def case_names(text: str) -> list[str]:
+    """Names of cases with commas between."""
+    return list(dict.fromkeys(OTHER_NAMES.get(name, name) for name in names(text)))
 
 
 def texts(options: argparse.Namespace, folder: Path, special: list[str]) -> list[corpora.Corpus]:
@@ -83,6 +101,13 @@ def texts(options: argparse.Namespace, folder: Path, special: list[str]) -> list
             unique = name if name not in chosen else f"{name} {len(chosen)}"
             chosen[unique] = corpora.write(unique, data, source, special, folder)
     return list(chosen.values())
+
+
+def language_texts(quick: bool, folder: Path, special: list[str]) -> list[corpora.Corpus]:
+    """Writes the texts of the languages."""
+    folder.mkdir()
+    found = languages.languages((60 if quick else 400) * 1000)
+    return [corpora.write(name, data, source, special, folder) for name, data, source in found]
 
 
 def settings(options: argparse.Namespace) -> Settings:
@@ -109,10 +134,12 @@ def present(run: Run, wanted: list[str]) -> tuple[dict[str, dict[str, Any]], dic
     absent: dict[str, str] = {}
     for name in wanted:
         try:
-            found = peers.installed(name)
+            found = peers.installed(name, run.assets.folders.get(name))
             run.pinned.call(name, "ways", case="documents")
         except PackageNotFoundError as error:
-            absent[name] = f"{error.name} is not installed"
+            folder = run.assets.folders.get(name)
+            where = f" in {os.path.relpath(folder, ROOT)}" if folder else ""
+            absent[name] = f"{error.name} is not installed{where}"
         except Failure as failure:
             absent[name] = str(failure)
         else:
@@ -122,26 +149,57 @@ def present(run: Run, wanted: list[str]) -> tuple[dict[str, dict[str, Any]], dic
     return there, absent
 
 
+def built(
+    revisions: list[str], wanted: list[str], say: Callable[[str], None]
+) -> dict[str, dict[str, str]]:
+    """Builds other commits of this project: what is to be said of each, by the peer's name."""
+    found = {}
+    for revision in revisions:
+        full = commits.resolve(ROOT, revision)
+        folder = commits.build(ROOT, full, say)
+        about = {"commit": full, "revision": revision, "core": commits.core_hash(folder)}
+        for name in (OURS, *(name for name in wanted if name == COMPAT)):
+            found[f"{name}@{full[:7]}"] = about | {"folder": str(folder)}
+    return found
+
+
+def assets_in(folder: Path, folders: dict[str, str]) -> peers.Assets:
+    """Writes what the adapters load from."""
+    import oracle
+
+    written = folder / "tokenizer.json"
+    written.write_text(oracle.llama3_tokenizer_json(), "utf-8")
+    config = '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+    (folder / "tokenizer_config.json").write_text(config, "utf-8")
+    vocabulary = str(oracle.vocabulary.find())
+    return peers.Assets(vocabulary, str(written), oracle.PATTERN, oracle.SPECIAL, folders)
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the cases; the result as it is stored."""
     sys.path.append(str(ROOT / "tests"))
-    import oracle
-
+    if stale_core(ROOT):
+        print("the sources of the core are newer than the installed one", file=sys.stderr)
     chosen_settings = settings(options)
     machine = describe(chosen_settings.pinned)
+    cases, wanted = options.cases or list(CASES), options.peers or list(peers.PEERS)
     with tempfile.TemporaryDirectory(prefix="llama3_tok-bench-") as name, progress() as say:
         folder = Path(name)
         say("preparing")
-        written = folder / "tokenizer.json"
-        written.write_text(oracle.llama3_tokenizer_json(), "utf-8")
-        vocabulary = str(oracle.vocabulary.find())
-        assets = peers.Assets(vocabulary, str(written), oracle.PATTERN, oracle.SPECIAL)
-        chosen = texts(options, folder, list(oracle.SPECIAL))
-        run = Run([], assets, chosen, folder, chosen_settings, say)
+        others = built(options.against_commit, wanted, say)
+        folders = {name: about.pop("folder") for name, about in others.items()}
+        assets = assets_in(folder, peers.FOLDERS | folders)
+        special = list(assets.special)
+        chosen = texts(options, folder, special)
+        many = "languages" in cases
+        spoken = language_texts(options.quick, folder / "languages", special) if many else []
+        run = Run([], assets, chosen, folder, chosen_settings, say, spoken)
         try:
-            there, absent = present(run, options.peers or list(peers.PEERS))
+            there, absent = present(run, [*wanted, *others])
+            for peer, about in others.items():
+                there.get(peer, {}).update(about)
             run.names = list(there)
-            for case in options.cases or CASES:
+            for case in cases:
                 CASES[case](run)
         finally:
             run.close()
@@ -154,12 +212,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "settings": vars(run.settings),
         "peers": there,
         "absent": absent,
-        "corpora": [
-            {key: value for key, value in corpus._asdict().items() if key != "path"}
-            for corpus in chosen
-        ],
+        "corpora": [told(corpus) for corpus in chosen],
+        "languages": [told(corpus) for corpus in spoken],
         "records": run.records,
     }
+
+
+def file_name(stored: dict[str, Any], quick: bool) -> str:
+    """Date, commit and machine."""
+    processor = re.sub(r"\W+", "-", stored["machine"]["processor"]).strip("-").lower()
+    parts = [stored["date"][:10], stored["commit"][:7], processor, *(["quick"] if quick else [])]
+    return "-".join(parts) + ".json"
+
+
+def told(corpus: corpora.Corpus) -> dict[str, Any]:
+    """What a result says of a text."""
+    return {key: value for key, value in corpus._asdict().items() if key != "path"}
 
 
 def as_json(stored: dict[str, Any]) -> str:
@@ -191,21 +259,27 @@ def main(given: list[str] | None = None) -> int:
         print("peers:", ", ".join(peers.PEERS), "\ncases:", ", ".join(CASES))
         return 0
     if options.stored:
-        stored = json.loads(options.stored.read_text("utf-8"))
+        found = [json.loads(path.read_text("utf-8")) for path in options.stored]
     else:
-        stored = measure(options)
-        quick = "-quick" if options.quick else ""
-        path = options.json or RESULTS / f"{stored['date'][:10]}-{stored['commit'][:7]}{quick}.json"
+        try:
+            found = [measure(options)]
+        except commits.BuildError as error:
+            print(f"the commit can't be measured: {error}", file=sys.stderr)
+            return 2
+        path = options.json or RESULTS / file_name(found[0], options.quick)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_json(stored), "utf-8")
+        path.write_text(as_json(found[0]), "utf-8")
         print(f"stored in {path}", file=sys.stderr)
-    results = Results(stored)
-    print(report.full(results))
+    results = [Results(one) for one in found]
+    one = len(results) == 1
+    print(report.full(results[0]) if one else machines.full(results))
     if options.chart:
-        options.chart.write_text(chart.draw(results), "utf-8")
+        options.chart.write_text(chart.draw(*results), "utf-8")
     if options.table:
-        options.table.write_text(report.summary(results) + "\n", "utf-8")
-    wrong = [record for record in results.records if record["peer"] == OURS]
+        table = report.summary(results[0]) if one else machines.summary(results)
+        options.table.write_text(table + "\n", "utf-8")
+    records = (record for one in results for record in one.records)
+    wrong = [record for record in records if record["peer"] == OURS]
     return 1 if any(record["equal"] is False for record in wrong) else 0
 
 

@@ -60,7 +60,7 @@ def given(files: Iterable[Path], limit: int) -> Iterator[tuple[str, bytes, str]]
     """Name, bytes (at most `limit`) and source of files; of a folder, its `.txt` files."""
     for path in files:
         for file in sorted(path.rglob("*.txt")) if path.is_dir() else [path]:
-            yield file.stem, cut(file.read_bytes(), limit), str(file)
+            yield file.stem, cut(file.read_bytes(), limit), file.name
 
 
 def cut(data: bytes, limit: int) -> bytes:
@@ -77,13 +77,16 @@ def cut(data: bytes, limit: int) -> bytes:
 
 
 def standard(limit: int) -> Iterator[tuple[str, bytes, str]]:
-    """Name, bytes and source of three texts that need no download."""
+    """Name, bytes and source of four texts that need no download."""
     library = Path(sysconfig.get_path("stdlib"))
     modules = sorted(library.glob("*.py")) + sorted(library.glob("[a-s]*/*.py"))
     sources = [module.read_bytes() for module in modules if "site-packages" not in module.parts]
     yield "english", _joined(_documentation(sources), limit), "the standard library's documentation"
     yield "code", _joined(sources, limit), "the standard library's sources"
-    yield "multilingual", _joined(_languages(), limit), "message catalogues, scripts in turn"
+    mixed = itertools.chain(_languages(), made_up_parts(SCRIPTS))
+    yield "multilingual", _joined(mixed, limit), "message catalogues, scripts in turn"
+    cjk = itertools.chain(_languages("zh", "ja"), made_up_parts(CJK_SCRIPTS))
+    yield "cjk", _joined(cjk, limit), "message catalogues, Chinese and Japanese in turn"
 
 
 def _joined(parts: Iterable[bytes], limit: int) -> bytes:
@@ -110,33 +113,45 @@ def _documentation(sources: list[bytes]) -> Iterator[bytes]:
         yield from (text.encode() for text in documented if text)
 
 
-def _languages() -> Iterator[bytes]:
-    """Messages translated into many languages, in turn; then made-up words in many scripts."""
+def _languages(*prefixes: str) -> Iterator[bytes]:
+    """Messages translated into many languages, in turn; only those whose code begins so."""
     catalogues: dict[str, list[Path]] = {}
     for file in sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/*.mo")):
-        catalogues.setdefault(file.parts[4], []).append(file)
+        if file.parts[4].startswith(prefixes or ""):
+            catalogues.setdefault(file.parts[4], []).append(file)
     for files in itertools.zip_longest(*catalogues.values()):
         for file in filter(None, files):
-            try:
-                with file.open("rb") as stream:
-                    messages = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
-            except (OSError, LookupError, ValueError):
-                continue
-            texts = [text for key, text in messages.items() if key and isinstance(text, str)]
-            yield "\n".join(texts).encode("utf-8", "replace")
-    yield from (made_up(seed).encode() for seed in range(1_000))
+            yield "\n".join(text for _, text in catalogue(file)).encode("utf-8", "replace")
+
+
+def catalogue(file: Path) -> list[tuple[str, str]]:
+    """The messages of a catalogue and their translations; none if it can't be read."""
+    try:
+        with file.open("rb") as stream:
+            messages = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
+    except (OSError, LookupError, ValueError):
+        return []
+    pairs = ((key[0] if isinstance(key, tuple) else key, text) for key, text in messages.items())
+    return [(key, text) for key, text in pairs if key and isinstance(text, str)]
 
 
 SCRIPTS = [range(0x61, 0x7B), range(0xE0, 0x100), range(0x3B1, 0x3CA), range(0x430, 0x450)]
 SCRIPTS += [range(0x5D0, 0x5EB), range(0x627, 0x64B), range(0x905, 0x940), range(0xE01, 0xE2F)]
 SCRIPTS += [range(0x3041, 0x3097), range(0x4E00, 0x5200), range(0xAC00, 0xAE00)]
+CJK_SCRIPTS = [range(0x3041, 0x3097), range(0x4E00, 0x5200), range(0x5200, 0x9FA6)]
 
 
-def made_up(seed: int, size: int = 4_000) -> str:
+def made_up_parts(scripts: list[range]) -> Iterator[bytes]:
+    """Made-up texts without end to speak of, one script after another."""
+    for seed in range(1_000):
+        yield made_up(seed, letters=scripts[seed % len(scripts)]).encode()
+
+
+def made_up(seed: int, size: int = 4_000, *, letters: range) -> str:
     """Words of one script, common ones often, so that they repeat as in a language."""
     rng = random.Random(seed)
-    letters = [chr(code) for code in SCRIPTS[seed % len(SCRIPTS)]]
-    words = ["".join(rng.choices(letters, k=rng.randint(1, 9))) for _ in range(300)]
+    known = [chr(code) for code in letters]
+    words = ["".join(rng.choices(known, k=rng.randint(1, 9))) for _ in range(300)]
     weights = [1 / rank for rank in range(1, len(words) + 1)]
     chosen = rng.choices(words, weights, k=size // 8)
     ends = rng.choices([" ", ", ", ". ", "\n"], [16, 2, 1, 1], k=len(chosen))
@@ -248,6 +263,16 @@ WORST: dict[str, Maker] = {
     "random letters, lines of 76": _lines(_random(LETTERS), 76),
     "hexadecimal, lines of 64": _lines(_random("0123456789abcdef"), 64),
     "long s contractions": _repeat("'\u017f"),
+    # Where this project was behind
+    "one Cyrillic letter": _repeat("ж"),
+    "random Cyrillic": _random(_characters(range(0x430, 0x450))),
+    "hexadecimal": _random("0123456789abcdef"),
+    "DNA": _random("ACGT"),
+    "DNA, lines of 60": _lines(_random("ACGT"), 60),
+    "base64, lines of 76": _lines(_base64, 76),
+    "rare characters, four bytes": _random(
+        _characters(range(0x10300, 0x10320), range(0x12000, 0x12399), range(0x13000, 0x1342E))
+    ),
 }
 
 

@@ -70,6 +70,14 @@ def core_hash() -> str:
     return hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()
 
 
+def stale_core(root: Path) -> bool:
+    """Whether the core that is imported is older than the sources of the working tree."""
+    from llama3_tok import _core
+
+    made = Path(_core.__file__).stat().st_mtime
+    return any(file.stat().st_mtime > made for file in (root / "rust").rglob("*.rs"))
+
+
 def commit(root: Path) -> str:
     """The commit of the working tree, with `+` if files differ from it."""
     try:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from goals import REACHED, TOLD, Results, speed, verdicts
-from run import MEGABYTE, OURS, Record
-
-DIFFERS = "\u2260"
+import against
+import matrix
+from goals import REACHED, TOLD, verdicts
+from result import Results, speed
+from run import MEGABYTE, OURS
+from tables import DIFFERS, cell, left_table, table
 
 TITLES = {
     "unseen": "Unseen documents, one thread, MB/s",
@@ -19,40 +21,28 @@ TITLES = {
     "files": "Files, all cores, first pass, MB/s",
     "files again": "Files, all cores, again, MB/s",
     "small": "Small inputs, a call",
+    "small, transformers": "Small inputs through the interface of transformers, a call",
+    "decode one": "`decode([id])`, a call",
+    "decode one, transformers": "`decode([id])` through the interface of transformers, a call",
+}
+BY_PEER = {
+    "cold": "Cold start: the first text of a fresh process, loading apart",
+    "threads": "A batch of documents on one processor, on two, on all, MB/s",
 }
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Markdown that is aligned for the terminal too; numbers stand right."""
-    lines = [header, *rows]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
-
-    def line(cells: list[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        aligned = [cell.rjust(width) for cell, width in others]
-        return "| " + " | ".join([first[0].ljust(first[1]), *aligned]) + " |"
-
-    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
-    return "\n".join([line(header), rule, *map(line, rows)])
-
-
-def left_table(header: list[str], rows: list[list[str]]) -> str:
-    """Markdown whose cells are words."""
-    return "\n".join(
-        "| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows]
-    )
-
-
-def cell(record: Record | None) -> str:
-    """A speed; marked if the ids were wrong, a dash if there is none."""
-    if record is None:
-        return "-"
-    if record["unit"] == "MB/s":
-        value = record["value"]
-        text = f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-    else:
-        text = speed(record)
-    return text + (f" {DIFFERS}" if record["equal"] is False else "")
+MEMORY = {
+    "loaded": "resident, loaded",
+    "growth, 10 KB": "after 10 KB",
+    "growth, one thread": "after all texts",
+    "allocated, results held": "malloc, results",
+    "allocated, results gone": "malloc, left",
+}
+ALLOCATED = (
+    "Resident memory is what loading adds, then what encoding adds to that. malloc is what glibc's "
+    "allocator has handed out (`mallinfo2`) for the results of the first text: arrays, and what C "
+    "and Rust hold; not Python's small objects, nor what a library's own allocator has."
+)
 
 
 def full(results: Results) -> str:
@@ -62,10 +52,16 @@ def full(results: Results) -> str:
 
 def _sections(results: Results) -> Iterator[str]:
     yield heading(results)
+    yield from against.sections(results)
     yield "## What this project must reach\n\n" + goals_table(results)
     for case, title in TITLES.items():
         if results.texts(case):
             yield f"## {title}\n\n{case_table(results, case)}"
+    for case, title in BY_PEER.items():
+        if results.texts(case):
+            yield f"## {title}\n\n{matrix.by_peer(results, case)}"
+    yield matrix.scaling(results)
+    yield matrix.languages(results)
     if results.texts("worst"):
         size = results.of("worst")[0]["bytes"] / MEGABYTE
         title = f"## The worst inputs, {size:g} MB each, one thread, MB/s"
@@ -129,7 +125,7 @@ def worst_table(results: Results) -> str:
 
 def load_table(results: Results) -> str:
     """Loading and memory."""
-    columns = [("import", ""), ("load", ""), ("memory", "loaded"), ("memory", "growth, one thread")]
+    columns = [("import", ""), ("load", ""), *(("memory", text) for text in MEMORY)]
     rows = []
     for name in results.names:
         found = []
@@ -140,8 +136,8 @@ def load_table(results: Results) -> str:
             rows.append([name, *found])
     if not rows:
         return ""
-    header = ["", "import", "load", "memory loaded", "and after encoding"]
-    return "## Loading and memory\n\n" + table(header, rows)
+    header = ["", "import", "load", *MEMORY.values()]
+    return "## Loading and memory\n\n" + table(header, rows) + "\n\n" + ALLOCATED
 
 
 def notes(results: Results) -> str:

@@ -16,9 +16,17 @@ from peers import Assets
 from worker import Source
 
 OURS = "llama3_tok"
+TRANSFORMERS = ("compat.transformers", "AutoTokenizer")
+"""The same interface, of this project and of transformers."""
 REFERENCES = ("tiktoken", "tokenizers", OURS)
 """Whose ids the others' are compared with; a later one only where the earlier fail."""
 MEGABYTE = 1_000_000
+
+
+def is_ours(name: str) -> bool:
+    """Whether a peer is this project, at this commit or at another."""
+    return name.partition("@")[0] == OURS
+
 
 Way = tuple[str, str]
 """Peer and label."""
@@ -58,6 +66,7 @@ class Run:
     folder: Path
     settings: Settings
     say: Callable[[str], None] = lambda message: None
+    languages: list[Corpus] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     references: dict[Source, tuple[str, Answers]] = field(default_factory=dict)
     known_ways: dict[tuple[str, str], list[tuple[str, bool]]] = field(default_factory=dict)
@@ -66,10 +75,10 @@ class Run:
         self.pinned = Fleet(self.worker)
         self.all_cores = Fleet(lambda peer: self.worker(peer, pinned=False))
 
-    def worker(self, peer: str, pinned: bool = True) -> Worker:
-        """A fresh process."""
+    def worker(self, peer: str, pinned: bool = True, processors: list[int] | None = None) -> Worker:
+        """A fresh process, pinned to one processor, to some, or to none."""
         settings = self.settings
-        processors = settings.pinned if pinned else None
+        processors = processors or (settings.pinned if pinned else None)
         return Worker(
             peer, self.assets, processors=processors, limit=settings.limit, memory=settings.memory
         )

@@ -38,11 +38,11 @@ class Source(NamedTuple):
     """Names an input; the worker makes it, so that no text goes through the pipe."""
 
     form: str
-    """"text", "documents", "characters", "worst", "files" or "ids"."""
+    """"text", "documents", "characters", "worst", "files", "ids" or "single ids"."""
     path: str
     """A file; a folder of files; the name of a worst input."""
     size: int = 0
-    """Bytes of a document or worst input, characters of a small one."""
+    """Bytes of a document or worst input, characters of a small one, how many single ids."""
     seed: int = 0
 
 
@@ -62,6 +62,8 @@ def make(source: Source) -> Any:  # noqa: ANN401 - a str, list[str], list of pat
             return sorted(str(file) for file in Path(source.path).iterdir())
         case "ids":
             return np.load(source.path)
+        case "single ids":
+            return [[id] for id in np.load(source.path)[: source.size].tolist()]
     raise ValueError(source.form)
 
 
@@ -85,6 +87,22 @@ def several(call: Callable[[], object], passes: int) -> list[float]:
     while len(samples) < passes and sum(samples) < (SLOW if len(samples) > 1 else VERY_SLOW):
         samples.append(clock(call))
     return samples
+
+
+def repeated(call: Callable[[], object]) -> float:
+    """Seconds of one call, over as many as fill the time of a sample."""
+    times = 1
+    while True:
+        loop = iter(range(times))
+
+        def repeat(loop: Any = loop) -> None:  # noqa: ANN401
+            for _ in loop:
+                call()
+
+        seconds = clock(repeat)
+        if seconds >= SMALL_SECONDS:
+            return seconds / times
+        times = int(times * max(2, 1.2 * SMALL_SECONDS / max(seconds, 1e-7)))
 
 
 class Bench:
@@ -123,7 +141,8 @@ class Bench:
         chosen = self._way(case, way)
         value = self._input(chosen, source)
         if case.startswith("decode"):
-            text = chosen.run(value)
+            single = source.form == "single ids"
+            text = "".join(map(chosen.run, value)) if single else chosen.run(value)
             return [digest(text.encode() if isinstance(text, str) else bytes(text))]
         if chosen.many:
             results = peers.as_batch(chosen.run(value))
@@ -167,20 +186,31 @@ class Bench:
         return several(self._call(case, way, source, slice(1, None, 2)), passes)
 
     def small(self, case: str, way: str, source: Source) -> list[float]:
-        """Seconds a call, over as many calls as fill the time of a sample."""
+        """Seconds a call on one small input."""
         run, value = self._way(case, way).run, make(source)
-        times = 100
-        while True:
-            loop = iter(range(times))
+        return [repeated(partial(run, value))]
 
-            def repeat(loop: Any = loop) -> None:  # noqa: ANN401
-                for _ in loop:
-                    run(value)
+    def single(self, case: str, way: str, source: Source) -> list[float]:
+        """Seconds a call on each of many small inputs, one after another."""
+        rows = make(source)
+        return [repeated(self._call(case, way, source, slice(None))) / len(rows)]
 
-            seconds = clock(repeat)
-            if seconds >= SMALL_SECONDS:
-                return [seconds / times]
-            times = int(times * max(2, 1.2 * SMALL_SECONDS / seconds))
+    def cold(
+        self, case: str, way: str, source: Source, sizes: list[int]
+    ) -> list[tuple[int, float]]:
+        """Bytes and seconds of the first documents that make up each of the sizes, in one pass."""
+        texts = make(source)
+        start, size, seconds = 0, 0, 0.0
+        found = []
+        for wanted in sizes:
+            end = start
+            while end < len(texts) and size < wanted:
+                size += len(texts[end].encode())
+                end += 1
+            seconds += clock(self._call(case, way, source, slice(start, end)))
+            found.append((size, seconds))
+            start = end
+        return found
 
     def growth(self, case: str, way: str, sources: list[Source]) -> int:
         """Bytes that stay in memory after encoding: caches, and tables first touched."""
@@ -189,6 +219,15 @@ class Bench:
             self._call(case, way, source, slice(None))()
             make.cache_clear()
         return resident() - before
+
+    def allocated(self, case: str, way: str, source: Source) -> list[int]:
+        """Bytes of malloc that the results of all texts hold, and that stay when they are gone."""
+        chosen, value = self._way(case, way), make(source)
+        before = in_use()
+        result = chosen.run(value) if chosen.many else [chosen.run(text) for text in value]
+        held = in_use() - before
+        del result
+        return [held, in_use() - before]
 
     def count_peak(self, case: str, way: str, source: Source, sizes: list[int]) -> list[int]:
         """Bytes of memory that counting `bytes` of these sizes takes beyond them."""
@@ -225,6 +264,31 @@ def resident() -> int:
     return status("VmRSS")
 
 
+MALLINFO = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc's `mallinfo2` gives."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO.split())
+
+
+def in_use() -> int:
+    """Bytes that glibc's allocator has handed out, in all of its arenas and as mappings.
+
+    That is what C and Rust have allocated, NumPy's arrays and Python's large objects; not Python's
+    small objects, nor what a library's own allocator has. Raises OSError without `mallinfo2`.
+    """
+    gc.collect()
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        raise OSError("mallinfo2 is not there: it is of glibc 2.33 and later") from None
+    mallinfo2.restype = MallInfo
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd)
+
+
 def peak(call: Callable[[], object]) -> int:
     """Bytes by which memory in use rises at most during a call."""
     before = resident()
@@ -255,6 +319,8 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     name, assets, processors, memory = pipe.recv()
     confine(processors, memory)
+    if name in assets.folders:
+        sys.path.insert(0, assets.folders[name])
     bench = None
     operation, arguments = "hello", {}
     while True:
