@@ -29,13 +29,16 @@ def tokenizer() -> llama3_tok.Tokenizer:
     return llama3_tok.Tokenizer()
 
 
-@pytest.fixture(params=["english.txt", "code.txt", "multilingual.txt"])
+@pytest.fixture(params=["english.txt", "code.txt", "multilingual.txt", "cjk.txt"])
 def corpus(request: pytest.FixtureRequest) -> str:
     """A real text of several megabytes, as it stands in its file."""
     folder = os.environ.get("LLAMA3_TOK_CORPORA")
     if not folder:
         pytest.skip("LLAMA3_TOK_CORPORA does not name the folder of the corpora")
-    return Path(folder, request.param).read_bytes().decode("utf-8")
+    path = Path(folder, request.param)
+    if not path.exists():
+        pytest.skip(f"the folder LLAMA3_TOK_CORPORA has no {request.param}")
+    return path.read_bytes().decode("utf-8")
 
 
 @pytest.fixture(scope="session")
