@@ -18,4 +18,5 @@ format:
 
 bench: ## this project and others side by side, ids compared first
 	pip install -r bench/requirements.txt
+	pip install --no-deps --target bench/rc --upgrade -r bench/requirements-rc.txt
 	python bench/compare.py

@@ -133,6 +133,7 @@ def present(run: Run, wanted: list[str]) -> tuple[dict[str, dict[str, Any]], dic
     there: dict[str, dict[str, Any]] = {}
     absent: dict[str, str] = {}
     for name in wanted:
+        run.say(f"loading {name}")
         try:
             found = peers.installed(name, run.assets.folders.get(name))
             run.pinned.call(name, "ways", case="documents")

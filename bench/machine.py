@@ -43,6 +43,21 @@ def processor() -> str:
     return next(named, platform.machine())
 
 
+def caches() -> dict[str, str]:
+    """The sizes of a processor's caches for data, by level; none where the system does not say."""
+    found = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            kind, level, size = (
+                (folder / name).read_text().strip() for name in ("type", "level", "size")
+            )
+        except OSError:
+            continue
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    return found
+
+
 def describe(pinned: list[int] | None) -> dict[str, Any]:
     """The machine."""
     try:
@@ -54,6 +69,7 @@ def describe(pinned: list[int] | None) -> dict[str, Any]:
     return {
         "processor": processor(),
         "features": features,
+        "caches": caches(),
         "cores": len(processors()) or os.cpu_count(),
         "pinned_to": pinned or None,
         "memory": total_memory(),

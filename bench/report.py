@@ -76,6 +76,8 @@ def heading(results: Results) -> str:
     machine = stored["machine"]
     versions = [f"{name} {peer['version']}" for name, peer in stored["peers"].items()]
     absent = [f"{name}: {reason}" for name, reason in stored["absent"].items()]
+    sizes = [f"{level} {size}" for level, size in machine.get("caches", {}).items()]
+    caches = f" ({', '.join(sizes)})" if sizes else ""
     files = [
         [corpus["name"], f"{corpus['bytes']:,}", f"`{corpus['sha256']}`"]
         for corpus in stored["corpora"]
@@ -83,7 +85,7 @@ def heading(results: Results) -> str:
     return "\n".join(
         [
             f"{stored['date']}, commit {stored['commit']}, `{stored['command']}`",
-            f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}",
+            f"{machine['processor']}, {machine['cores']} cores{caches}, Python {machine['python']}",
             ", ".join(versions),
             *(f"absent: {line}" for line in absent),
             "",
