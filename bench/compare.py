@@ -114,9 +114,12 @@ def settings(options: argparse.Namespace) -> Settings:
     """How much is measured."""
     wanted = options.count_gb if options.count_gb is not None else (0.2 if options.quick else 10)
     usable = processors()
+    usual = 3 if options.quick else 5
+    rounds = options.rounds or usual
     return Settings(
-        rounds=options.rounds or (3 if options.quick else 5),
-        enough=1.0 if options.quick else 3.0,
+        rounds=rounds,
+        # Who asks for more rounds gets them.
+        enough=(1.0 if options.quick else 3.0) * max(1.0, rounds / usual),
         worst_bytes=MEGABYTE // 4 if options.quick else MEGABYTE,
         file_bytes=MEGABYTE // 20 if options.quick else MEGABYTE // 4,
         files_bytes=(8 if options.quick else 64) * MEGABYTE,
