@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, Entry, LONGEST};
 use crate::encode::round::{RUN, Round};
 use crate::encode::unknown::Unknown;
@@ -227,6 +228,8 @@ impl Encoder {
             if !ends.are_whole() {
                 return Err(Error::Internal("a round of pretokens lost some of its text"));
             }
+            count(Event::Pretokens, ends.len());
+            count(Event::Token, ends.len() - round.missing().len());
             if round.missing().is_empty() {
                 put_known(round, 0..ends.len(), sink)?;
             } else {
@@ -273,9 +276,8 @@ impl<S: Sink> Work for Take<'_, S> {
         if unknown_count > 0 {
             unknown.clear();
             for (entry, &number) in missing.entries.iter().zip(numbers) {
-                if !entry.is_known() {
-                    let range = round.ends().range(usize::from(number))?;
-                    unknown.add(vocabulary, text, range, entry, cache)?;
+                if entry.is_unknown() {
+                    unknown.add(vocabulary, text, round.ends().range(usize::from(number))?)?;
                 }
             }
             unknown.resolve(vocabulary, text, cache, check)?;
@@ -290,11 +292,18 @@ impl<S: Sink> Work for Take<'_, S> {
                 continue;
             }
             let (start, end) = round.ends().range(number)?;
-            if end - start <= LONGEST {
+            let pretoken = text.get(start..end).ok_or_else(outside)?;
+            if pretoken.len() > LONGEST {
+                long.give_long(vocabulary, text, (start, end), cache, sink, check)?;
+            } else if entry.is_unknown() {
                 unknown.give(given, text, entry.name, cache, sink)?;
                 given += 1;
-            } else {
-                long.give_long(vocabulary, text, (start, end), cache, sink, check)?;
+            } else if !cache.give_record(entry, pretoken, sink)? {
+                // Overwritten since: merged again, by itself.
+                long.clear();
+                long.add(vocabulary, text, (start, end))?;
+                long.resolve(vocabulary, text, cache, check)?;
+                long.give(0, text, entry.name, cache, sink)?;
             }
         }
         cache.note(numbers.len(), numbers.len() - unknown_count);
@@ -352,7 +361,7 @@ impl Missing {
             // A copy, since what is merged meanwhile may take its place.
             *entry = cache.lookup(place, entry.name);
             if !entry.is_known() {
-                unknown += 1;
+                unknown += usize::from(entry.is_unknown());
                 cache.prefetch_record(entry);
             }
         }
@@ -372,7 +381,7 @@ struct Scratch {
 struct Memory {
     cache: Cache,
     unknown: Unknown,
-    /// The same for pretokens that are too long for the cache, one at a time.
+    /// The same for one pretoken at a time, as those that are too long for the cache.
     long: Unknown,
 }
 

@@ -40,6 +40,7 @@ pub mod lanes;
 pub mod unicode;
 pub mod pretokenize;
 mod prefetch;
+mod huge_pages;
 mod work;
 pub mod bpe;
 pub mod encode;

@@ -16,6 +16,7 @@
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::key::{ID, KEPT, KEY, KEY_BYTES, key};
 use crate::bpe::pairs::Entry;
+use crate::huge_pages;
 use crate::lanes::{hash, word_of};
 use crate::prefetch::prefetch;
 use crate::vocab::Tokens;
@@ -120,8 +121,10 @@ pub struct Pieces {
 impl Pieces {
     /// Indexes `tokens`; if two are the same bytes, gives both ids. Nothing is known of merges yet.
     pub fn build(tokens: &Tokens) -> Result<Self, (u32, u32)> {
+        let count = (tokens.len() / 2).next_power_of_two();
         let mut pieces = Self {
-            lines: vec![Line::EMPTY; (tokens.len() / 2).next_power_of_two()],
+            lines: huge_pages::table(count, Line::EMPTY)
+                .unwrap_or_else(|_| vec![Line::EMPTY; count]),
             seed: Seed::random(),
             rest: Index::with_room(0),
             entries: Vec::new(),
@@ -196,10 +199,21 @@ impl Pieces {
     /// [`Pieces::build`].
     #[inline(always)]
     pub fn find(&self, tokens: &Tokens, text: &[u8], start: usize, end: usize) -> u32 {
+        self.find_hashed(tokens, text, (start, end), hash(key(text, start, end)))
+    }
+
+    /// The same, given the hash of the key.
+    #[inline(always)]
+    pub fn find_hashed(
+        &self,
+        tokens: &Tokens,
+        text: &[u8],
+        (start, end): (usize, usize),
+        hash: u32,
+    ) -> u32 {
         if end - start <= KEY_BYTES {
-            let key = key(text, start, end);
-            let line = self.lines().of(hash(key));
-            match line.find(key) {
+            let line = self.lines().of(hash);
+            match line.find(key(text, start, end)) {
                 Some(id) => return id,
                 None if !line.is_full() => return NONE,
                 None => {}

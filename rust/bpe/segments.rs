@@ -24,10 +24,13 @@ const LOG: u32 = 20;
 pub struct Segments {
     /// By the byte before and the byte behind a place, how many bytes the tokens that span it have on either
     /// side: [`ONE_ONE`] and so on.
-    kinds: Vec<u8>,
+    kinds: Box<[u8; 1 << 16]>,
     /// The set of patterns, two bits each.
-    bits: Vec<u64>,
+    bits: Box<[u64; WORDS]>,
 }
+
+/// Words of the set.
+const WORDS: usize = 1 << (LOG - 6);
 
 /// A token with just one byte on either side.
 const ONE_ONE: u8 = 1;
@@ -41,7 +44,7 @@ const MORE_MORE: u8 = 8;
 impl Segments {
     /// Goes through the tokens that merging gives.
     pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
-        let mut segments = Self { kinds: vec![0; 1 << 16], bits: vec![0; 1 << (LOG - 6)] };
+        let mut segments = Self { kinds: Box::new([0; 1 << 16]), bits: Box::new([0; WORDS]) };
         for (_, token) in tokens.iter().filter(|&(id, _)| pieces.is_reached(id)) {
             for place in (1..token.len()).filter(|&place| is_asked_for(token, place)) {
                 let (before, behind) = token.split_at(place);
@@ -53,7 +56,7 @@ impl Segments {
                     ([.., w, _], [_, z, ..]) => segments.add(MORE_MORE, [*w, x, y, *z]),
                     _ => continue,
                 };
-                if let Some(kinds) = segments.kinds.get_mut(usize::from(x) << 8 | usize::from(y)) {
+                if let Some(kinds) = segments.kinds.get_mut(usize::from(two(x, y))) {
                     *kinds |= kind;
                 }
             }
@@ -75,31 +78,45 @@ impl Segments {
         self.bits.get(word).is_some_and(|word| word & bits == bits)
     }
 
-    /// Whether a word may be cut at a place inside it: no merge crosses it.
+    /// The first place behind `from` where a word may be cut, since no merge crosses it; the word's end if
+    /// there is none.
     #[inline(always)]
-    pub fn is_cut(&self, word: &[u8], place: usize) -> bool {
-        if !is_asked_for(word, place) {
-            return false;
+    pub fn next_cut(&self, word: &[u8], from: usize) -> usize {
+        let Some(&[mut x, ref rest @ ..]) = word.get(from..) else { return word.len() };
+        for (place, &y) in (from + 1..).zip(rest) {
+            if y & 0xC0 != 0x80 && (x | y) >= 0x80 && !self.may_be_spanned(word, place, x, y) {
+                return place;
+            }
+            x = y;
         }
-        let (before, behind) = word.split_at_checked(place).unwrap_or((word, &[]));
-        let (Some(&x), Some(&y)) = (before.last(), behind.first()) else { return false };
-        let kinds =
-            self.kinds.get(usize::from(x) << 8 | usize::from(y)).copied().unwrap_or(ONE_ONE);
+        word.len()
+    }
+
+    /// Whether a token may span a place between the bytes `x` and `y`.
+    #[inline(always)]
+    fn may_be_spanned(&self, word: &[u8], place: usize, x: u8, y: u8) -> bool {
+        let kinds = self.kinds.get(usize::from(two(x, y))).map_or(ONE_ONE, |&kinds| kinds);
         if kinds == 0 {
-            return true;
+            return false;
         }
         if kinds & ONE_ONE != 0 {
-            return false;
+            return true;
         }
-        let (w, z) = (before.iter().nth_back(1), behind.get(1));
+        let w = place.checked_sub(2).and_then(|before| word.get(before));
+        let z = word.get(place + 1);
         let may_have = |kind: u8, w: Option<&u8>, z: Option<&u8>| match (w, z) {
             (Some(&w), Some(&z)) => kinds & kind != 0 && self.may_have(kind, [w, x, y, z]),
             _ => false,
         };
-        !(may_have(MORE_MORE, w, z)
+        may_have(MORE_MORE, w, z)
             || may_have(ONE_MORE, Some(&0), z)
-            || may_have(MORE_ONE, w, Some(&0)))
+            || may_have(MORE_ONE, w, Some(&0))
     }
+}
+
+#[inline(always)]
+fn two(x: u8, y: u8) -> u16 {
+    u16::from_be_bytes([x, y])
 }
 
 /// Whether a character begins at a place that is not between two of ASCII.
@@ -116,6 +133,6 @@ fn is_asked_for(word: &[u8], place: usize) -> bool {
 fn bits(kind: u8, pattern: [u8; 4]) -> (usize, u64) {
     let all = u64::from(u32::from_le_bytes(pattern)) | u64::from(kind) << 32;
     let hash = all.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let word = (hash >> (64 - LOG + 6)) as usize;
+    let word = (hash >> (64 - LOG + 6)) as usize % WORDS;
     (word, 1 << (hash >> 20 & 63) | 1 << (hash >> 26 & 63))
 }

@@ -11,11 +11,12 @@
 //! Each step is done for all parts before the next one, and asks for the memory that the next one needs.
 
 use crate::bpe::index::NONE;
-use crate::bpe::key::{KEPT, KEY_BYTES};
+use crate::bpe::key::KEPT;
 use crate::bpe::merge::Merging;
 use crate::bpe::short::{SHORT_BYTES, Word};
+use crate::counters::{Event, count};
 use crate::encode::Sink;
-use crate::encode::cache::{Cache, Entry, FEW, LONGEST, Name, SHORT_NAME};
+use crate::encode::cache::{Cache, FEW, LONGEST, Name, SHORT_NAME};
 use crate::error::{Check, Error};
 use crate::lanes::{hash, head, word_of};
 use crate::vocab::Vocabulary;
@@ -26,26 +27,24 @@ const WORDS: usize = 8;
 const PARTS: usize = 256;
 
 /// What is between two places that no merge crosses.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Part {
     start: usize,
     end: usize,
-    /// The hash of its key, or where in the cache it may be, while it is looked for.
-    place: usize,
-    name: Name,
     state: State,
 }
 
 /// What is known of a part.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing; it is a pretoken as a whole, for which table and cache were asked.
-    #[default]
+    /// Nothing; it is a pretoken as a whole, for which table and cache were asked, or too long for both.
     Whole,
-    /// Nothing yet.
-    New,
-    /// Neither table nor cache has it.
-    Unknown,
+    /// Nothing yet; the hash of its key.
+    New(u32),
+    /// The table does not have it, perhaps the cache: its number among those that are asked for there.
+    Asked(u32),
+    /// Neither table nor cache has it: the same number.
+    Unknown(u32),
     /// Its id, as the table has it.
     Token(u32),
     /// Where its ids are among those of all, and how many there are.
@@ -56,8 +55,10 @@ enum State {
 #[derive(Default)]
 pub struct Unknown {
     parts: Vec<Part>,
-    /// Where the parts of each pretoken end, and whether the cache has its ids.
-    ends: Vec<(usize, bool)>,
+    /// Where the parts of each pretoken end.
+    ends: Vec<usize>,
+    /// The names of parts that the cache is asked for, and their places.
+    asked: Vec<(Name, usize)>,
     ids: Vec<u32>,
     words: Vec<Word>,
     merging: Merging,
@@ -75,47 +76,33 @@ impl Unknown {
     pub fn clear(&mut self) {
         self.parts.clear();
         self.ends.clear();
+        self.asked.clear();
         self.ids.clear();
     }
 
-    /// Adds the pretoken `text[start..end]`, unless it is longer than [`LONGEST`]. The table's lines don't
-    /// have it; `entry` may say where in the ring its ids are.
+    /// Adds the pretoken `text[start..end]`, unless it is longer than [`LONGEST`]. Neither the table's lines
+    /// nor the cache have it.
     #[inline(never)]
     pub fn add(
         &mut self,
         vocabulary: &Vocabulary,
         text: &[u8],
         (start, end): (usize, usize),
-        entry: &Entry,
-        cache: &Cache,
     ) -> Result<(), Error> {
         let pretoken = text.get(start..end).ok_or_else(outside)?;
         if pretoken.len() > LONGEST {
             return Ok(());
         }
-        if let Some(ids) = cache.record(entry, pretoken) {
-            let from = self.ids.len();
-            for id in ids {
-                self.ids.take(&[id])?;
-            }
-            let state = State::Merged(from as u32, (self.ids.len() - from) as u32);
-            self.push(Part { start, end, state, ..Part::default() })?;
-            return self.end_pretoken(true);
-        }
         // The lines were asked; a line that is full may have left it to the rest.
         let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
         if whole != NONE {
             let state = State::Token(whole);
-            self.push(Part { start, end, state, ..Part::default() })?;
+            self.push(Part { start, end, state })?;
         } else {
             self.split(vocabulary, text, (start, end), start, usize::MAX)?;
         }
-        self.end_pretoken(false)
-    }
-
-    fn end_pretoken(&mut self, is_kept: bool) -> Result<(), Error> {
         self.ends.try_reserve(1)?;
-        self.ends.push((self.parts.len(), is_kept));
+        self.ends.push(self.parts.len());
         Ok(())
     }
 
@@ -135,26 +122,20 @@ impl Unknown {
         most: usize,
     ) -> Result<usize, Error> {
         let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let segments = vocabulary.segments();
-        let mut count = 0;
-        let mut place = at - start;
-        while at < end && count < most {
-            place += 1;
-            while place < pretoken.len() && !segments.is_cut(pretoken, place) {
-                place += 1;
+        let (segments, lines) = (vocabulary.segments(), vocabulary.pieces().lines());
+        for _ in 0..most {
+            if at == end {
+                break;
             }
-            let (from, to) = (at, start + place);
-            let mut part = Part { start: from, end: to, ..Part::default() };
+            let (from, to) = (at, start + segments.next_cut(pretoken, at - start));
+            let mut state = State::Whole;
             if from > start || to < end {
-                part.state = State::New;
-                if to - from <= KEY_BYTES {
-                    let key = word_of(head(text, from), to - from, &KEPT);
-                    part.place = hash(key) as usize;
-                    vocabulary.pieces().lines().prefetch(hash(key));
-                }
+                count(Event::Segments, 1);
+                let hash = hash(word_of(head(text, from), to - from, &KEPT));
+                lines.prefetch(hash);
+                state = State::New(hash);
             }
-            self.push(part)?;
-            count += 1;
+            self.push(Part { start: from, end: to, state })?;
             at = to;
         }
         Ok(at)
@@ -169,24 +150,33 @@ impl Unknown {
         check: &Check,
     ) -> Result<(), Error> {
         let pieces = vocabulary.pieces();
-        for part in self.parts.iter_mut().filter(|part| part.state == State::New) {
-            let id = pieces.find(vocabulary.tokens(), text, part.start, part.end);
+        let Self { parts, asked, ids, .. } = self;
+        for part in parts.iter_mut() {
+            let State::New(hash) = part.state else { continue };
+            let (start, end) = (part.start, part.end);
+            let id = pieces.find_hashed(vocabulary.tokens(), text, (start, end), hash);
             if id != NONE && pieces.is_reached(id) {
                 part.state = State::Token(id);
-            } else if part.end - part.start <= SHORT_NAME {
-                (part.name, part.place) = cache.name(text, part.start, part.end);
-                cache.prefetch(part.place);
+                continue;
+            }
+            part.state = State::Whole;
+            if end - start <= SHORT_NAME {
+                let (name, place) = cache.name(text, start, end);
+                cache.prefetch(place);
+                part.state = State::Asked(asked.len() as u32);
+                asked.try_reserve(1)?;
+                asked.push((name, place));
             }
         }
-        let ids = &mut self.ids;
-        for part in self.parts.iter_mut().filter(|part| part.state == State::New) {
-            part.state = State::Unknown;
-            // What the cache has of a pretoken that is a token which merging does not give is no part's.
-            let is_short = part.end - part.start <= SHORT_NAME;
-            let entry = cache.lookup(part.place, part.name);
-            if is_short && entry.is_known() {
+        for part in parts.iter_mut() {
+            let State::Asked(number) = part.state else { continue };
+            let &(name, place) = asked.get(number as usize).ok_or_else(outside)?;
+            let entry = cache.lookup(place, name);
+            part.state = State::Unknown(number);
+            if entry.is_known() {
                 let from = ids.len();
                 entry.give(ids)?;
+                // What the cache has of a pretoken that is a token which merging does not give is no part's.
                 let is_reached = |&id: &u32| pieces.is_reached(id);
                 if entry.count() > 1 || ids.last().is_some_and(is_reached) {
                     part.state = State::Merged(from as u32, entry.count() as u32);
@@ -205,40 +195,40 @@ impl Unknown {
         check: &Check,
     ) -> Result<(), Error> {
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
-        let Self { parts, ids, words, merging, .. } = self;
+        let Self { parts, asked, ids, words, merging, .. } = self;
         words.resize(WORDS, Word::default());
-        let is_open = |part: &Part| matches!(part.state, State::Whole | State::Unknown);
+        let is_open = |part: &Part| matches!(part.state, State::Whole | State::Unknown(_));
         let mut open = parts.iter_mut().filter(|part| is_open(part));
         loop {
             let mut some: [Option<&mut Part>; WORDS] = [const { None }; WORDS];
-            let mut count = 0;
+            let mut begun = 0;
             for part in open.by_ref() {
                 let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
                 if bytes.len() > SHORT_BYTES {
                     let merged = vocabulary.merge(text, part.start, part.end, merging, check)?;
-                    finish(part, ids, merged, cache, vocabulary, text)?;
+                    finish(part, asked, ids, merged, cache, vocabulary, text)?;
                     continue;
                 }
-                if let (Some(word), Some(slot)) = (words.get_mut(count), some.get_mut(count)) {
+                if let (Some(word), Some(slot)) = (words.get_mut(begun), some.get_mut(begun)) {
                     word.begin(certain, bytes);
                     *slot = Some(part);
-                    count += 1;
+                    begun += 1;
                 }
-                if count == WORDS {
+                if begun == WORDS {
                     break;
                 }
             }
-            if count == 0 {
+            if begun == 0 {
                 return Ok(());
             }
-            let words = words.get_mut(..count).unwrap_or(&mut []);
+            let words = words.get_mut(..begun).unwrap_or(&mut []);
             words.iter_mut().for_each(|word| word.sieve(pairs));
             words.iter_mut().for_each(|word| word.look_up(pairs));
             for (word, part) in words.iter_mut().zip(some.into_iter().flatten()) {
                 let mut merged = [0; SHORT_BYTES];
                 let count = word.finish(pairs, &mut merged);
                 let merged = merged.get(..count).ok_or_else(outside)?;
-                finish(part, ids, merged, cache, vocabulary, text)?;
+                finish(part, asked, ids, merged, cache, vocabulary, text)?;
             }
         }
     }
@@ -253,14 +243,11 @@ impl Unknown {
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
         let from = match number.checked_sub(1) {
-            Some(before) => self.ends.get(before).ok_or_else(outside)?.0,
+            Some(before) => *self.ends.get(before).ok_or_else(outside)?,
             None => 0,
         };
-        let &(to, is_kept) = self.ends.get(number).ok_or_else(outside)?;
+        let to = *self.ends.get(number).ok_or_else(outside)?;
         let parts = self.parts.get(from..to).ok_or_else(outside)?;
-        if let ([part], true) = (parts, is_kept) {
-            return part.give(&self.ids, sink);
-        }
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
             return Err(outside());
         };
@@ -322,26 +309,27 @@ impl Part {
     }
 }
 
-/// Notes what a part was merged to, and keeps it if it is not a pretoken as a whole, which is kept anyway.
+/// Notes what a part was merged to, and keeps it if the cache was asked for it. (A pretoken as a whole is
+/// kept anyway.)
 fn finish(
     part: &mut Part,
+    asked: &[(Name, usize)],
     ids: &mut Vec<u32>,
     merged: &[u32],
     cache: &mut Cache,
     vocabulary: &Vocabulary,
     text: &[u8],
 ) -> Result<(), Error> {
-    let is_part = part.state == State::Unknown;
-    part.state = State::Merged(ids.len() as u32, merged.len() as u32);
+    count(Event::Merged, 1);
+    let state = State::Merged(ids.len() as u32, merged.len() as u32);
     ids.take(merged)?;
-    let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
-    // As a pretoken, a token that merging does not give has another id: such a part is not kept.
-    if is_part
-        && bytes.len() <= SHORT_NAME
-        && merged.len() <= FEW
-        && (merged.len() == 1 || vocabulary.id(bytes).is_none())
-    {
-        cache.insert(part.name, bytes, merged);
+    if let State::Unknown(number) = std::mem::replace(&mut part.state, state) {
+        let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
+        let &(name, _) = asked.get(number as usize).ok_or_else(outside)?;
+        // As a pretoken, a token that merging does not give has another id: such a part is not kept.
+        if merged.len() <= FEW && (merged.len() == 1 || vocabulary.id(bytes).is_none()) {
+            cache.insert(name, bytes, merged);
+        }
     }
     Ok(())
 }

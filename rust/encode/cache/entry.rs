@@ -76,6 +76,13 @@ impl Entry {
         self.count() > 0
     }
 
+    /// Whether it has no ids, nor says where they are.
+    #[inline(always)]
+    pub fn is_unknown(&self) -> bool {
+        let [.., last] = self.words;
+        last >> COUNT == 0
+    }
+
     /// Whether its ids are in the ring.
     #[inline(always)]
     pub fn is_elsewhere(&self) -> bool {

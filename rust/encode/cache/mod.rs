@@ -18,10 +18,16 @@ pub use self::entry::{Entry, FEW};
 pub use self::name::{Name, SHORT_NAME};
 use self::ring::Ring;
 use crate::bpe::index::Seed;
+use crate::counters::{Event, count};
+use crate::encode::Sink;
+use crate::error::Error;
+use crate::huge_pages;
 use crate::prefetch::prefetch;
 
 /// Longer pretokens are not kept: they rarely come again.
 pub const LONGEST: usize = 255;
+/// Ids of a record that are given at a time.
+const SOME: usize = 16;
 /// Entries that a cache begins with, of 64 bytes each, as a power of two.
 const FIRST_BITS: u32 = 12;
 /// Bytes of a cache's entries and ring at most, where nothing else is said.
@@ -132,6 +138,7 @@ impl Cache {
     #[inline(always)]
     pub fn prefetch(&self, place: usize) {
         prefetch(self.entries.as_ptr().wrapping_add(place));
+        prefetch(self.entries.as_ptr().wrapping_add(place ^ 1));
     }
 
     /// Asks for the record that an entry names, if it names one.
@@ -143,7 +150,7 @@ impl Cache {
     }
 
     /// What is known of a name that may be at a place, or at the one beside it: an entry without ids if
-    /// nothing. What is in the ring is to be given to [`Cache::record`].
+    /// nothing. What is in the ring has [`Cache::give_record`].
     ///
     /// Without a branch, since at which of the two it is, is as good as random.
     #[inline(always)]
@@ -153,6 +160,8 @@ impl Cache {
             return Entry::unknown(name);
         };
         let (at_first, at_second) = (first.name.is(name), second.name.is(name));
+        count(Event::Hit, usize::from(at_first));
+        count(Event::Second, usize::from(at_second & !at_first));
         let entry = if at_first { first } else { second };
         entry.if_known(name, at_first | at_second)
     }
@@ -173,16 +182,29 @@ impl Cache {
         }
     }
 
-    /// The ids of the record that an entry names, if it is still there and is of `pretoken`.
-    pub fn record(&self, entry: &Entry, pretoken: &[u8]) -> Option<impl Iterator<Item = u32>> {
-        if !entry.is_elsewhere() {
-            return None;
-        }
+    /// Gives the ids of the record that an entry names to `sink`; whether it is still there and is of
+    /// `pretoken`.
+    #[inline(never)]
+    pub fn give_record(
+        &self,
+        entry: &Entry,
+        pretoken: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<bool, Error> {
         let bytes = beyond_name(pretoken);
-        let (record, count) = entry.record();
-        let (ids, kept) = self.ring.get(record, count, bytes.len())?;
-        let ids = ids.iter().map(|&[a, b, c]| u32::from_le_bytes([a, b, c, 0]));
-        (kept == bytes).then_some(ids)
+        let (record, ids) = entry.record();
+        let Some((ids, kept)) = self.ring.get(record, ids, bytes.len()) else { return Ok(false) };
+        if !entry.is_elsewhere() || kept != bytes {
+            return Ok(false);
+        }
+        count(Event::Long, 1);
+        for ids in ids.chunks(SOME) {
+            let mut some = [0; SOME];
+            let places = some.iter_mut().zip(ids);
+            places.for_each(|(id, &[a, b, c])| *id = u32::from_le_bytes([a, b, c, 0]));
+            sink.put(&some, ids.len())?;
+        }
+        Ok(true)
     }
 
     /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its name. What was at its first place
@@ -222,10 +244,10 @@ impl Cache {
         Some(std::mem::replace(self.entries.get_mut(place)?, entry))
     }
 
-    /// Whether more memory would pay: of what is looked for at least a quarter is found, so the text
-    /// repeats itself.
+    /// Whether more memory would pay: of what is looked for a sixteenth is found, so the text repeats
+    /// itself. More is not asked, since a cache that is far too small finds little in any text.
     fn pays(&self) -> bool {
-        self.found > self.asked / 4
+        self.found > self.asked / 16
     }
 
     /// Whether there should be more entries: a quarter is in use. With two places for each, three pretokens
@@ -237,15 +259,14 @@ impl Cache {
     /// Doubles the entries, or makes the first ones, if that is within the limit and there is memory.
     fn grow(&mut self, limit: usize) {
         (self.asked, self.found) = (0, 0);
-        let count = if self.entries.is_empty() { 1 << FIRST_BITS } else { 2 * self.entries.len() };
+        let size = if self.entries.is_empty() { 1 << FIRST_BITS } else { 2 * self.entries.len() };
         // A third is the ring's.
         let most = limit / 3 * 2 / size_of::<Entry>();
         self.ring.allow(limit / 3);
-        let mut entries = Vec::new();
-        if count > most || entries.try_reserve_exact(count).is_err() {
+        if size > most {
             return;
         }
-        entries.resize(count, Entry::default());
+        let Ok(entries) = huge_pages::table(size, Entry::default()) else { return };
         let old = std::mem::replace(&mut self.entries, entries);
         self.used = 0;
         for entry in old.into_iter().filter(|entry| !entry.name.is_free()) {
@@ -284,10 +305,9 @@ mod tests {
         cache.note(1, usize::from(entry.is_known() || entry.is_elsewhere()));
         let mut ids = Vec::new();
         entry.give(&mut ids).unwrap();
-        if entry.is_known() {
-            return Some(ids);
-        }
-        cache.record(&entry, text.as_bytes()).map(Iterator::collect)
+        let is_known =
+            entry.is_known() || cache.give_record(&entry, text.as_bytes(), &mut ids).unwrap();
+        is_known.then_some(ids)
     }
 
     fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {

@@ -1,5 +1,6 @@
 //! What does not fit an entry of the cache: the records that were written last.
 
+use crate::huge_pages;
 use crate::prefetch::prefetch;
 use crate::vocab::MAX_TOKENS;
 
@@ -67,11 +68,10 @@ impl Ring {
     /// larger ring, too.
     fn grow(&mut self) {
         let size = if self.bytes.is_empty() { FIRST } else { 2 * self.bytes.len() };
-        let mut bytes = Vec::new();
-        if size > self.allowed || bytes.try_reserve_exact(size).is_err() {
+        if size > self.allowed {
             return;
         }
-        bytes.resize(size, 0);
+        let Ok(mut bytes) = huge_pages::table(size, 0) else { return };
         let old = self.bytes.len();
         if old > 0 {
             // The latest bytes: those of the turn that is not complete, and the end of the turn before.
