@@ -4,10 +4,12 @@ What needs torch (tensors, pipelines, collators of torch) is in tests/with_torch
 """
 
 import copy
+import logging
 import pickle
 import subprocess
 import sys
 import unicodedata
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +120,103 @@ def test_calls_give_what_the_saved_tokenizer_gives(ours, theirs, text, options):
     same(ours(text, **options), expected)
 
 
+CALLED_TEXTS = st.sampled_from(["", "a", "Hello <|eot_id|> world", "<tool> in Zürich", "漢字 😀"])
+CALLED = st.one_of(
+    CALLED_TEXTS,
+    strategies.texts(),
+    st.lists(CALLED_TEXTS, max_size=4),
+    st.lists(CALLED_TEXTS, max_size=3).map(tuple),
+    st.lists(st.tuples(CALLED_TEXTS, CALLED_TEXTS), max_size=3),
+    st.lists(st.lists(CALLED_TEXTS, max_size=3), max_size=3),
+    st.lists(st.integers(0, 128255), max_size=6),
+    st.lists(st.lists(st.integers(0, 128255), max_size=6), max_size=3),
+    st.just(["a", None]),
+    st.just(5),
+)
+CALL_OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "add_special_tokens": st.booleans(),
+        "is_split_into_words": st.booleans(),
+        "max_length": st.sampled_from([None, 0, 1, 3, 8]),
+        "pad_to_multiple_of": st.sampled_from([None, 4]),
+        "padding": st.sampled_from([False, True, "max_length", "do_not_pad"]),
+        "padding_side": st.sampled_from([None, "left", "middle"]),
+        "return_attention_mask": st.sampled_from([None, True, False]),
+        "return_length": st.booleans(),
+        "return_overflowing_tokens": st.booleans(),
+        "return_special_tokens_mask": st.booleans(),
+        "return_tensors": st.sampled_from([None, "np"]),
+        "return_token_type_ids": st.sampled_from([None, True, False]),
+        "split_special_tokens": st.booleans(),
+        "stride": st.sampled_from([0, 1]),
+        "text_pair": st.sampled_from([None, "b", ["b", ""]]),
+        "truncation": st.sampled_from([None, False, True, "only_first", "do_not_truncate"]),
+        "verbose": st.booleans(),
+    },
+)
+
+
+def outcome(call):
+    """What a call gives, or raises, and what it warns of and logs."""
+    logger = logging.getLogger("transformers")
+    logged = []
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.getMessage())
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            given = call()
+        items = [(name, type(value), repr(value)) for name, value in given.items()]
+        result = type(given), items, given.encodings, given.n_sequences
+    except Exception as error:
+        result = type(error), str(error)
+    finally:
+        logger.removeHandler(handler)
+    return result, [str(one.message) for one in warned], logged
+
+
+@pytest.fixture(scope="module", params=["bos", "eos", "neither", "added", "short"])
+def both_ways(request, folder):
+    """What a tokenizer gives, and what it gives if made to take every step of the base class."""
+    options = {
+        "eos": {"add_bos_token": False, "add_eos_token": True},
+        "neither": {"add_bos_token": False},
+        "short": {"model_max_length": 4},
+    }
+    fast = Llama3Tokenizer.from_pretrained(folder, **options.get(request.param, {}))
+    if request.param == "added":
+        fast.add_tokens(["<tool>", "Zürich"])
+    steps = copy.deepcopy(fast)
+    steps.model_input_names = tuple(fast.model_input_names)  # the short way wants the list
+
+    def both(text, options):
+        for tokenizer in (fast, steps):
+            tokenizer.deprecation_warnings.clear()  # of texts that are too long the first one tells
+            yield outcome(lambda tokenizer=tokenizer: tokenizer(text, **options))
+
+    return both
+
+
+@settings(max_examples=EXAMPLES // 100)
+@given(CALLED, CALL_OPTIONS)
+def test_the_short_way_gives_what_the_steps_of_the_base_class_give(both_ways, text, options):
+    short, steps = both_ways(text, options)
+    assert short == steps
+
+
+def test_a_text_that_is_too_long_for_the_model_is_told_once(folder):
+    tokenizer = Llama3Tokenizer.from_pretrained(folder, model_max_length=4)
+    (_, _, first), (_, _, again) = [outcome(lambda: tokenizer("a b c d e f")) for _ in range(2)]
+    assert len(first) == 1
+    assert "(7 > 4)" in first[0]
+    assert again == []
+    fresh = Llama3Tokenizer.from_pretrained(folder, model_max_length=4)
+    assert outcome(lambda: fresh(["a", "a b c d e f"], verbose=False))[2] == []
+    assert outcome(lambda: fresh(["a", "a b c d e f"], max_length=9, truncation=True))[2] == []
+
+
 def test_ids_are_taken_as_they_are(ours):
     assert ours([])["input_ids"] == []
     assert ours([9906, 1917])["input_ids"] == [128000, 9906, 1917]
@@ -142,8 +241,13 @@ def test_any_text_is_encoded_and_decoded_alike(ours, theirs, text):
 
 
 def test_decoding_takes_one_id_many_and_batches(ours, theirs):
-    for ids in (9906, [9906, 1917], [[9906], [128009, 1917]], np.array([9906, 1917]), [187]):
-        assert ours.decode(ids) == theirs.decode(ids)
+    for ids in (
+        *(9906, [9906, 1917], [[9906], [128009, 1917]], np.array([9906, 1917]), [187], [], [[]]),
+        *((9906, 1917), [np.int64(9906), 1917], [9906, np.int64(1917)], np.int64(9906)),
+    ):
+        for skip in (False, True):
+            expected = theirs.decode(ids, skip_special_tokens=skip)
+            assert ours.decode(ids, skip_special_tokens=skip) == expected
     batch = [[9906], [128009, 1917]]
     assert ours.batch_decode(batch, skip_special_tokens=True) == ["Hello", " world"]
     assert ours.decode([9906, 1174, 1917], clean_up_tokenization_spaces=False) == "Hello , world"

@@ -13,12 +13,14 @@ tokens the assistant wrote without a template that says so. Importing this modul
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 
 from llama3_tok import _core, hugging_face, save
+from llama3_tok.arguments import NONE, SpecialTokens
 from llama3_tok.extras import need
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import DEFAULT_PROFILE
@@ -91,6 +93,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
             id: AddedToken(name, normalized=False, special=True)
             for name, id in self.llama3.special_tokens.items()
         }
+        self._special_count = len(special)
         # Tokens that were added to a tokenizer before it was saved have the ids behind.
         more = {id: token for id, token in given.items() if id >= self.llama3.vocab_size}
         config = hugging_face.tokenizer_config(self.llama3)
@@ -107,7 +110,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
     @property
     def vocab_size(self) -> int:
         """How many ids there are without the special tokens: 128,000."""
-        return self.llama3.vocab_size - len(self.llama3.special_tokens)
+        return self.llama3.vocab_size - self._special_count
 
     def get_vocab(self) -> dict[str, int]:
         """Each token, as `tokenizer.json` writes it, with its id; added tokens included."""
@@ -129,7 +132,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
 
     def _has_more(self) -> bool:
         """Whether tokens were added to those of the release."""
-        return len(self._added_tokens_decoder) > len(self.llama3.special_tokens)
+        return len(self._added_tokens_decoder) > self._special_count
 
     # Text to ids
 
@@ -151,10 +154,13 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
 
     def _encode_batch(self, texts: list[str], options: Mapping[str, Any]) -> list[list[int]]:
         plain = options.get("split_special_tokens")
-        if self.split_special_tokens if plain is None else plain:
-            return self.llama3.encode_batch(texts)
-        if not self._has_more():
-            return self.llama3.encode_batch(texts, allowed_special="all")
+        if plain is None:
+            plain = self.split_special_tokens
+        if plain or not self._has_more():
+            allowed: SpecialTokens = NONE if plain else "all"
+            if len(texts) == 1:
+                return [self.llama3.encode(texts[0], allowed_special=allowed)]
+            return self.llama3.encode_batch(texts, allowed_special=allowed)
         if self._finder is None:
             self._finder = _added.Finder(self._added_tokens_decoder)
         parts = [self._finder.parts(text) for text in texts]
@@ -196,21 +202,25 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         inputs = (
             [(text, text_pair)] if not batch else _given.pairs(text, text_pair, is_split_into_words)
         )
-        ids = self._inputs([one for pair in inputs for one in pair], is_split_into_words, kwargs)
-        pairs = zip(ids[::2], ids[1::2], strict=True)
-        asked = {name: kwargs[name] for name in _PREPARED if name in kwargs}
+        flat = [one for pair in inputs for one in pair]
+        ids = self._inputs(flat, is_split_into_words, kwargs)
+        # Mostly these are texts, and nothing but ids and mask is asked for. The steps of the base
+        # class, which are for all cases, would then take longer than encoding a short text.
+        plain = (
+            all(one is None or isinstance(one, str) for one in flat)
+            and not any(map(kwargs.get, _MORE))
+            and self.model_input_names == _NAMES
+        )
+        asked = {
+            "add_special_tokens": add_special_tokens,
+            "truncation": truncation_strategy.value,
+            "max_length": max_length,
+            "stride": stride,
+            "return_attention_mask": False,
+        } | {name: kwargs[name] for name in _PREPARED if name in kwargs}
         prepared = [
-            self.prepare_for_model(
-                first,
-                second,
-                add_special_tokens=add_special_tokens,
-                truncation=truncation_strategy.value,
-                max_length=max_length,
-                stride=stride,
-                return_attention_mask=False,
-                **asked,
-            )
-            for first, second in pairs
+            self._prepared(first, second, plain, asked)
+            for first, second in zip(ids[::2], ids[1::2], strict=True)
         ]
         columns: dict[str, list[Any]] = {} if prepared else {"input_ids": []}
         if return_attention_mask is None:  # as in the base class, but of an empty batch as well
@@ -222,17 +232,41 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
                 columns[name] = [one[name] for one in prepared]
             elif return_tensors is None:
                 columns[name] = [one.get(name, _OVERFLOW[name]) for one in prepared]
-        padded = self.pad(
-            columns,
-            padding=padding_strategy.value,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side,
-            return_attention_mask=return_attention_mask,
-        )
+        if not plain or padding_strategy is not PaddingStrategy.DO_NOT_PAD:
+            columns = self.pad(
+                columns,
+                padding=padding_strategy.value,
+                max_length=max_length,
+                pad_to_multiple_of=pad_to_multiple_of,
+                padding_side=padding_side,
+                return_attention_mask=return_attention_mask,
+            )
+        elif return_attention_mask:
+            columns["attention_mask"] = [[1] * len(ids) for ids in columns["input_ids"]]
         if not batch and return_tensors is None:
-            padded = {name: values[0] for name, values in padded.items()}
-        return BatchEncoding(padded, tensor_type=return_tensors)
+            columns = {name: values[0] for name, values in columns.items()}
+        return BatchEncoding(columns, tensor_type=return_tensors)
+
+    def _prepared(
+        self,
+        ids: list[int] | None,
+        pair_ids: list[int] | None,
+        plain: bool,
+        asked: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """An input with the tokens around it, cut if that is asked for and it is too long."""
+        most = asked["max_length"]
+        # To cut without `max_length` is to cut to the model's, which the base class sees to.
+        room = sys.maxsize if asked["truncation"] == "do_not_truncate" else most or 0
+        if plain and ids is not None and pair_ids is None and len(ids) <= room:
+            whole = ids
+            if asked["add_special_tokens"]:
+                whole = self.build_inputs_with_special_tokens(ids)
+            if len(whole) <= room:
+                verbose = asked.get("verbose", True)
+                self._eventual_warn_about_too_long_sequence(whole, most, verbose)
+                return {"input_ids": whole}
+        return cast(Mapping[str, Any], self.prepare_for_model(ids, pair_ids, **asked))
 
     def _inputs(
         self, inputs: list[Any], is_split_into_words: bool, options: Mapping[str, Any]
@@ -244,7 +278,9 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         )
         ids: list[list[int] | None] = []
         for one, texts in zip(inputs, words, strict=True):
-            if texts is not None:
+            if texts is not None and len(texts) == 1:
+                ids.append(next(encoded))
+            elif texts is not None:
                 ids.append(list(chain.from_iterable(next(encoded) for _ in texts)))
             elif one is not None and len(one) and isinstance(one[0], str):
                 ids.append(self.convert_tokens_to_ids(list(one)))
@@ -254,6 +290,19 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
 
     # Ids to text
 
+    def decode(
+        self,
+        token_ids: Any,  # noqa: ANN401 - an id, several, or several of these
+        skip_special_tokens: bool = False,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - a text, or several
+        """The text of ids, or of each list of ids."""
+        # The base class asks each id for its type, which takes longer than decoding it.
+        first = token_ids[0] if type(token_ids) is list and token_ids else token_ids
+        if type(first) is int:
+            return self._decode(token_ids, skip_special_tokens, **kwargs)
+        return super().decode(token_ids, skip_special_tokens, **kwargs)
+
     def _decode(
         self,
         token_ids: int | Iterable[int],
@@ -261,7 +310,7 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         clean_up_tokenization_spaces: bool | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> str:
-        ids = [token_ids] if isinstance(token_ids, int) else [int(id) for id in token_ids]
+        ids = [token_ids] if isinstance(token_ids, int) else list(map(int, token_ids))
         if self._has_more():
             added = self._added_tokens_decoder
             hidden = {id for id, token in added.items() if skip_special_tokens and token.special}
@@ -443,14 +492,16 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
 
 # What inputs have that were cut, and others that were not in the same batch.
 _OVERFLOW: dict[str, Any] = {"overflowing_tokens": [], "num_truncated_tokens": 0}
-# What `prepare_for_model` is asked for.
-_PREPARED = (
+# What may be asked for besides ids and mask.
+_MORE = (
     "return_token_type_ids",
     "return_overflowing_tokens",
     "return_special_tokens_mask",
     "return_length",
-    "verbose",
 )
+_NAMES = ["input_ids", "attention_mask"]
+# What `prepare_for_model` is asked for.
+_PREPARED = (*_MORE, "verbose")
 
 
 def _profile_of(added: Mapping[int, AddedToken]) -> str | None:
