@@ -195,7 +195,7 @@ class Texts(Base):
         >>> llama3_tok.decode([9906, 1917])
         'Hello world'
         """
-        given = arguments.ids(ids, "ids")
+        given = ids if type(ids) is list else arguments.ids(ids, "ids")
         # Any other `errors` might be wrong, which `bytes.decode` has to find out.
         if type(errors) is str and errors in ("replace", "strict"):
             text = self._core.decode_text(given, skip_special)
@@ -205,7 +205,8 @@ class Texts(Base):
 
     def decode_bytes(self, ids: Ids, *, skip_special: bool = False) -> bytes:
         """The bytes of ids, exactly; parameters and errors as in `decode`."""
-        return self._core.decode(arguments.ids(ids, "ids"), skip_special)
+        given = ids if type(ids) is list else arguments.ids(ids, "ids")
+        return self._core.decode(given, skip_special)
 
     def decode_batch(
         self,

@@ -193,18 +193,27 @@ class Encoding:
 
     def decode_bytes(self, tokens: Sequence[int]) -> bytes:
         """The bytes of ids; KeyError for an id that no token has."""
-        return _found(self._tokenizer.decode_bytes, tokens)
+        try:
+            return self._tokenizer.decode_bytes(_sequence(tokens))
+        except InvalidTokenId as error:
+            _raise_unknown(error)
 
     def decode(self, tokens: Sequence[int], errors: str = "replace") -> str:
         """The text of ids; bytes that are not UTF-8 are handled as `bytes.decode` does.
 
         Raises KeyError for an id that no token has.
         """
-        return _found(lambda ids: self._tokenizer.decode(ids, errors=errors), tokens)
+        try:
+            return self._tokenizer.decode(_sequence(tokens), errors=errors)
+        except InvalidTokenId as error:
+            _raise_unknown(error)
 
     def decode_single_token_bytes(self, token: int) -> bytes:
         """The bytes of one token; a special token's are its name. KeyError if there is none."""
-        return _found(self._tokenizer.decode_bytes, [integer(token)])
+        try:
+            return self._core.decode([integer(token)], False)
+        except InvalidTokenId as error:
+            _raise_unknown(error)
 
     def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """The bytes of each token."""
@@ -232,10 +241,10 @@ class Encoding:
     ) -> list[str]:
         """`decode` of each list of ids, on up to `num_threads` threads."""
         lists = [list(ids) if isinstance(ids, bytes) else ids for ids in batch]
-        return _found(
-            lambda lists: self._tokenizer.decode_batch(lists, threads=num_threads, errors=errors),
-            lists,
-        )
+        try:
+            return self._tokenizer.decode_batch(lists, threads=num_threads, errors=errors)
+        except InvalidTokenId as error:
+            _raise_unknown(error)
 
     def decode_bytes_batch(
         self, batch: Sequence[Sequence[int]], *, num_threads: int = 8
@@ -381,15 +390,19 @@ def _raise_disallowed(error: SpecialTokenError) -> NoReturn:
 _RANKS = range(1 << 32)
 
 
-def _found(decode: Callable[[Any], _T], tokens: Any) -> _T:  # noqa: ANN401
-    """Decodes, with tiktoken's errors for ids that no token has."""
+def _sequence(tokens: Any) -> Any:  # noqa: ANN401
+    """Ids as tiktoken takes them; bytes are ids as well."""
+    if type(tokens) is list:  # first, since asking an abstract class takes longer than decoding
+        return tokens
     if isinstance(tokens, bytes):
-        tokens = list(tokens)
-    elif not isinstance(tokens, Sequence) and not hasattr(tokens, "__array__"):
+        return list(tokens)
+    if not isinstance(tokens, Sequence) and not hasattr(tokens, "__array__"):
         raise TypeError(f"tokens must be a sequence, not {type(tokens).__name__}")
-    try:
-        return decode(tokens)
-    except InvalidTokenId as error:
-        if error.id not in _RANKS:
-            raise OverflowError(f"{error.id} is out of the range of ids") from error
-        raise KeyError(f"{error.id} at position {error.position} is no token's id") from error
+    return tokens
+
+
+def _raise_unknown(error: InvalidTokenId) -> NoReturn:
+    """tiktoken's errors for ids that no token has."""
+    if error.id not in _RANKS:
+        raise OverflowError(f"{error.id} is out of the range of ids") from error
+    raise KeyError(f"{error.id} at position {error.position} is no token's id") from error
