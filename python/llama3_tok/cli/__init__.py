@@ -6,6 +6,7 @@ which is imported when it is asked for, so that the others start fast.
 """
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -124,8 +125,16 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with `argv` (default: the process's own) and gives its exit code."""
+    status = _status(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        # The process ends here, and all objects with it: it need not look for unused ones before.
+        gc.freeze()
+    return status
+
+
+def _status(argv: Sequence[str]) -> int:
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
+        status = _run(argv)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
