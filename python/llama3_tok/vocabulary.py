@@ -181,7 +181,8 @@ def loaded(data: bytes, path: str, profile: str) -> Loaded:
 
 def _read(path: str) -> bytes:
     """The file's content; a wrong file, which may be huge, is told by its beginning."""
-    with open(path, "rb") as file:
+    # Without a buffer, since what is in one would be joined with the rest: another copy of it all.
+    with open(path, "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path, "this is not a regular file")
