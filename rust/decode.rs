@@ -2,7 +2,7 @@
 
 use crate::encode::Encoder;
 use crate::error::{Check, Error};
-use crate::slots::SLOT;
+use crate::slots::{SLOT, Slots};
 
 /// Ids that are decoded into memory near the processor before that is added to the result.
 const ROUND: usize = 1 << 10;
@@ -12,6 +12,9 @@ const CHECK_ROUNDS: usize = 1 << 6;
 const AHEAD: usize = 32;
 /// From how many ids on a table of slots is worth making.
 pub const MANY: usize = 1 << 14;
+/// From how many ids on it is worth using: the memory of a round is cleared first, which takes as long
+/// as decoding six ids one by one.
+const USED: usize = 1 << 3;
 
 impl Encoder {
     /// The bytes of `ids`, special tokens as their names or, if `skip_special`, left out.
@@ -38,36 +41,55 @@ impl Encoder {
         skip_special: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let slots = self.vocabulary.slots();
-        let mut buffer = [0; ROUND * SLOT];
+        let slots = self.vocabulary.slots().filter(|_| ids.len() >= USED);
+        let mut table = slots.map(|slots| (slots, [0; ROUND * SLOT]));
         for (round, ids) in (0..).zip(ids.chunks(ROUND)) {
-            let mut count = 0;
-            for (position, &id) in ids.iter().enumerate() {
-                if let Some(slots) = slots {
-                    if let Some(&ahead) = ids.get(position + AHEAD) {
-                        slots.expect(ahead.into());
-                    }
-                    if let Some((slot, length)) = slots.get(id.into())
-                        && let Some(place) =
-                            buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
-                    {
-                        *place = slot;
-                        count += length;
-                        continue;
+            let before = before + round * ROUND;
+            match &mut table {
+                Some((slots, buffer)) => {
+                    self.decode_round(bytes, ids, before, skip_special, slots, buffer)?;
+                }
+                None => {
+                    for (position, &id) in (before..).zip(ids) {
+                        add(bytes, self.decoded(id.into(), position, skip_special)?)?;
                     }
                 }
-                let position = before + round * ROUND + position;
-                let token = self.decoded(id.into(), position, skip_special)?;
-                add(bytes, buffer.get(..count).unwrap_or_default())?;
-                add(bytes, token)?;
-                count = 0;
             }
-            add(bytes, buffer.get(..count).unwrap_or_default())?;
             if round % CHECK_ROUNDS == CHECK_ROUNDS - 1 {
                 check()?;
             }
         }
         Ok(())
+    }
+
+    /// The same for a round, with the table.
+    fn decode_round<I: Copy + Into<i64>>(
+        &self,
+        bytes: &mut Vec<u8>,
+        ids: &[I],
+        before: usize,
+        skip_special: bool,
+        slots: &Slots,
+        buffer: &mut [u8; ROUND * SLOT],
+    ) -> Result<(), Error> {
+        let mut count = 0;
+        for (position, &id) in ids.iter().enumerate() {
+            if let Some(&ahead) = ids.get(position + AHEAD) {
+                slots.expect(ahead.into());
+            }
+            if let Some((slot, length)) = slots.get(id.into())
+                && let Some(place) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
+            {
+                *place = slot;
+                count += length;
+                continue;
+            }
+            let token = self.decoded(id.into(), before + position, skip_special)?;
+            add(bytes, buffer.get(..count).unwrap_or_default())?;
+            add(bytes, token)?;
+            count = 0;
+        }
+        add(bytes, buffer.get(..count).unwrap_or_default())
     }
 
     /// What becomes of any id.
@@ -237,7 +259,7 @@ mod tests {
         // Every token on many places of a round, specials and long ones among them.
         let size = encoder.vocab_size() as u32;
         let ids: Vec<u32> = (0..10 * ROUND as u32).map(|number| number * 7919 % size).collect();
-        for count in [0, 1, AHEAD, ROUND - 1, ROUND, ROUND + 1, ids.len()] {
+        for count in [0, 1, USED - 1, USED, ROUND - 1, ROUND, ROUND + 1, ids.len()] {
             let ids = &ids[..count];
             for skip in [false, true] {
                 let kept = ids.iter().filter(|&&id| !skip || id < encoder.specials.first);
