@@ -71,8 +71,15 @@ impl Ragged {
             .map(|(&start, &end)| self.ids.get(start..end).unwrap_or_default())
     }
 
+    fn with_room(texts: usize) -> Result<Self, Error> {
+        let mut empty = Self { ids: Vec::new(), offsets: Vec::new() };
+        empty.offsets.try_reserve_exact(texts + 1)?;
+        empty.offsets.push(0);
+        Ok(empty)
+    }
+
     /// One behind the other.
-    pub fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
+    fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
         let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
         all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
         all.offsets.try_reserve_exact(groups.iter().map(|group| group.offsets.len()).sum())?;
@@ -160,16 +167,49 @@ impl Encoder {
     ) -> Result<Vec<Ragged>, Error> {
         let cost = |text: &B| text.as_ref().len();
         map_groups(texts, cost, threads, check, |first, group, check| {
-            let mut ragged = Ragged { ids: Vec::new(), offsets: Vec::new() };
-            ragged.offsets.try_reserve_exact(group.len() + 1)?;
-            ragged.offsets.push(0);
-            for (index, text) in (first..).zip(group) {
-                let encoded = self.encode(text.as_ref(), options, &mut ragged.ids, check);
-                encoded.map_err(|error| error.in_item("texts", index))?;
-                ragged.offsets.push(ragged.ids.len());
-            }
+            let mut ragged = Ragged::with_room(group.len())?;
+            self.encode_group(first, group, options, &mut ragged, check)?;
             Ok(ragged)
         })
+    }
+
+    /// The ids of each text, end to end.
+    pub fn encode_ragged<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<Ragged, Error> {
+        if threads > 1 {
+            return Ragged::concat(self.encode_batch(texts, threads, options, check)?, check);
+        }
+        // One thread needs no groups to hand out, and writes the ids where they stay.
+        let mut all = Ragged::with_room(texts.len())?;
+        for group in groups(texts, |text| text.as_ref().len()) {
+            check()?;
+            let first = group.start;
+            let group = texts.get(group).unwrap_or_default();
+            self.encode_group(first, group, options, &mut all, check)?;
+        }
+        Ok(all)
+    }
+
+    /// Adds the ids of consecutive texts; `first` is the index of the first.
+    fn encode_group<B: AsRef<[u8]>>(
+        &self,
+        first: usize,
+        group: &[B],
+        options: &Options,
+        ragged: &mut Ragged,
+        check: &Check,
+    ) -> Result<(), Error> {
+        for (index, text) in (first..).zip(group) {
+            let encoded = self.encode(text.as_ref(), options, &mut ragged.ids, check);
+            encoded.map_err(|error| error.in_item("texts", index))?;
+            ragged.offsets.push(ragged.ids.len());
+        }
+        Ok(())
     }
 
     /// Counts each text's ids.
@@ -381,6 +421,35 @@ mod tests {
             };
             let groups = map_groups(&texts, |text| text.len(), threads, &go_on, work).unwrap();
             assert_eq!(groups.concat(), lengths);
+        }
+    }
+
+    #[test]
+    fn ids_end_to_end_are_those_of_each_text_whatever_the_threads() {
+        let encoder = sample_encoder();
+        // Several groups, and texts that are empty or larger than one.
+        let mut texts: Vec<String> = (0..3000).map(|n| "a word, ".repeat(n % 40)).collect();
+        texts[100] = "x y ".repeat(GROUP_BYTES);
+        let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let options = Options { bos: true, ..Options::default() };
+        for threads in [1, 2, 1000] {
+            let ragged = encoder.encode_ragged(&texts, threads, &options, &go_on).unwrap();
+            assert_eq!(ragged.offsets.len(), texts.len() + 1);
+            for (ids, text) in ragged.texts().zip(&texts) {
+                let mut expected = Vec::new();
+                encoder.encode(text, &options, &mut expected, &go_on).unwrap();
+                assert_eq!(ids, expected);
+            }
+            let stopped =
+                encoder.encode_ragged(&texts, threads, &options, &|| Err(Error::Interrupted));
+            assert!(matches!(stopped, Err(Error::Interrupted)));
+            let none = encoder.encode_ragged(&[b""; 0], threads, &options, &go_on).unwrap();
+            assert_eq!((none.ids, none.offsets), (vec![], vec![0]));
+            let refused = Options { disallowed: Selection::All, ..Options::default() };
+            let mut texts = texts.clone();
+            texts[2900] = b"<|eot_id|>";
+            let error = encoder.encode_ragged(&texts, threads, &refused, &go_on).err().unwrap();
+            assert!(matches!(error, Error::Item { index: 2900, .. }));
         }
     }
 

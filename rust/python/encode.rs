@@ -11,8 +11,8 @@ use super::convert::{all_bytes, bytes_of, gathered};
 use super::detach::{detached, go_on};
 use super::raise::raise;
 use crate::encode::Options;
-use crate::error::Check;
-use crate::parallel;
+use crate::error::{Check, Error};
+use crate::parallel::Ragged;
 use crate::special::Selection;
 
 /// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
@@ -89,10 +89,31 @@ impl Core {
         texts: &Bound<PyList>,
         threads: usize,
         options: &Options,
-    ) -> PyResult<Vec<parallel::Ragged>> {
-        let items = gathered(texts.len(), texts.iter().map(Ok))?;
-        let py = texts.py();
-        let texts = all_bytes(&items)?;
-        detached(py, None, |check, _| self.encoder.encode_batch(&texts, threads, options, check))
+    ) -> PyResult<Vec<Ragged>> {
+        with_bytes(texts, |texts, check| self.encoder.encode_batch(texts, threads, options, check))
     }
+
+    pub(super) fn encode_all(
+        &self,
+        texts: &Bound<PyList>,
+        threads: usize,
+        options: &Options,
+    ) -> PyResult<Ragged> {
+        with_bytes(texts, |texts, check| self.encoder.encode_ragged(texts, threads, options, check))
+    }
+
+    /// How many ids each text has.
+    pub(super) fn counts(&self, texts: &Bound<PyList>, threads: usize) -> PyResult<Vec<i64>> {
+        with_bytes(texts, |texts, check| self.encoder.count_batch(texts, threads, check))
+    }
+}
+
+/// Gives the texts of a list to `work`, detached from the interpreter.
+fn with_bytes<T: Send>(
+    texts: &Bound<PyList>,
+    work: impl FnOnce(&[Cow<[u8]>], &Check) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let items = gathered(texts.len(), texts.iter().map(Ok))?;
+    let bytes = all_bytes(&items)?;
+    detached(texts.py(), None, |check, _| work(&bytes, check))
 }

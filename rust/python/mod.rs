@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::convert::{
-    Given, all_bytes, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
+    Given, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
 };
 use self::detach::detached;
 use self::encode::Asked;
@@ -33,7 +33,7 @@ use self::raise::raise;
 use self::streaming::StreamDecoder;
 use crate::encode::{Encoder, Options};
 use crate::lanes::Path;
-use crate::parallel::{self, Ids};
+use crate::parallel::Ids;
 use crate::parts::{Task, Want};
 use crate::pretokenize::PATTERN;
 use crate::profile::{BOS, EOS, EOT, PROFILES};
@@ -171,8 +171,7 @@ impl Core {
         asked: Option<Asked>,
     ) -> PyResult<IdsAndOffsets<'py>> {
         let (py, options) = (texts.py(), self.options(asked)?);
-        let groups = self.encode_groups(texts, threads, &options)?;
-        let all = detached(py, None, |check, _| parallel::Ragged::concat(groups, check))?;
+        let all = self.encode_all(texts, threads, &options)?;
         let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
         let offsets = gathered(all.offsets.len(), offsets)?;
         Ok((array(py, all.ids)?, array(py, offsets)?))
@@ -187,12 +186,7 @@ impl Core {
         texts: &Bound<'py, PyList>,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let items = gathered(texts.len(), texts.iter().map(Ok))?;
-        let py = texts.py();
-        let texts = all_bytes(&items)?;
-        let counts =
-            detached(py, None, |check, _| self.encoder.count_batch(&texts, threads, check))?;
-        array(py, counts)
+        array(texts.py(), self.counts(texts, threads)?)
     }
 
     /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`; `argument` is what the
