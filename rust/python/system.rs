@@ -2,6 +2,7 @@
 //! processor.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -68,5 +69,8 @@ fn cpu_features() -> Vec<&'static str> {
 /// How many threads a batch runs on by default: the processors that this process may use.
 #[pyfunction]
 fn cpu_count() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    // Asked once, as by the pool: the system's answer reads files, which takes longer than to encode a
+    // batch of a few short texts.
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
