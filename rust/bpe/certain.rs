@@ -71,15 +71,15 @@ impl Bytes {
 
 /// What is known of each two bytes, and the token of each byte. 512 KB, of which ASCII is 64.
 pub struct Certain {
-    two: Vec<Bytes>,
-    one: Vec<u32>,
+    two: Box<[Bytes]>,
+    one: [u32; 256],
 }
 
 impl Certain {
     /// What complete `pieces` say.
     pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
-        let one = (0..=u8::MAX).map(|byte| pieces.find(tokens, &[byte], 0, 1)).collect();
-        let mut certain = Self { two: vec![Bytes::NONE; 1 << 16], one };
+        let one = std::array::from_fn(|byte| pieces.find(tokens, &[byte as u8], 0, 1));
+        let mut certain = Self { two: vec![Bytes::NONE; 1 << 16].into(), one };
         let mut is_bad = vec![false; tokens.len()];
         for id in 0..tokens.len() as u32 {
             let entry = pieces.entry(id);
@@ -107,7 +107,7 @@ impl Certain {
                 }
             }
         }
-        for bytes in &mut certain.two {
+        for bytes in certain.two.iter_mut() {
             if is_bad.get(bytes.token() as usize) == Some(&true) {
                 bytes.0 |= BAD;
             }

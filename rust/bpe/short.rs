@@ -24,6 +24,21 @@ pub const SHORT_BYTES: usize = 48;
 const PLACES: usize = 64;
 const _: () = assert!(SHORT_BYTES + 2 <= PLACES);
 
+/// The number of the next place, and of the one before.
+const NEXT: [u8; PLACES] = numbers(1);
+const BEFORE: [u8; PLACES] = numbers(u8::MAX);
+
+const fn numbers(added: u8) -> [u8; PLACES] {
+    let mut numbers = [0; PLACES];
+    let mut at = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while at < PLACES {
+        numbers[at] = (at as u8).wrapping_add(added) % PLACES as u8;
+        at += 1;
+    }
+    numbers
+}
+
 /// A word while it is merged. Parts stand at the places from 1 to their number.
 #[derive(Clone)]
 pub struct Word {
@@ -44,34 +59,41 @@ impl Default for Word {
 
 impl Word {
     /// The parts of a word of 1 to [`SHORT_BYTES`] bytes after all certain merges.
+    ///
+    /// Without a branch on what is certain, which would be taken wrongly every third time: each byte's part
+    /// is written where it stands if it is one, and the next byte's over it if it is not.
     #[inline]
     pub fn begin(&mut self, certain: &Certain, word: &[u8]) {
-        let two = |at: usize| match (word.get(at), word.get(at + 1)) {
-            (Some(&x), Some(&y)) => certain.two(x, y),
-            _ => Bytes::NONE,
+        let (Some((&first, rest)), true) = (word.split_first(), word.len() <= SHORT_BYTES) else {
+            debug_assert!(false, "a word of {} bytes", word.len());
+            return;
         };
-        let (mut before, mut this) = (Bytes::NONE, two(0));
-        let (mut count, mut at, mut single) = (0, 0, 0u64);
-        while let Some(&byte) = word.get(at) {
-            let next = two(at + 1);
-            count += 1;
-            if this.is_certain(before, next) {
-                *place(&mut self.ids, count) = this.token();
-                *place(&mut self.codes, count) = NONE;
-                (before, this) = (next, two(at + 2));
-                at += 2;
-            } else {
-                *place(&mut self.ids, count) = certain.one(byte);
-                *place(&mut self.codes, count) = this.token();
-                single |= 1 << count;
-                (before, this) = (this, next);
-                at += 1;
-            }
+        let mut byte = first;
+        let (mut before, mut this) = (Bytes::NONE, Bytes::NONE);
+        let mut next = rest.first().map_or(Bytes::NONE, |&second| certain.two(first, second));
+        let (mut count, mut single, mut is_second) = (0, 0u64, false);
+        for at in 0..word.len() {
+            (before, this) = (this, next);
+            next = match (rest.get(at), rest.get(at + 1)) {
+                (Some(&x), Some(&y)) => certain.two(x, y),
+                _ => Bytes::NONE,
+            };
+            let is_first = this.is_certain(before, next);
+            let (token, one) = (this.token(), certain.one(byte));
+            *place(&mut self.ids, count + 1) = if is_first { token } else { one };
+            *place(&mut self.codes, count + 1) = if is_first { NONE } else { token };
+            single |= u64::from(!is_first & !is_second) << (count + 1);
+            count += usize::from(!is_second);
+            is_second = is_first;
+            byte = rest.get(at).copied().unwrap_or(0);
         }
         self.count = count;
-        // What two single bytes make is known; the last part has no next one.
-        self.open = !(single & single >> 1) & ((1 << count) - 2);
+        // Beside the first and the last part there is nothing to be joined with.
+        *place(&mut self.ids, 0) = NONE;
+        *place(&mut self.ids, count + 1) = NONE;
         *place(&mut self.codes, count) = NONE;
+        // What two single bytes make is known.
+        self.open = !(single & single >> 1) & ((1 << count) - 2);
     }
 
     /// Leaves open only what may be joined, and asks for it.
@@ -106,11 +128,7 @@ impl Word {
     #[inline]
     pub fn finish(&mut self, pairs: &Pairs, ids: &mut [u32; SHORT_BYTES]) -> usize {
         let count = self.count;
-        let (mut next, mut before) = ([0u8; PLACES], [0u8; PLACES]);
-        for at in 0..=count {
-            *place(&mut next, at) = at as u8 + 1;
-            *place(&mut before, at + 1) = at as u8;
-        }
+        let (mut next, mut before) = (NEXT, BEFORE);
         loop {
             let (mut lowest, mut at) = (NONE, 0);
             for other in 1..count {
@@ -130,11 +148,8 @@ impl Word {
             *place(&mut next, at) = right as u8;
             *place(&mut before, right) = at as u8;
             *place(&mut self.codes, joined) = NONE;
-            let code = if right <= count { pairs.join(lowest, self.id(right)) } else { NONE };
-            *place(&mut self.codes, at) = code;
-            if left > 0 {
-                *place(&mut self.codes, left) = pairs.join(self.id(left), lowest);
-            }
+            *place(&mut self.codes, at) = pairs.join(lowest, self.id(right));
+            *place(&mut self.codes, left) = pairs.join(self.id(left), lowest);
         }
         let (mut at, mut number) = (1, 0);
         while at <= count {
