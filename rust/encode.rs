@@ -427,6 +427,7 @@ fn check_names(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::WINDOW;
     use crate::offsets::Offsets;
     use crate::reference::{self, sample_encoder};
 
@@ -452,6 +453,65 @@ mod tests {
             }
         }
         assert_eq!(at, text.len());
+    }
+
+    /// A round with room for one window less than it takes: told as a fault, not given as fewer ids.
+    #[test]
+    fn a_round_that_loses_pretokens_is_an_error() {
+        let encoder = sample_encoder();
+        let text = "a1".repeat(300);
+        for path in Path::available() {
+            let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "sample", "llama3.1");
+            let encoder = encoder.unwrap().on_path(path);
+            let count = |limit: usize| {
+                let round = Round::with_limit(limit);
+                let mut scratch = Scratch { round, ..Scratch::default() };
+                let mut ids = Vec::new();
+                let result = encoder.encode_text(
+                    text.as_bytes(),
+                    &mut ids,
+                    &mut scratch,
+                    &reference::go_on,
+                );
+                result.map(|()| ids.len())
+            };
+            let right = encoder.count(text.as_bytes(), &reference::go_on).unwrap();
+            for limit in [1, 64, ENDS - WINDOW] {
+                assert_eq!(count(limit).unwrap(), right);
+            }
+            // No limit on the scanner's path is wrong by a window: it adds one end at a time.
+            for limit in [ENDS + WINDOW, usize::MAX] {
+                assert!(matches!(count(limit), Err(Error::Internal(_))), "{}", path.name());
+            }
+            // One that lets the first pretoken be the last: no progress is an error, too.
+            assert!(matches!(count(0), Err(Error::Internal(_))), "{}", path.name());
+        }
+    }
+
+    /// Ids don't depend on what the cache holds: as small and as large as it may be, with a million other
+    /// pretokens between.
+    #[test]
+    fn ids_do_not_depend_on_the_cache() {
+        let (encoder, ranks) = reference::best_encoder();
+        let text = "The caching Straße über 漢字かな交じり文 Привет, мир ".repeat(3)
+            + &"unsplittablyverylongwordofmorethanthirtyonebytes ภาษาไทยไม่มีวรรค ".repeat(2);
+        let expected = reference::encode(ranks, text.as_bytes());
+        let many: String = (0..1_000_000u32).map(|n| format!(" q{n:x}z")).collect();
+        for path in Path::available() {
+            for cache in [0, 1, 1 << 20, cache::DEFAULT_LIMIT, 32 << 20] {
+                let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
+                let encoder = encoder.unwrap().on_path(path).with_cache(cache);
+                for _ in 0..3 {
+                    assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
+                }
+                if path == Path::best() && cache >= 1 << 20 {
+                    encoder.count(many.as_bytes(), &reference::go_on).unwrap();
+                    assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
+                }
+                let info = encoder.cache_info();
+                assert!(info.bytes <= cache, "{info:?}");
+            }
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
     parts.iter().map(|part| ranks[part]).collect()
 }
 
-fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
+pub fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
     let ids = |pretoken: Vec<u8>| match ranks.get(&pretoken) {
         Some(&id) => vec![id],
         None => merge(ranks, &pretoken),

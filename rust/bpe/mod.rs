@@ -21,3 +21,5 @@ pub mod short;
 pub mod segments;
 pub mod prefixes;
 pub mod merge;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The lemmas of this room by brute force: whatever is joined beforehand, cut or run in another order gives
+//! what the rule gives as it is written. With vocabularies of random tokens and random ranks, where parts
+//! rank above their whole and some tokens are never reached, and with Meta's.
+//!
+//! `LLAMA3_TOK_WORDS` says how many words are tried with Meta's (50,000).
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::bpe::merge::Merging;
+use crate::bpe::short::{SHORT_BYTES, Word};
+use crate::encode::Encoder;
+use crate::lanes::Path;
+use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
+use crate::vocab::Vocabulary;
+
+/// What merging a word of up to [`SHORT_BYTES`] bytes gives.
+fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
+    let (mut word, mut ids) = (Word::default(), [0; SHORT_BYTES]);
+    word.begin(vocabulary.certain(), bytes);
+    word.sieve(vocabulary.pairs());
+    word.look_up(vocabulary.pairs());
+    let count = word.finish(vocabulary.pairs(), &mut ids);
+    ids[..count].to_vec()
+}
+
+/// A vocabulary of tokens made of `letters`, some of them parts of characters, of any ranks.
+fn vocabularies(letters: &'static [&'static str]) -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let letter = prop::sample::select(letters);
+    let token = prop::collection::vec(letter, 1..6)
+        .prop_map(|letters| letters.concat().into_bytes())
+        .prop_flat_map(|bytes| (Just(bytes), 0..3usize, 0..3usize))
+        .prop_map(|(bytes, first, last)| {
+            let last = bytes.len().saturating_sub(last).max(first + 1).min(bytes.len());
+            bytes[first.min(last - 1)..last].to_vec()
+        });
+    let tokens = prop::collection::hash_set(token, 0..60);
+    (tokens, any::<u64>()).prop_map(|(tokens, seed)| {
+        let mut tokens: Vec<Vec<u8>> = tokens.into_iter().filter(|token| token.len() > 1).collect();
+        tokens.extend((0..=255u8).map(|byte| vec![byte]));
+        // Any order, bytes among them.
+        tokens.sort_by_cached_key(|token| {
+            let mut hash = seed;
+            for &byte in token {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
+            }
+            hash
+        });
+        tokens
+    })
+}
+
+fn vocabulary(tokens: &[Vec<u8>]) -> Arc<Vocabulary> {
+    Arc::new(Vocabulary::parse(rank_file(tokens).as_bytes(), "random", false).unwrap())
+}
+
+const ASCII: &[&str] = &["a", "b", "c"];
+const MIXED: &[&str] = &["a", "b", "é", "ß", "я", "漢", "字", "ก", "😀", "𠀀"];
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    /// Certain merges and the rule, for any ranks.
+    #[test]
+    fn short_words_follow_the_rule_for_any_vocabulary(
+        tokens in prop_oneof![vocabularies(ASCII), vocabularies(MIXED)],
+        words in prop::collection::vec(
+            prop_oneof!["[abc]{1,48}", "[ab]{1,48}", "[abéß漢字ก😀]{1,12}"],
+            1..20,
+        ),
+    ) {
+        let vocabulary = vocabulary(&tokens);
+        let ranks = ranks_of(&vocabulary);
+        for word in words.iter().map(String::as_bytes).filter(|word| word.len() <= SHORT_BYTES) {
+            prop_assert_eq!(merged(&vocabulary, word), reference::merge(&ranks, word));
+        }
+    }
+
+    /// Cuts, and the whole way from text to ids with small and large caches, on all paths.
+    #[test]
+    fn texts_follow_the_rule_for_any_vocabulary(
+        tokens in vocabularies(MIXED),
+        words in prop::collection::vec("[abéßя漢字ก😀𠀀]{1,90}", 1..8),
+        cache in prop_oneof![Just(0), Just(1 << 20), Just(32 << 20)],
+    ) {
+        let vocabulary = vocabulary(&tokens);
+        let ranks = ranks_of(&vocabulary);
+        for word in &words {
+            let (bytes, segments) = (word.as_bytes(), vocabulary.segments());
+            let mut cut = vec![];
+            let mut at = 0;
+            while at < bytes.len() {
+                let end = segments.next_cut(bytes, at);
+                cut.extend(reference::merge(&ranks, &bytes[at..end]));
+                at = end;
+            }
+            prop_assert_eq!(cut, reference::merge(&ranks, bytes));
+        }
+        // Twice, so that what was kept is given, too.
+        let text = words.iter().chain(&words).map(|word| format!("{word} ")).collect::<String>();
+        let expected = reference::encode(&ranks, text.as_bytes());
+        for path in Path::available() {
+            let encoder = Encoder::new(Arc::clone(&vocabulary), "random", "llama3.1").unwrap();
+            let encoder = encoder.on_path(path).with_cache(cache);
+            prop_assert_eq!(reference::ids(&encoder, text.as_bytes()), expected.clone(), "{}", path.name());
+        }
+    }
+}
+
+/// Numbers that look drawn by lot, the same each time.
+struct Lot(u64);
+
+impl Lot {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) as usize % count
+    }
+}
+
+/// Words of random bytes, of letters, of symbols, of characters in many scripts, and of tokens.
+fn word(lot: &mut Lot, vocabulary: &Vocabulary) -> Vec<u8> {
+    let length = 1 + lot.below(SHORT_BYTES);
+    let mut word = Vec::new();
+    let kind = lot.below(6);
+    while word.len() < length {
+        match kind {
+            0 => word.push(lot.below(256) as u8),
+            1 => word.push(b'a' + lot.below(26) as u8),
+            2 => word.push(b'!' + lot.below(15) as u8),
+            3 => {
+                let starts = [0xC0, 0x370, 0x400, 0x5D0, 0x620, 0x900, 0xE01, 0x3041, 0x4E00, 0xAC00];
+                let code_point = starts[lot.below(starts.len())] + lot.below(80) as u32;
+                word.extend(char::from_u32(code_point).unwrap_or(' ').to_string().bytes());
+            }
+            4 => word.extend(vocabulary.token(lot.below(vocabulary.len()) as u32).unwrap()),
+            _ => {
+                let token = vocabulary.token(lot.below(vocabulary.len()) as u32).unwrap();
+                word.extend(&token[..1 + lot.below(token.len())]);
+            }
+        }
+    }
+    word.truncate(SHORT_BYTES);
+    word
+}
+
+#[test]
+fn words_are_merged_by_the_rule_with_metas_vocabulary() {
+    let vocabulary = &best_encoder().0.vocabulary;
+    let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
+    let (mut lot, mut merging) = (Lot(7), Merging::default());
+    merging.begin(vocabulary.number());
+    for _ in 0..count {
+        let word = word(&mut lot, vocabulary);
+        let tables = (vocabulary.tokens(), vocabulary.pieces());
+        let expected = crate::bpe::merge::merge_plainly(tables.0, tables.1, &word, |_| {});
+        assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
+        let found = vocabulary.merge(&word, 0, word.len(), &mut merging, &go_on).unwrap();
+        assert_eq!(found, expected, "{word:?}");
+        let mut at = 0;
+        let mut cut = Vec::new();
+        while at < word.len() {
+            let end = vocabulary.segments().next_cut(&word, at);
+            cut.extend(merged(vocabulary, &word[at..end]));
+            at = end;
+        }
+        assert_eq!(cut, expected, "{word:?}");
+    }
+}
+
+/// A token that merging does not give is taken whole as a pretoken, and never as a part of one.
+#[test]
+fn tokens_that_merging_does_not_give_are_whole_pretokens_only() {
+    let (encoder, ranks) = best_encoder();
+    let vocabulary = &encoder.vocabulary;
+    let unreached = (0..vocabulary.len() as u32).filter(|&id| !vocabulary.pieces().is_reached(id));
+    let mut count = 0;
+    for id in unreached {
+        let token = String::from_utf8_lossy(vocabulary.token(id).unwrap()).into_owned();
+        count += 1;
+        // As a pretoken first and then as a part, and the other way round: what is kept of the one is
+        // not taken for the other.
+        for text in [
+            format!("{token}\n{token}漢字 {token}\n字{token}字"),
+            format!("字{token}字漢 {token}я\n{token}"),
+        ] {
+            for path in Path::available() {
+                let encoder = Encoder::new(Arc::clone(vocabulary), "meta", "llama3.1").unwrap();
+                let found = reference::ids(&encoder.on_path(path), text.as_bytes());
+                assert_eq!(found, reference::encode(ranks, text.as_bytes()), "{text:?}");
+            }
+        }
+    }
+    assert!(count > 0);
+}
