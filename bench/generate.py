@@ -28,6 +28,7 @@ from machine import commit, core_hash, describe, now, processors
 
 from llama3_tok import Tokenizer
 from llama3_tok.torch import Llama3
+from llama3_tok.torch.generation import cache_keyword
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = {
@@ -140,8 +141,8 @@ def compiled(
             padded.input_ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             logits_to_keep=1,
+            **{cache_keyword(model.network): cache},
         )
         ids = out.logits[:, -1].argmax(-1, keepdim=True)
         positions = positions[:, -1:] + 1
@@ -161,9 +162,10 @@ def compiled(
 
 def compile_step(model: Llama3) -> Any:  # noqa: ANN401
     """One token for each row, compiled: with CUDA graphs where there is CUDA."""
+    keyword = cache_keyword(model.network)  # not in `step`: it would be compiled with it
 
     def step(ids: Any, mask: Any, positions: Any, cache: Any) -> Any:  # noqa: ANN401
-        out = model.network(ids, attention_mask=mask, position_ids=positions, past_key_values=cache)
+        out = model.network(ids, attention_mask=mask, position_ids=positions, **{keyword: cache})
         return out.logits[:, -1].argmax(-1, keepdim=True)
 
     mode = "reduce-overhead" if model.device.type == "cuda" else "default"

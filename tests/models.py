@@ -9,6 +9,7 @@ import transformers
 
 from llama3_tok import Tokenizer
 from llama3_tok.torch import Llama3
+from llama3_tok.torch.generation import cache_keyword
 
 VOCABULARY = 128256
 PROFILES = ("llama3", "llama3.1")
@@ -71,10 +72,10 @@ class Scripted(torch.nn.Module):
     def get_input_embeddings(self):
         return self.inner.get_input_embeddings()
 
-    def forward(self, input_ids, past_key_values, **options):
-        out = self.inner(input_ids=input_ids, past_key_values=past_key_values, **options)
+    def forward(self, input_ids, **options):
+        out = self.inner(input_ids=input_ids, **options)
         self.forwarded += input_ids.shape[1]
-        at = past_key_values.get_seq_length() - self.prompt_tokens
+        at = options[cache_keyword(self.inner)].get_seq_length() - self.prompt_tokens
         out.logits[:, -1] = 0
         out.logits[:, -1, self.script[at]] = 10
         return out

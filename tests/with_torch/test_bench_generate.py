@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import generate  # noqa: E402
 
 import models  # noqa: E402
+from llama3_tok.torch.generation import cache_keyword  # noqa: E402
 
 
 def test_a_record_has_each_case(tmp_path, capsys, monkeypatch):
@@ -38,9 +39,10 @@ def test_the_static_cache_gives_the_ids_of_the_library(batch):
     texts = generate.prompts(model, batch, 20)
     assert [model.tokenizer.count(text) + 1 for text in texts] == [20] * batch
     texts[0] = texts[0][:30]  # of another length, so that it is padded
+    keyword = cache_keyword(model.network)
 
     def step(ids, mask, positions, cache):
-        options = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+        options = {"attention_mask": mask, "position_ids": positions, keyword: cache}
         return model.network(ids, **options).logits[:, -1].argmax(-1, keepdim=True)
 
     static = generate.compiled(model, texts, 8, step)

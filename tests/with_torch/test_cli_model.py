@@ -1,5 +1,6 @@
 """`llama3-tok generate` and `chat-with`, in a pipe and on a terminal."""
 
+import functools
 import json
 import os
 import pty
@@ -97,6 +98,7 @@ def test_a_folder_that_is_none_is_named(tmp_path, capfdbinary):
 
 
 def test_out_of_memory_says_what_was_needed(folder, capfdbinary, monkeypatch):
+    @functools.wraps(transformers.LlamaForCausalLM.forward)  # with its signature
     def forward(*_, **__):
         torch.empty(1 << 60, dtype=torch.uint8)
 

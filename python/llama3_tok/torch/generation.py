@@ -6,6 +6,7 @@ different lengths are padded on the left, masked, and have the positions that th
 sequence that has ended leaves the batch.
 """
 
+import inspect
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from llama3_tok.tokenizer import StreamDecoder, Tokenizer
 
-__all__ = ["FinishReason", "Generation", "Reader", "Running", "run"]
+__all__ = ["FinishReason", "Generation", "Reader", "Running", "cache_keyword", "run"]
 
 FinishReason: TypeAlias = Literal["stop_id", "stop_string", "length", "cancelled"]
 
@@ -128,6 +129,7 @@ class Reader:
 
         self._network, self._tokenizer = network, tokenizer
         self.cache = DynamicCache(config=network.config)
+        self._cache_keyword = cache_keyword(network)
         # Of prompts that were padded: `int64[batch, length]`, and each row's next position.
         self._mask: torch.Tensor | None = None
         self._positions: torch.Tensor | None = None
@@ -195,9 +197,9 @@ class Reader:
                 input_ids=ids,
                 attention_mask=self._mask,
                 position_ids=self._positions,
-                past_key_values=self.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self._cache_keyword: self.cache},
             )
         logits: torch.Tensor = out.logits[:, -1, : self._tokenizer.vocab_size]
         return logits
@@ -212,6 +214,29 @@ class Reader:
             f"keys and values on {network.device}, beside {written(weights)} of weights and what "
             "computing needs; use fewer or shorter prompts at a time, or fewer max_new_tokens"
         )
+
+
+def cache_keyword(network: Any) -> Literal["cache", "past_key_values"]:  # noqa: ANN401
+    """The keyword under which the network's forward takes its key-value cache.
+
+    transformers 5.24 renamed `past_key_values` to `cache`; from 5.40 on it no longer takes the old
+    name. The signature decides and not a guess: a forward drops a keyword that it does not know,
+    and would go on without what was read. A wrapper that names neither, as that of `torch.compile`
+    or PEFT, hands its keywords to `LlamaForCausalLM`, so that one's signature decides. Raises
+    Llama3TokError where it names neither as well.
+    """
+    from transformers import LlamaForCausalLM
+
+    for forward in (network.forward, LlamaForCausalLM.forward):
+        known = inspect.signature(forward).parameters
+        if "cache" in known:
+            return "cache"
+        if "past_key_values" in known:
+            return "past_key_values"
+    raise Llama3TokError(
+        "the network takes its key-value cache neither as `cache` nor as `past_key_values`: the "
+        "installed transformers is not one that this version knows"
+    )
 
 
 def filler(tokenizer: "Tokenizer") -> int:
