@@ -4,6 +4,7 @@ What needs torch (tensors, pipelines, collators of torch) is in tests/with_torch
 """
 
 import copy
+import inspect
 import logging
 import pickle
 import subprocess
@@ -443,6 +444,15 @@ def test_text_of_a_message_makes_no_special_token(ours, theirs):
     assert ids.count(128009) == 3  # system, user, assistant
     assert theirs.apply_chat_template(CHAT, return_dict=False).count(128009) == 4
     assert ours.apply_chat_template(CHAT, return_dict=False, sanitize_control_tokens=True) == ids
+
+
+@pytest.mark.skipif(
+    "sanitize_control_tokens"
+    not in inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters,
+    reason="this transformers is too old to have sanitize_control_tokens",
+)
+def test_a_message_is_what_sanitize_control_tokens_makes_of_it(ours, theirs):
+    ids = ours.apply_chat_template(CHAT, return_dict=False)
     # Theirs cuts the text before and behind the name, so some ordinary ids are others.
     safe = theirs.apply_chat_template(CHAT, return_dict=False, sanitize_control_tokens=True)
     assert safe.count(128009) == 3
