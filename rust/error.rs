@@ -2,6 +2,7 @@
 //! to the exceptions of `llama3_tok.errors`.
 
 use std::path::{Path, PathBuf};
+use std::slice::SliceIndex;
 
 /// A failure of the core.
 #[derive(Debug, thiserror::Error)]
@@ -184,5 +185,43 @@ fn quoted(bytes: &[u8]) -> String {
     format!("b\"{}\"", bytes.escape_ascii())
 }
 
+/// What is always there. If it is missing, this is an error that says `what` is wrong, since to go on
+/// without it would lose ids or text.
+#[inline(always)]
+pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
+    debug_assert!(found.is_some(), "{what}");
+    found.ok_or(Error::Internal(what))
+}
+
+/// The items of a range that is always inside.
+#[inline(always)]
+pub fn slice<T>(items: &[T], range: impl SliceIndex<[T], Output = [T]>) -> Result<&[T], Error> {
+    always(items.get(range), "a range is not inside of what it is a part of")
+}
+
 /// Called now and then during long work; an error stops it.
 pub type Check<'a> = dyn Fn() -> Result<(), Error> + 'a;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Whether `work` fails with [`Error::Internal`], or in a debug build at the assertion before it.
+    pub fn sees_a_fault<T>(work: impl FnOnce() -> Result<T, Error>) -> bool {
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(result) => matches!(result, Err(Error::Internal(_))),
+            Err(_) => cfg!(debug_assertions),
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_not_inside_is_an_error_and_no_empty_text() {
+        assert_eq!(slice(b"abc", 1..3).unwrap(), b"bc");
+        for range in [2..4, 4..4, 3..usize::MAX] {
+            assert!(sees_a_fault(|| slice(b"abc", range)));
+        }
+        assert!(!sees_a_fault(|| slice(b"abc", ..)));
+    }
+}
