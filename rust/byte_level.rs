@@ -3,16 +3,21 @@
 
 use std::collections::HashMap;
 
-/// The characters of the alphabet with the bytes that they stand for, in the order of the bytes.
-fn alphabet() -> impl Iterator<Item = (char, u8)> {
-    let mut others = 0x100..;
-    (0..=u8::MAX).filter_map(move |byte| {
-        let code_point = match byte {
-            b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => u32::from(byte),
-            _ => others.next()?,
-        };
-        Some((char::from_u32(code_point)?, byte))
-    })
+/// The character of each byte.
+static ALPHABET: [char; 256] = alphabet();
+
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "runs at compile time")]
+const fn alphabet() -> [char; 256] {
+    let mut alphabet = ['\0'; 256];
+    let (mut byte, mut other) = (0, 0x100);
+    while byte < alphabet.len() {
+        let is_printable = matches!(byte, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF);
+        let code_point = if is_printable { byte as u32 } else { other };
+        other += !is_printable as u32;
+        alphabet[byte] = char::from_u32(code_point).unwrap();
+        byte += 1;
+    }
+    alphabet
 }
 
 /// Reads tokens that are written in the alphabet.
@@ -20,7 +25,7 @@ pub(crate) struct Reader(HashMap<char, u8>);
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self(alphabet().collect())
+        Self(ALPHABET.into_iter().zip(0..=u8::MAX).collect())
     }
 
     /// The bytes of a token.
@@ -36,18 +41,10 @@ impl Reader {
     }
 }
 
-/// Writes tokens in the alphabet.
-pub(crate) struct Writer(Vec<char>);
-
-impl Writer {
-    pub(crate) fn new() -> Self {
-        Self(alphabet().map(|(char, _)| char).collect())
-    }
-
-    /// Adds a token to `text`.
-    pub(crate) fn write(&self, token: &[u8], text: &mut String) {
-        text.extend(token.iter().filter_map(|&byte| self.0.get(usize::from(byte))));
-    }
+/// Adds a token, written in the alphabet, to `text`.
+pub(crate) fn write(token: &[u8], text: &mut String) {
+    // None is left out: a byte is below 256.
+    text.extend(token.iter().filter_map(|&byte| ALPHABET.get(usize::from(byte))));
 }
 
 #[cfg(test)]
@@ -56,17 +53,17 @@ mod tests {
 
     #[test]
     fn every_byte_has_a_character_of_its_own_that_is_seen_and_no_space() {
-        let (reader, writer) = (Reader::new(), Writer::new());
+        let reader = Reader::new();
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         let mut text = String::new();
-        writer.write(&bytes, &mut text);
+        write(&bytes, &mut text);
         assert_eq!(text.chars().count(), 256);
         assert!(text.chars().all(|char| !char.is_whitespace() && !char.is_control()));
         assert_eq!(reader.bytes(&text).unwrap(), bytes);
         assert!(reader.bytes("a b").unwrap_err().contains("' '"));
         // Two that everybody who has read such a file knows: the space and the newline.
         text.clear();
-        writer.write(b"a b\n", &mut text);
+        write(b"a b\n", &mut text);
         assert_eq!(text, "aĠbĊ");
     }
 }

@@ -3,7 +3,7 @@
 //! What is written reads back as the same tokens with the same ids; a rank file is the one that Meta
 //! would have written, byte for byte.
 
-use crate::byte_level::Writer;
+use crate::byte_level;
 use crate::vocab::Vocabulary;
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -21,10 +21,9 @@ impl Vocabulary {
 
     /// The tokens in the byte-level alphabet, in the order of their ids.
     pub fn written_tokens(&self) -> Vec<String> {
-        let alphabet = Writer::new();
         let written = |(_, token): (u32, &[u8])| {
             let mut text = String::new();
-            alphabet.write(token, &mut text);
+            byte_level::write(token, &mut text);
             text
         };
         self.iter().map(written).collect()
@@ -36,16 +35,20 @@ impl Vocabulary {
     /// and then the right part's: Hugging Face's conversion of rank files has them so, and takes the
     /// earliest merge where tiktoken takes the one that gives the lowest rank.
     pub fn written_merges(&self) -> Vec<String> {
-        let alphabet = Writer::new();
+        let part = |id| {
+            let token = self.token(id);
+            debug_assert!(token.is_some(), "a token is split into what is none");
+            token.unwrap_or_default()
+        };
         let (mut merges, mut splits) = (Vec::new(), Vec::new());
         for (_, token) in self.iter() {
             splits.extend(self.splits(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
                 let mut text = String::new();
-                alphabet.write(self.token(left).unwrap_or_default(), &mut text);
+                byte_level::write(part(left), &mut text);
                 text.push(' ');
-                alphabet.write(self.token(right).unwrap_or_default(), &mut text);
+                byte_level::write(part(right), &mut text);
                 merges.push(text);
             }
         }
@@ -56,11 +59,13 @@ impl Vocabulary {
 /// Adds standard base64 with padding.
 fn write_base64(bytes: &[u8], file: &mut Vec<u8>) {
     for three in bytes.chunks(3) {
+        // What is missing of the last three bytes is zero bits.
         let byte = |at| three.get(at).copied().map_or(0, u32::from);
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for digit in 0..4 {
             let value = (bits >> (18 - 6 * digit) & 63) as usize;
             let padding = digit > three.len();
+            // Six bits are below 64.
             file.push(if padding { b'=' } else { BASE64.get(value).copied().unwrap_or(b'=') });
         }
     }
