@@ -79,6 +79,7 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
 
 /// Refuses every setting that would give other ids, by name.
 fn check_settings(file: &File, model: &Model) -> Result<(), String> {
+    // Older files do not say it.
     let kind = model.kind.as_deref().unwrap_or("BPE");
     if kind != "BPE" {
         return Err(format!("model.type is {kind:?}; only \"BPE\" is Llama 3's"));
@@ -175,7 +176,9 @@ fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
         }
     }
     let mut tokens = Tokens::default();
-    for token in by_id.into_iter().flatten() {
+    for (id, token) in by_id.into_iter().enumerate() {
+        // There are as many tokens as ids, and no id twice. To skip one would shift all after it.
+        let token = token.ok_or_else(|| format!("model.vocab has no token with the id {id}"))?;
         let bytes = alphabet.bytes(token)?;
         tokens.push(&bytes).map_err(|reason| format!("model.vocab, {token:?}: {reason}"))?;
     }
@@ -222,6 +225,7 @@ fn check_merges(
     let mut last = 0;
     for (index, merge) in merges.iter().enumerate() {
         let (left, right) = match merge {
+            // Without a space the right part is empty, which is not a token and so refused below.
             Merge::Text(text) => text.split_once(' ').unwrap_or((text, "")),
             Merge::Pair(left, right) => (left.as_str(), right.as_str()),
         };
@@ -232,9 +236,8 @@ fn check_merges(
         let mut bytes = alphabet.bytes(left)?;
         let split = bytes.len();
         let right_bytes = alphabet.bytes(right)?;
+        let parts_known = vocabulary.id(&bytes).is_some() && vocabulary.id(&right_bytes).is_some();
         bytes.extend_from_slice(&right_bytes);
-        let parts_known = bytes.get(..split).and_then(|left| vocabulary.id(left)).is_some()
-            && vocabulary.id(&right_bytes).is_some();
         let merged = vocabulary.id(&bytes).filter(|_| parts_known);
         let merged = merged.ok_or_else(|| fault("not all three tokens are in the vocabulary"))?;
         if merged < last {

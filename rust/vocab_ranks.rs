@@ -77,7 +77,7 @@ fn read_lines(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
     let (mut by_line, mut ranks) = (Tokens::with_room(data.len()), Vec::new());
     let mut token = Vec::new();
     let body = data.strip_suffix(b"\n").unwrap_or(data);
-    for (line, text) in (1..).zip(lines_of(body)) {
+    for (line, text) in (1..).zip(body.split(|&byte| byte == b'\n')) {
         let fault = |reason| (Some(line), reason);
         ranks.push(read_line(text, &mut token).map_err(fault)?);
         by_line.push(&token).map_err(fault)?;
@@ -85,17 +85,11 @@ fn read_lines(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
     let lines = lines_by_rank(&ranks)?;
     let mut tokens = Tokens::with_room(data.len());
     for &line in &lines {
+        // A line that is not there would give an empty token, which `push` refuses.
         let token = by_line.get(line as u32 - 1).unwrap_or_default();
         tokens.push(token).map_err(|reason| (Some(line), reason))?;
     }
     Ok((tokens, Some(lines)))
-}
-
-/// The lines of a text, without their ends.
-fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
-    ends.map(move |end| text.get(std::mem::replace(&mut start, end + 1)..end).unwrap_or_default())
 }
 
 /// The line of each rank. As many ranks as lines, none twice and none too high: every rank is there.
@@ -131,12 +125,13 @@ fn read_line(line: &[u8], token: &mut Vec<u8>) -> Result<u32, String> {
                 .to_owned(),
         );
     }
-    let Some(space) = memchr::memchr(b' ', line) else {
+    let space = memchr::memchr(b' ', line);
+    let Some((base64, [_, rank @ ..])) = space.and_then(|space| line.split_at_checked(space))
+    else {
         return Err("no space between the base64 and the rank".to_owned());
     };
-    let (base64, rank) = line.split_at(space);
     decode_base64(base64, token)?;
-    read_rank(rank.get(1..).unwrap_or_default())
+    read_rank(rank)
 }
 
 fn read_rank(digits: &[u8]) -> Result<u32, String> {
@@ -169,7 +164,7 @@ fn decode_base64(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), String> {
         bytes.extend_from_slice(&three_bytes(quad)?);
     }
     let (last, length) = last_bytes(*last)?;
-    bytes.extend_from_slice(last.get(..length).unwrap_or_default());
+    bytes.extend(last.iter().take(length));
     Ok(())
 }
 
@@ -207,6 +202,7 @@ static DIGITS: [u8; 256] = {
 /// The bytes that four digits stand for, or what is no digit.
 fn three_bytes(quad: [u8; 4]) -> Result<[u8; 3], String> {
     decoded(quad).ok_or_else(|| {
+        // There always is one; it is for the message alone.
         let wrong = quad.into_iter().find(|&char| digit(char) == NO_DIGIT).unwrap_or_default();
         format!("'{}' is not a base64 character", wrong.escape_ascii())
     })
@@ -223,6 +219,7 @@ fn decoded(quad: [u8; 4]) -> Option<[u8; 3]> {
 
 #[inline]
 fn digit(char: u8) -> u8 {
+    // A byte is below 256.
     DIGITS.get(usize::from(char)).copied().unwrap_or(NO_DIGIT)
 }
 
