@@ -12,6 +12,7 @@ struct Same<'i, I> {
 impl<I: Copy + Into<i64>> Sink for Same<'_, I> {
     fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
         for &id in ids {
+            // `None` if more ids come than are expected.
             let expected = self.expected.next().map(|&id| id.into());
             self.is_same &= expected == Some(i64::from(id));
         }
@@ -39,6 +40,7 @@ impl Encoder {
             if is_same {
                 let plain = match texts.split_last() {
                     Some((last, plain)) if is_special(last) => plain,
+                    // Behind the last special id there is text alone.
                     _ => texts,
                 };
                 let mut same = Same { expected: plain.iter(), is_same: true };

@@ -37,6 +37,7 @@ fn kept_or_new(kept: &mut Option<Kept>) -> Option<Arc<ThreadPool>> {
     // The threads of the process that forked can't be told to end, so their pool is left alone.
     std::mem::forget(kept.take());
     let name = |index| format!("llama3_tok-{index}");
+    // A system that does not say how many processors it has may have one.
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().ok()?;
     let pool = Arc::new(pool);

@@ -19,6 +19,7 @@ static NO_SLOT: Slot = Slot([u8::MAX; SLOT]);
 
 impl Slot {
     fn new(token: &[u8]) -> Self {
+        // A token that does not fit is decoded without its slot.
         let mut slot = [0; SLOT];
         let (place, [length]) = slot.split_at_mut(SLOT - 1) else { return NO_SLOT };
         let Some(place) = place.get_mut(..token.len()) else { return NO_SLOT };
@@ -40,6 +41,7 @@ impl Slots {
         Some(Self(slots))
     }
 
+    /// For an id that no token has it is a slot that [`Slots::get`] gives nothing from.
     #[inline(always)]
     fn at(&self, id: i64) -> &Slot {
         usize::try_from(id).ok().and_then(|id| self.0.get(id)).unwrap_or(&NO_SLOT)

@@ -21,7 +21,8 @@ pub fn is_available() -> bool {
 }
 
 /// The units of `bytes`, one behind the other in `units`, which only grows: how many there are. `None`
-/// if the bytes are not UTF-8, or if the processor has not the instructions.
+/// if the bytes are not UTF-8, or if the processor has not the instructions. The caller then lets Python
+/// decode them, so `None` is always safe.
 pub fn transcode(bytes: &[u8], units: &mut Vec<u16>) -> Option<usize> {
     if !is_available() {
         return None;
@@ -54,9 +55,12 @@ fn run(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
 
 /// One character after the other.
 fn put(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    units.iter_mut().zip(text.encode_utf16()).for_each(|(place, unit)| *place = unit);
-    Some(text.encode_utf16().count())
+    let mut count = 0;
+    for unit in std::str::from_utf8(bytes).ok()?.encode_utf16() {
+        *units.get_mut(count)? = unit;
+        count += 1;
+    }
+    Some(count)
 }
 
 /// The units of the characters that are in `window` as a whole, before the first one of four bytes: how
@@ -73,6 +77,7 @@ fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> 
     let (two, three, four) = (within(0xC2, 0xDF), within(0xE0, 0xEF), within(0xF0, 0xFF));
     let cut = two & 1 << 63 | three & 0b11 << 62;
     let read = (cut | four).trailing_zeros();
+    // If nothing was read no bit is set; there is no shift by all 64.
     let whole = u64::MAX.checked_shr(64 - read).unwrap_or(0);
     // Behind the characters there begins another one, so that place may not belong to them.
     let seen = whole << 1 | 1;
@@ -146,6 +151,13 @@ mod tests {
         let expected: Option<Vec<u16>> =
             std::str::from_utf8(bytes).ok().map(|text| text.encode_utf16().collect());
         assert_eq!(found, expected.as_deref(), "{bytes:X?}");
+    }
+
+    #[test]
+    fn units_without_room_are_not_left_out() {
+        let mut units = [0; 3];
+        assert_eq!(put("я😀".as_bytes(), &mut units), Some(3));
+        assert_eq!(put("я😀".as_bytes(), &mut units[..2]), None);
     }
 
     #[test]
