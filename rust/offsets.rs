@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::encode::Sink;
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always};
 use crate::unicode::char_at;
 use crate::vocab::Vocabulary;
 
@@ -30,9 +30,11 @@ impl Sink for Offsets<'_> {
     fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
         self.ids.try_reserve(ids.len())?;
         self.spans.try_reserve(ids.len())?;
+        // The first token begins where the text does.
         let mut start = self.spans.last().map_or(0, |span| span.end);
         for &id in ids {
-            let end = start + self.vocabulary.token(id).map_or(0, <[u8]>::len);
+            let token = self.vocabulary.token(id);
+            let end = start + always(token, "encoding gave an id that no token has")?.len();
             self.ids.push(id);
             self.spans.push(start..end);
             start = end;
@@ -101,7 +103,11 @@ pub fn char_spans(
     let mut characters = Characters::new(text, wide);
     let mut found = Vec::new();
     found.try_reserve_exact(spans.len())?;
+    let mut covered = 0;
     for (number, span) in (1..).zip(spans) {
+        let follows = (span.start == covered).then_some(());
+        always(follows, "a token does not begin where the one before it ends")?;
+        covered = span.end;
         let first = characters.at(span.start);
         found.push(match span.end.checked_sub(1) {
             Some(last) if !span.is_empty() => first.start..characters.at(last).end,
@@ -111,13 +117,16 @@ pub fn char_spans(
             check()?;
         }
     }
+    let is_all = (covered == text.len() && characters.wide.is_empty()).then_some(());
+    always(is_all, "the tokens' characters are not those of the text")?;
     Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::go_on;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::{go_on, sample_encoder};
 
     #[test]
     fn parts_of_a_character_have_its_span_and_wide_ones_are_two() {
@@ -128,5 +137,24 @@ mod tests {
         assert_eq!(found, [0..0, 0..1, 0..1, 1..2, 2..4, 2..5, 5..5]);
         let empty = [0..0, 0..0];
         assert_eq!(char_spans(b"", &[], &empty, &go_on).unwrap(), empty);
+    }
+
+    #[test]
+    fn tokens_that_do_not_cover_the_text_are_an_error() {
+        let text = "aé".as_bytes();
+        assert_eq!(char_spans(text, &[1], &[0..1, 1..3], &go_on).unwrap(), [0..1, 1..3]);
+        let gap = [0..1, 2..3];
+        for spans in [&gap, &[0..1, 1..2][..], &[]] {
+            assert!(sees_a_fault(|| char_spans(text, &[], spans, &go_on)));
+        }
+        // No character begins there.
+        assert!(sees_a_fault(|| char_spans(text, &[2], &[0..1, 1..3], &go_on)));
+    }
+
+    #[test]
+    fn an_id_that_no_token_has_is_an_error_and_no_empty_span() {
+        let vocabulary = &sample_encoder().vocabulary;
+        let none = vocabulary.len() as u32;
+        assert!(sees_a_fault(|| Offsets::new(vocabulary).take(&[none])));
     }
 }
