@@ -50,7 +50,7 @@ pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
 }
 
 /// How many bytes at `from` may belong to a character that began before: any byte but a continuation
-/// byte begins a character, valid or not.
+/// byte begins a character, valid or not. At the end of the text and behind it there are none.
 fn tail_bytes(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()

@@ -11,8 +11,12 @@
 
 use crate::bpe::index::NONE;
 use crate::bpe::merge::Merging;
+use crate::error::{Error, always};
 use crate::vocab::Vocabulary;
 use crate::work;
+
+/// Why merging can't be followed: each single byte is a token, so something leads to each place.
+const NO_TOKEN: &str = "no token of a pretoken leads to one of its places";
 
 /// What leads to a place, or on from it.
 #[derive(Clone, Copy)]
@@ -35,7 +39,9 @@ impl Links {
         Self { links: vec![none; vocabulary.longest_token() + 1], origin }
     }
 
+    /// What leads to `place`, or on from it; `None` if nothing does.
     fn get(&self, place: usize) -> Option<Link> {
+        // A remainder is always inside.
         let &(origin, link) = self.links.get(place % self.links.len())?;
         (origin == self.origin && link.place == place).then_some(link)
     }
@@ -55,12 +61,12 @@ impl Links {
         text: &[u8],
         (start, end): (usize, usize),
         place: usize,
-    ) -> usize {
+    ) -> Result<usize, Error> {
         let is_short = end - start <= vocabulary.longest_token();
         if is_short && vocabulary.piece(text, start, end) != NONE {
-            return 1;
+            return Ok(1);
         }
-        self.get(place).map_or(0, |link| link.count)
+        Ok(always(self.get(place), NO_TOKEN)?.count)
     }
 }
 
@@ -84,17 +90,27 @@ impl<'v> Beginnings<'v> {
 
     /// How many tokens the pretoken `text[start..end]` has. Each call must ask for more than the one
     /// before, and no call for more than `limit`.
-    pub fn count(&mut self, text: &[u8], end: usize, limit: usize, memory: &mut Merging) -> usize {
+    pub fn count(
+        &mut self,
+        text: &[u8],
+        end: usize,
+        limit: usize,
+        memory: &mut Merging,
+    ) -> Result<usize, Error> {
         let Self { vocabulary, links, at } = self;
         while *at < end {
             work::done();
-            let before = links.get(*at);
-            let count = before.map_or(0, |link| link.count) + 1;
+            let (count, last) = if *at == links.origin {
+                (1, None)
+            } else {
+                let before = always(links.get(*at), NO_TOKEN)?;
+                (before.count + 1, Some(before.id))
+            };
             // None is taken, so that all are tried.
             vocabulary.longest(text, (*at, limit), |id, length| {
                 let place = *at + length;
-                let fits = |last: Link| vocabulary.fits(last.id, id, memory);
-                if links.get(place).is_none() && before.is_none_or(fits) {
+                let fits = |last| vocabulary.fits(last, id, memory);
+                if links.get(place).is_none() && last.is_none_or(fits) {
                     links.set(Link { place, id, count });
                 }
                 false
@@ -125,7 +141,7 @@ impl<'v> Endings<'v> {
         text: &[u8],
         (start, end): (usize, usize),
         memory: &mut Merging,
-    ) -> usize {
+    ) -> Result<usize, Error> {
         let Self { vocabulary, links, .. } = self;
         if links.origin != end {
             (links.origin, self.at) = (end, end);
@@ -138,8 +154,8 @@ impl<'v> Endings<'v> {
                 let behind = links.get(place + length);
                 behind.map_or(place + length == end, |link| vocabulary.fits(id, link.id, memory))
             });
-            // There is always one.
-            let (id, length) = found.unwrap_or((NONE, 1));
+            let (id, length) = always(found, NO_TOKEN)?;
+            // It was taken because a link follows it, or nothing: the end.
             let count = links.get(place + length).map_or(0, |link| link.count) + 1;
             links.set(Link { place, id, count });
         }
@@ -152,7 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reference::{cases, merge, rank_file, ranks_of, vocabularies};
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::{cases, merge, rank_file, ranks_of, sample_encoder, vocabularies};
 
     proptest! {
         #![proptest_config(cases(200))]
@@ -177,16 +194,30 @@ mod tests {
             for from in [0, from.min(length - 1)] {
                 beginnings.restart(from);
                 for end in from + 1..=length {
-                    let found = beginnings.count(text, end, length, &mut memory);
+                    let found = beginnings.count(text, end, length, &mut memory).unwrap();
                     prop_assert_eq!(found, count(&text[from..end]), "{}..{}", from, end);
                 }
                 let end = length - from;
                 let mut endings = Endings::new(&vocabulary, end);
                 for start in (0..end).rev() {
-                    let found = endings.count(text, (start, end), &mut memory);
+                    let found = endings.count(text, (start, end), &mut memory).unwrap();
                     prop_assert_eq!(found, count(&text[start..end]), "{}..{}", start, end);
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_place_that_no_token_leads_to_is_an_error_and_no_smaller_count() {
+        let vocabulary = &sample_encoder().vocabulary;
+        let (text, length) = (b"qxqxqxqx", 8);
+        let mut memory = Merging::default();
+        memory.begin(vocabulary.number());
+        let mut beginnings = Beginnings::new(vocabulary, 0);
+        beginnings.at = 2;
+        assert!(sees_a_fault(|| beginnings.count(text, 4, length, &mut memory)));
+        let mut endings = Endings::new(vocabulary, length);
+        endings.at = 2;
+        assert!(sees_a_fault(|| endings.count(text, (0, length), &mut memory)));
     }
 }

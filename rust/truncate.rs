@@ -36,7 +36,7 @@ use std::collections::VecDeque;
 use crate::bpe::merge::Merging;
 use crate::cuts::{first_cut, is_cut, last_cut};
 use crate::encode::{CHECK_BYTES, Encoder};
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always, slice};
 use crate::partial::{Beginnings, Endings};
 use crate::pretokenize::behind::Behind;
 use crate::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by};
@@ -49,6 +49,8 @@ const BASES: usize = 8;
 const PIECE: (usize, usize) = if cfg!(test) { (1 << 4, 1 << 5) } else { (1 << 12, 1 << 16) };
 /// Characters between two calls of `check`, about a millisecond.
 const CHECK_CHARACTERS: usize = 1 << 12;
+
+const NO_PRETOKEN: &str = "no pretoken begins where a character does";
 
 /// A place where a pretoken of the whole text begins.
 struct Base {
@@ -92,7 +94,7 @@ impl Encoder {
             if end - start > self.most_bytes(limit - tokens) {
                 break;
             }
-            tokens += self.count(text.get(start..end).unwrap_or_default(), check)?;
+            tokens += self.count(slice(text, start..end)?, check)?;
             start = end;
         }
         if start == text.len() && tokens <= limit {
@@ -120,7 +122,7 @@ impl Encoder {
                 continue;
             };
             check()?;
-            let more = self.count(piece.get(..cut).unwrap_or_default(), check)?;
+            let more = self.count(slice(piece, ..cut)?, check)?;
             if tokens + more > limit {
                 break;
             }
@@ -139,7 +141,7 @@ impl Encoder {
         check: &Check,
     ) -> Result<Option<usize>, Error> {
         let white_space_end = Scan(text).white_space(start).end;
-        let end = pretoken_end(text, start).unwrap_or(start).max(white_space_end);
+        let end = always(pretoken_end(text, start), NO_PRETOKEN)?.max(white_space_end);
         let end = end.min(start.saturating_add(self.most_bytes(room)));
         let mut memory = Merging::default();
         memory.begin(self.vocabulary.number());
@@ -154,13 +156,13 @@ impl Encoder {
                 break;
             };
             at += length;
-            let mut tokens = all.count(text, at, end, &mut memory);
+            let mut tokens = all.count(text, at, end, &mut memory)?;
             if at <= white_space_end {
                 if class == Class::Newline {
                     before_rest = Some(tokens);
                     rest.restart(at);
                 } else if let Some(before) = before_rest {
-                    tokens = before + rest.count(text, at, end, &mut memory);
+                    tokens = before + rest.count(text, at, end, &mut memory)?;
                 }
             }
             if at > behind && tokens <= room {
@@ -187,23 +189,22 @@ impl Encoder {
         let mut runs = Behind::new(end);
         // The tokens of the end that begins so many bytes before `end`, where a character begins.
         let mut counts = vec![tokens];
-        let (mut at, mut best, mut class_behind) = (end, end, None);
+        let (mut at, mut best, mut tokens, mut class_behind) = (end, end, tokens, None);
         for number in 1.. {
             let Some((class, length)) =
                 char_before(text, at).filter(|(_, length)| floor + length <= at)
             else {
                 break;
             };
-            if class_behind.is_some_and(|behind| is_cut(class, behind))
-                && counts.last().is_some_and(|&tokens| tokens >= limit)
-            {
+            if class_behind.is_some_and(|behind| is_cut(class, behind)) && tokens >= limit {
                 break;
             }
             at -= length;
             runs.add(at, class, length);
-            let first = pretoken_end_by(text, at, &runs).unwrap_or(end);
-            let tokens = endings.count(text, (at, first), &mut memory)
-                + counts.get(end - first).copied().unwrap_or(0);
+            let first = always(pretoken_end_by(text, at, &runs), NO_PRETOKEN)?;
+            let behind = end.checked_sub(first).and_then(|place| counts.get(place));
+            tokens = endings.count(text, (at, first), &mut memory)?
+                + always(behind, "a pretoken goes on where every text is cut")?;
             counts.try_reserve(length)?;
             counts.resize(counts.len() + length, tokens);
             if tokens <= limit {
@@ -226,7 +227,7 @@ impl Encoder {
                 continue;
             };
             check()?;
-            let more = self.count(text.get(cut..end).unwrap_or_default(), check)?;
+            let more = self.count(slice(text, cut..end)?, check)?;
             if tokens + more > limit {
                 break;
             }
@@ -259,6 +260,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::tests::sees_a_fault;
     use crate::reference::{best_encoder, cases, go_on, long_texts, sample_encoder, texts};
     use crate::work::tests::{steps, worst};
 
@@ -304,6 +306,17 @@ mod tests {
         fn the_longest_part_of_long_runs_is_found(text in long_texts()) {
             is_the_longest(&best_encoder().0, &text)?;
         }
+    }
+
+    #[test]
+    fn a_base_where_no_pretoken_begins_is_an_error_and_gives_no_cut() {
+        let behind_the_text = Base { start: 3, behind: 3, tokens: 0 };
+        assert!(sees_a_fault(|| sample_encoder().longest_behind(
+            b"abc",
+            &behind_the_text,
+            1,
+            &go_on
+        )));
     }
 
     #[test]
