@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cuts::last_cut;
 use crate::encode::{Encoder, Options};
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always, slice};
 use crate::pool::pool;
 use crate::profile::{BOS, EOS};
 use crate::special::Segment;
@@ -36,20 +36,21 @@ impl Piece<'_> {
 /// place is one part.
 fn pieces(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
+        if text.is_empty() {
+            return None;
+        }
         let mut size = PIECE;
-        let piece = loop {
-            match text.get(..size) {
-                None => break std::mem::take(&mut text),
-                Some(head) => match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
-                    Some((piece, rest)) => {
-                        text = rest;
-                        break piece;
-                    }
-                    None => size *= 2,
-                },
+        loop {
+            // The last piece is what is left.
+            let Some(head) = text.get(..size) else { return Some(std::mem::take(&mut text)) };
+            match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
+                Some((piece @ [_, ..], rest)) => {
+                    text = rest;
+                    return Some(piece);
+                }
+                _ => size *= 2,
             }
-        };
-        (!piece.is_empty()).then_some(piece)
+        }
     })
 }
 
@@ -64,11 +65,13 @@ pub struct Ragged {
 impl Ragged {
     /// The ids of each text.
     pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
+        // One offset more than texts.
         let ends = self.offsets.iter().skip(1);
-        self.offsets
-            .iter()
-            .zip(ends)
-            .map(|(&start, &end)| self.ids.get(start..end).unwrap_or_default())
+        self.offsets.iter().zip(ends).map(|(&start, &end)| {
+            let ids = self.ids.get(start..end);
+            debug_assert!(ids.is_some(), "the offsets are those of other ids");
+            ids.unwrap_or_default()
+        })
     }
 
     fn with_room(texts: usize) -> Result<Self, Error> {
@@ -116,7 +119,7 @@ impl Encoder {
                     parts.push(Piece::Special(id));
                 }
                 Segment::Text(range) => {
-                    for piece in pieces(text.get(range).unwrap_or_default()) {
+                    for piece in pieces(slice(text, range)?) {
                         parts.try_reserve(1)?;
                         parts.push(Piece::Text(piece));
                     }
@@ -297,7 +300,7 @@ pub fn map_groups<B: Sync, T: Send>(
 ) -> Result<Vec<T>, Error> {
     let groups: Vec<Range<usize>> = groups(items, cost).collect();
     let work = |group: &Range<usize>, check: &Check| {
-        work(group.start, items.get(group.clone()).unwrap_or_default(), check)
+        work(group.start, slice(items, group.clone())?, check)
     };
     let threads = threads.min(groups.len());
     let pool = if threads > 1 { pool() } else { None };
@@ -330,6 +333,8 @@ pub fn map_groups<B: Sync, T: Send>(
     })
 }
 
+const NO_RESULT: &str = "no thread has the result of a group";
+
 /// Waits for `count` results and puts them in order; calls `check` meanwhile, whether they come
 /// slowly or fast.
 fn collect<T>(
@@ -346,15 +351,15 @@ fn collect<T>(
         match receiver.recv_timeout(WAIT) {
             Ok((index, result)) => {
                 missing -= 1;
-                if let Some(slot) = results.get_mut(index) {
-                    *slot = Some(result);
-                }
+                *always(results.get_mut(index), "a thread worked on a group that is none")? =
+                    Some(result);
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Interrupted),
+            // All threads have ended. If one panicked, the pool's scope goes on with that panic.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Internal(NO_RESULT)),
         }
     }
-    results.into_iter().flatten().collect()
+    results.into_iter().map(|result| always(result, NO_RESULT)?).collect()
 }
 
 /// Cuts a batch into groups of about [`GROUP_BYTES`].
@@ -362,6 +367,7 @@ fn groups<B>(items: &[B], cost: impl Fn(&B) -> usize) -> impl Iterator<Item = Ra
     let mut start = 0;
     std::iter::from_fn(move || {
         let mut sum = 0;
+        // `start` is a place of the batch, or its end.
         let rest = items.get(start..)?;
         let full = rest.iter().position(|item| {
             sum += cost(item) + ITEM_COST;
@@ -377,6 +383,7 @@ fn groups<B>(items: &[B], cost: impl Fn(&B) -> usize) -> impl Iterator<Item = Ra
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::tests::sees_a_fault;
     use crate::reference::{go_on, sample_encoder};
     use crate::special::Selection;
 
@@ -450,6 +457,17 @@ mod tests {
             texts[2900] = b"<|eot_id|>";
             let error = encoder.encode_ragged(&texts, threads, &refused, &go_on).err().unwrap();
             assert!(matches!(error, Error::Item { index: 2900, .. }));
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_result_is_an_error_and_not_left_out() {
+        // Two for one group, one for a group that is none, and threads that end too early.
+        for indices in [&[0, 0][..], &[0, 2], &[0]] {
+            let (sender, receiver) = mpsc::channel();
+            indices.iter().for_each(|&index| sender.send((index, Ok(()))).unwrap());
+            drop(sender);
+            assert!(sees_a_fault(|| collect(&receiver, 2, &go_on)), "{indices:?}");
         }
     }
 
