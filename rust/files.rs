@@ -15,7 +15,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::cuts::last_cut;
 use crate::encode::Options;
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always, slice};
 use crate::special::Specials;
 
 /// How many bytes of a packed file are read at a time.
@@ -33,17 +33,17 @@ pub enum Cuts<'a> {
 
 impl Cuts<'_> {
     /// The last place where `text` may be cut whatever follows it.
-    fn last(&self, text: &[u8]) -> Option<usize> {
+    fn last(&self, text: &[u8]) -> Result<Option<usize>, Error> {
         match self {
-            Self::Lines => memchr::memrchr(b'\n', text).map(|at| at + 1),
+            Self::Lines => Ok(memchr::memrchr(b'\n', text).map(|at| at + 1)),
             Self::Text(_, Options { allowed, disallowed, .. })
                 if allowed.is_none() && disallowed.is_none() =>
             {
-                last_cut(text)
+                Ok(last_cut(text))
             }
             Self::Text(specials, options) => {
-                let text = text.get(..specials.settled(text))?;
-                last_cut(text).map(|cut| specials.behind(text, cut, options))
+                let text = specials.settled(text)?;
+                last_cut(text).map(|cut| specials.behind(text, cut, options)).transpose()
             }
         }
     }
@@ -67,6 +67,8 @@ pub struct Piece {
 impl Piece {
     /// The piece itself.
     pub fn text(&self) -> &[u8] {
+        // Only `Source::cut` makes pieces, and it checks this.
+        debug_assert!(self.end <= self.buffer.len());
         self.buffer.get(..self.end).unwrap_or_default()
     }
 
@@ -130,6 +132,7 @@ impl Source {
             return Ok(Self::new(path, Box::new(input), refuses_binary));
         }
         let file = File::open(path).map_err(failed)?;
+        // Only the progress needs the size, so an unknown one may count as 0.
         let left = file.metadata().map_or(0, |metadata| metadata.len());
         let file = Metered { inner: file, meter, left };
         let packed = |file| BufReader::with_capacity(PACKED, file);
@@ -170,13 +173,14 @@ impl Source {
         let target = self.filled + size.max(self.filled);
         let head = if self.refuses_binary && !self.begun { BINARY_HEAD.min(target) } else { 0 };
         let mut more = self.fill(head, size, check)?;
-        let text = self.buffer.get(..self.filled).unwrap_or_default();
+        let text = slice(&self.buffer, ..self.filled)?;
+        // The file may be shorter.
         if memchr::memchr(0, text.get(..head).unwrap_or(text)).is_some() {
             return Ok(Step::Binary);
         }
         more = more && self.fill(target, size, check)?;
-        let text = self.buffer.get(..self.filled).unwrap_or_default();
-        match if more { cuts.last(text) } else { Some(text.len()) } {
+        let text = slice(&self.buffer, ..self.filled)?;
+        match if more { cuts.last(text)? } else { Some(text.len()) } {
             None => Ok(Step::More),
             Some(end) => self.cut(end, !more, cuts, spare).map(Step::Piece),
         }
@@ -190,8 +194,9 @@ impl Source {
             if self.buffer.len() < end {
                 self.buffer.resize(end, 0);
             }
-            let room = self.buffer.get_mut(self.filled..end).unwrap_or_default();
-            match self.reader.read(room) {
+            // With an empty buffer a reader would give 0, as at the end of the file.
+            let room = self.buffer.get_mut(self.filled..end).filter(|room| !room.is_empty());
+            match self.reader.read(always(room, "there is no room to read into")?) {
                 Ok(0) => return Ok(false),
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -210,12 +215,11 @@ impl Source {
         cuts: &Cuts,
         mut rest: Vec<u8>,
     ) -> Result<Piece, Error> {
-        let kept = self.buffer.get(end..self.filled).unwrap_or_default();
+        let kept = slice(&self.buffer, end..self.filled)?;
         rest.try_reserve_exact(kept.len().saturating_sub(rest.len()))?;
         rest.resize(kept.len().max(rest.len()), 0);
-        if let Some(room) = rest.get_mut(..kept.len()) {
-            room.copy_from_slice(kept);
-        }
+        let room = rest.get_mut(..kept.len());
+        always(room, "there is no room for what is behind a cut")?.copy_from_slice(kept);
         self.filled = kept.len();
         let buffer = std::mem::replace(&mut self.buffer, rest);
         let (offset, line, first) = (self.offset, self.line, !self.begun);
@@ -279,6 +283,7 @@ impl<R: Read> Read for Metered<R> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(count) => {
+                    // The file may have grown.
                     self.left = self.left.saturating_sub(count as u64);
                     self.meter.read.fetch_add(count as u64, Ordering::Relaxed);
                     return Ok(count);
@@ -331,5 +336,51 @@ impl<R: BufRead> Read for Members<R> {
             Self::Done => return Ok(0),
         };
         Err(ErrorKind::Interrupted.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::go_on;
+
+    fn source(reader: impl Read + Send + 'static) -> Source {
+        Source::new("file".as_ref(), Box::new(reader), false)
+    }
+
+    fn read(source: &mut Source) -> Result<Step, Error> {
+        source.read(&Cuts::Lines, 4, Vec::new(), &go_on)
+    }
+
+    #[test]
+    fn a_buffer_without_what_was_read_is_an_error_and_no_end_of_the_file() {
+        let broken = |filled| {
+            let mut source = source("some text".as_bytes());
+            source.filled = filled;
+            source
+        };
+        assert!(!sees_a_fault(|| read(&mut broken(0))));
+        assert!(sees_a_fault(|| read(&mut broken(10))));
+        let cut = |end| broken(2).cut(end, false, &Cuts::Lines, Vec::new());
+        assert!(sees_a_fault(|| cut(1)));
+        // No room at all, as for steps of no bytes.
+        let mut full = source("some text".as_bytes());
+        (full.buffer, full.filled) = (vec![b'a'; 2], 2);
+        assert!(sees_a_fault(|| full.fill(4, 0, &go_on)));
+    }
+
+    /// Says that it has read more than there was room for.
+    struct Boaster;
+
+    impl Read for Boaster {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            Ok(buffer.len() + 1)
+        }
+    }
+
+    #[test]
+    fn a_reader_that_says_too_much_is_an_error() {
+        assert!(sees_a_fault(|| read(&mut source(Boaster))));
     }
 }

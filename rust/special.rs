@@ -9,7 +9,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::encode::{CHECK_BYTES, Options};
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always, slice};
 use crate::profile::Profile;
 
 /// How many openings of names are looked at between two calls of `check`, a millisecond.
@@ -55,11 +55,14 @@ impl Selection {
         }
     }
 
-    fn has(&self, place: u32) -> bool {
+    fn has(&self, place: u32) -> Result<bool, Error> {
         match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Some(flags) => flags.get(place as usize).copied().unwrap_or(false),
+            Self::None => Ok(false),
+            Self::All => Ok(true),
+            Self::Some(flags) => {
+                let flag = flags.get(place as usize).copied();
+                always(flag, "a selection of special tokens is that of another profile")
+            }
         }
     }
 }
@@ -126,10 +129,10 @@ impl Specials {
             return Ok(());
         }
         match self.find(text, 0, disallowed, check)? {
-            Some((range, id)) => Err(Error::DisallowedSpecialToken {
-                token: self.name(id).unwrap_or_default().to_owned(),
-                offset: range.start,
-            }),
+            Some((range, id)) => {
+                let name = always(self.name(id), "a special token has no name")?;
+                Err(Error::DisallowedSpecialToken { token: name.to_owned(), offset: range.start })
+            }
             None => Ok(()),
         }
     }
@@ -145,6 +148,9 @@ impl Specials {
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         let mut next = None;
         std::iter::from_fn(move || {
+            if at == text.len() {
+                return None;
+            }
             // Each name may be found at once, so that looking for it asks nobody.
             if at >= next_check {
                 next_check = at + CHECK_BYTES;
@@ -168,7 +174,8 @@ impl Specials {
                 found => {
                     at = found.as_ref().map_or(text.len(), |(range, _)| range.start);
                     next = found;
-                    (start < at).then_some(Ok(Segment::Text(start..at)))
+                    let text = (start < at).then_some(Segment::Text(start..at));
+                    Some(always(text, "a special token is before where the search began"))
                 }
             }
         })
@@ -182,16 +189,16 @@ impl Specials {
         selection: &Selection,
         check: &Check,
     ) -> Result<Option<(Range<usize>, u32)>, Error> {
-        let Some(rest) = text.get(from..).filter(|_| !selection.is_none()) else {
+        if selection.is_none() {
             return Ok(None);
-        };
-        for (count, offset) in (1..).zip(self.opening.find_iter(rest)) {
+        }
+        for (count, offset) in (1..).zip(self.opening.find_iter(slice(text, from..)?)) {
             if count % CHECK_OPENINGS == 0 {
                 check()?;
             }
             let start = from + offset;
-            if let Some((length, place)) = self.at(text.get(start..).unwrap_or_default())
-                && selection.has(place)
+            if let Some((length, place)) = self.at(slice(text, start..)?)
+                && selection.has(place)?
             {
                 return Ok(Some((start..start + length, self.first + place)));
             }
@@ -199,28 +206,26 @@ impl Specials {
         Ok(None)
     }
 
-    /// How much of `text` is certain, whatever follows: it may end with the beginning of a name.
-    pub fn settled(&self, text: &[u8]) -> usize {
+    /// What of `text` is certain, whatever follows: it may end with the beginning of a name.
+    pub fn settled<'t>(&self, text: &'t [u8]) -> Result<&'t [u8], Error> {
         // Only the first byte of a name is a `<`.
-        let Some(opening) = memchr::memrchr(b'<', text) else { return text.len() };
-        let tail = text.get(opening..).unwrap_or_default();
+        let Some(opening) = memchr::memrchr(b'<', text) else { return Ok(text) };
+        let tail = slice(text, opening..)?;
         let begins = self.names.iter().any(|name| name.as_bytes().starts_with(tail));
-        if begins { opening } else { text.len() }
+        if begins { slice(text, ..opening) } else { Ok(text) }
     }
 
     /// The place `cut`, or if it is inside a special token that `options` allow or disallow, the
     /// place behind that. `text` must be settled.
-    pub fn behind(&self, text: &[u8], cut: usize, options: &Options) -> usize {
-        let Some(opening) = text.get(..cut).and_then(|before| memchr::memrchr(b'<', before)) else {
-            return cut;
-        };
-        match self.at(text.get(opening..).unwrap_or_default()) {
+    pub fn behind(&self, text: &[u8], cut: usize, options: &Options) -> Result<usize, Error> {
+        let Some(opening) = memchr::memrchr(b'<', slice(text, ..cut)?) else { return Ok(cut) };
+        match self.at(slice(text, opening..)?) {
             Some((length, place))
-                if options.allowed.has(place) || options.disallowed.has(place) =>
+                if options.allowed.has(place)? || options.disallowed.has(place)? =>
             {
-                cut.max(opening + length)
+                Ok(cut.max(opening + length))
             }
-            _ => cut,
+            _ => Ok(cut),
         }
     }
 
@@ -230,6 +235,7 @@ impl Specials {
     /// begin with that name, which none does; so only the last name before `text` can be it.
     fn at(&self, text: &[u8]) -> Option<(usize, u32)> {
         let behind = self.by_name.partition_point(|(name, _)| name.as_bytes() <= text);
+        // `None` if no name sorts before the text.
         let (name, place) = self.by_name.get(behind.checked_sub(1)?)?;
         text.starts_with(name.as_bytes()).then_some((name.len(), *place))
     }
@@ -238,6 +244,7 @@ impl Specials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::tests::sees_a_fault;
     use crate::reference::go_on;
 
     fn specials(profile: &str) -> Specials {
@@ -292,5 +299,20 @@ mod tests {
         let other = specials.select(&["<|end_of_text|>".to_owned()]).unwrap();
         assert!(specials.refuse(b"<|eot_id|>", &other, &go_on).is_ok());
         assert!(specials.select(&["<|eom_id|>".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_selection_of_another_profile_is_an_error_and_finds_no_less() {
+        let vision = specials("llama3.2-vision");
+        let of_another = specials("llama3.1").select(&["<|eot_id|>".to_owned()]).unwrap();
+        let text = b"<|image|>";
+        assert!(sees_a_fault(|| vision.refuse(text, &of_another, &go_on)));
+        assert!(sees_a_fault(|| {
+            vision.split(text, &of_another, &go_on).collect::<Result<Vec<_>, _>>()
+        }));
+        let options = Options { allowed: of_another, ..Options::default() };
+        assert!(sees_a_fault(|| vision.behind(text, 3, &options)));
+        assert!(sees_a_fault(|| vision.behind(text, 30, &Options::default())));
+        assert!(sees_a_fault(|| vision.find(text, 30, &Selection::All, &go_on)));
     }
 }
