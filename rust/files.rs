@@ -309,22 +309,29 @@ enum Members<R> {
 }
 
 impl<R: BufRead> Read for Members<R> {
-    /// Between members it is "interrupted", so that a file of empty ones does not keep its reader.
+    /// Between members it is "interrupted", so that a file of empty ones does not keep its reader. After
+    /// an error it goes on where it was; it never says that the file has ended there.
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
         *self = match std::mem::replace(self, Self::Done) {
             Self::Unread(inner) => Self::Open(Box::new(GzDecoder::new(inner))),
-            Self::Open(mut member) => match member.read(buffer)? {
-                0 => Self::Between(member.into_inner()),
-                count => {
+            Self::Open(mut member) => match member.read(buffer) {
+                Ok(0) => Self::Between(member.into_inner()),
+                result => {
                     *self = Self::Open(member);
-                    return Ok(count);
+                    return result;
                 }
             },
             Self::Between(mut inner) => {
-                let available = inner.fill_buf()?;
+                let available = match inner.fill_buf() {
+                    Ok(available) => available,
+                    Err(error) => {
+                        *self = Self::Between(inner);
+                        return Err(error);
+                    }
+                };
                 let zeros = available.iter().take_while(|&&byte| byte == 0).count();
                 if available.is_empty() {
                     return Ok(0);
@@ -341,6 +348,11 @@ impl<R: BufRead> Read for Members<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
     use crate::error::tests::sees_a_fault;
     use crate::reference::go_on;
@@ -382,5 +394,35 @@ mod tests {
     #[test]
     fn a_reader_that_says_too_much_is_an_error() {
         assert!(sees_a_fault(|| read(&mut source(Boaster))));
+    }
+
+    /// Is interrupted before each byte.
+    struct Interrupted<'t>(&'t [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.1 = !self.1;
+            let room = buffer.len().min(1);
+            if self.1 {
+                Err(ErrorKind::Interrupted.into())
+            } else {
+                self.0.read(&mut buffer[..room])
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_gzip_file_is_read_to_its_end() {
+        let mut packed = Vec::new();
+        for text in ["first, ", "second"] {
+            let mut member = GzEncoder::new(Vec::new(), Compression::fast());
+            member.write_all(text.as_bytes()).unwrap();
+            packed.extend(member.finish().unwrap());
+        }
+        let mut members = Members::Unread(BufReader::new(Interrupted(&packed, false)));
+        // `read_to_end` goes on where it was interrupted.
+        let mut text = Vec::new();
+        members.read_to_end(&mut text).unwrap();
+        assert_eq!(text, b"first, second");
     }
 }
