@@ -10,7 +10,7 @@ pub fn why_not(record: &[u8], error: &serde_json::Error) -> String {
     }
     // The record is one line of the file, so the parser's own line number misleads.
     let reason = error.to_string();
-    let reason = reason.split(" at line ").next().unwrap_or_default();
+    let reason = reason.split_once(" at line ").map_or(&*reason, |(reason, _)| reason);
     match ["NaN", "Infinity"].iter().find(|word| memmem::find(record, word.as_bytes()).is_some()) {
         Some(word) if error.is_syntax() => format!("{reason}; {word} is not JSON"),
         _ => reason.to_owned(),
@@ -33,20 +33,21 @@ pub fn field_of(record: &[u8], field: &str) -> Result<Vec<u8>, serde_json::Error
 /// The JSON parser writes an escaped lone surrogate as the three bytes ED A0..BF 80..BF, which valid
 /// UTF-8 never has; U+FFFD is also three bytes. A record that has such bytes itself keeps them.
 fn replace_surrogates(text: &mut [u8]) {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(0xED, rest) {
-        let Some((_, tail)) = rest.split_at_mut_checked(at) else { return };
-        if let Some(bytes @ [0xED, 0xA0..=0xBF, 0x80..=0xBF]) = tail.first_chunk_mut() {
+    let mut at = 0;
+    while let Some(more) = text.get(at..).and_then(|rest| memchr::memchr(0xED, rest)) {
+        at += more;
+        // At the end there may be fewer than three bytes.
+        let three = text.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
+        if let Some(bytes @ [0xED, 0xA0..=0xBF, 0x80..=0xBF]) = three {
             *bytes = [0xEF, 0xBF, 0xBD];
         }
-        rest = tail.get_mut(1..).unwrap_or_default();
+        at += 1;
     }
 }
 
 fn has_surrogate(text: &[u8]) -> bool {
     memchr::memchr_iter(0xED, text)
-        .filter_map(|at| text.get(at..)?.first_chunk())
-        .any(|bytes| matches!(bytes, [0xED, 0xA0..=0xBF, 0x80..=0xBF]))
+        .any(|at| matches!(text.get(at..), Some([0xED, 0xA0..=0xBF, 0x80..=0xBF, ..])))
 }
 
 /// Reads an object for one field; of several with its name the last counts.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::encode::{Encoder, Options};
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, slice};
 use crate::files::{Cuts, Piece};
 use crate::jsonl::{field_of, why_not};
 use crate::profile::{BOS, EOS};
@@ -131,12 +131,11 @@ impl Task {
             added.map_err(|error| error.behind(piece.offset).in_file(path, None))?;
             return Ok(part);
         };
-        let marked = piece.first && piece.text().starts_with(BYTE_ORDER_MARK);
-        let text = piece.text().get(if marked { BYTE_ORDER_MARK.len() } else { 0 }..);
-        let text = text.unwrap_or_default();
+        let mark = piece.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| piece.first);
+        let text = mark.unwrap_or(piece.text());
         let (mut start, ends) = (0, memchr::memchr_iter(b'\n', text).chain([text.len()]));
         for (line, end) in (piece.line + 1..).zip(ends) {
-            let record = text.get(start..end).unwrap_or_default();
+            let record = slice(text, start..end)?;
             start = end + 1;
             if record.trim_ascii().is_empty() {
                 continue;
