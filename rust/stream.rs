@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use rayon_core::ThreadPool;
 
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always};
 use crate::files::{Meter, Piece, Source, is_packed};
 use crate::parts::{Part, Task};
 use crate::pool::pool;
@@ -211,6 +211,18 @@ struct Progress {
     waits: bool,
 }
 
+impl Progress {
+    /// Puts a result where its turn comes. One without a place of its own would be waited for in vain, so
+    /// that is an error of the file.
+    fn hand_in(&mut self, part: usize, result: Result<Part, Error>) {
+        let place = part.checked_sub(self.taken).and_then(|place| self.parts.get_mut(place));
+        match always(place, "a part of a file has no place") {
+            Ok(place) => *place = Some(result),
+            Err(error) => self.parts.push_back(Some(Err(error))),
+        }
+    }
+}
+
 /// A file, and a part of it.
 #[derive(Clone, Copy)]
 struct Place {
@@ -224,7 +236,9 @@ enum Unit {
 }
 
 impl State {
+    /// How far a file is that was taken up; `None` if nobody wants it any more.
     fn progress(&mut self, file: usize) -> Option<&mut Progress> {
+        debug_assert!(file < self.opened);
         self.files.get_mut(file.checked_sub(self.head)?)
     }
 
@@ -247,8 +261,8 @@ impl State {
 
     /// Whether a result at the place is the one that is waited for.
     fn is_next(&self, place: Place) -> bool {
-        let taken = self.files.front().map_or(0, |progress| progress.taken);
-        (place.file, place.part) == (self.head, taken)
+        let is_next = |head: &Progress| (place.file, place.part) == (self.head, head.taken);
+        self.files.front().is_some_and(is_next)
     }
 }
 
@@ -324,10 +338,14 @@ impl Shared {
     /// The next result if it is there.
     fn take_next(&self, state: &mut State) -> Option<Result<Next, Error>> {
         let progress = state.files.front_mut()?;
-        let result = match progress.parts.front() {
+        let result = match progress.parts.front_mut() {
             None if progress.is_read => Ok(Next::End),
-            Some(Some(_)) => progress.parts.pop_front().flatten()?.map(Next::Part),
-            _ => return None,
+            None => return None,
+            Some(part) => {
+                let result = part.take()?;
+                progress.parts.pop_front();
+                result.map(Next::Part)
+            }
         };
         match &result {
             Ok(Next::Part(part)) => {
@@ -335,6 +353,7 @@ impl Shared {
                 state.held -= part.held();
             }
             Ok(Next::End) | Err(_) => {
+                // What is worked on and what is an error holds nothing.
                 let left = state.files.pop_front().into_iter().flat_map(|progress| progress.parts);
                 state.held -=
                     left.flatten().flatten().map(|part| part.held()).sum::<usize>() + FILE;

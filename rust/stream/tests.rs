@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::encode::{Encoder, Options};
+use crate::error::tests::sees_a_fault;
 use crate::parts::{Totals, Want};
 use crate::reference::{cases, go_on, sample_encoder};
 use crate::special::Selection;
@@ -284,4 +285,15 @@ fn memory_held_is_accounted_for_to_the_last_byte() {
         thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(stream.shared.lock().held, 0);
+}
+
+#[test]
+fn a_result_without_a_place_is_an_error_of_its_file_and_not_dropped() {
+    for part in [0, 1, 3] {
+        assert!(sees_a_fault(|| {
+            let mut progress = Progress { taken: 1, ..Progress::default() };
+            progress.hand_in(part, Ok(Part::default()));
+            progress.parts.pop_front().flatten().unwrap()
+        }));
+    }
 }

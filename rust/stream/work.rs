@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use super::{FILE, Named, Place, Shared, TURN, Unit};
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always};
 use crate::files::{Piece, Source, Step, read_error};
 use crate::parts::Part;
 
@@ -18,7 +18,11 @@ impl Shared {
             let Some(unit) = self.take(&mut self.lock()) else { break };
             match self.run(unit, &mut spare, &check) {
                 Ok(bytes) => done += bytes + FILE,
-                Err(_) => break,
+                Err(error) => {
+                    // All others are results.
+                    debug_assert!(matches!(error, Error::Interrupted));
+                    break;
+                }
             }
         }
         let mut state = self.lock();
@@ -47,8 +51,8 @@ impl Shared {
             },
         };
         let bytes = piece.text().len();
-        let path = self.files.get(place.file).map_or("".as_ref(), |named| named.path.as_path());
-        let result = match self.task.part(path, &piece, check) {
+        let named = self.named(place.file);
+        let result = match named.and_then(|named| self.task.part(&named.path, &piece, check)) {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             result => result,
         };
@@ -59,13 +63,12 @@ impl Shared {
         }
         let mut state = self.lock();
         state.has_begun = true;
+        // It is none if all has ended meanwhile.
         state.held = state.held.saturating_sub(bytes);
         let is_next = state.is_next(place);
         let held = result.as_ref().map_or(0, Part::held);
-        if let Some(progress) = state.progress(place.file)
-            && let Some(slot) = progress.parts.get_mut(place.part - progress.taken)
-        {
-            *slot = Some(result);
+        if let Some(progress) = state.progress(place.file) {
+            progress.hand_in(place.part, result);
             state.held += held;
         }
         drop(state);
@@ -118,9 +121,13 @@ impl Shared {
         Ok(None)
     }
 
+    fn named(&self, file: usize) -> Result<&Named, Error> {
+        always(self.files.get(file), "a file was taken up that is none")
+    }
+
     /// Opens a file; `None` if it may keep its reader waiting, as pipes do and regular files do not.
     fn open(&self, file: usize) -> Result<Option<Source>, Error> {
-        let Some(named) = self.files.get(file) else { return Ok(None) };
+        let named = self.named(file)?;
         let failed = |error| read_error(&named.path, error);
         let waits =
             named.is_standard_input || !std::fs::metadata(&named.path).map_err(failed)?.is_file();
@@ -147,15 +154,15 @@ impl Shared {
         let shared = Arc::clone(self);
         let name = "llama3_tok-reader".to_owned();
         let started = thread::Builder::new().name(name).spawn(move || shared.follow(file));
-        if let (Err(error), Some(named)) = (started, self.files.get(file)) {
-            self.close(file, Err(read_error(&named.path, error)));
+        if let Err(error) = started {
+            let result = self.named(file).and_then(|named| Err(read_error(&named.path, error)));
+            self.close(file, result);
         }
     }
 
     fn follow(self: Arc<Self>, file: usize) {
-        let Some(named) = self.files.get(file) else { return };
         let check = || self.meter.check();
-        let mut source = match self.source(named) {
+        let mut source = match self.named(file).and_then(|named| self.source(named)) {
             Ok(source) => source,
             Err(error) => return self.close(file, Err(error)),
         };
