@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::{Call, Chat, Ending, Message, Part, Role, fault, no_images, overall, write_part};
 use crate::chat::script::Script;
-use crate::error::Error;
+use crate::error::{Error, always};
 use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile};
 
 /// What one of the templates knows.
@@ -68,9 +68,8 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
         if system.is_none() {
             script.message_ends()?;
         }
-        if let Some(tools) = chat.tools.as_ref().filter(|_| chat.tools_in_user)
-            && let Some((index, message)) = messages.next()
-        {
+        if let Some(tools) = chat.tools.as_ref().filter(|_| chat.tools_in_user) {
+            let (index, message) = always(messages.next(), "no message has the tools")?;
             script.header(Role::User)?;
             script.text(IN_USER)?;
             write_tools(tools, script)?;
@@ -179,8 +178,9 @@ fn write_message(
     script.header(message.role)?;
     script.learn(message.role == Role::Assistant)?;
     let mut end = EOT;
-    if let Some([call]) = message.calls.as_deref() {
-        write_call(chat, index, call, script)?;
+    if let Some(calls) = &message.calls {
+        let call = calls.first().filter(|_| calls.len() == 1);
+        write_call(chat, index, always(call, "a message has no call, or several")?, script)?;
         if chat.builtin_tools.is_some() {
             end = EOM;
         }
@@ -233,8 +233,11 @@ fn write_trimmed(content: &[Part], script: &mut Script) -> Result<(), Error> {
     };
     let (first, last) = (content.iter().position(has_text), content.iter().rposition(has_text));
     for (number, part) in content.iter().enumerate() {
-        let Part::Text(text) = part else { continue };
-        let mut text: &str = text;
+        let text = match part {
+            Part::Text(text) => Some(&**text),
+            Part::Image => None,
+        };
+        let mut text = always(text, "an image is where the template has no place for one")?;
         if first.is_none_or(|first| number <= first) {
             text = text.trim_start_matches(is_space);
         }
@@ -249,4 +252,43 @@ fn write_trimmed(content: &[Part], script: &mut Script) -> Result<(), Error> {
 /// What Python's `str.strip` takes off: Unicode's white space and four separators.
 fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::tests::sees_a_fault;
+
+    /// What `check` refuses, had it not.
+    #[test]
+    fn what_the_template_has_no_place_for_is_an_error_and_not_left_out() {
+        let script = &mut Script::default();
+        assert!(sees_a_fault(|| write_trimmed(&[Part::Image], script)));
+        let profile = Profile::find("llama3.1").unwrap();
+        let call = || Call {
+            name: "f".into(),
+            quoted_name: "\"f\"".into(),
+            json: "{}".into(),
+            arguments: Vec::new(),
+        };
+        let message = Message {
+            role: Role::Assistant,
+            content: Vec::new(),
+            calls: Some(vec![call(), call()]),
+            context: None,
+            turn_goes_on: false,
+        };
+        let chat = Chat {
+            dialect: super::super::Dialect::Hf,
+            messages: Vec::new(),
+            tools: None,
+            builtin_tools: None,
+            tools_in_user: true,
+            date: None,
+            ending: Ending::Prompt,
+        };
+        assert!(sees_a_fault(|| {
+            write_message(&chat, &LLAMA_3_1, profile, 0, &message, script)
+        }));
+    }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Role;
 use crate::encode::{Encoder, Options};
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always};
 use crate::offsets::Offsets;
 use crate::profile::{END_HEADER, START_HEADER};
 
@@ -15,6 +15,8 @@ pub struct Script {
     /// In order, each with its place in the text.
     marks: Vec<(usize, Mark)>,
 }
+
+const NO_SPECIAL: &str = "a conversation is that of another profile";
 
 #[derive(Clone, Copy)]
 enum Mark {
@@ -82,22 +84,22 @@ impl Script {
         let mut at = 0;
         for &(place, mark) in &self.marks {
             if let Mark::Special(special) = mark {
-                let name = encoder.specials.names().get(special as usize);
-                let (name, text) = (name.map_or("", String::as_str), self.part(at..place));
+                let name = always(encoder.specials.names().get(special as usize), NO_SPECIAL)?;
+                let text = self.part(at..place)?;
                 rendered.try_reserve(text.len() + name.len())?;
                 rendered.push_str(text);
                 rendered.push_str(name);
                 at = place;
             }
         }
-        let rest = self.part(at..self.text.len());
+        let rest = self.part(at..self.text.len())?;
         rendered.try_reserve(rest.len())?;
         rendered.push_str(rest);
         Ok(rendered)
     }
 
-    fn part(&self, range: Range<usize>) -> &str {
-        self.text.get(range).unwrap_or_default()
+    fn part(&self, range: Range<usize>) -> Result<&str, Error> {
+        always(self.text.get(range), "a mark is not in the text of its conversation")
     }
 
     /// As ids. Text without a special token or a cut between is encoded as one.
@@ -115,8 +117,10 @@ impl Script {
                 }
                 Mark::Special(place) => {
                     self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
+                    let id = encoder.specials.first + place;
+                    always(encoder.specials.name(id), NO_SPECIAL)?;
                     encoded.ids.try_reserve(1)?;
-                    encoded.ids.push(encoder.specials.first + place);
+                    encoded.ids.push(id);
                     if masks {
                         encoded.mask.try_reserve(1)?;
                         encoded.mask.push(u8::from(run.since.is_some()));
@@ -138,7 +142,7 @@ impl Script {
         masks: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let (text, options) = (self.part(run.start..at).as_bytes(), Options::default());
+        let (text, options) = (self.part(run.start..at)?.as_bytes(), Options::default());
         let before = encoded.ids.len();
         let learned = run.end(at);
         let whole = learned.first().is_some_and(|first| first.len() == text.len());
@@ -192,5 +196,23 @@ impl Run {
             *range = range.start - start..range.end - start;
         }
         learned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::{go_on, sample_encoder};
+
+    #[test]
+    fn a_mark_without_its_place_or_token_is_an_error_and_no_shorter_text() {
+        let encoder = sample_encoder();
+        let none = encoder.specials.names().len() as u32;
+        for mark in [(2, Mark::Special(0)), (0, Mark::Special(none))] {
+            let script = Script { text: "a".to_owned(), marks: vec![mark] };
+            assert!(sees_a_fault(|| script.render(encoder)));
+            assert!(sees_a_fault(|| script.encode(encoder, false, &go_on)));
+        }
     }
 }
