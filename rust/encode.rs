@@ -467,12 +467,8 @@ mod tests {
                 let round = Round::with_limit(limit);
                 let mut scratch = Scratch { round, ..Scratch::default() };
                 let mut ids = Vec::new();
-                let result = encoder.encode_text(
-                    text.as_bytes(),
-                    &mut ids,
-                    &mut scratch,
-                    &reference::go_on,
-                );
+                let result =
+                    encoder.encode_text(text.as_bytes(), &mut ids, &mut scratch, &reference::go_on);
                 result.map(|()| ids.len())
             };
             let right = encoder.count(text.as_bytes(), &reference::go_on).unwrap();

@@ -65,15 +65,17 @@ impl Word {
     #[inline]
     pub fn begin(&mut self, certain: &Certain, word: &[u8]) {
         let (Some((&first, rest)), true) = (word.split_first(), word.len() <= SHORT_BYTES) else {
+            // No parts, and no ids, which is an error where ids are taken.
             debug_assert!(false, "a word of {} bytes", word.len());
+            self.count = 0;
             return;
         };
         let mut byte = first;
-        let (mut before, mut this) = (Bytes::NONE, Bytes::NONE);
+        let mut this = Bytes::NONE;
         let mut next = rest.first().map_or(Bytes::NONE, |&second| certain.two(first, second));
         let (mut count, mut single, mut is_second) = (0, 0u64, false);
         for at in 0..word.len() {
-            (before, this) = (this, next);
+            let before = std::mem::replace(&mut this, next);
             next = match (rest.get(at), rest.get(at + 1)) {
                 (Some(&x), Some(&y)) => certain.two(x, y),
                 _ => Bytes::NONE,

@@ -129,7 +129,8 @@ fn word(lot: &mut Lot, vocabulary: &Vocabulary) -> Vec<u8> {
             1 => word.push(b'a' + lot.below(26) as u8),
             2 => word.push(b'!' + lot.below(15) as u8),
             3 => {
-                let starts = [0xC0, 0x370, 0x400, 0x5D0, 0x620, 0x900, 0xE01, 0x3041, 0x4E00, 0xAC00];
+                let starts =
+                    [0xC0, 0x370, 0x400, 0x5D0, 0x620, 0x900, 0xE01, 0x3041, 0x4E00, 0xAC00];
                 let code_point = starts[lot.below(starts.len())] + lot.below(80) as u32;
                 word.extend(char::from_u32(code_point).unwrap_or(' ').to_string().bytes());
             }

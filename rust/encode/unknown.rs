@@ -320,6 +320,9 @@ fn finish(
     vocabulary: &Vocabulary,
     text: &[u8],
 ) -> Result<(), Error> {
+    if merged.is_empty() {
+        return Err(Error::Internal("a part of a pretoken was merged to nothing"));
+    }
     count(Event::Merged, 1);
     let state = State::Merged(ids.len() as u32, merged.len() as u32);
     ids.take(merged)?;

@@ -12,11 +12,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 mod portable;
 
 use std::sync::OnceLock;
 
-pub use portable::Portable;
+use self::portable::{Portable, places_by_count, same_of_four_one_by_one};
 
 /// Bytes in a window of text, one bit of a word for each.
 pub const WINDOW: usize = 64;
@@ -73,10 +75,14 @@ pub trait Lanes: Copy {
     fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64;
 
     /// Writes `base` plus the number of each set bit, ascending. What is behind those means nothing.
-    fn places(self, bits: u64, base: usize, places: &mut [usize; WINDOW]);
+    #[inline(always)]
+    fn places(self, bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+        places_by_count(bits, base, places);
+    }
 
     /// For each two neighbours of `bounds`, which are places in `text`, the word of the text between
     /// them, as `kept` makes it, and the word's [`hash`]. Behind the text's end there are zeros.
+    #[inline(always)]
     fn words(
         self,
         text: &[u8],
@@ -90,7 +96,10 @@ pub trait Lanes: Copy {
 
     /// Of four words, each a lower and an upper half, the last one that has the same bits as `word` in
     /// `mask`: the number of its upper half; 8 if there is none.
-    fn same_of_four(self, four: &[u64; 8], word: u128, mask: u128) -> usize;
+    #[inline(always)]
+    fn same_of_four(self, four: &[u64; 8], word: u128, mask: u128) -> usize {
+        same_of_four_one_by_one(four, word, mask)
+    }
 }
 
 /// [`Lanes::words`], a string at a time.
@@ -211,6 +220,8 @@ enum Way {
     Avx2(avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon(neon::Neon),
 }
 
 impl Path {
@@ -226,6 +237,8 @@ impl Path {
             ways.extend(avx2::Avx2::new().map(Way::Avx2));
             ways.extend(avx512::Avx512::new().map(Way::Avx512));
         }
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        ways.extend(neon::Neon::new().map(Way::Neon));
         ways.into_iter().map(Self).collect()
     }
 
@@ -244,6 +257,8 @@ impl Path {
             Way::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Way::Avx512(_) => "avx512",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Way::Neon(_) => "neon",
         }
     }
 
@@ -262,6 +277,8 @@ impl Path {
             Way::Avx2(lanes) => lanes.run(work),
             #[cfg(target_arch = "x86_64")]
             Way::Avx512(lanes) => lanes.run(work),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Way::Neon(lanes) => lanes.run(work),
         }
     }
 }
@@ -277,6 +294,16 @@ mod tests {
         text: &'a [u8],
         bounds: &'a [usize; STRINGS + 1],
         bits: u64,
+    }
+
+    #[test]
+    fn all_paths_that_the_processor_has_are_there_and_the_best_is_the_last() {
+        let names: Vec<&str> = Path::available().into_iter().map(Path::name).collect();
+        assert!(names.starts_with(&["scalar", "portable"]), "{names:?}");
+        assert_eq!(names.last(), Some(&Path::best().name()));
+        // What all processors of a kind have is never missing.
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        assert_eq!(names, ["scalar", "portable", "neon"]);
     }
 
     type Found = (Masks, u64, u64, Vec<usize>, [u128; STRINGS], [u32; STRINGS], usize);
