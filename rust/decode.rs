@@ -1,7 +1,7 @@
 //! Ids back to bytes, and to text as they come ([`TextStream`]).
 
 use crate::encode::Encoder;
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, always, slice};
 use crate::slots::{SLOT, Slots};
 
 /// Ids that are decoded into memory near the processor before that is added to the result.
@@ -85,11 +85,11 @@ impl Encoder {
                 continue;
             }
             let token = self.decoded(id.into(), before + position, skip_special)?;
-            add(bytes, buffer.get(..count).unwrap_or_default())?;
+            add(bytes, slice(buffer, ..count)?)?;
             add(bytes, token)?;
             count = 0;
         }
-        add(bytes, buffer.get(..count).unwrap_or_default())
+        add(bytes, slice(buffer, ..count)?)
     }
 
     /// What becomes of any id.
@@ -155,14 +155,19 @@ impl TextStream {
                     break;
                 }
                 Err(error) => {
-                    let (valid, behind) =
-                        rest.split_at_checked(error.valid_up_to()).unwrap_or_default();
-                    text.push_str(std::str::from_utf8(valid).unwrap_or_default());
+                    let (valid, behind) = always(
+                        rest.split_at_checked(error.valid_up_to()),
+                        "an error is in a text",
+                    )?;
+                    text.push_str(always(
+                        std::str::from_utf8(valid).ok(),
+                        "it is valid up to there",
+                    )?);
                     rest = behind;
                     let Some(length) = error.error_len() else { break };
                     text.try_reserve(REPLACEMENT.len_utf8() + rest.len())?;
                     text.push(REPLACEMENT);
-                    rest = rest.get(length..).unwrap_or_default();
+                    rest = slice(rest, length..)?;
                 }
             }
         }

@@ -192,7 +192,7 @@ impl Encoder {
         for group in groups(texts, |text| text.as_ref().len()) {
             check()?;
             let first = group.start;
-            let group = texts.get(group).unwrap_or_default();
+            let group = slice(texts, group)?;
             self.encode_group(first, group, options, &mut all, check)?;
         }
         Ok(all)

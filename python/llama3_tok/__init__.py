@@ -29,6 +29,7 @@ from llama3_tok.errors import (
     VocabularyError,
     VocabularyNotFound,
 )
+from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer import (
     Encoding,
     Ids,
@@ -47,6 +48,7 @@ __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
     "AssistantMessage",
+    "CacheInfo",
     "ChatFormatError",
     "CheckpointError",
     "Encoding",

@@ -140,8 +140,10 @@ impl Pieces {
                 pieces.lines().prefetch(hash(key));
                 (key, pieces.lines().place(hash(key)) / size_of::<Line>())
             });
+            // One for each remainder.
             let Some(slot) = keys.get_mut(ahead as usize % AHEAD) else { continue };
             let found = std::mem::replace(slot, next);
+            // The first ones were only asked for.
             let Some(id) = ahead.checked_sub(AHEAD as u32) else { continue };
             let line = found.and_then(|(key, place)| Some((key, pieces.lines.get_mut(place)?)));
             let Some((key, line)) = line else {
@@ -157,9 +159,13 @@ impl Pieces {
         }
         pieces.rest = Index::with_room(rest.len());
         for id in rest {
-            let bytes = tokens.get(id);
-            let hash = pieces.seed.hash(bytes.unwrap_or(&[]));
-            let earlier = pieces.rest.insert(hash, id, |earlier| tokens.get(earlier) == bytes);
+            let Some(bytes) = tokens.get(id) else {
+                debug_assert!(false, "{id} is one of the tokens");
+                continue;
+            };
+            let hash = pieces.seed.hash(bytes);
+            let earlier =
+                pieces.rest.insert(hash, id, |earlier| tokens.get(earlier) == Some(bytes));
             if earlier != NONE {
                 return Err((earlier, id));
             }
@@ -219,6 +225,8 @@ impl Pieces {
                 None => {}
             }
         }
+        debug_assert!(end <= text.len());
+        // Nothing is no token.
         self.find_rest(tokens, text.get(start..end).unwrap_or(&[]))
     }
 

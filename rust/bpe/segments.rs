@@ -48,6 +48,7 @@ impl Segments {
         for (_, token) in tokens.iter().filter(|&(id, _)| pieces.is_reached(id)) {
             for place in (1..token.len()).filter(|&place| is_asked_for(token, place)) {
                 let (before, behind) = token.split_at(place);
+                // The place is inside the token.
                 let (Some(&x), Some(&y)) = (before.last(), behind.first()) else { continue };
                 let kind = match (before, behind) {
                     ([_], [_]) => ONE_ONE,

@@ -87,6 +87,7 @@ impl Word {
             single |= u64::from(!is_first & !is_second) << (count + 1);
             count += usize::from(!is_second);
             is_second = is_first;
+            // Behind the last byte there is none, and no turn that takes it.
             byte = rest.get(at).copied().unwrap_or(0);
         }
         self.count = count;

@@ -75,7 +75,7 @@ impl Round {
     /// The pretokens that are not in the table, by number.
     #[inline(always)]
     pub fn missing(&self) -> &[u16] {
-        // As many as were written.
+        // As many as were written: at most one for each end.
         self.missing.get(..self.missing_count).unwrap_or(&[])
     }
 
@@ -139,7 +139,7 @@ fn look_up<L: Lanes>(
     lines: Lines,
 ) -> usize {
     let (mut number, mut missing_count) = (0, 0);
-    // There always are so many.
+    // There always are so many: more ends are an error, see `Ends::are_whole`.
     let (words, hashes) = (words.get(..count).unwrap_or(&[]), hashes.get(..count).unwrap_or(&[]));
     let ids = ids.get_mut(..count).unwrap_or(&mut []);
     for ((&word, &hash), id) in words.iter().zip(hashes).zip(ids) {

@@ -152,6 +152,7 @@ impl Unknown {
         let pieces = vocabulary.pieces();
         let Self { parts, asked, ids, .. } = self;
         for part in parts.iter_mut() {
+            // The others are known, or pretokens as a whole.
             let State::New(hash) = part.state else { continue };
             let (start, end) = (part.start, part.end);
             let id = pieces.find_hashed(vocabulary.tokens(), text, (start, end), hash);
@@ -169,6 +170,7 @@ impl Unknown {
             }
         }
         for part in parts.iter_mut() {
+            // The cache was not asked for the others.
             let State::Asked(number) = part.state else { continue };
             let &(name, place) = asked.get(number as usize).ok_or_else(outside)?;
             let entry = cache.lookup(place, name);

@@ -126,6 +126,7 @@ fn write_places(bits: u64, base: usize, places: &mut [usize; WINDOW]) {
     let numbers = _mm512_maskz_compress_epi8(bits, load(&NUMBERS));
     let base = _mm512_set1_epi64(base as i64);
     let (eights, _) = places.as_chunks_mut::<8>();
+    // Sixty-four are eight eights.
     let [a, b, c, d, e, f, g, h] = eights else { return };
     let write = |eight: &mut [usize; 8], numbers: __m128i| {
         let places = _mm512_add_epi64(_mm512_cvtepu8_epi64(numbers), base);

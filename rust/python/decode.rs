@@ -8,7 +8,7 @@ use super::convert::append_text;
 use super::detach::{detached, go_on};
 use super::raise::raise;
 use crate::decode::{MANY, whole_characters};
-use crate::error::Check;
+use crate::error::{Check, slice};
 use crate::parallel::Ids;
 
 /// Ids up to which they are decoded attached to the interpreter: a few microseconds.
@@ -57,7 +57,8 @@ impl Core {
                 self.encoder.decode_into(&mut bytes, ids, before, skip_special, check)
             })?;
             let whole = whole_characters(&bytes);
-            append_text(&parts, bytes.get(..whole).unwrap_or_default(), &mut units)?;
+            let characters = slice(&bytes, ..whole).map_err(|error| raise(py, error))?;
+            append_text(&parts, characters, &mut units)?;
             bytes.drain(..whole);
             py.check_signals()?;
         }

@@ -31,6 +31,7 @@ use self::encode::Asked;
 use self::files::{Files, Gives};
 use self::raise::raise;
 use self::streaming::StreamDecoder;
+use crate::encode::cache::Info;
 use crate::encode::{Encoder, Options};
 use crate::lanes::Path;
 use crate::parallel::Ids;
@@ -82,6 +83,19 @@ impl Core {
         let path = Path::available().into_iter().find(|path| path.name() == name);
         let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
         Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
+    }
+
+    /// The same vocabulary and profile; the cache of each thread takes at most so many bytes.
+    fn with_cache(&self, py: Python, bytes: usize) -> PyResult<Self> {
+        let encoder = self.other(py, "", self.encoder.specials.profile.name)?;
+        Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
+    }
+
+    /// Of this thread's cache: entries in use, entries, bytes, bytes at most; of all threads': how many
+    /// there are, and their bytes.
+    fn cache_info(&self) -> (usize, usize, usize, usize, usize, usize) {
+        let Info { used, entries, bytes, limit, all } = self.encoder.cache_info();
+        (used, entries, bytes, limit, all.0, all.1)
     }
 
     #[getter]

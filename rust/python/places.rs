@@ -10,6 +10,7 @@ use pyo3::types::PySlice;
 use super::convert::{array, bytes_of, is_bytes, joined_pairs};
 use super::detach::detached;
 use crate::encode::{Encoder, Options};
+use crate::error::slice;
 use crate::offsets::{Characters, Offsets, char_spans};
 use crate::unicode::count_chars;
 
@@ -59,7 +60,7 @@ pub(super) fn truncate<'py>(
         // Most texts have no surrogates, and counting their characters is fast.
         Ok(match (is_bytes, wide.is_empty()) {
             (true, _) => place,
-            (false, true) => count_chars(bytes.get(..place).unwrap_or_default()).0,
+            (false, true) => count_chars(slice(&bytes, ..place)?).0,
             (false, false) => Characters::new(&bytes, &wide).at(place).start,
         })
     })?;

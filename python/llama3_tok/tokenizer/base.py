@@ -16,8 +16,10 @@ class Base:
     _profile: str
     _sha256: str
 
-    def _set(self, loaded: _vocabulary.Loaded) -> None:
+    def _set(self, loaded: _vocabulary.Loaded, cache_bytes: int | None = None) -> None:
         self._core, self._path, self._sha256, self._profile = loaded
+        if cache_bytes is not None:
+            self._core = self._core.with_cache(cache_bytes)
 
     # What it is
 

@@ -5,8 +5,9 @@
 //! stands in a ring, whose oldest part is overwritten. What an entry holds is a pure function of vocabulary
 //! and bytes, confirmed by the whole bytes: the cache changes speed, never ids.
 //!
-//! It begins with 256 KB and doubles as it pays: when it is more than a quarter full and a good part of what is
-//! looked up is found. [`Limit`] says how far.
+//! It begins with 256 KB and doubles as it pays, up to a limit: when it is more than a quarter full and
+//! enough of what is looked up is found, or so much was merged that the cost of more memory is nothing
+//! beside it.
 
 mod entry;
 mod name;
@@ -53,6 +54,8 @@ pub struct Cache {
     ring: Ring,
     /// How many entries are not free.
     used: usize,
+    /// What was kept since it grew.
+    inserted: usize,
     /// What was looked for lately, and what of it was found.
     asked: u64,
     found: u64,
@@ -79,9 +82,20 @@ impl Default for Cache {
     fn default() -> Self {
         ALL_CACHES.fetch_add(1, Ordering::Relaxed);
         let (entries, ring) = <_>::default();
-        let (used, asked, found, counted) = (0, 0, 0, 0);
+        let (used, inserted, asked, found, counted) = (0, 0, 0, 0, 0);
         let limit = DEFAULT_LIMIT;
-        Self { seed: Seed::random(), owner: 0, limit, entries, ring, used, asked, found, counted }
+        Self {
+            seed: Seed::random(),
+            owner: 0,
+            limit,
+            entries,
+            ring,
+            used,
+            inserted,
+            asked,
+            found,
+            counted,
+        }
     }
 }
 
@@ -216,6 +230,7 @@ impl Cache {
         if self.entries.is_empty() {
             return;
         }
+        self.inserted += 1;
         let entry = if name.is_short() && ids.len() <= FEW {
             Entry::few(name, ids)
         } else {
@@ -225,6 +240,7 @@ impl Cache {
             };
             Entry::elsewhere(name, record, ids.len())
         };
+        self.account();
         let place = self.place(name);
         match self.find_at(place, name) {
             Some(place) => _ = self.put(place, entry),
@@ -245,9 +261,11 @@ impl Cache {
     }
 
     /// Whether more memory would pay: of what is looked for a sixteenth is found, so the text repeats
-    /// itself. More is not asked, since a cache that is far too small finds little in any text.
+    /// itself. More is not asked, since a cache that is far too small finds little in any text, and
+    /// nothing in one that begins anew just after each word was forgotten; so neither is that, once four
+    /// times as much was merged as there is room for.
     fn pays(&self) -> bool {
-        self.found > self.asked / 16
+        self.found > self.asked / 16 || self.inserted > 4 * self.entries.len()
     }
 
     /// Whether there should be more entries: a quarter is in use. With two places for each, three pretokens
@@ -258,7 +276,7 @@ impl Cache {
 
     /// Doubles the entries, or makes the first ones, if that is within the limit and there is memory.
     fn grow(&mut self, limit: usize) {
-        (self.asked, self.found) = (0, 0);
+        (self.inserted, self.asked, self.found) = (0, 0, 0);
         let size = if self.entries.is_empty() { 1 << FIRST_BITS } else { 2 * self.entries.len() };
         // A third is the ring's.
         let most = limit / 3 * 2 / size_of::<Entry>();
@@ -277,9 +295,16 @@ impl Cache {
                 self.used += 1;
             }
         }
+        self.account();
+    }
+
+    /// Says how many bytes it has, where that has changed.
+    fn account(&mut self) {
         let bytes = self.bytes();
-        ALL_BYTES.fetch_add(bytes, Ordering::Relaxed);
-        ALL_BYTES.fetch_sub(std::mem::replace(&mut self.counted, bytes), Ordering::Relaxed);
+        if bytes != self.counted {
+            ALL_BYTES.fetch_add(bytes, Ordering::Relaxed);
+            ALL_BYTES.fetch_sub(std::mem::replace(&mut self.counted, bytes), Ordering::Relaxed);
+        }
     }
 }
 
@@ -349,26 +374,26 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_small_and_grows_only_as_it_pays() {
+    fn it_begins_small_and_grows_as_it_pays() {
         let mut cache = Cache::default();
         cache.begin(1, DEFAULT_LIMIT);
-        assert!(cache.info().bytes < 1 << 20);
-        // Nothing comes again: it stays as it is.
-        for number in 0..100_000 {
+        let take = |cache: &mut Cache, number: u32| {
             let (text, ids) = word(number);
-            assert_eq!(known(&mut cache, &text), None);
-            keep(&mut cache, &text, &ids);
-        }
+            if known(cache, &text).is_none() {
+                keep(cache, &text, &ids);
+            }
+        };
+        // Few words, all new: it stays as it is.
+        (0..10_000).for_each(|number| take(&mut cache, number));
         assert!(cache.info().bytes < 1 << 20, "{:?}", cache.info());
         // Some come often, as words do.
-        for number in 0..200_000 {
-            let (text, ids) = word(number * 7919 % 20_000 * (number % 100) / 100);
-            if known(&mut cache, &text).is_none() {
-                keep(&mut cache, &text, &ids);
-            }
-        }
+        (0..60_000).for_each(|n| take(&mut cache, n * 7919 % 20_000 * (n % 100) / 100));
         assert!(cache.info().bytes > 2 << 20, "{:?}", cache.info());
         cache.begin(1, 1 << 20);
         assert!(cache.info().bytes <= 1 << 20, "{:?}", cache.info());
+        // Each comes again just after it was forgotten.
+        cache.begin(2, DEFAULT_LIMIT);
+        (0..400_000).for_each(|number| take(&mut cache, number % 20_000));
+        assert!(cache.info().used > 18_000, "{:?}", cache.info());
     }
 }

@@ -34,6 +34,7 @@ impl Name {
     /// The name of `text[start..end]`, which is not empty.
     #[inline(always)]
     pub fn new(text: &[u8], start: usize, end: usize, seed: Seed) -> Self {
+        debug_assert!(start < end && end <= text.len());
         let Some([Self(kept), Self(length)]) = KEPT.get(end - start) else {
             return Self::of_long(text.get(start..end).unwrap_or(&[]), seed);
         };
@@ -44,6 +45,7 @@ impl Name {
         // One operation on all 32 bytes where the processor has it.
         let mut name = [0; 4];
         for (at, name) in name.iter_mut().enumerate() {
+            // There are four of each.
             let of = |words: &[u64; 4]| words.get(at).copied().unwrap_or(0);
             *name = of(&words) & of(kept) | of(length);
         }

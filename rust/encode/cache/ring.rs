@@ -56,6 +56,7 @@ impl Ring {
         let place = self.bytes.get_mut(at..at + length)?;
         self.written = start + length as u64;
         let (of_ids, place) = place.split_at_mut_checked(ids.len() * ID_BYTES)?;
+        // As many places as ids, by the length above.
         for (place, id) in of_ids.as_chunks_mut::<ID_BYTES>().0.iter_mut().zip(ids) {
             let [a, b, c, _] = id.to_le_bytes();
             *place = [a, b, c];
