@@ -5,9 +5,9 @@
 //! place makes a token that spans it, and merging gives that token. Without one, the runs on the two sides
 //! don't depend on each other. ∎
 //!
-//! So a long word is cut into *segments*, which are looked up and merged alone. In text that is not ASCII most
-//! words can be: of 50,000 words of more than 15 bytes in twelve languages two in three places between
-//! characters are cuts. The trap: a segment that is, as a whole, a token which merging does not give must not
+//! So a long word is cut into *segments*, which are looked up and merged alone. Text that is not ASCII has
+//! many such places: of those between two characters of 80,345 different words in twelve languages, none of
+//! them a token, 43% are found to be cuts, and of 56,459 in Chinese and Japanese text 46%. The trap: a segment that is, as a whole, a token which merging does not give must not
 //! be taken whole; vocab-first is for pretokens. (`Pieces::is_reached` tells.)
 //!
 //! What is kept of each token and each place in it is up to two bytes on either side, so the answer
