@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, Entry, LONGEST};
+use crate::encode::cache::{Cache, Entry, LONGEST, Name};
 use crate::encode::round::{RUN, Round};
 use crate::encode::unknown::Unknown;
 use crate::error::{Check, Error, slice};
@@ -277,7 +277,9 @@ impl<S: Sink> Work for Take<'_, S> {
             unknown.clear();
             for (entry, &number) in missing.entries.iter().zip(numbers) {
                 if entry.is_unknown() {
-                    unknown.add(vocabulary, text, round.ends().range(usize::from(number))?)?;
+                    let number = usize::from(number);
+                    let hash = round.hash(number).ok_or_else(outside)?;
+                    unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
                 }
             }
             unknown.resolve(vocabulary, text, cache, check)?;
@@ -301,7 +303,8 @@ impl<S: Sink> Work for Take<'_, S> {
             } else if !cache.give_record(entry, pretoken, sink)? {
                 // Overwritten since: merged again, by itself.
                 long.clear();
-                long.add(vocabulary, text, (start, end))?;
+                let hash = round.hash(number).ok_or_else(outside)?;
+                long.add(vocabulary, text, (start, end), hash)?;
                 long.resolve(vocabulary, text, cache, check)?;
                 long.give(0, text, entry.name, cache, sink)?;
             }
@@ -333,13 +336,15 @@ fn outside() -> Error {
 
 /// The pretokens of a round that the table of tokens does not know: what the cache has of them.
 struct Missing {
-    entries: [Entry; ENDS],
+    names: [Name; ENDS],
     places: [usize; ENDS],
+    entries: [Entry; ENDS],
 }
 
 impl Default for Missing {
     fn default() -> Self {
-        Self { entries: [Entry::default(); ENDS], places: [0; ENDS] }
+        let (names, entries) = ([Name::default(); ENDS], [Entry::default(); ENDS]);
+        Self { names, places: [0; ENDS], entries }
     }
 }
 
@@ -347,19 +352,18 @@ impl Missing {
     /// Looks all of them up: asks for all places before it looks at the first. Gives how many have no ids.
     #[inline(always)]
     fn find(&mut self, text: &[u8], round: &Round, cache: &Cache) -> Result<usize, Error> {
-        let Self { entries, places } = self;
+        let Self { names, places, entries } = self;
         let numbers = round.missing();
-        for ((entry, place), &number) in entries.iter_mut().zip(&mut *places).zip(numbers) {
+        for ((name, place), &number) in names.iter_mut().zip(&mut *places).zip(numbers) {
             let (start, end) = round.ends().range(usize::from(number))?;
-            let name;
-            (name, *place) = cache.name(text, start, end);
-            *entry = Entry::unknown(name);
+            (*name, *place) = cache.name(text, start, end);
             cache.prefetch(*place);
         }
         let mut unknown = 0;
-        for (entry, &mut place) in entries.iter_mut().zip(places).take(numbers.len()) {
+        let questions = names.iter().zip(places).take(numbers.len());
+        for (entry, (&name, &mut place)) in entries.iter_mut().zip(questions) {
             // A copy, since what is merged meanwhile may take its place.
-            *entry = cache.lookup(place, entry.name);
+            *entry = cache.lookup(place, name);
             if !entry.is_known() {
                 unknown += usize::from(entry.is_unknown());
                 cache.prefetch_record(entry);

@@ -217,17 +217,24 @@ impl Pieces {
         (start, end): (usize, usize),
         hash: u32,
     ) -> u32 {
-        if end - start <= KEY_BYTES {
-            let line = self.lines().of(hash);
-            match line.find(key(text, start, end)) {
-                Some(id) => return id,
-                None if !line.is_full() => return NONE,
-                None => {}
-            }
+        if end - start <= KEY_BYTES
+            && let Some(id) = self.lines().of(hash).find(key(text, start, end))
+        {
+            return id;
         }
         debug_assert!(end <= text.len());
         // Nothing is no token.
-        self.find_rest(tokens, text.get(start..end).unwrap_or(&[]))
+        self.find_beside(tokens, text.get(start..end).unwrap_or(&[]), hash)
+    }
+
+    /// The same of a byte string that its line, by the hash of its key, does not have.
+    #[inline(always)]
+    pub fn find_beside(&self, tokens: &Tokens, bytes: &[u8], hash: u32) -> u32 {
+        // Only a line that is full leaves short tokens to the rest.
+        if bytes.len() <= KEY_BYTES && !self.lines().of(hash).is_full() {
+            return NONE;
+        }
+        self.find_rest(tokens, bytes)
     }
 
     /// The same of a byte string that no line has.

@@ -79,6 +79,12 @@ impl Round {
         self.missing.get(..self.missing_count).unwrap_or(&[])
     }
 
+    /// The hash of the key of pretoken `number`.
+    #[inline(always)]
+    pub fn hash(&self, number: usize) -> Option<u32> {
+        self.hashes.get(number).copied()
+    }
+
     /// Ids from that of pretoken `number` on, and what stands behind them.
     #[inline(always)]
     pub fn ids_from(&self, number: usize) -> Option<&[u32; RUN]> {

@@ -80,24 +80,27 @@ impl Unknown {
         self.ids.clear();
     }
 
-    /// Adds the pretoken `text[start..end]`, unless it is longer than [`LONGEST`]. Neither the table's lines
-    /// nor the cache have it.
+    /// Adds the pretoken `text[start..end]`, unless it is longer than [`LONGEST`]. Neither the table's lines,
+    /// asked with the `hash` of its key, nor the cache have it.
     #[inline(never)]
     pub fn add(
         &mut self,
         vocabulary: &Vocabulary,
         text: &[u8],
         (start, end): (usize, usize),
+        hash: u32,
     ) -> Result<(), Error> {
         let pretoken = text.get(start..end).ok_or_else(outside)?;
         if pretoken.len() > LONGEST {
             return Ok(());
         }
-        // The lines were asked; a line that is full may have left it to the rest.
-        let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
+        let whole = vocabulary.pieces().find_beside(vocabulary.tokens(), pretoken, hash);
         if whole != NONE {
             let state = State::Token(whole);
             self.push(Part { start, end, state })?;
+        } else if pretoken.is_ascii() {
+            // Nowhere is it cut.
+            self.push(Part { start, end, state: State::Whole })?;
         } else {
             self.split(vocabulary, text, (start, end), start, usize::MAX)?;
         }

@@ -6,6 +6,8 @@
 //!                  in the last word's upper bits, how many there are
 //! ```
 
+use std::hint::select_unpredictable;
+
 use crate::encode::Sink;
 use crate::encode::cache::name::Name;
 use crate::error::Error;
@@ -40,7 +42,7 @@ impl Entry {
     /// The entry if it `is` that of the name, else one that nothing is known of.
     #[inline(always)]
     pub fn if_known(&self, name: Name, is: bool) -> Self {
-        let mask = u64::from(is).wrapping_neg();
+        let mask = select_unpredictable(is, u64::MAX, 0);
         Self { name, words: self.words.map(|word| word & mask) }
     }
 

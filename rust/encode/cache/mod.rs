@@ -13,6 +13,7 @@ mod entry;
 mod name;
 mod ring;
 
+use std::hint::select_unpredictable;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use self::entry::{Entry, FEW};
@@ -176,7 +177,7 @@ impl Cache {
         let (at_first, at_second) = (first.name.is(name), second.name.is(name));
         count(Event::Hit, usize::from(at_first));
         count(Event::Second, usize::from(at_second & !at_first));
-        let entry = if at_first { first } else { second };
+        let entry = select_unpredictable(at_first, first, second);
         entry.if_known(name, at_first | at_second)
     }
 
