@@ -4,11 +4,12 @@
 //! text (bytes)
 //!   -> special      split at the special tokens that the caller allowed   Text | Special segments
 //!   -> pretokenize  cut Text by the Llama 3 pattern                       pretokens (byte ranges)
-//!   -> cache        was the pretoken encoded before on this thread?         ids, done
-//!   -> pieces       if not, vocab-first: is it a token as a whole?          id, done
-//!   -> merge        if not: leftmost-lowest-rank byte-pair merges           ids
-//!                   (pairs: which two tokens are joined; prefixes: where to look for tokens)
+//!   -> bpe::pieces  vocab-first: is the pretoken a token as a whole?        id, done
+//!   -> encode::cache    if not: was it merged before on this thread?        ids, done
+//!   -> encode::unknown  if not: leftmost-lowest-rank byte-pair merges       ids
+//!                   (bpe: how merging is done, and what may be done in its place)
 //!   -> encode       the one loop over all of that, with a sink for ids, a count or offsets
+//!                   (lanes: what processors do differently)
 //!                   (truncate: as much as fits; partial: counts of all beginnings of a pretoken)
 //! ids
 //!   -> decode       bytes (slots: each token as it is copied; utf16: bytes to text beyond ASCII)

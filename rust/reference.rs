@@ -322,7 +322,8 @@ proptest! {
         let expected = merge(&ranks_of(&vocabulary), pretoken);
         let mut merging = Merging::default();
         let found = vocabulary.merge(pretoken, 0, pretoken.len(), &mut merging, &go_on).unwrap();
-        prop_assert_eq!(found, expected);
+        prop_assert_eq!(found, expected.as_slice());
+        prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut merging), expected);
     }
 }
 

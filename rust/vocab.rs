@@ -190,7 +190,15 @@ impl Vocabulary {
         check: &Check,
     ) -> Result<&'m [u32], Error> {
         let tables = (&self.tokens, &self.pieces);
-        self.merger.merge(tables, text, (start, end), memory, check)
+        self.merger.merge(tables, &self.certain, text, (start, end), memory, check)
+    }
+
+    /// The same, found from left to right: the way that is gone where windows fail.
+    #[cfg(test)]
+    pub fn merge_left_to_right(&self, text: &[u8], memory: &mut Merging) -> Vec<u32> {
+        let (tables, go_on) = ((&self.tokens, &self.pieces), crate::reference::go_on);
+        let place = (0, text.len());
+        self.merger.left_to_right(tables, text, place, memory, &go_on).unwrap().to_vec()
     }
 
     /// The longest token that merging gives, that `text[start..end]` begins with and that `accept`, which

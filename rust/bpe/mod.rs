@@ -6,10 +6,10 @@
 //! pieces     vocab-first: is a byte string, whole, a token?
 //! pairs      which two tokens merging joins
 //! certain    pairs of bytes that are joined whatever stands around them
-//! short      merging up to 48 bytes: the rule itself, from what is certain
+//! short      merging up to 62 bytes: the rule itself, from what is certain
 //! segments   places that no merge crosses
 //! prefixes   the tokens that a text begins with
-//! merge      merging any number of bytes, from left to right
+//! merge      merging any number of bytes, window by window or from left to right
 //! ```
 
 pub mod key;

@@ -1,4 +1,4 @@
-//! Merging a word of 2 to 48 bytes: by the rule itself, from the parts that are certain.
+//! Merging a word of up to 62 bytes: by the rule itself, from the parts that are certain.
 //!
 //! ```text
 //! begin     joins what is certain (certain.rs): an English word of 9 bytes then has some 5 parts
@@ -18,7 +18,7 @@ use crate::bpe::pairs::Pairs;
 use crate::work;
 
 /// The longest word.
-pub const SHORT_BYTES: usize = 48;
+pub const SHORT_BYTES: usize = 62;
 /// Places for parts: one more before the first and behind the last, and a power of two, so that a number
 /// of a place is taken modulo it and needs no check.
 const PLACES: usize = 64;
@@ -163,6 +163,20 @@ impl Word {
             at = usize::from(*place(&mut next, at));
         }
         number
+    }
+
+    /// All steps at once, for one word.
+    pub fn merge(
+        &mut self,
+        certain: &Certain,
+        pairs: &Pairs,
+        word: &[u8],
+        ids: &mut [u32; SHORT_BYTES],
+    ) -> usize {
+        self.begin(certain, word);
+        self.sieve(pairs);
+        self.look_up(pairs);
+        self.finish(pairs, ids)
     }
 
     #[inline(always)]

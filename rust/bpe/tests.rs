@@ -158,6 +158,8 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
         let found = vocabulary.merge(&word, 0, word.len(), &mut merging, &go_on).unwrap();
         assert_eq!(found, expected, "{word:?}");
+        let found = vocabulary.merge_left_to_right(&word, &mut merging);
+        assert_eq!(found, expected, "{word:?}");
         let mut at = 0;
         let mut cut = Vec::new();
         while at < word.len() {
@@ -166,6 +168,30 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
             at = end;
         }
         assert_eq!(cut, expected, "{word:?}");
+    }
+}
+
+/// Words of several windows: each of the two ways gives what the other does, and the rule.
+#[test]
+fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
+    let vocabulary = &best_encoder().0.vocabulary;
+    let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
+    let (mut lot, mut merging) = (Lot(11), Merging::default());
+    merging.begin(vocabulary.number());
+    for _ in 0..count / 25 {
+        let words = 2 + lot.below(12);
+        let mut long: Vec<u8> = (0..words).flat_map(|_| word(&mut lot, vocabulary)).collect();
+        if lot.below(3) == 0 {
+            // The same again and again, as in runs.
+            let unit = long[..1 + lot.below(9)].to_vec();
+            long.extend(unit.iter().cycle().take(lot.below(300)));
+            long.extend(word(&mut lot, vocabulary));
+        }
+        let tables = (vocabulary.tokens(), vocabulary.pieces());
+        let expected = crate::bpe::merge::merge_plainly(tables.0, tables.1, &long, |_| {});
+        let found = vocabulary.merge(&long, 0, long.len(), &mut merging, &go_on).unwrap();
+        assert_eq!(found, expected, "{long:?}");
+        assert_eq!(vocabulary.merge_left_to_right(&long, &mut merging), expected, "{long:?}");
     }
 }
 

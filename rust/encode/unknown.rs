@@ -4,8 +4,8 @@
 //! split     a pretoken into parts, at places that no merge crosses      (bpe/segments.rs)
 //! tokens    is a part a token that merging gives?                       (bpe/pieces.rs)
 //! cache     was it merged before?
-//! merge     if not: up to 48 bytes by the rule, eight parts at a time   (bpe/short.rs)
-//!           longer ones from left to right                              (bpe/merge.rs)
+//! merge     if not: up to 62 bytes by the rule, eight parts at a time   (bpe/short.rs)
+//!           longer ones window by window                                (bpe/merge.rs)
 //! ```
 //!
 //! Each step is done for all parts before the next one, and asks for the memory that the next one needs.
