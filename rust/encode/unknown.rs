@@ -37,7 +37,8 @@ struct Part {
 /// What is known of a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing; it is a pretoken as a whole, for which table and cache were asked, or too long for both.
+    /// Nothing, and nobody is to be asked: it is a pretoken as a whole, for which table and cache were asked,
+    /// or too long for both, or a token that merging does not give.
     Whole,
     /// Nothing yet; the hash of its key.
     New(u32),
@@ -163,8 +164,10 @@ impl Unknown {
                 part.state = State::Token(id);
                 continue;
             }
+            // As a pretoken, a token that merging does not give has another id than as a part: the cache is
+            // not asked for such a part, nor told of it.
             part.state = State::Whole;
-            if end - start <= SHORT_NAME {
+            if id == NONE && end - start <= SHORT_NAME {
                 let (name, place) = cache.name(text, start, end);
                 cache.prefetch(place);
                 part.state = State::Asked(asked.len() as u32);
@@ -177,16 +180,13 @@ impl Unknown {
             let State::Asked(number) = part.state else { continue };
             let &(name, place) = asked.get(number as usize).ok_or_else(outside)?;
             let entry = cache.lookup(place, name);
-            part.state = State::Unknown(number);
-            if entry.is_known() {
+            part.state = if entry.is_known() {
                 let from = ids.len();
                 entry.give(ids)?;
-                // What the cache has of a pretoken that is a token which merging does not give is no part's.
-                let is_reached = |&id: &u32| pieces.is_reached(id);
-                if entry.count() > 1 || ids.last().is_some_and(is_reached) {
-                    part.state = State::Merged(from as u32, entry.count() as u32);
-                }
-            }
+                State::Merged(from as u32, entry.count() as u32)
+            } else {
+                State::Unknown(number)
+            };
         }
         self.merge(vocabulary, text, cache, check)
     }
@@ -211,7 +211,7 @@ impl Unknown {
                 let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
                 if bytes.len() > SHORT_BYTES {
                     let merged = vocabulary.merge(text, part.start, part.end, merging, check)?;
-                    finish(part, asked, ids, merged, cache, vocabulary, text)?;
+                    finish(part, asked, ids, merged, cache, text)?;
                     continue;
                 }
                 if let (Some(word), Some(slot)) = (words.get_mut(begun), some.get_mut(begun)) {
@@ -233,7 +233,7 @@ impl Unknown {
                 let mut merged = [0; SHORT_BYTES];
                 let count = word.finish(pairs, &mut merged);
                 let merged = merged.get(..count).ok_or_else(outside)?;
-                finish(part, asked, ids, merged, cache, vocabulary, text)?;
+                finish(part, asked, ids, merged, cache, text)?;
             }
         }
     }
@@ -322,7 +322,6 @@ fn finish(
     ids: &mut Vec<u32>,
     merged: &[u32],
     cache: &mut Cache,
-    vocabulary: &Vocabulary,
     text: &[u8],
 ) -> Result<(), Error> {
     if merged.is_empty() {
@@ -334,8 +333,7 @@ fn finish(
     if let State::Unknown(number) = std::mem::replace(&mut part.state, state) {
         let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
         let &(name, _) = asked.get(number as usize).ok_or_else(outside)?;
-        // As a pretoken, a token that merging does not give has another id: such a part is not kept.
-        if merged.len() <= FEW && (merged.len() == 1 || vocabulary.id(bytes).is_none()) {
+        if merged.len() <= FEW {
             cache.insert(name, bytes, merged);
         }
     }
