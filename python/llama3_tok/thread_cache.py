@@ -1,7 +1,7 @@
 """The memory in which each thread keeps what it merged: how much it may be, and how much it is.
 
-A cache changes speed, never ids. It begins with a third of a megabyte and grows while text repeats
-itself, so small processes stay small; whoever has many threads may want it smaller.
+A cache changes speed, never ids. It begins with less than half a megabyte and grows while text
+repeats itself, so small processes stay small; whoever has many threads may want it smaller.
 """
 
 import os

@@ -44,7 +44,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
     (text; the special tokens of 3.1), "llama3.2-vision" or "meta". Without one it is that of the
     folder if `save` wrote it, which notes it there, and else "llama3.1".
 
-    Each thread keeps what it merged in a cache, which begins with a third of a megabyte, grows
+    Each thread keeps what it merged in a cache, which begins with less than half a megabyte, grows
     while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
     the environment variable LLAMA3_TOK_CACHE_MB says, else 24. It changes speed, never ids.
 
