@@ -16,13 +16,14 @@ const LENGTH: u32 = 8 * KEY_BYTES as u32;
 pub const ID: u32 = LENGTH + 4;
 /// The bits of a key.
 pub const KEY: u128 = (1 << ID) - 1;
-/// A length that no key has: that of all strings that are too long.
+/// A length that no key has: that of all strings that are too long, and of the empty one.
 const TOO_LONG: u128 = 15;
 
 /// What is kept of a string of each length.
 pub static KEPT: KeptByLength = {
     let mut table = [Kept { text: 0, set: TOO_LONG << LENGTH }; 16];
-    let mut length = 0;
+    // The empty string has no key: it would be that of a place where no token is kept.
+    let mut length = 1;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while length <= KEY_BYTES {
         table[length] = Kept { text: (1 << (8 * length)) - 1, set: (length as u128) << LENGTH };
@@ -44,10 +45,12 @@ mod tests {
     #[test]
     fn a_key_is_its_text_and_length() {
         let text = b"a\0b\0 thirteen bytes";
-        let keys: Vec<u128> = (0..=KEY_BYTES).map(|end| key(text, 0, end)).collect();
+        let keys: Vec<u128> = (1..=KEY_BYTES).map(|end| key(text, 0, end)).collect();
+        assert!(!keys.contains(&0) && !keys.contains(&key(text, 0, 0)));
         assert!((0..keys.len()).all(|at| !keys[..at].contains(&keys[at])));
         assert_eq!(key(text, 0, 3), u128::from(0x62_00_61u32) | 3 << LENGTH);
         assert_eq!(key(text, 0, 14), key(text, 1, 19));
+        assert_eq!(key(text, 0, 14), key(text, 0, 0));
         assert_eq!(key(&text[..4], 1, 4), key(text, 1, 4));
         assert!(keys.iter().all(|&key| key >> ID == 0));
     }

@@ -250,6 +250,18 @@ mod tests {
     use crate::reference::best_encoder;
 
     #[test]
+    fn what_is_no_token_is_not_found() {
+        let (encoder, ranks) = best_encoder();
+        let vocabulary = &encoder.vocabulary;
+        assert_eq!(vocabulary.id(b""), None);
+        for &token in ranks.keys().collect::<Vec<_>>().iter().take(50_000) {
+            for other in [[token.as_slice(), b"\0"].concat(), [b"\0", token.as_slice()].concat()] {
+                assert_eq!(vocabulary.id(&other), ranks.get(&other).copied(), "{other:?}");
+            }
+        }
+    }
+
+    #[test]
     fn few_tokens_are_in_full_lines() {
         let (encoder, ranks) = best_encoder();
         let pieces = encoder.vocabulary.pieces();
