@@ -25,6 +25,7 @@
 //! Nothing here asks that parts rank below their whole. `mod tests` compares by brute force, with random
 //! vocabularies of random ranks and with Meta's.
 
+use crate::bpe::boxed;
 use crate::bpe::index::NONE;
 use crate::bpe::pieces::Pieces;
 use crate::vocab::{MAX_TOKENS, Tokens};
@@ -71,7 +72,7 @@ impl Bytes {
 
 /// What is known of each two bytes, and the token of each byte. 512 KB, of which ASCII is 64.
 pub struct Certain {
-    two: Box<[Bytes]>,
+    two: Box<[Bytes; 1 << 16]>,
     one: [u32; 256],
 }
 
@@ -79,32 +80,37 @@ impl Certain {
     /// What complete `pieces` say.
     pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
         let one = std::array::from_fn(|byte| pieces.find(tokens, &[byte as u8], 0, 1));
-        let mut certain = Self { two: vec![Bytes::NONE; 1 << 16].into(), one };
+        let mut certain = Self { two: boxed(Bytes::NONE), one };
+        // What is looked up for each token stands near the processor: bits, and the token's own bytes.
+        let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];
+        for id in one {
+            if let Some(word) = is_byte.get_mut(id as usize / 64) {
+                *word |= 1 << (id % 64);
+            }
+        }
+        let is_byte =
+            |id: u32| is_byte.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1);
         let mut is_bad = vec![false; tokens.len()];
-        for id in 0..tokens.len() as u32 {
+        for (id, token) in tokens.iter() {
             let entry = pieces.entry(id);
             if entry.is_byte() || !entry.is_reached() {
                 continue;
             }
-            for part in [entry.left(), entry.right()] {
+            let (left, right) = (entry.left(), entry.right());
+            for part in [left, right].into_iter().filter(|&part| part > id) {
                 if let Some(bad) = is_bad.get_mut(part as usize) {
-                    *bad |= part > id;
+                    *bad = true;
                 }
             }
-            let (left, right) = (tokens.get(entry.left()), tokens.get(entry.right()));
-            let (Some(&[ref first @ .., x]), Some(&[y, ref last @ ..])) = (left, right) else {
-                continue;
-            };
-            if let Some(bytes) = certain.two.get_mut(place(x, y)) {
-                if last.is_empty() {
-                    bytes.lower(LEFT, id);
-                }
-                if first.is_empty() {
-                    bytes.lower(RIGHT, id);
-                }
-                if first.is_empty() && last.is_empty() {
-                    bytes.lower(0, id);
-                }
+            let (first, last) = (token.first_chunk::<2>(), token.last_chunk::<2>());
+            if let (true, Some(&[x, y])) = (is_byte(right), last) {
+                certain.bytes_mut(x, y).lower(LEFT, id);
+            }
+            if let (true, Some(&[x, y])) = (is_byte(left), first) {
+                certain.bytes_mut(x, y).lower(RIGHT, id);
+            }
+            if let &[x, y] = token {
+                certain.bytes_mut(x, y).lower(0, id);
             }
         }
         for bytes in certain.two.iter_mut() {
@@ -118,17 +124,19 @@ impl Certain {
     /// What is known of two bytes.
     #[inline(always)]
     pub fn two(&self, x: u8, y: u8) -> Bytes {
-        self.two.get(place(x, y)).copied().unwrap_or(Bytes::NONE)
+        #[expect(clippy::indexing_slicing, reason = "16 bits, as many as there are: no check")]
+        self.two[usize::from(u16::from_be_bytes([x, y]))]
+    }
+
+    fn bytes_mut(&mut self, x: u8, y: u8) -> &mut Bytes {
+        #[expect(clippy::indexing_slicing, reason = "16 bits, as many as there are: no check")]
+        &mut self.two[usize::from(u16::from_be_bytes([x, y]))]
     }
 
     /// The token of a byte.
     #[inline(always)]
     pub fn one(&self, byte: u8) -> u32 {
-        self.one.get(usize::from(byte)).copied().unwrap_or(NONE)
+        #[expect(clippy::indexing_slicing, reason = "8 bits, as many as there are: no check")]
+        self.one[usize::from(byte)]
     }
-}
-
-#[inline(always)]
-fn place(x: u8, y: u8) -> usize {
-    usize::from(x) << 8 | usize::from(y)
 }

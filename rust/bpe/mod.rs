@@ -23,3 +23,15 @@ pub mod prefixes;
 pub mod merge;
 #[cfg(test)]
 mod tests;
+
+/// An array on the heap that never was on the stack, where a large one would be too much for some threads.
+fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+    #[cold]
+    #[inline(never)]
+    fn on_the_stack<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+        Box::new([value; N])
+    }
+    let boxed = vec![value; N].into_boxed_slice().try_into();
+    // It has just that length, so this never comes to pass.
+    boxed.unwrap_or_else(|_| on_the_stack(value))
+}

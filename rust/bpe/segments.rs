@@ -14,6 +14,7 @@
 //! "may be spanned" may be wrong, and "is not spanned" never is. Only places are asked for where a
 //! character begins, and not between two of ASCII, where nearly all are spanned.
 
+use crate::bpe::boxed;
 use crate::bpe::pieces::Pieces;
 use crate::vocab::Tokens;
 
@@ -44,8 +45,9 @@ const MORE_MORE: u8 = 8;
 impl Segments {
     /// Goes through the tokens that merging gives.
     pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
-        let mut segments = Self { kinds: Box::new([0; 1 << 16]), bits: Box::new([0; WORDS]) };
-        for (_, token) in tokens.iter().filter(|&(id, _)| pieces.is_reached(id)) {
+        let mut segments = Self { kinds: boxed(0), bits: boxed(0) };
+        let reached = tokens.iter().filter(|&(id, _)| pieces.is_reached(id));
+        for (_, token) in reached.filter(|(_, token)| !token.is_ascii()) {
             for place in (1..token.len()).filter(|&place| is_asked_for(token, place)) {
                 let (before, behind) = token.split_at(place);
                 // The place is inside the token.

@@ -26,6 +26,9 @@ const WORDS: usize = 8;
 /// Parts of a pretoken that is too long for the cache, which are resolved at a time.
 const PARTS: usize = 256;
 
+/// Ids that there is room for from one text to the next: a megabyte.
+const KEPT_IDS: usize = 1 << 18;
+
 /// What is between two places that no merge crosses.
 #[derive(Clone, Copy)]
 struct Part {
@@ -70,6 +73,9 @@ pub struct Unknown {
 impl Unknown {
     /// Forgets what it knows of another vocabulary than `owner`, which is not 0.
     pub fn begin(&mut self, owner: u64) {
+        if self.ids.capacity() > KEPT_IDS {
+            self.ids = Vec::new();
+        }
         self.merging.begin(owner);
     }
 
