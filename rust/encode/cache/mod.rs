@@ -30,6 +30,8 @@ use crate::prefetch::prefetch;
 pub const LONGEST: usize = 255;
 /// Ids of a record that are given at a time.
 const SOME: usize = 16;
+/// A third of a cache may be the ring's.
+const RING_SHARE: usize = 3;
 /// Entries that a cache begins with, of 64 bytes each, as a power of two.
 const FIRST_BITS: u32 = 12;
 /// Bytes of a cache's entries and ring at most, where nothing else is said.
@@ -118,7 +120,10 @@ impl Cache {
             self.owner = owner;
             self.grow(limit);
         }
-        self.limit = limit;
+        if self.limit != limit {
+            self.limit = limit;
+            self.ring.allow(limit / RING_SHARE);
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -279,9 +284,8 @@ impl Cache {
     fn grow(&mut self, limit: usize) {
         (self.inserted, self.asked, self.found) = (0, 0, 0);
         let size = if self.entries.is_empty() { 1 << FIRST_BITS } else { 2 * self.entries.len() };
-        // A third is the ring's.
-        let most = limit / 3 * 2 / size_of::<Entry>();
-        self.ring.allow(limit / 3);
+        let most = (limit - limit / RING_SHARE) / size_of::<Entry>();
+        self.ring.allow(limit / RING_SHARE);
         if size > most {
             return;
         }
@@ -392,6 +396,11 @@ mod tests {
         assert!(cache.info().bytes > 2 << 20, "{:?}", cache.info());
         cache.begin(1, 1 << 20);
         assert!(cache.info().bytes <= 1 << 20, "{:?}", cache.info());
+        // With less allowed than it has room to grow to, it stays within that.
+        cache.begin(3, DEFAULT_LIMIT);
+        cache.begin(3, 3 << 20);
+        (0..400_000).for_each(|number| take(&mut cache, number % 100_000));
+        assert!(cache.info().bytes <= 3 << 20, "{:?}", cache.info());
         // Each comes again just after it was forgotten.
         cache.begin(2, DEFAULT_LIMIT);
         (0..400_000).for_each(|number| take(&mut cache, number % 20_000));
