@@ -52,7 +52,7 @@ enum State {
     /// Its id, as the table has it.
     Token(u32),
     /// Where its ids are among those of all, and how many there are.
-    Merged(u32, u32),
+    Merged(usize, usize),
 }
 
 /// Memory that is used again.
@@ -189,7 +189,7 @@ impl Unknown {
             part.state = if entry.is_known() {
                 let from = ids.len();
                 entry.give(ids)?;
-                State::Merged(from as u32, entry.count() as u32)
+                State::Merged(from, entry.count())
             } else {
                 State::Unknown(number)
             };
@@ -312,8 +312,7 @@ impl Part {
         match self.state {
             State::Token(id) => sink.take(&[id]),
             State::Merged(from, count) => {
-                let from = from as usize;
-                sink.take(ids.get(from..from + count as usize).ok_or_else(outside)?)
+                sink.take(ids.get(from..from + count).ok_or_else(outside)?)
             }
             _ => Err(Error::Internal("a part of a pretoken was not merged")),
         }
@@ -334,7 +333,7 @@ fn finish(
         return Err(Error::Internal("a part of a pretoken was merged to nothing"));
     }
     count(Event::Merged, 1);
-    let state = State::Merged(ids.len() as u32, merged.len() as u32);
+    let state = State::Merged(ids.len(), merged.len());
     ids.take(merged)?;
     if let State::Unknown(number) = std::mem::replace(&mut part.state, state) {
         let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
