@@ -126,8 +126,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with `argv` (default: the process's own) and gives its exit code."""
     status = _status(sys.argv[1:] if argv is None else argv)
-    if argv is None:
+    if argv is None and "torch" not in sys.modules:
         # The process ends here, and all objects with it: it need not look for unused ones before.
+        # What comes with torch counts its own at the end, and warns of those that are left.
         gc.freeze()
     return status
 
