@@ -110,8 +110,8 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(meta, tmp_path):
         stderr=terminal.theirs,
         env=environment(),
     ) as process:
+        shown = terminal.read()  # first: a terminal that nobody reads is full after some seconds
         said = process.stdout.read()
-        shown = terminal.read()
     assert json.loads(said)["tensors"] == 21
     assert b"MB" in shown
     assert b"100" in shown or "━".encode() in shown
