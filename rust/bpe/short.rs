@@ -1,7 +1,7 @@
 //! Merging a word of up to 62 bytes: by the rule itself, from the parts that are certain.
 //!
 //! ```text
-//! begin     joins what is certain (certain.rs): an English word of 9 bytes then has some 5 parts
+//! begin     joins what is certain (certain.rs), so that fewer parts are left
 //! sieve     of each two neighbours: may they be joined? asks for the lines of those that may
 //! look up   what they make
 //! finish    the rule: the pair of the lowest rank, the leftmost of equals, until there is none
@@ -60,7 +60,7 @@ impl Default for Word {
 impl Word {
     /// The parts of a word of 1 to [`SHORT_BYTES`] bytes after all certain merges.
     ///
-    /// Without a branch on what is certain, which would be taken wrongly every third time: each byte's part
+    /// Without a branch on what is certain, which can't be predicted: each byte's part
     /// is written where it stands if it is one, and the next byte's over it if it is not.
     #[inline]
     pub fn begin(&mut self, certain: &Certain, word: &[u8]) {

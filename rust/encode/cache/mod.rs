@@ -251,13 +251,12 @@ impl Cache {
         match self.find_at(place, name) {
             Some(place) => _ = self.put(place, entry),
             None => {
-                let moved = self.put(place, entry);
-                if moved.is_some_and(|moved| !moved.name.is_free()) {
-                    let second = self.put(place ^ 1, moved.unwrap_or_default());
-                    self.used += usize::from(second.is_some_and(|entry| entry.name.is_free()));
-                } else {
-                    self.used += 1;
+                // Free in the end is the first place, the second, or none, and then one is forgotten.
+                let mut last = self.put(place, entry);
+                if let Some(moved) = last.filter(|moved| !moved.name.is_free()) {
+                    last = self.put(place ^ 1, moved);
                 }
+                self.used += usize::from(last.is_some_and(|last| last.name.is_free()));
             }
         }
     }
