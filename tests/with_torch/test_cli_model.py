@@ -44,6 +44,23 @@ def test_the_command_writes_what_the_model_does(model, folder):
     assert output("generate", folder, "Hello world", "-n", "12") == made.text.encode()
 
 
+@pytest.mark.parametrize("name", ["folder", "nothing is here"])
+def test_transformers_speaks_afterwards_as_before(folder, capfdbinary, name):
+    logging = transformers.utils.logging
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    try:
+        for verbosity in (logging.INFO, logging.WARNING):
+            logging.set_verbosity(verbosity)
+            logging.enable_progress_bar()
+            status, _, _ = run(capfdbinary, folder if name == "folder" else name, "Hi", "-n", "1")
+            assert status == (0 if name == "folder" else 2)
+            assert logging.get_verbosity() == verbosity
+            assert logging.is_progress_bar_enabled()
+    finally:
+        logging.set_verbosity(before[0])
+        (logging.enable_progress_bar if before[1] else logging.disable_progress_bar)()
+
+
 def test_options_reach_the_model(model, folder, capfdbinary):
     options = ["-n", "9", "-t", "1.3", "--top-p", "0.8", "--top-k", "50", "--min-p", "0.01"]
     options += ["--repetition-penalty", "1.2", "--seed", "3"]
@@ -231,6 +248,9 @@ def test_a_person_asks_stops_an_answer_begins_anew_and_leaves(folder):
         person.reads(b"a new conversation")
         person.reads(b"> ")
         person.types(b"unfinished")
+        # Ctrl-C empties what waits to be read: were it typed between readline's finding of a key
+        # and its reading, readline would wait for another key and hear of no signal until then.
+        person.reads(b"unfinished")
         person.interrupts()  # the line is given up
         person.types(b"\x04")  # Ctrl-D
         assert person.leaves() == 0

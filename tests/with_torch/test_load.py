@@ -17,7 +17,11 @@ from llama3_tok.torch import Llama3, convert_checkpoint  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def no_bars():
+    shown = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
+    yield
+    if shown:
+        transformers.utils.logging.enable_progress_bar()
 
 
 @pytest.fixture(scope="module")

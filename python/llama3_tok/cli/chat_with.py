@@ -10,7 +10,7 @@ from llama3_tok.cli.terminal import UsageError, check_standard_input, complain, 
 from llama3_tok.errors import Llama3TokError
 
 if TYPE_CHECKING:
-    from llama3_tok.torch import Conversation
+    from llama3_tok.torch import Conversation, Llama3
 
 PURPOSE = "Talk with a model."
 EXAMPLES = """\
@@ -36,7 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     if asks:
         with suppress(ImportError):
             import readline  # noqa: F401 - `input` uses it
-    llama = model.load(arguments)
+    with model.loaded(arguments) as llama:
+        return _talk(llama, arguments, asks=asks)
+
+
+def _talk(llama: "Llama3", arguments: argparse.Namespace, *, asks: bool) -> int:
+    """The conversation, to its end."""
     try:
         chat = llama.chat(system=arguments.system, **model.options(arguments))
     except Llama3TokError:

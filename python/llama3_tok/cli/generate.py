@@ -3,10 +3,14 @@
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from llama3_tok.cli import model
 from llama3_tok.cli.terminal import UsageError, is_terminal, standard_input, write
 from llama3_tok.errors import Llama3TokError
+
+if TYPE_CHECKING:
+    from llama3_tok.torch import Llama3
 
 PURPOSE = "Write what a model writes behind a prompt."
 EXAMPLES = """\
@@ -38,7 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.system is not None and not arguments.chat:
         raise UsageError("--system goes with --chat")
     text = standard_input() if arguments.prompt == "-" else os.fsencode(arguments.prompt)
-    llama = model.load(arguments)
+    with model.loaded(arguments) as llama:
+        return _generate(llama, text, arguments)
+
+
+def _generate(llama: "Llama3", text: bytes, arguments: argparse.Namespace) -> int:
+    """Shows what the model writes behind `text`, or writes one object."""
     prompt: bytes | list[dict[str, str]] = text
     if arguments.chat:
         prompt = [{"role": "user", "content": text.decode("utf-8", "replace")}]

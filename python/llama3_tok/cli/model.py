@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok.cli.terminal import complain, escaped, is_terminal, utf8, write
@@ -11,7 +12,7 @@ from llama3_tok.cli.terminal import complain, escaped, is_terminal, utf8, write
 if TYPE_CHECKING:
     from llama3_tok.torch import Llama3
 
-__all__ = ["add_options", "load", "note", "options", "show"]
+__all__ = ["add_options", "loaded", "note", "options", "show"]
 
 
 def add_options(parser: argparse.ArgumentParser, *, temperature: float, top_p: float) -> None:
@@ -108,8 +109,13 @@ def options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names}
 
 
-def load(arguments: argparse.Namespace) -> "Llama3":
-    """The model, with progress on standard error if that is a terminal."""
+@contextmanager
+def loaded(arguments: argparse.Namespace) -> Iterator["Llama3"]:
+    """The model, with progress on standard error if that is a terminal.
+
+    What transformers would say besides is left out until the model is given back: `main` may be
+    called in a process that goes on afterwards.
+    """
     from llama3_tok.extras import need
 
     shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
@@ -117,17 +123,23 @@ def load(arguments: argparse.Namespace) -> "Llama3":
         sys.stderr.write(f"Loading {escaped(arguments.folder)}\n")
     need("torch", "torch")
     logging = need("transformers", "torch").utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     if not shows:
         logging.disable_progress_bar()
-    from llama3_tok.torch import Llama3
+    try:
+        from llama3_tok.torch import Llama3
 
-    return Llama3.load(
-        arguments.folder,
-        dtype=arguments.dtype,
-        device=arguments.device,
-        attention=arguments.attention,
-    )
+        yield Llama3.load(
+            arguments.folder,
+            dtype=arguments.dtype,
+            device=arguments.device,
+            attention=arguments.attention,
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def show(pieces: Iterable[str]) -> None:
