@@ -185,19 +185,20 @@ fn time<T>(group: &mut Group, name: &str, bytes: usize, mut work: impl FnMut() -
 
 fn cut(criterion: &mut Criterion, texts: &[Text]) {
     let mut group = stage(criterion, "cut");
-    let each = |path: Path, text: &[u8], take: &mut dyn FnMut(&[usize])| {
+    let each = |path: Path, text: &[u8], take: &mut dyn FnMut(&Ends)| {
         let (mut ends, mut at) = (Ends::default(), 0);
         while at < text.len() {
             path.fill(text, at, &mut ends);
-            take(ends.as_slice());
-            at = *ends.as_slice().last().expect("some pretoken begins before the text's end");
+            take(&ends);
+            assert!(!ends.is_empty(), "some pretoken begins before the text's end");
+            at = ends.last();
         }
     };
     for path in Path::available() {
         for text in texts {
             let (name, bytes) = (format!("{}/{}", path.name(), text.name), text.text.as_bytes());
             let mut cuts = Vec::new();
-            each(path, bytes, &mut |ends| cuts.extend_from_slice(ends));
+            each(path, bytes, &mut |ends| cuts.extend(ends.iter()));
             let expected = Pretokens::new(bytes).map(|range| range.end);
             assert!(cuts.into_iter().eq(expected), "cut: {name}");
             time(&mut group, &name, bytes.len(), || {

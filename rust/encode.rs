@@ -268,7 +268,7 @@ impl<S: Sink> Work for Take<'_, S> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) -> Result<(), Error> {
+    fn run<L: Lanes>(self, lanes: L) -> Result<(), Error> {
         let Self { vocabulary, text, round, missing, memory, sink, check } = self;
         let Memory { cache, unknown, long } = memory;
         let numbers = round.missing();
@@ -282,7 +282,7 @@ impl<S: Sink> Work for Take<'_, S> {
                     unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
                 }
             }
-            unknown.resolve(vocabulary, text, cache, check)?;
+            unknown.resolve(lanes, vocabulary, text, cache, check)?;
         }
         let (mut taken, mut given) = (0, 0);
         for (entry, &number) in missing.entries.iter().zip(numbers) {
@@ -296,7 +296,7 @@ impl<S: Sink> Work for Take<'_, S> {
             let (start, end) = round.ends().range(number)?;
             let pretoken = text.get(start..end).ok_or_else(outside)?;
             if pretoken.len() > LONGEST {
-                long.give_long(vocabulary, text, (start, end), cache, sink, check)?;
+                long.give_long(lanes, vocabulary, text, (start, end), cache, sink, check)?;
             } else if entry.is_unknown() {
                 unknown.give(given, text, entry.name, cache, sink)?;
                 given += 1;
@@ -305,7 +305,7 @@ impl<S: Sink> Work for Take<'_, S> {
                 long.clear();
                 let hash = round.hash(number).ok_or_else(outside)?;
                 long.add(vocabulary, text, (start, end), hash)?;
-                long.resolve(vocabulary, text, cache, check)?;
+                long.resolve(lanes, vocabulary, text, cache, check)?;
                 long.give(0, text, entry.name, cache, sink)?;
             }
         }

@@ -156,11 +156,11 @@ fn all_ends(path: Path, text: &[u8], from: usize) -> Vec<usize> {
     let (mut all, mut ends, mut at) = (Vec::new(), Ends::default(), from);
     loop {
         path.fill(text, at, &mut ends);
-        match ends.as_slice().last() {
-            Some(&last) => at = last,
-            None => return all,
+        if ends.is_empty() {
+            return all;
         }
-        all.extend(ends.as_slice());
+        all.extend(ends.iter());
+        at = ends.last();
     }
 }
 

@@ -62,7 +62,7 @@ impl Word {
     ///
     /// Without a branch on what is certain, which can't be predicted: each byte's part
     /// is written where it stands if it is one, and the next byte's over it if it is not.
-    #[inline]
+    #[inline(always)]
     pub fn begin(&mut self, certain: &Certain, word: &[u8]) {
         let (Some((&first, rest)), true) = (word.split_first(), word.len() <= SHORT_BYTES) else {
             // No parts, and no ids, which is an error where ids are taken.
@@ -100,7 +100,7 @@ impl Word {
     }
 
     /// Leaves open only what may be joined, and asks for it.
-    #[inline]
+    #[inline(always)]
     pub fn sieve(&mut self, pairs: &Pairs) {
         let mut rest = self.open;
         while rest != 0 {
@@ -117,7 +117,7 @@ impl Word {
     }
 
     /// Completes what was left open.
-    #[inline]
+    #[inline(always)]
     pub fn look_up(&mut self, pairs: &Pairs) {
         while self.open != 0 {
             let at = self.open.trailing_zeros() as usize;
@@ -128,7 +128,7 @@ impl Word {
     }
 
     /// Joins by the rule until nothing is left to join, and gives the ids in order, and how many there are.
-    #[inline]
+    #[inline(always)]
     pub fn finish(&mut self, pairs: &Pairs, ids: &mut [u32; SHORT_BYTES]) -> usize {
         let count = self.count;
         let (mut next, mut before) = (NEXT, BEFORE);

@@ -23,6 +23,10 @@ pub const RUN: usize = 32;
 /// Room for the words of a round and those made besides, since they are made sixteen at a time.
 const WORDS: usize = ENDS + STRINGS;
 
+/// Words are made of places that were written at least so many places before: a processor reads what
+/// two writes made only after both have reached its cache, and would wait for those of the newest window.
+const LAG: usize = 16;
+
 /// Room for the numbers of the missing ones: more than there can be, and a power of two.
 const MISSING: usize = 512;
 const _: () = assert!(ENDS < MISSING);
@@ -107,24 +111,30 @@ impl Work for Fill<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let Self { round, text, from, by_bits, lines } = self;
         let Round { words, hashes, ids, missing, missing_count, ends } = round;
+        // What the round's places are in. Behind the text's end there is nothing.
+        let rest = text.get(from..).unwrap_or(&[]);
         let mut made = 0;
         if by_bits {
-            masks::fill(lanes, text, from, ends, |ends, _| {
-                while made + STRINGS <= ends.len() {
-                    make_sixteen(lanes, text, ends, made, words, hashes, lines);
+            masks::fill(lanes, text, from, ends, |ends| {
+                while made + LAG + STRINGS <= ends.len() {
+                    make_sixteen(lanes, rest, ends, made, words, hashes, lines);
                     made += STRINGS;
                 }
             });
+            while made + STRINGS <= ends.len() {
+                make_sixteen(lanes, rest, ends, made, words, hashes, lines);
+                made += STRINGS;
+            }
         } else {
             masks::fill_scalar(text, from, ends);
         }
-        for (number, bounds) in ends.bounds().windows(2).enumerate().skip(made) {
-            let (&[start, end], Some(word), Some(hash)) =
-                (bounds, words.get_mut(number), hashes.get_mut(number))
-            else {
-                continue;
-            };
-            *word = lanes::word_of(lanes::head(text, start), end - start, &KEPT);
+        // There always are so many words: more ends are an error, see `Ends::are_whole`.
+        let (words_left, hashes_left) = (words.iter_mut().skip(made), hashes.iter_mut().skip(made));
+        let bounds = ends.bounds_from(made).windows(2);
+        for ((bounds, word), hash) in bounds.zip(words_left).zip(hashes_left) {
+            let &[start, end] = bounds else { continue };
+            let length = end.wrapping_sub(start) as usize;
+            *word = lanes::word_of(lanes::head(rest, start as usize), length, &KEPT);
             *hash = lanes::hash(*word);
             lines.prefetch(*hash);
         }

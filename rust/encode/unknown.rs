@@ -18,7 +18,7 @@ use crate::counters::{Event, count};
 use crate::encode::Sink;
 use crate::encode::cache::{Cache, FEW, LONGEST, Name, SHORT_NAME};
 use crate::error::{Check, Error};
-use crate::lanes::{hash, head, word_of};
+use crate::lanes::{Lanes, Work, hash, head, word_of};
 use crate::vocab::Vocabulary;
 
 /// Words that are merged at a time.
@@ -152,15 +152,103 @@ impl Unknown {
     }
 
     /// Finds the ids of all parts.
+    #[inline(always)]
     pub fn resolve(
         &mut self,
+        lanes: impl Lanes,
         vocabulary: &Vocabulary,
         text: &[u8],
         cache: &mut Cache,
         check: &Check,
     ) -> Result<(), Error> {
+        lanes.run(Resolve { unknown: self, vocabulary, text, cache, check })
+    }
+
+    /// Gives the ids of pretoken `number`, in the order in which they were added, and keeps them.
+    pub fn give(
+        &mut self,
+        number: usize,
+        text: &[u8],
+        name: Name,
+        cache: &mut Cache,
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let from = match number.checked_sub(1) {
+            Some(before) => *self.ends.get(before).ok_or_else(outside)?,
+            None => 0,
+        };
+        let to = *self.ends.get(number).ok_or_else(outside)?;
+        let parts = self.parts.get(from..to).ok_or_else(outside)?;
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+            return Err(outside());
+        };
+        self.together.clear();
+        for part in parts {
+            part.give(&self.ids, &mut self.together)?;
+        }
+        let pretoken = text.get(first.start..last.end).ok_or_else(outside)?;
+        cache.insert(name, pretoken, &self.together);
+        sink.take(&self.together)
+    }
+
+    /// Gives the ids of a pretoken of any length, some parts at a time, and keeps none of the whole.
+    pub fn give_long(
+        &mut self,
+        lanes: impl Lanes,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (start, end): (usize, usize),
+        cache: &mut Cache,
+        sink: &mut impl Sink,
+        check: &Check,
+    ) -> Result<(), Error> {
+        debug_assert!(end - start > LONGEST);
+        let pretoken = text.get(start..end).ok_or_else(outside)?;
+        let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
+        if whole != NONE {
+            return sink.take(&[whole]);
+        }
+        let mut at = start;
+        while at < end {
+            self.clear();
+            at = self.split(vocabulary, text, (start, end), at, PARTS)?;
+            self.resolve(lanes, vocabulary, text, cache, check)?;
+            for part in &self.parts {
+                part.give(&self.ids, sink)?;
+            }
+            check()?;
+        }
+        self.clear();
+        Ok(())
+    }
+}
+
+/// All parts of some pretokens are to be found.
+struct Resolve<'a> {
+    unknown: &'a mut Unknown,
+    vocabulary: &'a Vocabulary,
+    text: &'a [u8],
+    cache: &'a mut Cache,
+    check: &'a Check<'a>,
+}
+
+impl Work for Resolve<'_> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self, _: L) -> Result<(), Error> {
+        self.look_up()?;
+        self.merge()
+    }
+}
+
+impl Resolve<'_> {
+    /// Asks the table, then the cache.
+    #[inline(always)]
+    fn look_up(&mut self) -> Result<(), Error> {
+        let Self { unknown, vocabulary, text, cache, .. } = self;
         let pieces = vocabulary.pieces();
-        let Self { parts, asked, ids, .. } = self;
+        let Unknown { parts, asked, ids, .. } = unknown;
         for part in parts.iter_mut() {
             // The others are known, or pretokens as a whole.
             let State::New(hash) = part.state else { continue };
@@ -194,19 +282,15 @@ impl Unknown {
                 State::Unknown(number)
             };
         }
-        self.merge(vocabulary, text, cache, check)
+        Ok(())
     }
 
     /// Merges the parts that nobody knows.
-    fn merge(
-        &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        cache: &mut Cache,
-        check: &Check,
-    ) -> Result<(), Error> {
+    #[inline(always)]
+    fn merge(&mut self) -> Result<(), Error> {
+        let Self { unknown, vocabulary, text, cache, check } = self;
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
-        let Self { parts, asked, ids, words, merging, .. } = self;
+        let Unknown { parts, asked, ids, words, merging, .. } = unknown;
         words.resize(WORDS, Word::default());
         let is_open = |part: &Part| matches!(part.state, State::Whole | State::Unknown(_));
         let mut open = parts.iter_mut().filter(|part| is_open(part));
@@ -242,63 +326,6 @@ impl Unknown {
                 finish(part, asked, ids, merged, cache, text)?;
             }
         }
-    }
-
-    /// Gives the ids of pretoken `number`, in the order in which they were added, and keeps them.
-    pub fn give(
-        &mut self,
-        number: usize,
-        text: &[u8],
-        name: Name,
-        cache: &mut Cache,
-        sink: &mut impl Sink,
-    ) -> Result<(), Error> {
-        let from = match number.checked_sub(1) {
-            Some(before) => *self.ends.get(before).ok_or_else(outside)?,
-            None => 0,
-        };
-        let to = *self.ends.get(number).ok_or_else(outside)?;
-        let parts = self.parts.get(from..to).ok_or_else(outside)?;
-        let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
-            return Err(outside());
-        };
-        self.together.clear();
-        for part in parts {
-            part.give(&self.ids, &mut self.together)?;
-        }
-        let pretoken = text.get(first.start..last.end).ok_or_else(outside)?;
-        cache.insert(name, pretoken, &self.together);
-        sink.take(&self.together)
-    }
-
-    /// Gives the ids of a pretoken of any length, some parts at a time, and keeps none of the whole.
-    pub fn give_long(
-        &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        (start, end): (usize, usize),
-        cache: &mut Cache,
-        sink: &mut impl Sink,
-        check: &Check,
-    ) -> Result<(), Error> {
-        debug_assert!(end - start > LONGEST);
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
-        if whole != NONE {
-            return sink.take(&[whole]);
-        }
-        let mut at = start;
-        while at < end {
-            self.clear();
-            at = self.split(vocabulary, text, (start, end), at, PARTS)?;
-            self.resolve(vocabulary, text, cache, check)?;
-            for part in &self.parts {
-                part.give(&self.ids, sink)?;
-            }
-            check()?;
-        }
-        self.clear();
-        Ok(())
     }
 }
 

@@ -37,10 +37,13 @@ impl Avx512 {
             && has!("avx512vbmi2");
         (has_all && super::avx2::Avx2::new().is_some()).then_some(Self(()))
     }
+}
 
-    /// Does `work` with these instructions.
+impl Lanes for Avx512 {
+    const SEARCHES: bool = true;
+
     #[inline]
-    pub fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Work>(self, work: W) -> W::Output {
         #[target_feature(
             enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt"
         )]
@@ -53,10 +56,6 @@ impl Avx512 {
             run(self, work)
         }
     }
-}
-
-impl Lanes for Avx512 {
-    const SEARCHES: bool = true;
 
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
@@ -86,7 +85,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn places(self, bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+    fn places(self, bits: u64, base: u32, places: &mut [u32; WINDOW]) {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
@@ -98,7 +97,7 @@ impl Lanes for Avx512 {
     fn words(
         self,
         text: &[u8],
-        bounds: &[usize; STRINGS + 1],
+        bounds: &[u32; STRINGS + 1],
         kept: &KeptByLength,
         words: &mut [u128; STRINGS],
         hashes: &mut [u32; STRINGS],
@@ -119,37 +118,29 @@ impl Lanes for Avx512 {
     }
 }
 
-/// Eight places a store: as many stores as sixteen places need, since a window seldom has more.
+/// Sixteen places a store, and two stores without asking: a window seldom has more than thirty-two, but
+/// whether it has more than sixteen can't be foreseen.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
-fn write_places(bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+fn write_places(bits: u64, base: u32, places: &mut [u32; WINDOW]) {
     let numbers = _mm512_maskz_compress_epi8(bits, load(&NUMBERS));
-    let base = _mm512_set1_epi64(base as i64);
-    let (eights, _) = places.as_chunks_mut::<8>();
-    // Sixty-four are eight eights.
-    let [a, b, c, d, e, f, g, h] = eights else { return };
-    let write = |eight: &mut [usize; 8], numbers: __m128i| {
-        let places = _mm512_add_epi64(_mm512_cvtepu8_epi64(numbers), base);
+    let base = _mm512_set1_epi32(base as i32);
+    let (sixteens, _) = places.as_chunks_mut::<16>();
+    // Sixty-four are four sixteens.
+    let [a, b, c, d] = sixteens else { return };
+    let write = |sixteen: &mut [u32; 16], numbers: __m128i| {
+        let places = _mm512_add_epi32(_mm512_cvtepu8_epi32(numbers), base);
         #[expect(unsafe_code, reason = "stores go through a pointer")]
         // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
         unsafe {
-            _mm512_storeu_si512(eight.as_mut_ptr().cast(), places);
+            _mm512_storeu_si512(sixteen.as_mut_ptr().cast(), places);
         }
     };
-    let upper = |numbers: __m128i| _mm_unpackhi_epi64(numbers, numbers);
-    let first = _mm512_castsi512_si128(numbers);
-    write(a, first);
-    write(b, upper(first));
-    if bits.count_ones() > 16 {
-        let second = _mm512_extracti32x4_epi32::<1>(numbers);
-        write(c, second);
-        write(d, upper(second));
-        let third = _mm512_extracti32x4_epi32::<2>(numbers);
-        write(e, third);
-        write(f, upper(third));
-        let fourth = _mm512_extracti32x4_epi32::<3>(numbers);
-        write(g, fourth);
-        write(h, upper(fourth));
+    write(a, _mm512_castsi512_si128(numbers));
+    write(b, _mm512_extracti32x4_epi32::<1>(numbers));
+    if bits.count_ones() > 32 {
+        write(c, _mm512_extracti32x4_epi32::<2>(numbers));
+        write(d, _mm512_extracti32x4_epi32::<3>(numbers));
     }
 }
 
@@ -158,41 +149,36 @@ fn write_places(bits: u64, base: usize, places: &mut [usize; WINDOW]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn make_words(
     text: &[u8],
-    bounds: &[usize; STRINGS + 1],
+    bounds: &[u32; STRINGS + 1],
     kept: &KeptByLength,
     words: &mut [u128; STRINGS],
     hashes: &mut [u32; STRINGS],
 ) {
-    let eight = |from: usize| {
+    let sixteen = |from: usize| {
         #[expect(unsafe_code, reason = "loads go through a pointer")]
-        // SAFETY: `from` is 0, 1, 8 or 9, and the array has 17 numbers.
+        // SAFETY: `from` is 0 or 1, and the array has 17 numbers.
         unsafe {
             _mm512_loadu_si512(bounds.as_ptr().add(from).cast())
         }
     };
-    // The last place with sixteen bytes behind it.
+    let (starts, ends) = (sixteen(0), sixteen(1));
+    // The last place with sixteen bytes behind it, as far as places reach.
     let Some(last) = text.len().checked_sub(16) else {
         return words_one_by_one(text, bounds, kept, words, hashes);
     };
-    let last = _mm512_set1_epi64(last as i64);
-    let behind = |starts: __m512i| _mm512_cmpgt_epu64_mask(starts, last);
-    if behind(eight(0)) | behind(eight(8)) != 0 {
+    let last = _mm512_set1_epi32(last.min(u32::MAX as usize) as i32);
+    if _mm512_cmpgt_epu32_mask(starts, last) != 0 {
         return words_one_by_one(text, bounds, kept, words, hashes);
     }
     // How many bytes behind the first row each string's row is.
     const ROW: u32 = size_of::<Kept>().ilog2();
-    let row = |from: usize| {
-        let lengths = _mm512_sub_epi64(eight(from + 1), eight(from));
-        let rows = _mm512_min_epu64(lengths, _mm512_set1_epi64(kept.len() as i64 - 1));
-        _mm512_slli_epi64::<ROW>(rows)
-    };
-    let mut rows = [0u64; STRINGS];
-    for (rows, from) in rows.as_chunks_mut::<8>().0.iter_mut().zip([0, 8]) {
-        #[expect(unsafe_code, reason = "stores go through a pointer")]
-        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
-        unsafe {
-            _mm512_storeu_si512(rows.as_mut_ptr().cast(), row(from));
-        }
+    let lengths = _mm512_sub_epi32(ends, starts);
+    let row = _mm512_min_epu32(lengths, _mm512_set1_epi32(kept.len() as i32 - 1));
+    let mut rows = [0u32; STRINGS];
+    #[expect(unsafe_code, reason = "stores go through a pointer")]
+    // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+    unsafe {
+        _mm512_storeu_si512(rows.as_mut_ptr().cast(), _mm512_slli_epi32::<ROW>(row));
     }
     let one = |number: usize| -> __m128i {
         debug_assert!(number < STRINGS);
@@ -206,7 +192,7 @@ fn make_words(
             let row = *rows.get_unchecked(number) as usize;
             debug_assert!(row < size_of::<KeptByLength>() && row.is_multiple_of(size_of::<Kept>()));
             let kept = &*kept.as_ptr().byte_add(row);
-            let start = *bounds.get_unchecked(number);
+            let start = *bounds.get_unchecked(number) as usize;
             debug_assert!(start + 16 <= text.len());
             let bytes = _mm_loadu_si128(text.as_ptr().add(start).cast());
             let text = _mm_loadu_si128((&raw const kept.text).cast());

@@ -65,6 +65,9 @@ pub trait Lanes: Copy {
     /// Whether [`Lanes::among`] and [`Lanes::equal`] take a few instructions for a whole window.
     const SEARCHES: bool;
 
+    /// Does `work` with these instructions, in a function of its own.
+    fn run<W: Work>(self, work: W) -> W::Output;
+
     /// The classes of ASCII in a window; of other characters `wide` and `tail`.
     fn masks(self, window: &[u8; WINDOW]) -> Masks;
 
@@ -76,7 +79,7 @@ pub trait Lanes: Copy {
 
     /// Writes `base` plus the number of each set bit, ascending. What is behind those means nothing.
     #[inline(always)]
-    fn places(self, bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+    fn places(self, bits: u64, base: u32, places: &mut [u32; WINDOW]) {
         places_by_count(bits, base, places);
     }
 
@@ -86,7 +89,7 @@ pub trait Lanes: Copy {
     fn words(
         self,
         text: &[u8],
-        bounds: &[usize; STRINGS + 1],
+        bounds: &[u32; STRINGS + 1],
         kept: &KeptByLength,
         words: &mut [u128; STRINGS],
         hashes: &mut [u32; STRINGS],
@@ -106,14 +109,14 @@ pub trait Lanes: Copy {
 #[inline(always)]
 pub fn words_one_by_one(
     text: &[u8],
-    bounds: &[usize; STRINGS + 1],
+    bounds: &[u32; STRINGS + 1],
     kept: &KeptByLength,
     words: &mut [u128; STRINGS],
     hashes: &mut [u32; STRINGS],
 ) {
     let ranges = bounds.iter().zip(bounds.iter().skip(1));
     for ((&start, &end), (word, hash_of)) in ranges.zip(words.iter_mut().zip(hashes)) {
-        *word = word_of(head(text, start), end.wrapping_sub(start), kept);
+        *word = word_of(head(text, start as usize), end.wrapping_sub(start) as usize, kept);
         *hash_of = hash(*word);
     }
 }
@@ -272,7 +275,7 @@ impl Path {
     #[inline]
     pub fn run<W: Work>(self, work: W) -> W::Output {
         match self.0 {
-            Way::Scalar(lanes) | Way::Portable(lanes) => work.run(lanes),
+            Way::Scalar(lanes) | Way::Portable(lanes) => lanes.run(work),
             #[cfg(target_arch = "x86_64")]
             Way::Avx2(lanes) => lanes.run(work),
             #[cfg(target_arch = "x86_64")]
@@ -292,7 +295,7 @@ mod tests {
     struct All<'a> {
         window: &'a [u8; WINDOW],
         text: &'a [u8],
-        bounds: &'a [usize; STRINGS + 1],
+        bounds: &'a [u32; STRINGS + 1],
         bits: u64,
     }
 
@@ -306,7 +309,7 @@ mod tests {
         assert_eq!(names, ["scalar", "portable", "neon"]);
     }
 
-    type Found = (Masks, u64, u64, Vec<usize>, [u128; STRINGS], [u32; STRINGS], usize);
+    type Found = (Masks, u64, u64, Vec<u32>, [u128; STRINGS], [u32; STRINGS], usize);
 
     impl Work for All<'_> {
         type Output = Found;
@@ -339,13 +342,13 @@ mod tests {
         fn all_paths_do_the_same(
             window in prop::collection::vec(any::<u8>(), WINDOW),
             text in prop::collection::vec(any::<u8>(), 0..300),
-            lengths in prop::collection::vec(0..20usize, STRINGS),
+            lengths in prop::collection::vec(0..20u32, STRINGS),
             bits in prop_oneof![any::<u64>(), (0..64u32).prop_map(|bit| 1 << bit), Just(0)],
         ) {
             let window = window.first_chunk().unwrap();
             let mut bounds = [0; STRINGS + 1];
             for (at, length) in lengths.iter().enumerate() {
-                bounds[at + 1] = (bounds[at] + length).min(text.len());
+                bounds[at + 1] = (bounds[at] + length).min(text.len() as u32);
             }
             let all = || All { window, text: &text, bounds: &bounds, bits };
             let expected = Path::SCALAR.run(all());

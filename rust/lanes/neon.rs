@@ -24,10 +24,13 @@ impl Neon {
     pub fn new() -> Option<Self> {
         std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
     }
+}
 
-    /// Does `work` with these instructions.
+impl Lanes for Neon {
+    const SEARCHES: bool = true;
+
     #[inline]
-    pub fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Work>(self, work: W) -> W::Output {
         #[target_feature(enable = "neon")]
         fn run<W: Work>(lanes: Neon, work: W) -> W::Output {
             work.run(lanes)
@@ -38,10 +41,6 @@ impl Neon {
             run(self, work)
         }
     }
-}
-
-impl Lanes for Neon {
-    const SEARCHES: bool = true;
 
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {

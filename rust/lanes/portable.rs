@@ -12,7 +12,7 @@
 //! mask, and no bit needs a way of its own. Where there are vector instructions, compilers use them for
 //! the tests, two words or more at a time; it gains less than the layout does.
 
-use super::{Lanes, Masks, WINDOW};
+use super::{Lanes, Masks, WINDOW, Work};
 
 /// Any processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +90,10 @@ fn bytes_that(window: &[u8; WINDOW], wanted: impl Fn(u8) -> bool) -> u64 {
 
 /// [`Lanes::places`] by counting zeros.
 #[inline(always)]
-pub fn places_by_count(mut bits: u64, base: usize, places: &mut [usize; WINDOW]) {
+pub fn places_by_count(mut bits: u64, base: u32, places: &mut [u32; WINDOW]) {
     for places in places.as_chunks_mut::<BATCH>().0 {
         for place in places {
-            *place = base + bits.trailing_zeros() as usize;
+            *place = base + bits.trailing_zeros();
             bits &= bits.wrapping_sub(1);
         }
         if bits == 0 {
@@ -116,6 +116,11 @@ pub fn same_of_four_one_by_one(four: &[u64; 8], word: u128, mask: u128) -> usize
 
 impl Lanes for Portable {
     const SEARCHES: bool = false;
+
+    #[inline]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        work.run(self)
+    }
 
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
