@@ -296,7 +296,8 @@ impl<S: Sink> Work for Take<'_, S> {
             let (start, end) = round.ends().range(number)?;
             let pretoken = text.get(start..end).ok_or_else(outside)?;
             if pretoken.len() > LONGEST {
-                long.give_long(lanes, vocabulary, text, (start, end), cache, sink, check)?;
+                let place = (text, start, end);
+                long.give_long(lanes, vocabulary, place, cache, sink, check)?;
             } else if entry.is_unknown() {
                 unknown.give(given, text, entry.name, cache, sink)?;
                 given += 1;
