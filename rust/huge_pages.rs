@@ -1,19 +1,31 @@
-//! Large tables on large pages, where the system has them.
+//! Memory of large tables, asked from the system at once and on large pages, where the system has them.
 //!
-//! What is looked up at random in megabytes of memory waits for the address, too: a table of 16 MB is
-//! 4,096 pages of 4 KB, more than a processor remembers, or 8 of 2 MB.
+//! The system gives memory page by page, when it is first touched, and each of these first touches
+//! interrupts the program: in a table of 4 MB a thousand times. So the whole is asked for beforehand. And what is
+//! looked up at random in megabytes waits for the address, too: a table of 16 MB is 4,096 pages of 4 KB, more
+//! than a processor remembers, or 8 of 2 MB.
 
-/// Tables below this are left alone: they would have no large page to themselves.
+use std::collections::TryReserveError;
+
+/// Tables below this are not put on large pages: they would have none to themselves.
 #[cfg(target_os = "linux")]
-const LEAST: usize = 4 << 20;
+const LARGE: usize = 4 << 20;
+/// Tables below this are left alone.
+#[cfg(target_os = "linux")]
+const LEAST: usize = 1 << 16;
 
-/// A table of `count` copies of `value`, on large pages if it is large. An error if memory is refused.
-pub fn table<T: Copy>(count: usize, value: T) -> Result<Vec<T>, std::collections::TryReserveError> {
+/// A table of `count` copies of `value`. An error if memory is refused.
+pub fn table<T: Copy>(count: usize, value: T) -> Result<Vec<T>, TryReserveError> {
+    let mut table = room(count)?;
+    table.resize(count, value);
+    Ok(table)
+}
+
+/// An empty table with room for `count`, which are going to be written. An error if memory is refused.
+pub fn room<T>(count: usize) -> Result<Vec<T>, TryReserveError> {
     let mut table = Vec::new();
     table.try_reserve_exact(count)?;
-    // Before the first touch, which chooses the page.
     advise(&mut table);
-    table.resize(count, value);
     Ok(table)
 }
 
@@ -27,14 +39,20 @@ fn advise<T>(table: &mut Vec<T>) {
     }
     let start = memory.as_mut_ptr();
     let before = start.addr().next_multiple_of(PAGE) - start.addr();
+    let whole = (bytes - before) / PAGE * PAGE;
     #[expect(
         unsafe_code,
         reason = "the system is asked through a pointer; gain: see docs/measurements.md"
     )]
     // SAFETY: the range is inside memory that is ours alone, and has no value yet. The advice changes
-    // which pages stand behind it, never what they hold. Whether it is taken does not matter.
+    // which pages stand behind it and when they come, never what they hold. Whether it is taken does not
+    // matter.
     unsafe {
-        libc::madvise(start.byte_add(before).cast(), bytes - before, libc::MADV_HUGEPAGE);
+        let pages = start.byte_add(before).cast();
+        if bytes >= LARGE {
+            libc::madvise(pages, whole, libc::MADV_HUGEPAGE);
+        }
+        libc::madvise(pages, whole, libc::MADV_POPULATE_WRITE);
     }
 }
 

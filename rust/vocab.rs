@@ -8,6 +8,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use once_cell::race::OnceBox;
+
 use crate::bpe::certain::Certain;
 use crate::bpe::index::NONE;
 use crate::bpe::merge::{Merger, Merging};
@@ -15,6 +17,7 @@ use crate::bpe::pairs::{Entry, Pairs};
 use crate::bpe::pieces::Pieces;
 use crate::bpe::segments::Segments;
 use crate::error::{Check, Error};
+use crate::huge_pages;
 use crate::lanes;
 use crate::slots::Slots;
 use crate::vocab_json;
@@ -34,7 +37,8 @@ pub struct Vocabulary {
     pieces: Pieces,
     merger: Merger,
     certain: Certain,
-    segments: Segments,
+    /// Made when they are first asked for, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
+    segments: OnceBox<Segments>,
     /// Another number for each vocabulary of this process, from 1.
     number: u64,
     added: Option<Vec<String>>,
@@ -94,9 +98,9 @@ impl Vocabulary {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (pairs, entries) = pairs(&tokens, &pieces);
         pieces.complete(entries);
-        let merger = Merger::new(&tokens, &pieces, pairs);
+        let merger = Merger::new(pairs);
         let certain = Certain::build(&tokens, &pieces);
-        let segments = Segments::build(&tokens, &pieces);
+        let segments = OnceBox::new();
         let longest_token = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
         let slots = OnceLock::new();
         Ok(Self { tokens, pieces, merger, certain, segments, number, added, slots, longest_token })
@@ -176,7 +180,7 @@ impl Vocabulary {
     /// Which places no merge crosses.
     #[inline(always)]
     pub(crate) fn segments(&self) -> &Segments {
-        &self.segments
+        self.segments.get_or_init(|| Box::new(Segments::build(&self.tokens, &self.pieces)))
     }
 
     /// The ids that merging gives from `text[start..end]`.
@@ -246,7 +250,10 @@ pub struct Tokens {
 impl Tokens {
     /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
     pub(crate) fn with_room(length: usize) -> Self {
-        Self { bytes: Vec::with_capacity(length / 2), ends: Vec::with_capacity(length / 16) }
+        Self {
+            bytes: huge_pages::room(length / 2).unwrap_or_default(),
+            ends: huge_pages::room(length / 16).unwrap_or_default(),
+        }
     }
 
     /// How many tokens there are.

@@ -24,6 +24,14 @@ pub mod merge;
 #[cfg(test)]
 mod tests;
 
+use crate::huge_pages;
+
+/// A table of `count` copies of `value`. Where memory is refused the process ends, as it does for all that a
+/// vocabulary is made of.
+fn table<T: Copy>(count: usize, value: T) -> Vec<T> {
+    huge_pages::table(count, value).unwrap_or_else(|_| vec![value; count])
+}
+
 /// An array on the heap that never was on the stack, where a large one would be too much for some threads.
 fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
     #[cold]
@@ -31,7 +39,7 @@ fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
     fn on_the_stack<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
         Box::new([value; N])
     }
-    let boxed = vec![value; N].into_boxed_slice().try_into();
+    let boxed = table(N, value).into_boxed_slice().try_into();
     // It has just that length, so this never comes to pass.
     boxed.unwrap_or_else(|_| on_the_stack(value))
 }

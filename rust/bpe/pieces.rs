@@ -16,7 +16,7 @@
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::key::{ID, KEPT, KEY, KEY_BYTES, key};
 use crate::bpe::pairs::Entry;
-use crate::huge_pages;
+use crate::bpe::table;
 use crate::lanes::{hash, word_of};
 use crate::prefetch::prefetch;
 use crate::vocab::Tokens;
@@ -123,8 +123,7 @@ impl Pieces {
     pub fn build(tokens: &Tokens) -> Result<Self, (u32, u32)> {
         let count = (tokens.len() / 2).next_power_of_two();
         let mut pieces = Self {
-            lines: huge_pages::table(count, Line::EMPTY)
-                .unwrap_or_else(|_| vec![Line::EMPTY; count]),
+            lines: table(count, Line::EMPTY),
             seed: Seed::random(),
             rest: Index::with_room(0),
             entries: Vec::new(),
