@@ -507,7 +507,7 @@ mod tests {
                 for _ in 0..3 {
                     assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
                 }
-                if path == Path::best() && cache >= 1 << 20 {
+                if path == Path::best() || cache == cache::DEFAULT_LIMIT {
                     encoder.count(many.as_bytes(), &reference::go_on).unwrap();
                     assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
                 }
