@@ -287,7 +287,8 @@ fn merge(
         let mut merging = Merging::default();
         merging.begin(vocabulary.number());
         for range in pretokens {
-            let ids = vocabulary.merge(text, range.start, range.end, &mut merging, &go_on);
+            let place = (text, range.start, range.end);
+            let ids = vocabulary.merge(Path::best(), place, &mut merging, &go_on);
             take(range, ids.expect("nothing stops it"));
         }
     };

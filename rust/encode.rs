@@ -148,6 +148,11 @@ impl Encoder {
         Self { path, ..self }
     }
 
+    /// How it cuts and merges.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
     /// The same encoder, but the cache of each thread takes at most `bytes`.
     pub fn with_cache(self, bytes: usize) -> Self {
         Self { cache_limit: bytes, ..self }
@@ -234,7 +239,8 @@ impl Encoder {
                 put_known(round, 0..ends.len(), sink)?;
             } else {
                 let vocabulary = &*self.vocabulary;
-                self.path.run(Take { vocabulary, text, round, missing, memory, sink, check })?;
+                let path = self.path;
+                path.run(Take { path, vocabulary, text, round, missing, memory, sink, check })?;
             }
             at = ends.last();
             if at >= next_check {
@@ -255,6 +261,7 @@ impl Encoder {
 
 /// Takes a round of which the table does not know all.
 struct Take<'a, S: Sink> {
+    path: Path,
     vocabulary: &'a Vocabulary,
     text: &'a [u8],
     round: &'a Round,
@@ -268,8 +275,8 @@ impl<S: Sink> Work for Take<'_, S> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> Result<(), Error> {
-        let Self { vocabulary, text, round, missing, memory, sink, check } = self;
+    fn run<L: Lanes>(self, _: L) -> Result<(), Error> {
+        let Self { path, vocabulary, text, round, missing, memory, sink, check } = self;
         let Memory { cache, unknown, long } = memory;
         let numbers = round.missing();
         let unknown_count = missing.find(text, round, cache)?;
@@ -282,7 +289,7 @@ impl<S: Sink> Work for Take<'_, S> {
                     unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
                 }
             }
-            unknown.resolve(lanes, vocabulary, text, cache, check)?;
+            unknown.resolve(path, vocabulary, text, cache, check)?;
         }
         let (mut taken, mut given) = (0, 0);
         for (entry, &number) in missing.entries.iter().zip(numbers) {
@@ -297,7 +304,7 @@ impl<S: Sink> Work for Take<'_, S> {
             let pretoken = text.get(start..end).ok_or_else(outside)?;
             if pretoken.len() > LONGEST {
                 let place = (text, start, end);
-                long.give_long(lanes, vocabulary, place, cache, sink, check)?;
+                long.give_long(path, vocabulary, place, cache, sink, check)?;
             } else if entry.is_unknown() {
                 unknown.give(given, text, entry.name, cache, sink)?;
                 given += 1;
@@ -306,7 +313,7 @@ impl<S: Sink> Work for Take<'_, S> {
                 long.clear();
                 let hash = round.hash(number).ok_or_else(outside)?;
                 long.add(vocabulary, text, (start, end), hash)?;
-                long.resolve(lanes, vocabulary, text, cache, check)?;
+                long.resolve(path, vocabulary, text, cache, check)?;
                 long.give(0, text, entry.name, cache, sink)?;
             }
         }
@@ -529,7 +536,8 @@ mod tests {
         let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
         for word in [vec![b'z'; 2_000_000], mixed] {
             let mut merging = crate::bpe::merge::Merging::default();
-            let result = encoder.vocabulary.merge(&word, 0, word.len(), &mut merging, &stop);
+            let result =
+                encoder.vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &stop);
             assert!(matches!(result, Err(Error::Interrupted)));
         }
     }

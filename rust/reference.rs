@@ -321,7 +321,7 @@ proptest! {
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
         let mut merging = Merging::default();
-        let found = vocabulary.merge(pretoken, 0, pretoken.len(), &mut merging, &go_on).unwrap();
+        let found = vocabulary.merge(Path::best(), (pretoken, 0, pretoken.len()), &mut merging, &go_on).unwrap();
         prop_assert_eq!(found, expected.as_slice());
         prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut merging), expected);
     }

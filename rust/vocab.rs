@@ -18,7 +18,7 @@ use crate::bpe::pieces::Pieces;
 use crate::bpe::segments::Segments;
 use crate::error::{Check, Error};
 use crate::huge_pages;
-use crate::lanes;
+use crate::lanes::{self, Path};
 use crate::slots::Slots;
 use crate::vocab_json;
 use crate::vocab_ranks;
@@ -183,18 +183,17 @@ impl Vocabulary {
         self.segments.get_or_init(|| Box::new(Segments::build(&self.tokens, &self.pieces)))
     }
 
-    /// The ids that merging gives from `text[start..end]`.
+    /// The ids that merging gives from `text[start..end]`, its three as `place`.
     #[inline]
     pub fn merge<'m>(
         &self,
-        text: &[u8],
-        start: usize,
-        end: usize,
+        path: Path,
+        place: (&[u8], usize, usize),
         memory: &'m mut Merging,
         check: &Check,
     ) -> Result<&'m [u32], Error> {
         let tables = (&self.tokens, &self.pieces);
-        self.merger.merge(tables, &self.certain, text, (start, end), memory, check)
+        self.merger.merge(path, tables, &self.certain, place, memory, check)
     }
 
     /// The same, found from left to right: the way that is gone where windows fail.

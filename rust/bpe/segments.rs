@@ -86,9 +86,18 @@ impl Segments {
     #[inline(always)]
     pub fn next_cut(&self, word: &[u8], from: usize) -> usize {
         let Some(&[mut x, ref rest @ ..]) = word.get(from..) else { return word.len() };
+        // The four bytes around the last place that may be spanned: around the next one they often are the
+        // same, where a character repeats itself.
+        let mut spanned = None;
         for (place, &y) in (from + 1..).zip(rest) {
-            if y & 0xC0 != 0x80 && (x | y) >= 0x80 && !self.may_be_spanned(word, place, x, y) {
-                return place;
+            if y & 0xC0 != 0x80 && (x | y) >= 0x80 {
+                let around = place.checked_sub(2).and_then(|at| word.get(at..)?.first_chunk::<4>());
+                if around.is_none() || around != spanned {
+                    if !self.may_be_spanned(word, place, x, y) {
+                        return place;
+                    }
+                    spanned = around;
+                }
             }
             x = y;
         }

@@ -15,6 +15,7 @@
 use crate::bpe::certain::{Bytes, Certain};
 use crate::bpe::index::NONE;
 use crate::bpe::pairs::Pairs;
+use crate::vocab::MAX_TOKENS;
 use crate::work;
 
 /// The longest word.
@@ -39,13 +40,29 @@ const fn numbers(added: u8) -> [u8; PLACES] {
     numbers
 }
 
+/// Codes that are compared at a time, where there are more than a few.
+const LANES: usize = 16;
+/// So many codes are compared one by one: a word seldom has more parts once what is certain is joined.
+const FEW: usize = 8;
+
+/// Bits of a place.
+const PLACE: u32 = PLACES.ilog2();
+const _: () = assert!(MAX_TOKENS <= 1 << (u32::BITS - PLACE - 1));
+
+/// The code of a token that the part at a place makes with the next one.
+#[inline(always)]
+fn code(token: u32, at: usize) -> u32 {
+    if token == NONE { NONE } else { token << PLACE | at as u32 }
+}
+
 /// A word while it is merged. Parts stand at the places from 1 to their number.
 #[derive(Clone)]
 pub struct Word {
     /// The token of each part.
     ids: [u32; PLACES],
-    /// The token that each part makes with the next one; [`NONE`] if none.
-    codes: [u32; PLACES],
+    /// What each part makes with the next one: the token, and in the lowest bits the place, so that the
+    /// least of all is the pair that the rule joins; [`NONE`] if nothing, and behind the last part.
+    codes: [u32; PLACES + LANES],
     count: usize,
     /// A bit for each part whose code is not known yet.
     open: u64,
@@ -53,7 +70,7 @@ pub struct Word {
 
 impl Default for Word {
     fn default() -> Self {
-        Self { ids: [NONE; PLACES], codes: [NONE; PLACES], count: 0, open: 0 }
+        Self { ids: [NONE; PLACES], codes: [NONE; PLACES + LANES], count: 0, open: 0 }
     }
 }
 
@@ -83,7 +100,8 @@ impl Word {
             let is_first = this.is_certain(before, next);
             let (token, one) = (this.token(), certain.one(byte));
             *place(&mut self.ids, count + 1) = if is_first { token } else { one };
-            *place(&mut self.codes, count + 1) = if is_first { NONE } else { token };
+            *place(&mut self.codes, count + 1) =
+                if is_first { NONE } else { code(token, count + 1) };
             single |= u64::from(!is_first & !is_second) << (count + 1);
             count += usize::from(!is_second);
             is_second = is_first;
@@ -94,7 +112,9 @@ impl Word {
         // Beside the first and the last part there is nothing to be joined with.
         *place(&mut self.ids, 0) = NONE;
         *place(&mut self.ids, count + 1) = NONE;
-        *place(&mut self.codes, count) = NONE;
+        if let Some(behind) = self.codes.get_mut(count..).and_then(<[u32]>::first_chunk_mut) {
+            *behind = [NONE; LANES];
+        }
         // What two single bytes make is known.
         self.open = !(single & single >> 1) & ((1 << count) - 2);
     }
@@ -123,7 +143,7 @@ impl Word {
             let at = self.open.trailing_zeros() as usize;
             self.open &= self.open - 1;
             let pair = pairs.pair(self.id(at), self.id(at + 1));
-            *place(&mut self.codes, at) = pairs.look_up(pair);
+            *place(&mut self.codes, at) = code(pairs.look_up(pair), at);
         }
     }
 
@@ -133,17 +153,12 @@ impl Word {
         let count = self.count;
         let (mut next, mut before) = (NEXT, BEFORE);
         loop {
-            let (mut lowest, mut at) = (NONE, 0);
-            for other in 1..count {
-                let code = *place(&mut self.codes, other);
-                if code < lowest {
-                    (lowest, at) = (code, other);
-                }
-            }
+            let lowest = self.lowest();
             work::done();
             if lowest == NONE {
                 break;
             }
+            let (lowest, at) = (lowest >> PLACE, lowest as usize % PLACES);
             let joined = usize::from(*place(&mut next, at));
             let right = usize::from(*place(&mut next, joined));
             let left = usize::from(*place(&mut before, at));
@@ -151,8 +166,8 @@ impl Word {
             *place(&mut next, at) = right as u8;
             *place(&mut before, right) = at as u8;
             *place(&mut self.codes, joined) = NONE;
-            *place(&mut self.codes, at) = pairs.join(lowest, self.id(right));
-            *place(&mut self.codes, left) = pairs.join(self.id(left), lowest);
+            *place(&mut self.codes, at) = code(pairs.join(lowest, self.id(right)), at);
+            *place(&mut self.codes, left) = code(pairs.join(self.id(left), lowest), left);
         }
         let (mut at, mut number) = (1, 0);
         while at <= count {
@@ -165,7 +180,25 @@ impl Word {
         number
     }
 
+    /// The least code.
+    #[inline(always)]
+    fn lowest(&self) -> u32 {
+        if self.count <= FEW {
+            // At the first place there is none.
+            let codes = self.codes.get(1..self.count).unwrap_or(&[]);
+            return codes.iter().fold(NONE, |least, &code| least.min(code));
+        }
+        let mut least = [NONE; LANES];
+        for codes in self.codes.as_chunks::<LANES>().0.iter().take(self.count / LANES + 1) {
+            for (least, &code) in least.iter_mut().zip(codes) {
+                *least = code.min(*least);
+            }
+        }
+        least.into_iter().fold(NONE, u32::min)
+    }
+
     /// All steps at once, for one word.
+    #[inline(always)]
     pub fn merge(
         &mut self,
         certain: &Certain,
@@ -188,7 +221,8 @@ impl Word {
 
 /// A place by its number, which is below [`PLACES`].
 #[inline(always)]
-fn place<T>(places: &mut [T; PLACES], at: usize) -> &mut T {
+fn place<T, const COUNT: usize>(places: &mut [T; COUNT], at: usize) -> &mut T {
+    const { assert!(COUNT >= PLACES) };
     debug_assert!(at < PLACES);
     #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
     &mut places[at % PLACES]

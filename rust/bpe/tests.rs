@@ -156,7 +156,8 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
         let tables = (vocabulary.tokens(), vocabulary.pieces());
         let expected = crate::bpe::merge::merge_plainly(tables.0, tables.1, &word, |_| {});
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
-        let found = vocabulary.merge(&word, 0, word.len(), &mut merging, &go_on).unwrap();
+        let found =
+            vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &go_on).unwrap();
         assert_eq!(found, expected, "{word:?}");
         let found = vocabulary.merge_left_to_right(&word, &mut merging);
         assert_eq!(found, expected, "{word:?}");
@@ -189,7 +190,8 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
         }
         let tables = (vocabulary.tokens(), vocabulary.pieces());
         let expected = crate::bpe::merge::merge_plainly(tables.0, tables.1, &long, |_| {});
-        let found = vocabulary.merge(&long, 0, long.len(), &mut merging, &go_on).unwrap();
+        let found =
+            vocabulary.merge(Path::best(), (&long, 0, long.len()), &mut merging, &go_on).unwrap();
         assert_eq!(found, expected, "{long:?}");
         assert_eq!(vocabulary.merge_left_to_right(&long, &mut merging), expected, "{long:?}");
     }

@@ -18,7 +18,7 @@ use crate::counters::{Event, count};
 use crate::encode::Sink;
 use crate::encode::cache::{Cache, FEW, LONGEST, Name, SHORT_NAME};
 use crate::error::{Check, Error};
-use crate::lanes::{Lanes, Work, hash, head, word_of};
+use crate::lanes::{Lanes, Path, Work, hash, head, word_of};
 use crate::vocab::Vocabulary;
 
 /// Words that are merged at a time.
@@ -155,13 +155,13 @@ impl Unknown {
     #[inline(always)]
     pub fn resolve(
         &mut self,
-        lanes: impl Lanes,
+        path: Path,
         vocabulary: &Vocabulary,
         text: &[u8],
         cache: &mut Cache,
         check: &Check,
     ) -> Result<(), Error> {
-        lanes.run(Resolve { unknown: self, vocabulary, text, cache, check })
+        path.run(Resolve { unknown: self, path, vocabulary, text, cache, check })
     }
 
     /// Gives the ids of pretoken `number`, in the order in which they were added, and keeps them.
@@ -194,7 +194,7 @@ impl Unknown {
     /// Gives the ids of a pretoken of any length, some parts at a time, and keeps none of the whole.
     pub fn give_long(
         &mut self,
-        lanes: impl Lanes,
+        path: Path,
         vocabulary: &Vocabulary,
         (text, start, end): (&[u8], usize, usize),
         cache: &mut Cache,
@@ -211,7 +211,7 @@ impl Unknown {
         while at < end {
             self.clear();
             at = self.split(vocabulary, text, (start, end), at, PARTS)?;
-            self.resolve(lanes, vocabulary, text, cache, check)?;
+            self.resolve(path, vocabulary, text, cache, check)?;
             for part in &self.parts {
                 part.give(&self.ids, sink)?;
             }
@@ -225,6 +225,7 @@ impl Unknown {
 /// All parts of some pretokens are to be found.
 struct Resolve<'a> {
     unknown: &'a mut Unknown,
+    path: Path,
     vocabulary: &'a Vocabulary,
     text: &'a [u8],
     cache: &'a mut Cache,
@@ -287,7 +288,7 @@ impl Resolve<'_> {
     /// Merges the parts that nobody knows.
     #[inline(always)]
     fn merge(&mut self) -> Result<(), Error> {
-        let Self { unknown, vocabulary, text, cache, check } = self;
+        let Self { unknown, path, vocabulary, text, cache, check } = self;
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
         let Unknown { parts, asked, ids, words, merging, .. } = unknown;
         words.resize(WORDS, Word::default());
@@ -299,7 +300,8 @@ impl Resolve<'_> {
             for part in open.by_ref() {
                 let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
                 if bytes.len() > SHORT_BYTES {
-                    let merged = vocabulary.merge(text, part.start, part.end, merging, check)?;
+                    let place = (*text, part.start, part.end);
+                    let merged = vocabulary.merge(*path, place, merging, check)?;
                     finish(part, asked, ids, merged, cache, text)?;
                     continue;
                 }

@@ -76,7 +76,12 @@ pub(super) fn merge_batch(
         let mut memory = Merging::default();
         memory.begin(vocabulary.number());
         let merge = |piece: &Vec<u8>| {
-            let ids = vocabulary.merge(piece, 0, piece.len(), &mut memory, check)?;
+            let ids = vocabulary.merge(
+                core.encoder.path(),
+                (piece, 0, piece.len()),
+                &mut memory,
+                check,
+            )?;
             Ok(ids.to_vec())
         };
         pieces.iter().map(merge).collect()
