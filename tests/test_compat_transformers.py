@@ -18,7 +18,7 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 import chat_oracle
 import strategies
@@ -523,7 +523,7 @@ def test_functions_are_tools_by_their_signature(ours, theirs):
         assert '"name": "weather"' in text
 
 
-def test_another_template_is_rendered_by_transformers(ours):
+def test_another_template_may_be_given_or_set(ours):
     template = "{% for message in messages %}{{ message.content }}<|eot_id|>{% endfor %}"
     text = ours.apply_chat_template(CHAT[1:], chat_template=template, tokenize=False)
     assert text == "Hello there<|eot_id|>"
@@ -627,12 +627,15 @@ def test_of_a_batch_only_some_of_which_was_cut_each_has_what_was_cut_off(ours):
     assert batch["num_truncated_tokens"] == [one["num_truncated_tokens"], 0]
 
 
-def test_a_conversation_says_that_it_does_not_know_added_tokens():
-    made = Llama3Tokenizer()
-    made.add_tokens(["<sku>"])
-    messages = [{"role": "user", "content": "x <sku>"}]
-    with pytest.warns(UserWarning, match="added to this tokenizer are plain text"):
-        ids = made.apply_chat_template(messages, return_dict=False)
-    assert max(ids) < 128256
+def test_added_tokens_are_found_in_a_conversation_unless_they_are_special(ours, theirs):
+    messages = [{"role": "user", "content": "x <sku> <secret>"}]
+    found = []
+    for one in (copy.deepcopy(ours), copy.deepcopy(theirs)):
+        one.add_tokens(["<sku>"])
+        one.add_tokens([AddedToken("<secret>", special=True)], special_tokens=True)
+        found.append(one.apply_chat_template(messages, return_dict=False))
+    mine, unsafe = found
+    assert {128256, 128257} & set(mine) == {128256}
+    assert {128256, 128257} <= set(unsafe)
     with pytest.raises(ValueError, match="can't both be"):
-        made.apply_chat_template(messages, add_generation_prompt=True, continue_final_message=True)
+        ours.apply_chat_template(messages, add_generation_prompt=True, continue_final_message=True)

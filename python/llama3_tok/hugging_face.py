@@ -167,5 +167,29 @@ def chat_template(profile: str) -> str:
     return "".join(parts)
 
 
+# The templates that are published with the models, by the SHA-256 of their text without a line end
+# behind it: in their `tokenizer_config.json` or `chat_template.jinja`. `render_chat` renders what
+# they do. That of 3.1 is 3.3's, too.
+_PUBLISHED = {
+    "4f46ecd43418f216df8c26936c60e5d04bcc81db47db5d86fbe889f64212dd4c": "llama3",
+    "93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7": "llama3.1",
+    "d82792f95932f1c9cef5c4bd992f171225e3bf8c7b609b4557c9e1ec96be819f": "llama3.2",
+}
+
+
+def profile_of_template(template: str) -> str | None:
+    """The profile whose conversations a chat template renders, None if that is not known.
+
+    It is known of the published ones and of those that `chat_template` gives.
+    """
+    from hashlib import sha256
+
+    text = template.removesuffix("\n")
+    for profile in _core.PROFILES:
+        if text == chat_template(profile).removesuffix("\n"):
+            return profile
+    return _PUBLISHED.get(sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
 def _name(tokenizer: "Tokenizer", id: int) -> str:
     return tokenizer.token_bytes(id).decode()

@@ -7,10 +7,13 @@ no word character is beside it; one with `lstrip` or `rstrip` takes the white sp
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 from unicodedata import category
 
 from transformers import AddedToken
+
+from llama3_tok.names import longest
 
 __all__ = ["Finder"]
 
@@ -34,6 +37,10 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 )
 
 
+Place: TypeAlias = tuple[int, int, int | None]
+"""Where something begins and ends, and the id if it is an added token."""
+
+
 class Finder:
     """The added tokens of a tokenizer by id, those of the release among them."""
 
@@ -43,20 +50,25 @@ class Finder:
             [token.content for token in added.values() if token.normalized is normalized]
             for normalized in (False, True)
         ]
-        self._patterns = [_longest(words) for words in kinds if words]
+        self._patterns = [longest(words) for words in kinds if words]
 
     def parts(self, text: str) -> list[str | int]:
         """A text as the ids of added tokens and the texts between them."""
-        parts: list[str | int] = [text] if text else []
-        for pattern in self._patterns:
-            parts = [found for part in parts for found in self._cut(part, pattern)]
-        return parts
+        return [text[start:end] if id is None else id for start, end, id in self.places(text)]
 
-    def _cut(self, part: str | int, pattern: re.Pattern[str]) -> Iterator[str | int]:
-        if isinstance(part, int):
-            yield part
+    def places(self, text: str) -> list[Place]:
+        """The same with places in the text, in characters, and None for what is between."""
+        places: list[Place] = [(0, len(text), None)] if text else []
+        for pattern in self._patterns:
+            places = [found for place in places for found in self._cut(text, place, pattern)]
+        return places
+
+    def _cut(self, text: str, place: Place, pattern: re.Pattern[str]) -> Iterator[Place]:
+        begin, stop, known = place
+        if known is not None:
+            yield place
             return
-        done = 0
+        part, done = text[begin:stop], 0
         for match in pattern.finditer(part):
             id, token = self._tokens[match[0]]
             start, end = match.span()
@@ -69,29 +81,13 @@ class Finder:
             if token.rstrip:
                 end = len(part) - len(part[end:].lstrip(_SPACE))
             if done < start:
-                yield part[done:start]
-            yield id
+                yield begin + done, begin + start, None
+            yield begin + start, begin + end, id
             done = end
         if done < len(part):
-            yield part[done:]
+            yield begin + done, stop, None
 
 
 def _is_word(character: str) -> bool:
     """Whether a character, or nothing, is one of a word."""
     return bool(character) and (category(character).startswith(_WORD) or character in _MORE_OF_WORD)
-
-
-def _longest(words: Iterable[str]) -> re.Pattern[str]:
-    """A pattern of the longest of several words that begin at a place.
-
-    Words are grouped by their first two characters, so that at the `<` of a tag not each of the 256
-    names that begin with `<|` is tried.
-    """
-    groups: dict[str, list[str]] = {}
-    for word in sorted(words, key=len, reverse=True):
-        groups.setdefault(word[:2], []).append(re.escape(word[2:]))
-    # A group's words are longer than the word of one character that it begins with.
-    ordered = sorted(groups.items(), key=lambda group: len(group[0]), reverse=True)
-    return re.compile(
-        "|".join(f"{re.escape(head)}(?:{'|'.join(tails)})" for head, tails in ordered)
-    )

@@ -1,0 +1,397 @@
+"""Running a chat template: in the sandbox of Jinja, within limits.
+
+A template comes from whoever made the model's folder. It can't reach Python's objects, and neither
+its loops nor its strings grow beyond what a conversation needs: rounds are counted, what a sum, a
+product, a filter or a method is about to make is measured before it is made, and time ends.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from functools import lru_cache, wraps
+from typing import Any, cast
+
+from llama3_tok.errors import ChatFormatError
+from llama3_tok.extras import need
+from llama3_tok.names import longest
+
+need("jinja2", "transformers")
+
+import jinja2  # noqa: E402 - whether it is there was asked first
+import jinja2.ext  # noqa: E402
+import jinja2.optimizer  # noqa: E402
+import jinja2.sandbox  # noqa: E402
+from jinja2 import nodes  # noqa: E402
+
+__all__ = ["run", "tells_generated"]
+
+ROUNDS = 1_000_000
+"""Rounds of all loops of a template together, at most."""
+SECONDS = 20.0
+"""How long one rendering may take."""
+LENGTH = 1 << 20
+"""Characters that a string may have besides 64 times as many as the template was given."""
+
+_MESSAGE = 500
+"""Characters of somebody else's message that are repeated."""
+
+
+class _Limits:
+    """What one rendering may still use."""
+
+    def __init__(self, size: int) -> None:
+        self.rounds = ROUNDS
+        self.length = LENGTH + 64 * size
+        self.until = time.monotonic() + SECONDS
+
+    def tick(self) -> str:
+        self.rounds -= 1
+        if self.rounds < 0:
+            raise ChatFormatError(f"the template's loops make more than {ROUNDS:,} rounds")
+        if time.monotonic() > self.until:
+            raise ChatFormatError(f"the template takes more than {SECONDS:g} seconds")
+        return ""
+
+    def allow(self, length: int) -> None:
+        if length > self.length:
+            raise ChatFormatError(
+                f"the template makes a text of more than {self.length:,} characters"
+            )
+
+
+_limits: ContextVar[_Limits | None] = ContextVar("limits", default=None)
+
+
+def _allow(length: int) -> None:
+    limits = _limits.get()
+    # Without limits where the compiler computes with constants.
+    if limits is not None:
+        limits.allow(length)
+    elif length > LENGTH:
+        raise ChatFormatError(f"the template makes a text of more than {LENGTH:,} characters")
+
+
+def _size(value: Any) -> int:  # noqa: ANN401
+    return len(value) if isinstance(value, str | list | tuple | dict) else 1
+
+
+def _allow_arguments(arguments: Iterable[Any]) -> None:
+    """Widths, counts and formats of a call, each of which may be what a text grows by."""
+    for argument in arguments:
+        if isinstance(argument, int):
+            _allow(abs(argument))
+
+
+def _allow_format(text: str) -> None:
+    for digits in re.findall(r"\d{5,}", text):
+        _allow(int(digits[:30]))
+
+
+class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """The sandbox of transformers, in which nothing grows beyond the limits."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+        if operator == "+":
+            _allow(_size(left) + _size(right))
+        elif operator == "*":
+            if isinstance(left, int) and isinstance(right, int):
+                _allow(left.bit_length() + right.bit_length())
+            else:
+                count = right if isinstance(right, int) else left
+                whole = left if isinstance(right, int) else right
+                _allow(_size(whole) * max(count, 0) if isinstance(count, int) else 1)
+        elif operator == "**":
+            if isinstance(left, int) and isinstance(right, int):
+                _allow(left.bit_length() * max(right, 0))
+        elif isinstance(left, str):
+            _allow_format(left)
+            values = right if isinstance(right, tuple) else (right,)
+            _allow_arguments(values if "*" in left else ())
+            _allow(len(left) + sum(map(_size, values)))
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        # The sandbox wraps methods that format.
+        method = getattr(__obj, "__wrapped__", __obj)
+        owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
+        if isinstance(owner, str):
+            _allow_arguments((*args, *kwargs.values()))
+            if name == "join" and args:
+                args = (_joinable(args[0], owner), *args[1:])
+            elif name == "replace":
+                _allow_replacing(owner, args, kwargs)
+            elif name in ("format", "format_map"):
+                _allow_format(owner)
+                _allow(len(owner) + sum(map(_size, (*args, *kwargs.values()))))
+        result = super().call(__context, __obj, *args, **kwargs)
+        _allow(_size(result))
+        return result
+
+
+def _joinable(items: Any, between: str) -> list[Any]:  # noqa: ANN401
+    """The items, which together are not too long."""
+    made = list(items)
+    _allow(sum(map(_size, made)) + len(between) * len(made))
+    return made
+
+
+def _allow_replacing(text: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    words = [one for one in (*args, *kwargs.values()) if isinstance(one, str)]
+    if len(words) >= 2:
+        found = text.count(words[0]) if words[0] else len(text) + 1
+        _allow(len(text) + found * len(words[1]))
+
+
+# Filters that a number makes long.
+_WITH_WIDTHS = frozenset(
+    ("batch", "center", "format", "indent", "pprint", "round", "slice", "tojson", "truncate")
+) | {"wordwrap"}
+
+
+def _limited(name: str, filter: Any) -> Any:  # noqa: ANN401 - a filter of Jinja
+    """A filter that is called only for what is not too long."""
+
+    @wraps(filter)
+    def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        own = list(args)
+        # Some are given an environment or context before the value.
+        at = 1 if hasattr(filter, "jinja_pass_arg") else 0
+        if name in _WITH_WIDTHS:
+            _allow_arguments((*own[at + 1 :], *kwargs.values()))
+        value = own[at] if len(own) > at else None
+        if name == "join":
+            own[at] = _joinable(value, str(own[at + 1]) if len(own) > at + 1 else "")
+        elif name == "replace":
+            _allow_replacing(str(value), own[at + 1 :], kwargs)
+        elif name == "format":
+            _allow_format(str(value))
+            _allow(sum(map(_size, own[at:])))
+        elif name in ("indent", "wordwrap") and isinstance(value, str):
+            widths = (one for one in (*own[at + 1 :], *kwargs.values()))
+            most = max((one if isinstance(one, int) else _size(one) for one in widths), default=4)
+            _allow(len(value) + (value.count("\n") + 1) * most)
+        result = filter(*own, **kwargs)
+        _allow(_size(result))
+        return result
+
+    return limited
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}`, and the count of rounds.
+
+    What the assistant writes stands between two marks.
+    """
+
+    tags = {"generation"}  # noqa: RUF012 - as the base class has it
+    blocks = ""
+
+    def parse(self, parser: Any) -> nodes.Node:  # noqa: ANN401 - untyped in Jinja
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        marks = cast(str, self.environment.blocks_of_generation)  # type: ignore[attr-defined]
+        if marks:
+            begin, end = ([nodes.Output([nodes.TemplateData(mark)])] for mark in marks)
+            body = [*begin, *body, *end]
+        return nodes.Scope(body).set_lineno(line)
+
+    def tick(self) -> nodes.ExprStmt:
+        return nodes.ExprStmt(self.call_method("count_round"))
+
+    def count_round(self) -> str:
+        limits = _limits.get()
+        return limits.tick() if limits is not None else ""
+
+
+class _Namespace(jinja2.utils.Namespace):
+    """A namespace that can't be given names that begin with an underscore."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - `self` may be a name in it
+        made = dict(*args[1:], **kwargs)
+        for name in made:
+            _check_name(name)
+        jinja2.utils.Namespace.__init__(args[0], made)
+
+    def __setitem__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        _check_name(name)
+        super().__setitem__(name, value)
+
+
+def _check_name(name: Any) -> None:  # noqa: ANN401
+    if isinstance(name, str) and name.startswith("_"):
+        raise jinja2.exceptions.SecurityError(f"a namespace can't have the name {name!r}")
+
+
+def _raise_exception(message: Any) -> None:  # noqa: ANN401
+    raise jinja2.TemplateError(str(message))
+
+
+def _to_json(
+    value: Any,  # noqa: ANN401
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+_now: ContextVar[datetime | None] = ContextVar("now", default=None)
+
+
+def _strftime_now(format: str) -> str:
+    return (_now.get() or datetime.now()).strftime(format)
+
+
+def _environment(blocks: str) -> _Environment:
+    environment = _Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[_Generation, jinja2.ext.loopcontrols],
+        cache_size=0,
+    )
+    environment.extend(blocks_of_generation=blocks)
+    environment.filters["tojson"] = _to_json
+    for name, filter in environment.filters.items():
+        environment.filters[name] = _limited(name, filter)
+    # A text of random words, of any length, which no conversation has.
+    del environment.globals["lipsum"]
+    environment.globals |= {
+        "raise_exception": _raise_exception,
+        "strftime_now": _strftime_now,
+        "dict": lambda *args, **kwargs: dict(*args, **kwargs),
+        "namespace": _Namespace,
+    }
+    return environment
+
+
+@lru_cache(maxsize=32)
+def _compiled(template: str, marks: tuple[tuple[str, str], ...], blocks: str) -> jinja2.Template:
+    """The template with marks for names in what it says itself, and with rounds counted."""
+    environment = _environment(blocks)
+    # What is computed from constants is a constant, too: names in two pieces come together.
+    tree = jinja2.optimizer.optimize(environment.parse(template), environment)
+    of_names = {name: mark for mark, name in marks}
+    names = longest(of_names) if of_names else None
+
+    def marked(text: Any) -> Any:  # noqa: ANN401 - a constant of any type
+        if names is None or not isinstance(text, str):
+            return text
+        return names.sub(lambda found: of_names[found[0]], text)
+
+    for data in tree.find_all(nodes.TemplateData):
+        data.data = marked(data.data)
+    for constant in tree.find_all(nodes.Const):
+        constant.value = marked(constant.value)
+    extension = environment.extensions[_Generation.identifier]
+    for loop in tree.find_all(nodes.For):
+        loop.body.insert(0, extension.tick())  # type: ignore[attr-defined]
+    for macro in tree.find_all(nodes.Macro):
+        macro.body.insert(0, extension.tick())  # type: ignore[attr-defined]
+    _join_checked(tree)
+    code = environment.compile(cast(nodes.Template, tree), "<template>", "<template>")
+    return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+
+
+def _join_checked(tree: nodes.Node) -> None:
+    """Makes `a ~ b` what the sandbox looks at: a sum of strings."""
+    for parent in tree.find_all(nodes.Node):
+        for field, value in parent.iter_fields():
+            if isinstance(value, list):
+                setattr(parent, field, [_sum(one) for one in value])
+            else:
+                setattr(parent, field, _sum(value))
+
+
+def _sum(node: Any) -> Any:  # noqa: ANN401 - a node, or what a node has besides
+    if not isinstance(node, nodes.Concat):
+        return node
+    texts = [
+        one
+        if isinstance(one, nodes.Const) and isinstance(one.value, str)
+        else nodes.Filter(one, "string", [], [], None, None, lineno=node.lineno)
+        for one in node.nodes
+    ]
+    made: nodes.Expr = texts[0]
+    for one in texts[1:]:
+        made = nodes.Add(made, one, lineno=node.lineno)
+    return made
+
+
+@lru_cache(maxsize=32)
+def tells_generated(template: str) -> bool:
+    """Whether a template has a `{% generation %}` block."""
+    marks = ("\U000f0000", "\U000f0001")
+    tree = _environment("".join(marks)).parse(template)
+    return any(node.data == marks[0] for node in tree.find_all(nodes.TemplateData))
+
+
+def run(
+    template: str,
+    marks: tuple[tuple[str, str], ...],
+    blocks: str,
+    variables: Mapping[str, Any],
+    size: int,
+    now: datetime,
+) -> str:
+    """What a template renders.
+
+    `marks` are (mark, name) for the names in its own words, `blocks` the two marks of what the
+    assistant writes, `size` the characters that it is given.
+
+    Raises ChatFormatError for whatever goes wrong in it.
+    """
+    limits = _Limits(size)
+    before = _limits.set(None), _now.set(now)
+    try:
+        compiled = _compiled(template, marks, blocks)
+        _limits.set(limits)
+        parts, length = [], 0
+        for part in compiled.generate(variables):
+            length += len(part)
+            limits.allow(length)
+            parts.append(part)
+        return "".join(parts)
+    except ChatFormatError:
+        raise
+    except jinja2.TemplateSyntaxError as error:
+        raise ChatFormatError(
+            f"line {error.lineno} of the chat template: {_short(error.message)}"
+        ) from None
+    except (
+        jinja2.TemplateError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        line = _line_of(error)
+        where = f"line {line} of the chat template" if line else "the chat template"
+        raise ChatFormatError(f"{where}: {_short(str(error) or type(error).__name__)}") from None
+    finally:
+        _limits.reset(before[0])
+        _now.reset(before[1])
+
+
+def _line_of(error: BaseException) -> int | None:
+    """The template's line that an error came from, as Jinja writes it into the traceback."""
+    line, frame = None, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == "<template>":
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return line
+
+
+def _short(text: str | None) -> str:
+    text = text or ""
+    return text if len(text) <= _MESSAGE else text[:_MESSAGE] + "..."
