@@ -60,7 +60,7 @@ HARMLESS = {
     ),
     "documents": (
         "{% for d in documents %}<|start_header_id|>{{ d.title }}<|end_header_id|>{{ d.text }}"
-        "{% endfor %}{{ extra }}<|eot_id|>{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% endfor %}<|eot_id|>{{ extra }}{% for m in messages %}<|eot_id|>{{ m.content }}{% endfor %}"
     ),
     "split": (
         "{% for m in messages %}{% set t = m.content %}{% if '</think>' in t %}"
@@ -185,7 +185,8 @@ def test_hostile_text_in_every_field_gives_the_special_ids_of_the_structure(both
     )
     assert structure
     hostile, refused, seen = Hostile(few * 20 + names, name), 0, 0
-    while hostile.given < EXAMPLES * 5 // 2:
+    # 50,000 texts for each template with LLAMA3_TOK_EXAMPLES=100000.
+    while hostile.given < EXAMPLES // 2:
         rows, more = conversation(name, hostile)
         seen += 1
         try:
@@ -322,6 +323,11 @@ def test_names_that_come_together_out_of_pieces_are_refused(both):
     with pytest.raises(ChatFormatError, match=r"<\|eot_id\|>.*together out of"):
         ours.apply_chat_template(rows, chat_template=role)
     refused(ours, "{{ messages[0].content }}|>", "together out of", content="<|eot_id")
+    halves = [{"role": "user", "content": "<|eot"}, {"role": "user", "content": "_id|>"}]
+    with pytest.raises(ChatFormatError, match="together out of"):
+        ours.apply_chat_template(
+            halves, chat_template="{% for m in messages %}{{ m.content }}{% endfor %}"
+        )
     refused(ours, "{% set t = '<|eot_id|>' %}{{ t[:5] }}", "takes them apart")
     # Of constants alone it is the template's own word.
     ids = ours.apply_chat_template(
