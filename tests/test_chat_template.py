@@ -60,7 +60,8 @@ HARMLESS = {
     ),
     "documents": (
         "{% for d in documents %}<|start_header_id|>{{ d.title }}<|end_header_id|>{{ d.text }}"
-        "{% endfor %}<|eot_id|>{{ extra }}{% for m in messages %}<|eot_id|>{{ m.content }}{% endfor %}"
+        "{% endfor %}<|eot_id|>{{ extra }}{% for m in messages %}<|eot_id|>{{ m.content }}"
+        "{% endfor %}"
     ),
     "split": (
         "{% for m in messages %}{% set t = m.content %}{% if '</think>' in t %}"
