@@ -639,3 +639,45 @@ def test_added_tokens_are_found_in_a_conversation_unless_they_are_special(ours, 
     assert {128256, 128257} <= set(unsafe)
     with pytest.raises(ValueError, match="can't both be"):
         ours.apply_chat_template(messages, add_generation_prompt=True, continue_final_message=True)
+
+
+def test_decoding_never_takes_spaces_out_of_a_text(folder):
+    text = "Hello , world ! it 's what they 've said ."
+    for value in (True, False):
+        made = Llama3Tokenizer.from_pretrained(folder, clean_up_tokenization_spaces=value)
+        ids = made.encode(text, add_special_tokens=False)
+        assert made.decode(ids) == text
+        assert made.decode(ids, clean_up_tokenization_spaces=True) == text
+        assert made.batch_decode([ids]) == [text]
+
+
+@pytest.mark.parametrize("bos", [None, True, False])
+@pytest.mark.parametrize("eos", [None, True, False])
+def test_what_is_put_around_a_text_survives_files_and_is_set(folder, tmp_path, bos, eos):
+    asked = {"add_bos_token": bos, "add_eos_token": eos}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    for number, kind in enumerate((Llama3Tokenizer, AutoTokenizer)):
+        made = kind.from_pretrained(folder, **asked)
+        path = tmp_path / str(number)
+        made.save_pretrained(path)
+        again = [one.from_pretrained(path) for one in (Llama3Tokenizer, AutoTokenizer)]
+        for inputs in (["a"], ["a", "b c"], [["a", "b c"]], [["a", "b"], ["c", "d e"]]):
+            expected = made(*inputs)["input_ids"]
+            assert [one(*inputs)["input_ids"] for one in again] == [expected, expected]
+        if kind is Llama3Tokenizer:
+            assert (made.add_bos_token, made.add_eos_token) == (bos is not False, eos is True)
+    made = Llama3Tokenizer.from_pretrained(folder)
+    made.add_bos_token, made.add_eos_token = bos is True, eos is True
+    ids = [128000] * (bos is True) + [64] + [128001] * (eos is True)
+    assert made("a")["input_ids"] == made.encode("a") == ids
+    made.save_pretrained(tmp_path / "set")
+    assert AutoTokenizer.from_pretrained(tmp_path / "set")("a")["input_ids"] == ids
+
+
+def test_a_rendered_conversation_that_is_encoded_again_is_warned_of(ours):
+    text = ours.apply_chat_template(CHAT, tokenize=False)
+    for inputs in (text, ["a", text], ours(text, add_special_tokens=False)["input_ids"]):
+        with pytest.warns(UserWarning, match="begins with <|begin_of_text|> already"):
+            ours(inputs)
+    for options in ({"add_special_tokens": False}, {"split_special_tokens": True}):
+        ours(text, **options)

@@ -6,7 +6,9 @@ Llama 3 pattern, the profile's special tokens, and one `<|begin_of_text|>` befor
 and values are those of the files published with Llama 3.
 """
 
+import json
 import os
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +43,8 @@ PRE_TOKENIZER: Json = {
 }
 
 
-def tokenizer_json(tokenizer: "Tokenizer") -> Json:
-    """The `tokenizer.json`."""
+def tokenizer_json(tokenizer: "Tokenizer", *, bos: bool = True, eos: bool = False) -> Json:
+    """The `tokenizer.json`; `bos` and `eos` are put around a text that is encoded with it."""
     tokens = _core.written_tokens(tokenizer._core)
     return {
         "version": "1.0",
@@ -51,7 +53,7 @@ def tokenizer_json(tokenizer: "Tokenizer") -> Json:
         "added_tokens": [added_token(id, name) for name, id in tokenizer.special_tokens.items()],
         "normalizer": None,
         "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": _post_processor(tokenizer),
+        "post_processor": _post_processor(tokenizer, bos, eos),
         "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": model(
             {token: id for id, token in enumerate(tokens)}, _core.written_merges(tokenizer._core)
@@ -93,24 +95,49 @@ def model(vocab: dict[str, int], merges: list[str]) -> Json:
     }
 
 
-def _post_processor(tokenizer: "Tokenizer") -> Json:
-    """Puts `<|begin_of_text|>` before a text, and before each of a pair."""
-    bos, id = _name(tokenizer, tokenizer.bos_id), tokenizer.bos_id
+def _post_processor(tokenizer: "Tokenizer", bos: bool, eos: bool) -> Json:
+    """Puts BOS before a text and EOS behind it, and so around each of a pair."""
+    used = [id for id, is_used in ((tokenizer.bos_id, bos), (tokenizer.eos_id, eos)) if is_used]
+    names = {_name(tokenizer, id): id for id in used}
 
     def part(sequence: str, type_id: int) -> list[Json]:
-        return [
-            {"SpecialToken": {"id": bos, "type_id": type_id}},
-            {"Sequence": {"id": sequence, "type_id": type_id}},
-        ]
+        around = [{"SpecialToken": {"id": name, "type_id": type_id}} for name in names]
+        text = {"Sequence": {"id": sequence, "type_id": type_id}}
+        return [*around[:bos], text, *around[bos:]]
 
     template = {
         "type": "TemplateProcessing",
         "single": part("A", 0),
         "pair": [*part("A", 0), *part("B", 1)],
-        "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
+        "special_tokens": {
+            name: {"id": name, "ids": [id], "tokens": [name]} for name, id in names.items()
+        },
     }
     byte_level = _BYTE_LEVEL | {"add_prefix_space": True, "trim_offsets": False, "use_regex": True}
     return {"type": "Sequence", "processors": [byte_level, template]}
+
+
+def bos_and_eos(data: bytes) -> tuple[bool, bool]:
+    """Whether a `tokenizer.json` puts a token before a text, and one behind it.
+
+    Only that part is read: the model behind it is most of the file.
+    """
+    # A quotation mark inside a string stands behind a backslash, so this is no part of one.
+    found = re.search(rb'(?<=[,{\s])"post_processor"\s*:\s*', data)
+    if found is None:
+        return False, False
+    end = data.find(b'"decoder"', found.end())
+    text = data[found.end() : end if end > 0 else len(data)].decode("utf-8", "replace")
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return False, False
+    steps = value.get("processors", [value]) if isinstance(value, dict) else []
+    for step in steps:
+        if isinstance(step, dict) and step.get("type") == "TemplateProcessing":
+            single = step.get("single") or [{}]
+            return "SpecialToken" in single[0], "SpecialToken" in single[-1]
+    return False, False
 
 
 def special_tokens_map(tokenizer: "Tokenizer") -> Json:

@@ -103,12 +103,19 @@ def rank_file(tokenizer: "Tokenizer") -> Draft:
     return Draft(_writer(_core.rank_file(tokenizer._core)), read)
 
 
-def tokenizer_json(tokenizer: "Tokenizer", added: Sequence[Mapping[str, Any]] = ()) -> Draft:
+def tokenizer_json(
+    tokenizer: "Tokenizer",
+    added: Sequence[Mapping[str, Any]] = (),
+    *,
+    bos: bool = True,
+    eos: bool = False,
+) -> Draft:
     """The `tokenizer.json` of Hugging Face's libraries.
 
-    `added` are tokens that transformers added to those of the release, which are not known here.
+    `added` are tokens that transformers added to those of the release, which are not known here;
+    `bos` and `eos` are put around each text.
     """
-    value = hugging_face.tokenizer_json(tokenizer)
+    value = hugging_face.tokenizer_json(tokenizer, bos=bos, eos=eos)
     value["added_tokens"] += added
     text = json.dumps(value, ensure_ascii=False)
     return Draft(_writer(text.encode() + b"\n"), None if added else read)

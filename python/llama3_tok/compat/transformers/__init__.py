@@ -14,6 +14,7 @@ tokens the assistant wrote without a template that says so. Importing this modul
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -58,7 +59,9 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
     `Llama3Tokenizer.from_pretrained(folder)` reads a folder that this class, `Tokenizer.save` or a
     release of Llama 3 has written. Without a folder, `vocab_file` is what `Tokenizer` takes, the
     installed vocabulary by default. `profile` says which release's special tokens and chat format
-    are meant: by default those that the folder tells, else "llama3.1".
+    are meant: by default those that the folder tells, else "llama3.1". `add_bos_token` and
+    `add_eos_token`, which may be set later, too, say what is put around a text: by default what
+    the folder's `tokenizer.json` does, else BOS alone.
 
     As with every class of transformers, a special token in a text becomes its special id unless
     `split_special_tokens=True` is given; in messages, text stays text. The other parameters are
@@ -79,8 +82,8 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         tokenizer_file: str | os.PathLike[str] | None = None,
         *,
         profile: str | None = None,
-        add_bos_token: bool = True,
-        add_eos_token: bool = False,
+        add_bos_token: bool | None = None,
+        add_eos_token: bool | None = None,
         added_tokens_decoder: Mapping[int, AddedToken] | None = None,
         **kwargs: Any,  # noqa: ANN401 - those of the base class
     ) -> None:
@@ -105,10 +108,57 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         del config["tokenizer_class"]
         super().__init__(
             **(config | kwargs | {"profile": self.profile}),
-            special_tokens_pattern=_PATTERNS[add_bos_token, add_eos_token],
+            special_tokens_pattern=_PATTERNS[_around(tokenizer_file, add_bos_token, add_eos_token)],
             token_type_ids_pattern="all_zeros",
             added_tokens_decoder=special | more,
         )
+
+    # What is put around a text
+
+    @property
+    def add_bos_token(self) -> bool:
+        """Whether BOS is put before a text."""
+        return self._around[0]
+
+    @add_bos_token.setter
+    def add_bos_token(self, value: bool) -> None:
+        self.special_tokens_pattern = _PATTERNS[bool(value), self._around[1]]
+
+    @property
+    def add_eos_token(self) -> bool:
+        """Whether EOS is put behind a text."""
+        return self._around[1]
+
+    @add_eos_token.setter
+    def add_eos_token(self, value: bool) -> None:
+        self.special_tokens_pattern = _PATTERNS[self._around[0], bool(value)]
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """Ids with BOS and EOS around them; around each of a pair, as `tokenizer.json` has it."""
+        bos, eos = self._around
+        before = [self.bos_token_id] if bos else []
+        behind = [self.eos_token_id] if eos else []
+        whole = [*before, *token_ids_0, *behind]
+        return whole if token_ids_1 is None else [*whole, *before, *token_ids_1, *behind]
+
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: list[int],
+        token_ids_1: list[int] | None = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """1 for each special token: those in the ids, or those that are put around them."""
+        if already_has_special_tokens:
+            return cast(list[int], super().get_special_tokens_mask(token_ids_0, token_ids_1, True))
+        bos, eos = self._around
+        parts = [token_ids_0] if token_ids_1 is None else [token_ids_0, token_ids_1]
+        return [one for ids in parts for one in [1] * bos + [0] * len(ids) + [1] * eos]
+
+    @property
+    def _around(self) -> tuple[bool, bool]:
+        return next(key for key, name in _PATTERNS.items() if name == self.special_tokens_pattern)
 
     # The vocabulary
 
@@ -209,6 +259,17 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
         )
         flat = [one for pair in inputs for one in pair]
         ids = self._inputs(flat, is_split_into_words, kwargs)
+        bos = self.bos_token_id
+        if (
+            add_special_tokens
+            and self.add_bos_token
+            and any(one[:1] == [bos] for one in ids if one)
+        ):
+            warnings.warn(
+                f"a text begins with {self.bos_token} already, and a second one is put before it; "
+                "encode a rendered conversation with add_special_tokens=False",
+                stacklevel=4,
+            )
         # Mostly these are texts, and nothing but ids and mask is asked for. The steps of the base
         # class, which are for all cases, would then take longer than encoding a short text.
         plain = (
@@ -323,9 +384,9 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
             text = self.convert_tokens_to_string(tokens)
         else:
             text = self.llama3.decode(ids, skip_special=skip_special_tokens)
-        if clean_up_tokenization_spaces is None:
-            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        return cast(str, self.clean_up_tokenization(text)) if clean_up_tokenization_spaces else text
+        # `clean_up_tokenization_spaces`, which many folders ask for, is for other kinds of tokens:
+        # it would take spaces out of the text, and AutoTokenizer does not obey it either.
+        return text
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens as `tokenizer.json` writes them."""
@@ -544,9 +605,10 @@ class Llama3Tokenizer(PreTrainedTokenizer):  # type: ignore[misc] # it is untype
             for id, token in self.added_tokens_decoder.items()
             if id >= self.llama3.vocab_size
         ]
+        bos, eos = self._around
         drafts = {
             "tokenizer.model": save.rank_file(self.llama3),
-            "tokenizer.json": save.tokenizer_json(self.llama3, more),
+            "tokenizer.json": save.tokenizer_json(self.llama3, more, bos=bos, eos=eos),
         }
         paths = {os.path.join(save_directory, prefix + name): d for name, d in drafts.items()}
         save.write(self.llama3, paths)
@@ -598,6 +660,18 @@ def _check_mask(rendered: "Marked", messages: Sequence[Mapping[str, Any]]) -> No
             "this chat template has a {% generation %} block and does not come to it in this "
             "conversation, in which the assistant writes, so its mask is not known"
         )
+
+
+def _around(
+    file: str | os.PathLike[str] | None, bos: bool | None, eos: bool | None
+) -> tuple[bool, bool]:
+    """What is put around a text: as given, else as the folder's `tokenizer.json` has it."""
+    if file is not None and (bos is None or eos is None):
+        with open(file, "rb") as opened:
+            of_file = hugging_face.bos_and_eos(opened.read())
+    else:
+        of_file = True, False
+    return of_file[0] if bos is None else bool(bos), of_file[1] if eos is None else bool(eos)
 
 
 def _profile_of(added: Mapping[int, AddedToken]) -> str | None:
