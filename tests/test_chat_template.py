@@ -187,7 +187,7 @@ def test_hostile_text_in_every_field_gives_the_special_ids_of_the_structure(both
     assert structure
     hostile, refused, seen = Hostile(few * 20 + names, name), 0, 0
     # 50,000 texts for each template with LLAMA3_TOK_EXAMPLES=100000.
-    while hostile.given < EXAMPLES // 2:
+    while hostile.given < max(EXAMPLES // 2, 3000):
         rows, more = conversation(name, hostile)
         seen += 1
         try:
@@ -216,6 +216,9 @@ def test_ids_and_text_are_those_of_transformers_where_no_text_has_a_name(both, n
 
     for number in range(max(EXAMPLES // 100, 20)):
         rows, more = conversation(name, text)
+        if name == "json":
+            # Under which names a template finds it depends on the version of transformers.
+            del rows[2]["reasoning_content"]
         more |= {"chat_template": template, "add_generation_prompt": number % 2 == 0}
         expected = theirs.apply_chat_template(rows, return_dict=False, **more)
         assert ours.apply_chat_template(rows, return_dict=False, **more) == expected
@@ -392,6 +395,14 @@ def test_a_message_that_goes_on_ends_where_transformers_ends_it(both, field):
             assert ours.apply_chat_template(rows, return_dict=False, **given) == expected
     with pytest.raises(ChatFormatError, match="does not write"):
         ours.apply_chat_template(rows, chat_template="<|eot_id|>", continue_final_message=field)
+
+
+def test_what_a_model_thought_has_every_name_that_templates_know(both):
+    template = "{{ messages[0].thinking }} {{ messages[0].reasoning_content }}<|eot_id|>"
+    for name in ("thinking", "reasoning", "reasoning_content"):
+        rows = [{"role": "assistant", "content": "", name: "hm"}]
+        text = both[0].apply_chat_template(rows, chat_template=template, tokenize=False)
+        assert text == "hm hm<|eot_id|>"
 
 
 def test_what_is_no_json_is_left_out_of_a_templates_sight(both):
