@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ import chat_oracle
 import strategies
 from conftest import EXAMPLES
 from llama3_tok import PROFILES, ChatFormatError, Tokenizer
-from llama3_tok.compat.transformers import Llama3Tokenizer
+from llama3_tok.compat.transformers import Llama3Tokenizer, register, unregister
 
 CONVERSATIONS = 300
 
@@ -681,3 +682,34 @@ def test_a_rendered_conversation_that_is_encoded_again_is_warned_of(ours):
             ours(inputs)
     for options in ({"add_special_tokens": False}, {"split_special_tokens": True}):
         ours(text, **options)
+
+
+def test_auto_tokenizer_gives_this_class_between_register_and_unregister(folder, tmp_path):
+    kind = type(AutoTokenizer.from_pretrained(folder))
+    before = AutoTokenizer.__dict__["from_pretrained"]
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[UNK]": 1}, "[UNK]"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path / "other")
+    changed = tmp_path / "renamed"
+    Tokenizer().save(changed)
+    data = (changed / "tokenizer.json").read_text(encoding="utf-8")
+    data = data.replace("<|reserved_special_token_0|>", "<|im_start|>")
+    (changed / "tokenizer.json").write_text(data, encoding="utf-8")
+    (changed / "tokenizer.model").unlink()
+    assert kind is not Llama3Tokenizer
+    register()
+    try:
+        register()
+        made = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, model_max_length=9)
+        assert type(made) is Llama3Tokenizer
+        assert made.model_max_length == 9
+        assert type(AutoTokenizer.from_pretrained(tmp_path / "other")) is not Llama3Tokenizer
+        assert type(AutoTokenizer.from_pretrained(folder, use_fast=False)) is not Llama3Tokenizer
+        with pytest.warns(UserWarning, match="loaded by transformers' own class"):
+            AutoTokenizer.from_pretrained(changed)
+        with pytest.raises(OSError, match="nowhere"):
+            AutoTokenizer.from_pretrained(str(tmp_path / "nowhere"))
+    finally:
+        unregister()
+    unregister()
+    assert AutoTokenizer.__dict__["from_pretrained"] is before
+    assert type(AutoTokenizer.from_pretrained(folder)) is kind

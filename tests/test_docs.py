@@ -45,6 +45,7 @@ def test_the_examples_of_the_readme_give_what_they_show():
         "llama3_tok.compat.tiktoken.core",
         "llama3_tok.compat.tiktoken.registry",
         "llama3_tok.compat.transformers",
+        "llama3_tok.compat.transformers.auto",
         "llama3_tok.report.check",
         "llama3_tok.torch.stopping",
     ],

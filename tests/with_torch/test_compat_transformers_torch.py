@@ -8,8 +8,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 transformers = pytest.importorskip("transformers")
 
+import models  # noqa: E402
 from llama3_tok import Tokenizer  # noqa: E402
-from llama3_tok.compat.transformers import Llama3Tokenizer  # noqa: E402
+from llama3_tok.compat.transformers import (  # noqa: E402
+    Llama3Tokenizer,
+    register,
+    unregister,
+)
 
 CHAT = [{"role": "user", "content": "Hi <|eot_id|>"}]
 
@@ -64,6 +69,22 @@ def test_a_pipeline_writes_what_it_writes_with_auto_tokenizer(
         for one in (ours, theirs)
     ]
     assert results[0] == results[1]
+
+
+def test_a_pipeline_of_a_folder_has_this_class_once_it_is_registered(tmp_path):
+    folder = str(models.folder(tmp_path))
+    register()
+    try:
+        pipe = transformers.pipeline("text-generation", model=folder)
+    finally:
+        unregister()
+    assert type(pipe.tokenizer) is Llama3Tokenizer
+    by_class = transformers.pipeline(
+        "text-generation", model=folder, tokenizer=Llama3Tokenizer.from_pretrained(folder)
+    )
+    for prompt in ("Hello", CHAT):
+        results = [one(prompt, max_new_tokens=3, do_sample=False) for one in (pipe, by_class)]
+        assert results[0] == results[1]
 
 
 def test_a_chat_goes_to_generate_as_tensors(ours, model):
