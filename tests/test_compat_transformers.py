@@ -27,6 +27,9 @@ from conftest import EXAMPLES
 from llama3_tok import PROFILES, ChatFormatError, Tokenizer
 from llama3_tok.compat.transformers import Llama3Tokenizer, register, unregister
 
+# Random texts begin with BOS now and then.
+pytestmark = pytest.mark.filterwarnings("ignore:a text begins with .* already:UserWarning")
+
 CONVERSATIONS = 300
 
 
