@@ -253,6 +253,10 @@ def test_the_published_templates_are_rendered_by_the_core():
         assert len(special_ids(mine, ids)) == (4 if name == "llama3" else 7)
 
 
+# A text of 900,000 characters, within the limits as such.
+BIG = "{% set a = messages[0].content * 900 %}"
+
+
 def refused(ours, template, match, content="Hi", **more):
     begun = time.monotonic()
     with pytest.raises(ChatFormatError, match=match) as caught:
@@ -293,6 +297,23 @@ def refused(ours, template, match, content="Hi", **more):
         "{{ [1] | slice(10000000000) | list }}",
         "{{ {'a': 1} | tojson(indent=10000000000) }}",
         "{% for i in range(100000) %}{{ messages[0].content * 1000 }}{% endfor %}",
+        BIG + "{{ ('{0}' * 200000).format(a) }}",
+        BIG + "{{ ('%(a)s' * 200000) % {'a': a} }}",
+        BIG + "{{ ('%(a)s' * 200000) | format(a=a) }}",
+        BIG + "{{ ('x' * 900000).translate({120: a}) }}",
+        BIG + "{{ ('\\t' * 900000).expandtabs(900000) }}",
+        BIG + "{{ 'x ' * 90000 | wordwrap(1, wrapstring=a) }}",
+        BIG + "{{ ([{'b': a}] * 900000) | join(attribute='b') }}",
+        BIG + "{{ ([a] * 900000) | join }}",
+        BIG + "{{ ([[[[a] * 900] * 900] * 900]) }}",
+        BIG + "{{ ([[[[a] * 900] * 900] * 900]) | tojson }}",
+        BIG + "{{ ([[[[a] * 900] * 900] * 900]) ~ 'x' }}",
+        BIG + "{{ '%s' % [[[[a] * 900] * 900] * 900] }}",
+        BIG + "{{ ([[[[a] * 900] * 900] * 900]) | pprint }}",
+        BIG + "{{ (([[1]] * 900000) | sum(start=[])) | length }}",
+        BIG + "{{ ([{'b': [1] * 90000}] * 90000) | sum('b', []) | length }}",
+        BIG + "{{ ([1] * 90000) | tojson(indent=90000) }}",
+        BIG + "{{ ([1] * 90000) | tojson(separators=(a, a)) }}",
         "{{ range(10000000) | list }}",
         "{{ lipsum(n=10000000) }}",
         "{{ ''.__class__.__mro__ }}",
@@ -375,6 +396,29 @@ def test_masks_are_known_or_refused_and_never_nothing_in_silence(both):
     )
     assert batch["assistant_masks"].shape == batch["input_ids"].shape
     assert batch["assistant_masks"].sum(axis=1).tolist() == [2, 0]
+
+
+def test_what_is_within_the_limits_is_what_it_is_in_transformers(both):
+    rows = [{"role": "user", "content": "a\tb c", "n": [{"x": "1"}, {"x": "2"}], "l": [[1], [2]]}]
+    for write in (
+        "messages[0].n | join('-', attribute='x')",
+        "messages[0].n | join('-', 'x')",
+        "messages[0].n | map(attribute='x') | join",
+        "messages[0].l | sum(start=[])",
+        "[1, 2] | sum",
+        "[{'a': 2}] | sum('a') | string + '!'",
+        "[{'a': 2}] | sum(attribute='a', start=3)",
+        "messages | tojson(indent=2)",
+        "messages | tojson(separators=(',', ':'))",
+        "messages[0].content | wordwrap(2)",
+        "messages[0].content.expandtabs(4)",
+        "messages[0].content.translate({97: 'zz'})",
+        "'{0} {1:>5}'.format(1, 'a') ~ '%3d' % 5",
+        "[1, {'a': none}, true, 1.5]",
+    ):
+        given = {"chat_template": "{{ " + write + " }}", "tokenize": False}
+        text = both[1].apply_chat_template(rows, **given)
+        assert both[0].apply_chat_template(rows, **given) == text, write
 
 
 @pytest.mark.parametrize("field", [True, "content", "reasoning_content"])

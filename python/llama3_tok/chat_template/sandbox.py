@@ -22,6 +22,7 @@ need("jinja2", "transformers")
 
 import jinja2  # noqa: E402 - whether it is there was asked first
 import jinja2.ext  # noqa: E402
+import jinja2.filters  # noqa: E402
 import jinja2.optimizer  # noqa: E402
 import jinja2.sandbox  # noqa: E402
 from jinja2 import nodes  # noqa: E402
@@ -78,6 +79,49 @@ def _size(value: Any) -> int:  # noqa: ANN401
     return len(value) if isinstance(value, str | list | tuple | dict) else 1
 
 
+def _text_size(value: Any) -> int:  # noqa: ANN401
+    """About how many characters a value has as text: of a list all that is in it, each time."""
+    limits = _limits.get()
+    most = limits.length if limits is not None else LENGTH
+    total, rest = 0, [value]
+    while rest:
+        one = rest.pop()
+        total += len(one) + 2 if isinstance(one, str) else 8
+        if isinstance(one, dict):
+            rest += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple):
+            rest += one
+        if total > most:
+            _allow(total)
+    return total
+
+
+def _checked(value: Any) -> Any:  # noqa: ANN401 - what the template writes
+    """A value, which as text is not too long."""
+    if not isinstance(value, str):
+        _text_size(value)
+    return value
+
+
+def _depth(value: Any) -> int:  # noqa: ANN401 - a value with a text size
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        lists = [list(one.values()) if isinstance(one, dict) else one for one in level]
+        level = [one for found in lists if isinstance(found, list | tuple) for one in found]
+    return depth
+
+
+def _allow_filled(text: str, sign: str, values: Iterable[Any]) -> None:
+    """A text in which each `sign` may be replaced by all of the values."""
+    _allow_format(text)
+    _allow(len(text) + text.count(sign) * sum(map(_text_size, values)))
+
+
+def _longest_text(values: Iterable[Any]) -> int:
+    return max((len(one) for one in values if isinstance(one, str)), default=0)
+
+
 def _allow_arguments(arguments: Iterable[Any]) -> None:
     """Widths, counts and formats of a call, each of which may be what a text grows by."""
     for argument in arguments:
@@ -109,10 +153,9 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
             if isinstance(left, int) and isinstance(right, int):
                 _allow(left.bit_length() * max(right, 0))
         elif isinstance(left, str):
-            _allow_format(left)
             values = right if isinstance(right, tuple) else (right,)
             _allow_arguments(values if "*" in left else ())
-            _allow(len(left) + sum(map(_size, values)))
+            _allow_filled(left, "%", values)
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -126,8 +169,12 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
             elif name == "replace":
                 _allow_replacing(owner, args, kwargs)
             elif name in ("format", "format_map"):
-                _allow_format(owner)
-                _allow(len(owner) + sum(map(_size, (*args, *kwargs.values()))))
+                _allow_filled(owner, "{", (*args, *kwargs.values()))
+            elif name == "translate" and args and isinstance(args[0], dict):
+                _allow(len(owner) * (1 + _longest_text(args[0].values())))
+            elif name == "expandtabs":
+                widths = [one for one in (*args, *kwargs.values()) if isinstance(one, int)]
+                _allow(len(owner) + owner.count("\t") * max(widths, default=8))
         result = super().call(__context, __obj, *args, **kwargs)
         _allow(_size(result))
         return result
@@ -135,8 +182,11 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
 def _joinable(items: Any, between: str) -> list[Any]:  # noqa: ANN401
     """The items, which together are not too long."""
-    made = list(items)
-    _allow(sum(map(_size, made)) + len(between) * len(made))
+    made, total = [], 0
+    for item in items:
+        total += _text_size(item) + len(between)
+        _allow(total)
+        made.append(item)
     return made
 
 
@@ -164,16 +214,34 @@ def _limited(name: str, filter: Any) -> Any:  # noqa: ANN401 - a filter of Jinja
         if name in _WITH_WIDTHS:
             _allow_arguments((*own[at + 1 :], *kwargs.values()))
         value = own[at] if len(own) > at else None
-        if name == "join":
-            own[at] = _joinable(value, str(own[at + 1]) if len(own) > at + 1 else "")
+        more = [*own[at + 1 :], *kwargs.values()]
+        if name in ("join", "sum"):
+            place = 2 if name == "join" else 1
+            attribute = kwargs.pop("attribute", None)
+            if attribute is None and len(own) > at + place:
+                attribute, own[at + place] = own[at + place], None
+            if attribute is not None:
+                environment = getattr(own[0], "environment", own[0])
+                value = map(jinja2.filters.make_attrgetter(environment, attribute), value or ())
+            between = _longest_text(more) if name == "join" else 0
+            own[at] = _joinable(value, " " * between)
+            # A sum of lists copies what it has at each step.
+            if name == "sum" and any(isinstance(one, list | tuple) for one in own[at]):
+                _allow(len(own[at]) * sum(map(_size, own[at])))
         elif name == "replace":
             _allow_replacing(str(value), own[at + 1 :], kwargs)
         elif name == "format":
-            _allow_format(str(value))
-            _allow(sum(map(_size, own[at:])))
-        elif name in ("indent", "wordwrap") and isinstance(value, str):
-            widths = (one for one in (*own[at + 1 :], *kwargs.values()))
-            most = max((one if isinstance(one, int) else _size(one) for one in widths), default=4)
+            _allow_filled(str(value), "%", more)
+        elif name in ("pprint", "string", "urlize", "wordwrap", "xmlattr"):
+            _allow(_text_size(value) * (1 + _longest_text(more)))
+        elif name == "tojson":
+            spaces = [len(one) if isinstance(one, str) else one for one in more]
+            widest = max((one for one in spaces if isinstance(one, int)), default=0)
+            signs = max((sum(map(len, one)) for one in more if isinstance(one, tuple)), default=1)
+            size = _text_size(value)
+            _allow(size * (signs + (widest * _depth(value) if widest > 1 else 0)))
+        elif name == "indent" and isinstance(value, str):
+            most = max((one if isinstance(one, int) else _size(one) for one in more), default=4)
             _allow(len(value) + (value.count("\n") + 1) * most)
         result = filter(*own, **kwargs)
         _allow(_size(result))
@@ -256,6 +324,7 @@ def _environment(blocks: str) -> _Environment:
         lstrip_blocks=True,
         extensions=[_Generation, jinja2.ext.loopcontrols],
         cache_size=0,
+        finalize=_checked,
     )
     environment.extend(blocks_of_generation=blocks)
     environment.filters["tojson"] = _to_json
