@@ -45,8 +45,8 @@ fn advise<T>(table: &mut Vec<T>) {
         reason = "the system is asked through a pointer; gain: see docs/measurements.md"
     )]
     // SAFETY: the range is inside memory that is ours alone, and has no value yet. The advice changes
-    // which pages stand behind it and when they come, never what they hold. Whether it is taken does not
-    // matter.
+    // how large the pages are and when the system provides them, never what they hold. The system may
+    // ignore it.
     unsafe {
         let pages = start.byte_add(before).cast();
         if bytes >= LARGE {

@@ -122,7 +122,7 @@ def bos_and_eos(data: bytes) -> tuple[bool, bool]:
 
     Only that part is read: the model behind it is most of the file.
     """
-    # A quotation mark inside a string stands behind a backslash, so this is no part of one.
+    # In a JSON string each quotation mark has a backslash: no token's text matches this.
     found = re.search(rb'(?<=[,{\s])"post_processor"\s*:\s*', data)
     if found is None:
         return False, False

@@ -184,7 +184,7 @@ impl Word {
     #[inline(always)]
     fn lowest(&self) -> u32 {
         if self.count <= FEW {
-            // At the first place there is none.
+            // Parts begin at place 1. A word without parts, of which `begin` tells, has no codes.
             let codes = self.codes.get(1..self.count).unwrap_or(&[]);
             return codes.iter().fold(NONE, |least, &code| least.min(code));
         }
