@@ -41,11 +41,11 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
+use llama3_tok::added::{AddedTokens, Segment, Selection};
 use llama3_tok::bpe::index::NONE;
 use llama3_tok::bpe::merge::Merging;
 use llama3_tok::lanes::Path;
 use llama3_tok::pretokenize::{Ends, Pretokens};
-use llama3_tok::special::{Segment, Selection, Specials};
 use llama3_tok::{Encoder, Error, Options, Profile, Vocabulary};
 
 use texts::{Random, Text, documents, texts};
@@ -147,15 +147,15 @@ impl<'v> Plain<'v> {
 }
 
 /// Looks for each name at each `<`.
-fn split_plainly(specials: &Specials, text: &str) -> Vec<Segment> {
+fn split_plainly(added: &AddedTokens, text: &str) -> Vec<Segment> {
     let (mut segments, mut at) = (Vec::new(), 0);
     for (start, _) in text.match_indices('<') {
         let fits = |(name, _): &(&String, u32)| text[start..].starts_with(name.as_str());
-        let names = specials.names().iter().zip(specials.first..);
+        let names = added.iter().map(|token| (&token.name, token.id));
         if let Some((name, id)) = names.filter(fits).max_by_key(|(name, _)| name.len()) {
             segments.extend((at < start).then_some(Segment::Text(at..start)));
             at = start + name.len();
-            segments.push(Segment::Special(start..at, id));
+            segments.push(Segment::Added(start..at, id));
         }
     }
     segments.extend((at < text.len()).then_some(Segment::Text(at..text.len())));
@@ -211,12 +211,12 @@ fn cut(criterion: &mut Criterion, texts: &[Text]) {
 fn special(criterion: &mut Criterion, texts: &[Text]) {
     let mut group = stage(criterion, "special");
     let profile = Profile::find(PROFILE).expect("the profile exists");
-    let specials = Specials::new(profile, 128_000);
+    let added = AddedTokens::of_release(profile, 128_000).expect("its names can be searched for");
     let mut split = |name: &str, text: &str| {
-        let split = || specials.split(black_box(text.as_bytes()), &Selection::All, &go_on);
+        let split = || added.split(black_box(text.as_bytes()), &Selection::All, &go_on);
         let segments: Result<Vec<_>, Error> = split().collect();
         let segments = segments.expect("nothing stops it");
-        assert!(segments == split_plainly(&specials, text), "special: {name}");
+        assert!(segments == split_plainly(&added, text), "special: {name}");
         time(&mut group, name, text.len(), || split().map(black_box).count());
     };
     for text in texts {

@@ -30,7 +30,10 @@ impl Encoder {
     ) -> Result<bool, Error> {
         let mut before = 0;
         let mut is_same = true;
-        let is_special = |id: &I| (*id).into() >= i64::from(self.specials.first);
+        let is_special = |id: &I| {
+            let id = u32::try_from((*id).into());
+            id.map_or(true, |id| self.added.is_special(id) || self.token_bytes(id).is_none())
+        };
         for texts in ids.split_inclusive(is_special) {
             let mut bytes = Vec::new();
             // The special id is decoded, too: it may be none.

@@ -41,7 +41,9 @@ impl Encoder {
         skip_special: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let slots = self.vocabulary.slots().filter(|_| ids.len() >= USED);
+        // The table has the bytes of every token of the vocabulary, special or not.
+        let skips_some = skip_special && self.added.has_special_below(self.vocabulary.len() as u32);
+        let slots = self.vocabulary.slots().filter(|_| ids.len() >= USED && !skips_some);
         let mut table = slots.map(|slots| (slots, [0; ROUND * SLOT]));
         for (round, ids) in (0..).zip(ids.chunks(ROUND)) {
             let before = before + round * ROUND;
@@ -96,7 +98,7 @@ impl Encoder {
     fn decoded(&self, id: i64, position: usize, skip_special: bool) -> Result<&[u8], Error> {
         let known = u32::try_from(id).ok().and_then(|id| Some((id, self.token_bytes(id)?)));
         match known {
-            Some((id, _)) if skip_special && id >= self.specials.first => Ok(b""),
+            Some((id, _)) if skip_special && self.added.is_special(id) => Ok(b""),
             Some((_, bytes)) => Ok(bytes),
             None => Err(Error::InvalidTokenId { id, position, vocab_size: self.vocab_size() }),
         }
@@ -267,7 +269,7 @@ mod tests {
         for count in [0, 1, USED - 1, USED, ROUND - 1, ROUND, ROUND + 1, ids.len()] {
             let ids = &ids[..count];
             for skip in [false, true] {
-                let kept = ids.iter().filter(|&&id| !skip || id < encoder.specials.first);
+                let kept = ids.iter().filter(|&&id| !skip || !encoder.added.is_special(id));
                 let expected: Vec<u8> =
                     kept.flat_map(|&id| encoder.token_bytes(id).unwrap()).copied().collect();
                 assert_eq!(encoder.decode(ids, skip, &go_on).unwrap(), expected);

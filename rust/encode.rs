@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::added::{AddedToken, AddedTokens, Segment, Selection};
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, Entry, LONGEST, Name};
 use crate::encode::round::{RUN, Round};
@@ -22,8 +23,7 @@ use crate::encode::unknown::Unknown;
 use crate::error::{Check, Error, slice};
 use crate::lanes::{Lanes, Path, Work};
 use crate::pretokenize::ENDS;
-use crate::profile::{BOS, EOS, Profile};
-use crate::special::{Segment, Selection, Specials};
+use crate::profile::{PROFILES, Profile, Roles};
 use crate::vocab::Vocabulary;
 
 /// Bytes of text between two calls of `check`, about a millisecond.
@@ -40,8 +40,8 @@ pub trait Sink {
         self.take(ids.get(..count).ok_or_else(too_many)?)
     }
 
-    /// Takes a special token, which is the bytes `range` of the text; empty if it was added.
-    fn take_special(&mut self, _range: Range<usize>, id: u32) -> Result<(), Error> {
+    /// Takes an added token, which is the bytes `range` of the text; empty for BOS and EOS.
+    fn take_added(&mut self, _range: Range<usize>, id: u32) -> Result<(), Error> {
         self.take(&[id])
     }
 }
@@ -121,26 +121,88 @@ impl Default for Options {
     }
 }
 
-/// A vocabulary with the special tokens of a profile. It never changes.
+/// A vocabulary with the added tokens of a release or a folder. It never changes.
 pub struct Encoder {
     /// The ranks.
     pub vocabulary: Arc<Vocabulary>,
-    /// The special tokens.
-    pub specials: Specials,
+    /// The special tokens, and what else was added.
+    pub added: AddedTokens,
+    /// Which of them begins a text, and so on.
+    pub roles: Roles,
+    /// The release whose tokens these are, or whose conversations can be written with them.
+    pub release: Option<&'static Profile>,
+    /// The ids of the release's special tokens, by their places in it.
+    places: Vec<Option<u32>>,
     path: Path,
     /// Bytes that the cache of a thread may take.
     cache_limit: usize,
 }
 
 impl Encoder {
-    /// An error if the vocabulary's file, called `file` in it, names special tokens that are not
-    /// those of `profile`.
+    /// With the special tokens of a release. An error if the vocabulary's file, called `file` in it, names
+    /// others.
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
-        let specials = Specials::new(Profile::find(profile)?, vocabulary.len() as u32);
-        check_added(&vocabulary, file, &specials)?;
-        check_names(&vocabulary, file, &specials)?;
-        let cache_limit = cache::DEFAULT_LIMIT;
-        Ok(Self { vocabulary, specials, path: Path::best(), cache_limit })
+        let (release, first) = (Profile::find(profile)?, vocabulary.len() as u32);
+        let added = AddedTokens::of_release(release, first)?;
+        check_added(&vocabulary, file, &added, release)?;
+        check_tokens(&vocabulary, file, &added)?;
+        Ok(Self::with(vocabulary, added, release.roles(first), Some(release)))
+    }
+
+    /// With any added tokens. Conversations can be written if they are those of `release`.
+    pub fn with_added(
+        vocabulary: Arc<Vocabulary>,
+        file: &str,
+        tokens: Vec<AddedToken>,
+        roles: Roles,
+        release: Option<&'static Profile>,
+    ) -> Result<Self, Error> {
+        let added = AddedTokens::new(tokens)?;
+        check_tokens(&vocabulary, file, &added)?;
+        Ok(Self::with(vocabulary, added, roles, release))
+    }
+
+    fn with(
+        vocabulary: Arc<Vocabulary>,
+        added: AddedTokens,
+        roles: Roles,
+        release: Option<&'static Profile>,
+    ) -> Self {
+        let names = release.map(Profile::special_names).unwrap_or_default();
+        let places = names.iter().map(|name| added.id(name.as_bytes())).collect();
+        let (path, cache_limit) = (Path::best(), cache::DEFAULT_LIMIT);
+        Self { vocabulary, added, roles, release, places, path, cache_limit }
+    }
+
+    /// The same, but the special tokens have other names, those that `name_of` gives for theirs; what is
+    /// not special stays as it is.
+    pub fn with_special_named(
+        &self,
+        name_of: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let Self { vocabulary, roles, release, .. } = self;
+        let renamed = |token: &AddedToken| match token.special.then(|| name_of(&token.name)) {
+            Some(Some(name)) => AddedToken { name, normalized: false, ..token.clone() },
+            _ => token.clone(),
+        };
+        let added = AddedTokens::new(self.added.iter().map(renamed).collect())?;
+        let same = Self::with(Arc::clone(vocabulary), added, roles.clone(), *release);
+        Ok(Self { path: self.path, cache_limit: self.cache_limit, ..same })
+    }
+
+    /// The same in every respect.
+    pub fn again(&self) -> Result<Self, Error> {
+        self.with_special_named(|_| None)
+    }
+
+    /// The id of the release's special token with a place; `None` if this tokenizer has no such token.
+    pub fn place(&self, place: u32) -> Option<u32> {
+        *self.places.get(place as usize)?
+    }
+
+    /// Whose tokens they are, for messages.
+    pub fn profile(&self) -> &'static str {
+        self.release.map_or("folder", |release| release.name)
     }
 
     /// The same encoder, but it cuts text by `path`; the ids are the same.
@@ -168,17 +230,18 @@ impl Encoder {
 
     /// How many ids there are, special tokens included.
     pub fn vocab_size(&self) -> usize {
-        self.vocabulary.len() + self.specials.names().len()
+        self.vocabulary.len().max(self.added.end() as usize)
     }
 
-    /// The bytes of any token; a special token's are its name.
+    /// The bytes of any token; an added token's are its name.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        self.vocabulary.token(id).or_else(|| self.specials.name(id).map(str::as_bytes))
+        let added = || self.added.get(id).map(|token| token.name.as_bytes());
+        self.vocabulary.token(id).or_else(added)
     }
 
-    /// The id of any token, a special token by its name.
+    /// The id of any token, an added token by its name.
     pub fn token_id(&self, token: &[u8]) -> Result<u32, Error> {
-        let id = self.vocabulary.id(token).or_else(|| self.specials.id(token));
+        let id = self.vocabulary.id(token).or_else(|| self.added.id(token));
         id.ok_or_else(|| Error::UnknownToken(token.iter().copied().take(100).collect()))
     }
 
@@ -190,30 +253,37 @@ impl Encoder {
         sink: &mut impl Sink,
         check: &Check,
     ) -> Result<(), Error> {
-        self.specials.refuse(text, &options.disallowed, check)?;
+        self.added.refuse(text, &options.disallowed, check)?;
         if options.bos {
-            sink.take_special(0..0, self.specials.first + BOS)?;
+            sink.take_added(0..0, self.roles.bos()?)?;
         }
-        if options.allowed.is_none() {
-            with_scratch(|scratch| self.encode_text(text, sink, scratch, check))?;
+        if self.added.none_in(&options.allowed) {
+            self.encode_plain(text, sink, check)?;
         } else {
-            for segment in self.specials.split(text, &options.allowed, check) {
+            for segment in self.added.split(text, &options.allowed, check) {
                 match segment? {
-                    Segment::Text(range) => {
-                        let text = slice(text, range)?;
-                        with_scratch(|scratch| self.encode_text(text, sink, scratch, check))?;
-                    }
-                    Segment::Special(range, id) => sink.take_special(range, id)?,
+                    Segment::Text(range) => self.encode_plain(slice(text, range)?, sink, check)?,
+                    Segment::Added(range, id) => sink.take_added(range, id)?,
                 }
             }
         }
         if options.eos {
-            sink.take_special(text.len()..text.len(), self.specials.first + EOS)?;
+            sink.take_added(text.len()..text.len(), self.roles.eos()?)?;
         }
         Ok(())
     }
 
-    /// Encodes plain text.
+    /// Encodes text in which the names of added tokens are text, too.
+    pub fn encode_plain(
+        &self,
+        text: &[u8],
+        sink: &mut impl Sink,
+        check: &Check,
+    ) -> Result<(), Error> {
+        with_scratch(|scratch| self.encode_text(text, sink, scratch, check))
+    }
+
+    /// The same with memory that is lent.
     fn encode_text<S: Sink>(
         &self,
         text: &[u8],
@@ -251,7 +321,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// How many ids the plain text `text` has.
+    /// How many ids `text` has without any special token.
     pub fn count(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
         let mut count = Count::default();
         self.encode(text, &Options::default(), &mut count, check)?;
@@ -410,16 +480,30 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
 }
 
 /// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
-fn check_added(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Result<(), Error> {
-    let Some(added) = vocabulary.added().filter(|added| *added != specials.names()) else {
+fn check_added(
+    vocabulary: &Vocabulary,
+    file: &str,
+    added: &AddedTokens,
+    release: &Profile,
+) -> Result<(), Error> {
+    let Some(of_file) = vocabulary.added().filter(|of_file| !added.are_those_of(of_file)) else {
         return Ok(());
     };
-    let profile = specials.profile.name;
-    let fitting = crate::profile::PROFILES.iter().filter(|other| other.special_names() == added);
-    let names: Vec<String> = fitting.map(|other| format!("{:?}", other.name)).collect();
+    let first = vocabulary.len() as u32;
+    let mut names = Vec::new();
+    for other in &PROFILES {
+        if AddedTokens::of_release(other, first)?.are_those_of(of_file) {
+            names.push(format!("{:?}", other.name));
+        }
+    }
+    let profile = release.name;
     let reason = match names.join(" or ") {
         names if names.is_empty() => {
-            format!("its {} special tokens are not those of any Llama 3 profile", added.len())
+            let differs = added.first_difference(of_file);
+            format!(
+                "its added tokens are not those of profile {profile:?}: {differs}; leave the profile out, \
+                 and they are read as the file says"
+            )
         }
         names => format!(
             "its special tokens are those of profile {names}, not of {profile:?}; pass profile={names}"
@@ -428,12 +512,32 @@ fn check_added(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Resu
     Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
 }
 
-/// A token whose bytes are a special token's name would leave open which of the two is meant.
-fn check_names(vocabulary: &Vocabulary, file: &str, specials: &Specials) -> Result<(), Error> {
-    let ambiguous = |name: &&String| vocabulary.id(name.as_bytes()).is_some();
-    let Some(name) = specials.names().iter().find(ambiguous) else { return Ok(()) };
-    let reason = format!("{name:?} is an ordinary token in it, and the name of a special one");
-    Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
+/// Each name and each id means one token. Bytes that are a token of the vocabulary may be added as that
+/// token: then a text has it wherever its name stands.
+fn check_tokens(vocabulary: &Vocabulary, file: &str, added: &AddedTokens) -> Result<(), Error> {
+    let first = vocabulary.len() as u32;
+    let fault = |token: &AddedToken| {
+        let AddedToken { id, name, .. } = token;
+        match vocabulary.id(name.as_bytes()) {
+            _ if name.is_empty() => Some(format!("the added token with the id {id} has no name")),
+            Some(known) if known != *id => Some(format!(
+                "{name:?} is an ordinary token in it with the id {known}, and an added token with the id \
+                 {id}"
+            )),
+            None if *id < first => Some(format!(
+                "the added token {name:?} has the id {id}, which another token has; new ones have ids from \
+                 {first} on"
+            )),
+            _ if added.id(name.as_bytes()) != Some(*id) => {
+                Some(format!("the added token {name:?} stands there twice"))
+            }
+            _ => None,
+        }
+    };
+    match added.iter().find_map(fault) {
+        Some(reason) => Err(Error::Vocabulary { file: file.to_owned(), line: None, reason }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -28,8 +28,12 @@ pub enum Error {
         /// The name that was given.
         token: String,
         /// The profile that does not have it.
-        profile: &'static str,
+        profile: String,
     },
+
+    /// A token is asked for that this tokenizer does not have: its `bos` or `eos`.
+    #[error("this tokenizer has no {0} token; pass {0}=False")]
+    NoToken(&'static str),
 
     /// Text with a special token that the caller forbade.
     #[error(

@@ -13,10 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 
-use crate::cuts::last_cut;
+use crate::added::AddedTokens;
 use crate::encode::Options;
 use crate::error::{Check, Error, always, slice};
-use crate::special::Specials;
 
 /// How many bytes of a packed file are read at a time.
 const PACKED: usize = 1 << 16;
@@ -27,23 +26,17 @@ const BINARY_HEAD: usize = 8192;
 pub enum Cuts<'a> {
     /// Behind a line.
     Lines,
-    /// Where the ids of a text stay the same, with these special tokens allowed and disallowed.
-    Text(&'a Specials, &'a Options),
+    /// Where the ids of a text stay the same, with the special tokens that options allow and disallow.
+    Text(&'a AddedTokens, &'a Options),
 }
 
 impl Cuts<'_> {
     /// The last place where `text` may be cut whatever follows it.
-    fn last(&self, text: &[u8]) -> Result<Option<usize>, Error> {
+    fn last(&self, text: &[u8], check: &Check) -> Result<Option<usize>, Error> {
         match self {
             Self::Lines => Ok(memchr::memrchr(b'\n', text).map(|at| at + 1)),
-            Self::Text(_, Options { allowed, disallowed, .. })
-                if allowed.is_none() && disallowed.is_none() =>
-            {
-                Ok(last_cut(text))
-            }
-            Self::Text(specials, options) => {
-                let text = specials.settled(text)?;
-                last_cut(text).map(|cut| specials.behind(text, cut, options)).transpose()
+            Self::Text(added, options) => {
+                added.last_cut(text, &options.allowed, &options.disallowed, check)
             }
         }
     }
@@ -180,7 +173,7 @@ impl Source {
         }
         more = more && self.fill(target, size, check)?;
         let text = slice(&self.buffer, ..self.filled)?;
-        match if more { cuts.last(text)? } else { Some(text.len()) } {
+        match if more { cuts.last(text, check)? } else { Some(text.len()) } {
             None => Ok(Step::More),
             Some(end) => self.cut(end, !more, cuts, spare).map(Step::Piece),
         }

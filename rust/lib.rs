@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text (bytes)
-//!   -> special      split at the special tokens that the caller allowed   Text | Special segments
+//!   -> added        split at added tokens: special ones if allowed        Text | Added segments
 //!   -> pretokenize  cut Text by the Llama 3 pattern                       pretokens (byte ranges)
 //!   -> bpe::pieces  vocab-first: is the pretoken a token as a whole?        id, done
 //!   -> encode::cache    if not: was it merged before on this thread?        ids, done
@@ -36,7 +36,7 @@ mod vocab_ranks;
 mod vocab_json;
 mod vocab_write;
 pub mod profile;
-pub mod special;
+pub mod added;
 pub mod lanes;
 pub mod unicode;
 pub mod pretokenize;

@@ -42,7 +42,7 @@ impl Sink for Offsets<'_> {
         Ok(())
     }
 
-    fn take_special(&mut self, range: Range<usize>, id: u32) -> Result<(), Error> {
+    fn take_added(&mut self, range: Range<usize>, id: u32) -> Result<(), Error> {
         self.ids.try_reserve(1)?;
         self.spans.try_reserve(1)?;
         self.ids.push(id);

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::added::Segment;
 use crate::cuts::last_cut;
-use crate::encode::{Encoder, Options};
+use crate::encode::{Count, Encoder, Options};
 use crate::error::{Check, Error, always, slice};
 use crate::pool::pool;
-use crate::profile::{BOS, EOS};
-use crate::special::Segment;
 
 /// From this many bytes on a single text is worth several threads.
 const LARGE: usize = 1 << 20;
@@ -20,14 +19,14 @@ const PIECE: usize = 1 << 18;
 /// A part of a large text.
 enum Piece<'t> {
     Text(&'t [u8]),
-    Special(u32),
+    Added(u32),
 }
 
 impl Piece<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Special(_) => 1,
+            Self::Added(_) => 1,
         }
     }
 }
@@ -110,29 +109,15 @@ impl Encoder {
             let mut ids = Vec::new();
             return self.encode(text, options, &mut ids, check).map(|()| ids);
         }
-        self.specials.refuse(text, &options.disallowed, check)?;
-        let mut parts = Vec::new();
-        for segment in self.specials.split(text, &options.allowed, check) {
-            match segment? {
-                Segment::Special(_, id) => {
-                    parts.try_reserve(1)?;
-                    parts.push(Piece::Special(id));
-                }
-                Segment::Text(range) => {
-                    for piece in pieces(slice(text, range)?) {
-                        parts.try_reserve(1)?;
-                        parts.push(Piece::Text(piece));
-                    }
-                }
-            }
-        }
-        let plain = Options::default();
+        let bos = options.bos.then(|| self.roles.bos()).transpose()?;
+        let eos = options.eos.then(|| self.roles.eos()).transpose()?;
+        let parts = self.parts(text, options, check)?;
         let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
             let mut ids = Vec::new();
             for piece in group {
                 match piece {
-                    Piece::Text(text) => self.encode(text, &plain, &mut ids, check)?,
-                    Piece::Special(id) => {
+                    Piece::Text(text) => self.encode_plain(text, &mut ids, check)?,
+                    Piece::Added(id) => {
                         ids.try_reserve(1)?;
                         ids.push(*id);
                     }
@@ -142,22 +127,59 @@ impl Encoder {
         })?;
         let mut ids = Vec::new();
         ids.try_reserve_exact(groups.iter().map(Vec::len).sum::<usize>() + 2)?;
-        ids.extend(options.bos.then_some(self.specials.first + BOS));
+        ids.extend(bos);
         for group in groups {
             check()?;
             ids.extend(group);
         }
-        ids.extend(options.eos.then_some(self.specials.first + EOS));
+        ids.extend(eos);
         Ok(ids)
     }
 
-    /// How many ids the plain text `text` has; a large one is counted in parts by all processors.
+    /// How many ids `text` has without any special token; a large one is counted in parts by all
+    /// processors.
     pub fn count_whole(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
         if text.len() < LARGE {
             return self.count(text, check);
         }
-        let parts: Vec<&[u8]> = pieces(text).collect();
-        Ok(self.count_batch(&parts, usize::MAX, check)?.iter().sum::<i64>() as usize)
+        let parts = self.parts(text, &Options::default(), check)?;
+        let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
+            let mut count = Count::default();
+            for piece in group {
+                match piece {
+                    Piece::Text(text) => self.encode_plain(text, &mut count, check)?,
+                    Piece::Added(_) => count.0 += 1,
+                }
+            }
+            Ok(count.0)
+        })?;
+        Ok(groups.iter().sum())
+    }
+
+    /// A text as added tokens and pieces of the text between, each to be encoded by itself.
+    fn parts<'t>(
+        &self,
+        text: &'t [u8],
+        options: &Options,
+        check: &Check,
+    ) -> Result<Vec<Piece<'t>>, Error> {
+        self.added.refuse(text, &options.disallowed, check)?;
+        let mut parts = Vec::new();
+        for segment in self.added.split(text, &options.allowed, check) {
+            match segment? {
+                Segment::Added(_, id) => {
+                    parts.try_reserve(1)?;
+                    parts.push(Piece::Added(id));
+                }
+                Segment::Text(range) => {
+                    for piece in pieces(slice(text, range)?) {
+                        parts.try_reserve(1)?;
+                        parts.push(Piece::Text(piece));
+                    }
+                }
+            }
+        }
+        Ok(parts)
     }
 
     /// Encodes each text, in groups.
@@ -383,9 +405,9 @@ fn groups<B>(items: &[B], cost: impl Fn(&B) -> usize) -> impl Iterator<Item = Ra
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::added::Selection;
     use crate::error::tests::sees_a_fault;
     use crate::reference::{go_on, sample_encoder};
-    use crate::special::Selection;
 
     #[test]
     fn a_large_text_in_parts_has_the_ids_of_the_whole() {

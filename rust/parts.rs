@@ -8,7 +8,6 @@ use crate::encode::{Encoder, Options};
 use crate::error::{Check, Error, slice};
 use crate::files::{Cuts, Piece};
 use crate::jsonl::{field_of, why_not};
-use crate::profile::{BOS, EOS};
 use crate::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -118,7 +117,7 @@ impl Task {
     pub fn cuts(&self) -> Cuts<'_> {
         match self.field {
             Some(_) => Cuts::Lines,
-            None => Cuts::Text(&self.encoder.specials, &self.options),
+            None => Cuts::Text(&self.encoder.added, &self.options),
         }
     }
 
@@ -179,10 +178,14 @@ impl Task {
             Want::Ids => {
                 let (bos, eos) = self.ends;
                 part.ids.try_reserve(2)?;
-                part.ids.extend((bos && first).then_some(encoder.specials.first + BOS));
+                if bos && first {
+                    part.ids.push(encoder.roles.bos()?);
+                }
                 encoder.encode(text, &self.options, &mut part.ids, check)?;
                 part.ids.try_reserve(1)?;
-                part.ids.extend((eos && last).then_some(encoder.specials.first + EOS));
+                if eos && last {
+                    part.ids.push(encoder.roles.eos()?);
+                }
             }
         }
         Ok(())

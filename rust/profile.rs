@@ -124,7 +124,45 @@ pub static PROFILES: [Profile; 5] = [
     },
 ];
 
+/// Which ids have a meaning of their own in a release, or a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Roles {
+    /// What a text begins with.
+    pub bos: Option<u32>,
+    /// What a text ends with.
+    pub eos: Option<u32>,
+    /// What ends a turn.
+    pub eot: Option<u32>,
+    /// What fills a batch.
+    pub pad: Option<u32>,
+    /// What ends generation, ascending.
+    pub stops: Vec<u32>,
+}
+
+impl Roles {
+    /// The beginning-of-text token; an error if there is none.
+    pub fn bos(&self) -> Result<u32, Error> {
+        self.bos.ok_or(Error::NoToken("bos"))
+    }
+
+    /// The end-of-text token; an error if there is none.
+    pub fn eos(&self) -> Result<u32, Error> {
+        self.eos.ok_or(Error::NoToken("eos"))
+    }
+}
+
 impl Profile {
+    /// Which ids have a meaning of their own, if those of special tokens begin at `first`.
+    pub fn roles(&self, first: u32) -> Roles {
+        Roles {
+            bos: Some(first + BOS),
+            eos: Some(first + EOS),
+            eot: Some(first + EOT),
+            pad: self.pad.map(|place| first + place),
+            stops: self.stops.iter().map(|place| first + place).collect(),
+        }
+    }
+
     /// The profile that is called `name`.
     pub fn find(name: &str) -> Result<&'static Self, Error> {
         let found = PROFILES.iter().find(|profile| profile.name == name);
@@ -156,7 +194,7 @@ pub fn profile_names() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::special::Specials;
+    use crate::added::AddedTokens;
 
     #[test]
     fn names_have_the_form_that_the_search_relies_on() {
@@ -176,8 +214,9 @@ mod tests {
 
     #[test]
     fn profiles_name_the_ids_as_their_releases_do() {
-        let specials = |profile| Specials::new(Profile::find(profile).unwrap(), 128_000);
-        let name = |profile, id| specials(profile).name(id).map(str::to_owned);
+        let added =
+            |profile| AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap();
+        let name = |profile, id| added(profile).get(id).map(|token| token.name.clone());
         let reserved = |n| Some(format!("<|reserved_special_token_{n}|>"));
         for (profile, place_4, place_11, last) in [
             ("llama3", reserved(2), reserved(6), reserved(250)),

@@ -31,6 +31,8 @@
 //! that can't be cut, are looked at beyond what is kept. No token being longer than the longest,
 //! nothing is looked at that is too long for so many tokens of that length.
 
+mod added;
+
 use std::collections::VecDeque;
 
 use crate::bpe::merge::Merging;
@@ -74,6 +76,19 @@ impl Encoder {
         if text.len() <= limit {
             return Ok(text.len());
         }
+        if self.added.has_ordinary() {
+            return self.longest_beginning_with_added(text, limit, check);
+        }
+        self.longest_plain_beginning(text, limit, check)
+    }
+
+    /// The same for a text in which the names of added tokens are text.
+    fn longest_plain_beginning(
+        &self,
+        text: &[u8],
+        limit: usize,
+        check: &Check,
+    ) -> Result<usize, Error> {
         let (cut, mut tokens) = self.skip_beginning(text, limit, check)?;
         let (mut start, mut behind) = (cut, cut);
         let mut bases = VecDeque::with_capacity(BASES);
@@ -94,7 +109,7 @@ impl Encoder {
             if end - start > self.most_bytes(limit - tokens) {
                 break;
             }
-            tokens += self.count(slice(text, start..end)?, check)?;
+            tokens += self.count_plain(slice(text, start..end)?, check)?;
             start = end;
         }
         if start == text.len() && tokens <= limit {
@@ -122,7 +137,7 @@ impl Encoder {
                 continue;
             };
             check()?;
-            let more = self.count(slice(piece, ..cut)?, check)?;
+            let more = self.count_plain(slice(piece, ..cut)?, check)?;
             if tokens + more > limit {
                 break;
             }
@@ -181,6 +196,14 @@ impl Encoder {
         if text.len() <= limit {
             return Ok(0);
         }
+        if self.added.has_ordinary() {
+            return self.longest_end_with_added(text, limit, check);
+        }
+        self.longest_plain_end(text, limit, check)
+    }
+
+    /// The same for a text in which the names of added tokens are text.
+    fn longest_plain_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
         let (end, tokens) = self.skip_end(text, limit, check)?;
         let floor = end.saturating_sub(self.most_bytes(limit - tokens));
         let mut memory = Merging::default();
@@ -227,7 +250,7 @@ impl Encoder {
                 continue;
             };
             check()?;
-            let more = self.count(slice(text, cut..end)?, check)?;
+            let more = self.count_plain(slice(text, cut..end)?, check)?;
             if tokens + more > limit {
                 break;
             }

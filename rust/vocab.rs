@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
+use crate::added::AddedToken;
 use crate::bpe::certain::Certain;
 use crate::bpe::index::NONE;
 use crate::bpe::merge::{Merger, Merging};
@@ -41,7 +42,8 @@ pub struct Vocabulary {
     segments: OnceBox<Segments>,
     /// Another number for each vocabulary of this process, from 1.
     number: u64,
-    added: Option<Vec<String>>,
+    added: Option<Vec<AddedToken>>,
+    post_processor: Option<String>,
     slots: OnceLock<Option<Slots>>,
     longest_token: usize,
 }
@@ -68,21 +70,26 @@ impl Vocabulary {
         }
         let (tokens, lines) = vocab_ranks::read(data)?;
         let pairs = if is_meta { |_: &_, _: &_| Pairs::of_meta() } else { Pairs::build };
-        Self::build(tokens, None, pairs, |id| match &lines {
+        Self::build(tokens, pairs, |id| match &lines {
             Some(lines) => lines.get(id as usize).copied(),
             None => Some(id as usize + 1),
         })
     }
 
-    /// Checks the tokens against each other. `added` is as [`Vocabulary::added`] gives it.
-    pub(crate) fn new(tokens: Tokens, added: Option<Vec<String>>) -> Result<Self, Fault> {
-        Self::build(tokens, added, Pairs::build, |_| None)
+    /// Checks the tokens against each other.
+    pub(crate) fn new(tokens: Tokens) -> Result<Self, Fault> {
+        Self::build(tokens, Pairs::build, |_| None)
+    }
+
+    /// Notes what the file says besides: the added tokens, and the post-processor as JSON.
+    pub(crate) fn set_side(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
+        self.added = (!added.is_empty()).then_some(added);
+        self.post_processor = post_processor;
     }
 
     /// `line_of` tells where a token came from.
     fn build(
         tokens: Tokens,
-        added: Option<Vec<String>>,
         pairs: impl FnOnce(&Tokens, &Pieces) -> (Pairs, Vec<Entry>),
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
@@ -102,8 +109,19 @@ impl Vocabulary {
         let certain = Certain::build(&tokens, &pieces);
         let segments = OnceBox::new();
         let longest_token = tokens.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
-        let slots = OnceLock::new();
-        Ok(Self { tokens, pieces, merger, certain, segments, number, added, slots, longest_token })
+        let (added, post_processor, slots) = (None, None, OnceLock::new());
+        Ok(Self {
+            tokens,
+            pieces,
+            merger,
+            certain,
+            segments,
+            number,
+            added,
+            post_processor,
+            slots,
+            longest_token,
+        })
     }
 
     /// How many tokens there are, special tokens not among them.
@@ -232,8 +250,19 @@ impl Vocabulary {
         self.number
     }
 
-    /// The names of the special tokens, in the order of their ids, where the file says them.
-    pub fn added(&self) -> Option<&[String]> {
+    /// What a `tokenizer.json` puts around texts, as JSON.
+    pub fn post_processor(&self) -> Option<&str> {
+        self.post_processor.as_deref()
+    }
+
+    /// The first id whose token another vocabulary does not have with the same id.
+    pub fn differs_from(&self, other: &Self) -> Option<u32> {
+        let mut ids = 0..self.len().max(other.len()) as u32;
+        ids.find(|&id| self.token(id) != other.token(id))
+    }
+
+    /// The added tokens in the order of their ids, where the file says them.
+    pub fn added(&self) -> Option<&[AddedToken]> {
         self.added.as_deref()
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Only what gives Llama 3's ids is accepted: byte-level BPE with `ignore_merges`, the Llama 3
 //! pattern, and merges that are exactly what the ranks say. Anything else is refused by its name in
-//! the file, since it would be a tokenizer with other ids. What a caller of Hugging Face's library
-//! sets around the tokenizer (post-processor, truncation, padding) is not read: here `bos=`, `eos=` and
-//! later steps do that.
+//! the file, since it would be a tokenizer with other ids. The post-processor, which puts tokens around a
+//! text, is handed on as it is: who encodes asks for them with `bos=` and `eos=`. Truncation and padding
+//! are not read.
 
 use serde::Deserialize;
 
+use crate::added::AddedToken;
 use crate::byte_level::Reader;
 use crate::pretokenize::PATTERN;
 use crate::vocab::{Fault, MAX_TOKENS, Tokens, Vocabulary};
@@ -16,21 +17,25 @@ use crate::vocab::{Fault, MAX_TOKENS, Tokens, Vocabulary};
 struct File {
     model: Option<Model>,
     #[serde(default)]
-    added_tokens: Vec<AddedToken>,
+    added_tokens: Vec<Added>,
     normalizer: Option<serde_json::Value>,
     pre_tokenizer: Option<serde_json::Value>,
+    post_processor: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
-struct AddedToken {
-    id: usize,
+struct Added {
+    id: u32,
     content: String,
+    #[serde(default)]
+    special: bool,
     #[serde(default)]
     single_word: bool,
     #[serde(default)]
     lstrip: bool,
     #[serde(default)]
     rstrip: bool,
+    normalized: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -71,9 +76,10 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     check_settings(&file, model).map_err(whole)?;
     let alphabet = Reader::new();
     let tokens = read_tokens(model, &alphabet).map_err(whole)?;
-    let added = read_added(&file.added_tokens, tokens.len()).map_err(whole)?;
-    let vocabulary = Vocabulary::new(tokens, added)?;
+    let mut vocabulary = Vocabulary::new(tokens)?;
     check_merges(&vocabulary, &model.merges, &alphabet).map_err(whole)?;
+    let added = read_added(&file.added_tokens, &vocabulary).map_err(whole)?;
+    vocabulary.set_side(added, file.post_processor.map(|value| value.to_string()));
     Ok(vocabulary)
 }
 
@@ -185,33 +191,35 @@ fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
     Ok(tokens)
 }
 
-/// The special tokens' names. Their ids must follow the vocabulary's in the order of the file: that
-/// order is what Hugging Face numbers them by.
-fn read_added(added: &[AddedToken], first: usize) -> Result<Option<Vec<String>>, String> {
-    for (token, expected) in added.iter().zip(first..) {
-        if token.id != expected {
+/// The added tokens, ascending by id. Their ids must be those that Hugging Face's library gives them,
+/// whatever the file says: a token of the vocabulary has its own, and the others follow the vocabulary in
+/// the order of the file.
+fn read_added(added: &[Added], vocabulary: &Vocabulary) -> Result<Vec<AddedToken>, String> {
+    let mut next = vocabulary.len() as u32;
+    let mut tokens = Vec::new();
+    for Added { id, content, special, single_word, lstrip, rstrip, normalized } in added {
+        let expected = vocabulary.id(content.as_bytes()).unwrap_or(next);
+        if *id != expected {
             return Err(format!(
-                "added_tokens gives {:?} the id {}; Llama 3's special tokens follow the \
-                 vocabulary in order and without gaps, so {expected} was expected",
-                token.content, token.id
+                "added_tokens gives {content:?} the id {id}; new tokens follow the vocabulary in order and \
+                 without gaps, so {expected} was expected"
             ));
         }
-    }
-    for token in added {
-        let flags = [
-            ("single_word", token.single_word),
-            ("lstrip", token.lstrip),
-            ("rstrip", token.rstrip),
-        ];
-        if let Some((flag, _)) = flags.iter().find(|(_, set)| *set) {
-            return Err(format!(
-                "added_tokens sets {flag} for {:?}; Llama 3 does not",
-                token.content
-            ));
+        if expected == next {
+            next += 1;
         }
+        tokens.push(AddedToken {
+            id: *id,
+            name: content.clone(),
+            special: *special,
+            single_word: *single_word,
+            lstrip: *lstrip,
+            rstrip: *rstrip,
+            normalized: normalized.unwrap_or(!special),
+        });
     }
-    let names: Vec<String> = added.iter().map(|token| token.content.clone()).collect();
-    Ok((!names.is_empty()).then_some(names))
+    tokens.sort_by_key(|token| token.id);
+    Ok(tokens)
 }
 
 /// The merges must be every split of every token into two tokens, in the order of the merged

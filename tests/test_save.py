@@ -27,14 +27,16 @@ from llama3_tok import (
     vocabulary,
 )
 
-NAMES = {
-    "tokenizer.json",
+# In the order in which they get their names.
+ORDER = [
     "tokenizer.model",
-    "tokenizer_config.json",
+    "tokenizer.json",
     "special_tokens_map.json",
-    "generation_config.json",
     "chat_template.jinja",
-}
+    "generation_config.json",
+    "tokenizer_config.json",
+]
+NAMES = set(ORDER)
 SINGLE_BYTES = [bytes([byte]) for byte in range(256)]
 
 
@@ -178,16 +180,26 @@ def test_another_profile_than_the_saved_one_is_refused_where_special_tokens_diff
             else:
                 with pytest.raises(VocabularyError, match=r"pass profile=") as caught:
                     Tokenizer(path, profile=profile)
-                assert caught.value.file == str(
-                    path if path != folder else folder / "tokenizer.model"
-                )
+                # The file that says which special tokens there are.
+                assert caught.value.file == str(folder / "tokenizer.json")
 
 
-@pytest.mark.parametrize("config", ["", "[]", "{}", '{"profile": 3}', '{"profile": ["llama3"]}'])
+@pytest.mark.parametrize("config", ["{}", '{"profile": 3}', '{"profile": ["llama3.1"]}'])
 def test_a_configuration_that_tells_no_profile_is_not_minded(tmp_path, config):
     Tokenizer(profile="llama3").save(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(config)
-    assert Tokenizer(tmp_path).profile == "llama3.1"
+    assert Tokenizer(tmp_path).profile == "llama3"
+
+
+@pytest.mark.parametrize("config", ["", "[]", '{"bos_token": 5}', '{"added_tokens_decoder": []}'])
+def test_a_configuration_that_can_not_be_read_is_refused(tmp_path, config):
+    Tokenizer(profile="llama3").save(tmp_path)
+    # Where it has no added_tokens_decoder, what this file says counts, as in transformers.
+    (tmp_path / "special_tokens_map.json").unlink()
+    (tmp_path / "tokenizer_config.json").write_text(config)
+    with pytest.raises(VocabularyError) as caught:
+        Tokenizer(tmp_path)
+    assert caught.value.file == str(tmp_path / "tokenizer_config.json")
 
 
 def test_auto_tokenizer_gives_the_same_ids_and_text(saved):
@@ -356,7 +368,7 @@ def test_if_one_file_can_not_be_written_none_is(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("failing", save.NAMES)
+@pytest.mark.parametrize("failing", ORDER)
 def test_where_a_file_can_not_be_replaced_the_error_says_which_are_new(
     tmp_path, monkeypatch, failing
 ):
@@ -378,8 +390,8 @@ def test_where_a_file_can_not_be_replaced_the_error_says_which_are_new(
     with pytest.raises(PermissionError, match="Operation not permitted") as caught:
         Tokenizer(profile="llama3.1").save(folder)
     assert caught.value.filename == str(folder / failing)
-    done = save.NAMES.index(failing)
-    new, old = save.NAMES[:done], save.NAMES[done:]
+    done = ORDER.index(failing)
+    new, old = ORDER[:done], ORDER[done:]
     if new:
         told = f"; {', '.join(new)} are the new ones already, and {', '.join(old)} not: save again"
         assert told in caught.value.strerror
@@ -387,8 +399,9 @@ def test_where_a_file_can_not_be_replaced_the_error_says_which_are_new(
         assert caught.value.strerror == "Operation not permitted"
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert after == before | {name: expected[name] for name in new}
-    # The configuration is replaced last: the folder still is what it says it is.
-    assert Tokenizer(folder).profile == "llama3"
+    # Of the tokens there is never a mix: they are those of one file.
+    names = Tokenizer(profile="llama3.1" if done > 1 else "llama3").special_tokens
+    assert Tokenizer(folder).special_tokens == names
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])

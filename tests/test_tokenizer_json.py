@@ -55,7 +55,8 @@ def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small
     for profile in llama3_tok.PROFILES:
         names = list(Tokenizer(profile=profile).special_tokens)
         content["added_tokens"] = [
-            {"id": len(SMALL) + place, "content": name} for place, name in enumerate(names)
+            {"id": len(SMALL) + place, "content": name, "special": True}
+            for place, name in enumerate(names)
         ]
         path = tmp_path / f"{profile}.json"
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -63,9 +64,12 @@ def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small
         other = "llama3" if profile != "llama3" else "meta"
         with pytest.raises(VocabularyError, match=f'pass profile=.*"{profile}"'):
             Tokenizer(path, profile=other)
+    id = content["added_tokens"][-1]["id"]
     content["added_tokens"][-1]["content"] = "<|custom|>"
     path.write_text(json.dumps(content), encoding="utf-8")
-    refuse(path, "not those of any Llama 3 profile")
+    with pytest.raises(VocabularyError, match=f'{id} is "<.custom.>" in it, and there .*leave the'):
+        Tokenizer(path, profile="meta")
+    assert Tokenizer(path).special_tokens["<|custom|>"] == id
     content["added_tokens"][-1]["id"] += 1
     path.write_text(json.dumps(content), encoding="utf-8")
     refuse(path, "in order and without gaps")
@@ -125,18 +129,25 @@ def test_a_tokenizer_json_with_other_ids_is_refused_by_name(
 
 
 @pytest.mark.parametrize("flag", ["single_word", "lstrip", "rstrip"])
-def test_special_tokens_that_take_more_than_their_name_are_refused(tmp_path, small_json, flag):
+def test_special_tokens_that_take_more_than_their_name_are_those_of_no_release(
+    tmp_path, small_json, flag
+):
     content = json.loads(small_json)
     names = list(Tokenizer().special_tokens)
     content["added_tokens"] = [
-        {"id": len(SMALL) + place, "content": name} for place, name in enumerate(names)
+        {"id": len(SMALL) + place, "content": name, "special": True}
+        for place, name in enumerate(names)
     ]
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert list(Tokenizer(path).special_tokens) == names
+    assert Tokenizer(path).profile == "llama3.1"
     content["added_tokens"][9][flag] = True
     path.write_text(json.dumps(content), encoding="utf-8")
-    refuse(path, f'added_tokens sets {flag} for "<\\|eot_id\\|>"')
+    assert Tokenizer(path).profile == "folder"
+    assert getattr(Tokenizer(path).added_tokens["<|eot_id|>"], flag)
+    with pytest.raises(VocabularyError, match=r'the flags of "<.eot_id.>" are other ones'):
+        Tokenizer(path, profile="llama3.1")
 
 
 def test_merges_that_hugging_face_takes_for_a_header_are_refused(tmp_path):

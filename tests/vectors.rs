@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llama3_tok::special::Selection;
+use llama3_tok::added::Selection;
 use llama3_tok::{Encoder, Options, Vocabulary};
 
 #[derive(serde::Deserialize)]

@@ -7,8 +7,8 @@ were published with the models, as transformers' `apply_chat_template` renders t
 
 import keyword
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, cast
 
 from llama3_tok import _core, arguments
 from llama3_tok.errors import ChatFormatError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DIALECTS",
     "TOOL_FORMATS",
+    "ChatOptions",
     "Date",
     "Dialect",
     "FittedChat",
@@ -26,6 +27,8 @@ __all__ = [
     "ToolFormat",
     "conversation",
     "fit",
+    "several",
+    "variables",
     "warn_of_second_bos",
 ]
 
@@ -45,6 +48,22 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _Parts: TypeAlias = list[str | None]
 _Call: TypeAlias = tuple[str, str, str, list[tuple[str, str | None, str]]]
 _Message: TypeAlias = tuple[str, _Parts, list[_Call] | None, _Parts | None, bool]
+
+
+class ChatOptions(TypedDict, total=False):
+    """The options of `encode_chat`, `render_chat` and `fit_chat`; the first says what they mean."""
+
+    tools: Iterable[Mapping[str, Any]] | None
+    builtin_tools: Iterable[str] | None
+    documents: Iterable[Mapping[str, Any]] | None
+    add_generation_prompt: bool
+    continue_final_message: bool
+    date: Date
+    dialect: Dialect | None
+    tools_in: Literal["user", "system"]
+    tool_format: ToolFormat
+    chat_template: str | None
+    template_variables: Mapping[str, Any] | None
 
 
 class FittedChat(NamedTuple):
@@ -89,7 +108,7 @@ def conversation(
         "tool_format": tool_format,
         "messages": [
             _message(index, message, dialect, tool_format)
-            for index, message in enumerate(_several(messages, "messages"))
+            for index, message in enumerate(several(messages, "messages"))
         ],
         "tools": None if tools is None else _tools(tools),
         "builtin_tools": None if builtin_tools is None else _builtin_tools(builtin_tools),
@@ -98,6 +117,42 @@ def conversation(
         "add_generation_prompt": add_generation_prompt,
         "continue_final_message": continue_final_message,
     }
+
+
+def variables(
+    *,
+    tools: Iterable[Mapping[str, Any]] | None = None,
+    builtin_tools: Iterable[str] | None = None,
+    documents: Iterable[Mapping[str, Any]] | None = None,
+    add_generation_prompt: bool = True,
+    date: Date = None,
+    dialect: Dialect | None = None,
+    tools_in: Literal["user", "system"] = "user",
+    tool_format: ToolFormat = "json",
+    template_variables: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a chat template is given: the arguments of `Tokenizer.encode_chat` by its names.
+
+    They are those that the published templates know, and most others do.
+    """
+    if dialect not in (None, "hf") or tool_format != "json":
+        raise ValueError(
+            "dialect and tool_format are for the formats of the releases; this chat template is another"
+        )
+    arguments.choice(tools_in, "tools_in", ("user", "system"))
+    arguments.flag(add_generation_prompt, "add_generation_prompt")
+    given: dict[str, Any] = {
+        "tools": None if tools is None else list(several(tools, "tools")),
+        "documents": None if documents is None else list(several(documents, "documents")),
+        "add_generation_prompt": add_generation_prompt,
+    }
+    if builtin_tools is not None:
+        given["builtin_tools"] = _builtin_tools(builtin_tools)
+    if tools_in == "system":
+        given["tools_in_user_message"] = False
+    if date is not None:
+        given["date_string"] = _date(date)
+    return given | dict(template_variables or {})
 
 
 # Messages
@@ -226,7 +281,7 @@ def _check_identifiers(index: int, field: str, names: Iterable[str]) -> None:
 
 def _tools(tools: Iterable[Mapping[str, Any]]) -> list[str]:
     listed = []
-    for index, tool in enumerate(_several(tools, "tools")):
+    for index, tool in enumerate(several(tools, "tools")):
         if not isinstance(tool, Mapping):
             reason = f"must be a dictionary that describes the tool, not {type(tool).__name__}"
             raise _core.chat_error(index, "tools", reason)
@@ -235,7 +290,7 @@ def _tools(tools: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _builtin_tools(names: Iterable[str]) -> list[str]:
-    listed = list(_several(names, "builtin_tools"))
+    listed = list(several(names, "builtin_tools"))
     for index, name in enumerate(listed):
         if not isinstance(name, str):
             reason = f"must be a str, not {type(name).__name__}"
@@ -272,7 +327,7 @@ def _plain(value: object) -> dict[Any, Any]:
     raise TypeError(f"{type(value).__name__} is no type of JSON")
 
 
-def _several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it is being checked
+def several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it is being checked
     if arguments.is_one(values):
         reason = f"must be a list, not {type(values).__name__}"
         raise _core.chat_error(None, argument, reason)
@@ -316,32 +371,28 @@ def _begins_with(text: object, opening: str) -> bool:
 
 
 def fit(
-    core: _core.Core,
-    profile: str,
-    messages: Iterable[Message],
+    given: list[Message],
     max_tokens: int,
     answer_tokens: int,
-    **options: Any,  # noqa: ANN401 - those of `conversation`
+    size: Callable[[list[Message]], int],
+    ends: Callable[[], list[int]] | None,
 ) -> FittedChat:
-    """`Tokenizer.fit_chat`. Messages are encoded once to be counted, and what is kept again."""
+    """`Tokenizer.fit_chat`. `size` counts the ids of messages.
+
+    `ends` gives how many ids there are before the first message and up to the end of each, so that
+    what is kept is found at once; without it, it is searched for.
+    """
     most = arguments.count(max_tokens, "max_tokens", 0)
     room = most - arguments.count(answer_tokens, "answer_tokens", 0)
     if room < 0:
         raise ValueError(f"answer_tokens is {answer_tokens}, more than max_tokens, {max_tokens}")
-    given = list(_several(messages, "messages"))
-    for name in ("tools", "builtin_tools"):
-        if options[name] is not None:
-            options[name] = list(_several(options[name], name))
-
-    def size(messages: list[Message]) -> int:
-        return len(_core.encode_chat(core, conversation(profile, messages, **options)))
-
     tokens = size(given)
     if tokens <= room:
         return FittedChat(given, [], tokens)
-    # Without the tools that the first user message may have: they go with whichever is the first.
-    plain = options | {"tools": None, "add_generation_prompt": False}
-    ends = _core.chat_ends(core, conversation(profile, given, **plain))
+    if not given:
+        raise _core.chat_error(
+            None, "max_tokens", f"no messages have {tokens} tokens, and {room} are there"
+        )
     turns = _turns(given)
     excess = tokens - room
 
@@ -358,15 +409,18 @@ def fit(
         return True
 
     last = len(turns) - 1
-    estimate = next(
-        (turn for turn in range(last) if ends[turns[turn]] - ends[turns[0]] >= excess), last
-    )
-    try:
-        fitted = left(estimate)
-        if fitted.tokens <= room:
-            return fitted
-    except ChatFormatError:
-        pass
+    estimate = 0
+    if ends is not None:
+        at = ends()
+        estimate = next(
+            (turn for turn in range(last) if at[turns[turn]] - at[turns[0]] >= excess), last
+        )
+        try:
+            fitted = left(estimate)
+            if fitted.tokens <= room:
+                return fitted
+        except ChatFormatError:
+            pass
     # What is left is what the sums say, but in a vision model: without its last image a
     # conversation begins with the dates, and a message that the tools join loses white space, or
     # can't be joined for its image.
@@ -390,7 +444,7 @@ def fit(
 
 def _turns(messages: list[Message]) -> list[int]:
     """Where turns begin: behind the leading system messages, and at each user's message."""
-    roles = [message["role"] for message in messages]
+    roles = [message.get("role") for message in messages]
     start = next((index for index, role in enumerate(roles) if role != "system"), len(roles))
     later = (index for index in range(start + 1, len(roles)) if roles[index] == "user")
     return [start, *later]

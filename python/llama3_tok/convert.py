@@ -4,6 +4,7 @@ import hashlib
 import os
 
 from llama3_tok import _core, gguf_vocabulary, save, vocabulary
+from llama3_tok._core import Core
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.gguf_fields import MAGIC
 from llama3_tok.tokenizer import Tokenizer, made
@@ -36,7 +37,7 @@ def convert(
         raise Llama3TokError(f"{destination}: there is no folder {parent}; make it first")
     tokenizer = _read(source, profile)
     if kind == "folder":
-        paths = [os.path.join(destination, name) for name in save.NAMES]
+        paths = [os.path.join(destination, name) for name in save.names(tokenizer, destination)]
     else:
         paths = [destination]
     there = [path for path in paths if os.path.lexists(path)]
@@ -76,8 +77,17 @@ def _read(source: str, profile: str | None) -> Tokenizer:
         with open(path, "rb") as file:
             head = file.read(len(MAGIC))
         if head == MAGIC:
-            profile = profile or vocabulary.DEFAULT_PROFILE
-            core = gguf_vocabulary.read(path, profile)
-            sha256 = hashlib.sha256(_core.rank_file(core)).hexdigest()
-            return made(Tokenizer, vocabulary.Loaded(core, path, sha256, profile))
+            return made(Tokenizer, _of_gguf(path, profile))
     return Tokenizer(source, profile=profile)
+
+
+def _of_gguf(path: str, profile: str | None) -> vocabulary.Loaded:
+    ranks, folder = gguf_vocabulary.read(path)
+    if profile is None:
+        core = Core.with_added(ranks, path, [], (None, None, None, None, []), None)
+    else:
+        core = Core(ranks, path, profile)
+    sha256 = hashlib.sha256(_core.rank_file(core)).hexdigest()
+    if profile is None:
+        return vocabulary.of_ranks(ranks, path, sha256, folder)
+    return vocabulary.Loaded(core, path, sha256, profile, None)

@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from llama3_tok import _core, hugging_face
-from llama3_tok._core import Core
-from llama3_tok.errors import VocabularyError
+from llama3_tok._core import Ranks
+from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.extras import need
+from llama3_tok.folder import AddedToken, Folder, Roles, described
 from llama3_tok.gguf_fields import Value, fields
 from llama3_tok.save import Draft
 
@@ -29,39 +30,72 @@ _PREFIX = "tokenizer.ggml."
 # llama.cpp's names of the tokenizer and of the cutting pattern.
 _MODEL = "gpt2"
 _PRE = "llama-bpe"
-# The types that tokens have there.
+# The types that tokens have there: of text, special, added but not special, and rows without a token.
 _NORMAL = 1
 _CONTROL = 3
+_USER_DEFINED = 4
+_UNUSED = 5
+_TEMPLATE = "tokenizer.chat_template"
 
 
 def draft(tokenizer: "Tokenizer") -> Draft:
-    """The GGUF file of a tokenizer; MissingExtra without the package gguf."""
+    """The GGUF file of a tokenizer; MissingExtra without the package gguf.
+
+    Raises Llama3TokError for added tokens that the format can't hold as they are.
+    """
+    for token in tokenizer.added_tokens.values():
+        if token.lstrip or token.rstrip or token.single_word:
+            raise Llama3TokError(
+                f"the added token {token.content!r} takes white space or whole words only, and GGUF has "
+                "no place for that; a tokenizer.json has"
+            )
     gguf = need("gguf", "gguf")
-    return Draft(_writer(gguf, tokenizer), read)
+    return Draft(_writer(gguf, tokenizer), lambda path: read(path)[0])
 
 
 def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:
     def write(path: str) -> None:
-        core, special = tokenizer._core, list(tokenizer.special_tokens)
-        ordinary = _core.written_tokens(core)
+        core = tokenizer._core
+        names = _core.written_tokens(core)
+        types = [_NORMAL] * len(names)
+        for token in tokenizer.added_tokens.values():
+            while len(names) <= token.id:
+                names.append(f"[PAD{len(names)}]")
+                types.append(_UNUSED)
+            types[token.id] = _CONTROL if token.special else _USER_DEFINED
+            if token.id >= Ranks.of(core).size:
+                names[token.id] = token.content
         writer = gguf.GGUFWriter(None, "llama")
         writer.add_name(f"Llama 3 vocabulary, profile {tokenizer.profile}")
         writer.add_vocab_size(tokenizer.vocab_size)
         writer.add_tokenizer_model(_MODEL)
         writer.add_tokenizer_pre(_PRE)
-        writer.add_token_list(ordinary + special)
-        writer.add_token_types([_NORMAL] * len(ordinary) + [_CONTROL] * len(special))
+        writer.add_token_list(names)
+        writer.add_token_types(types)
         if merges := _core.written_merges(core):  # an empty list is refused
             writer.add_token_merges(merges)
-        writer.add_bos_token_id(tokenizer.bos_id)
-        writer.add_eos_token_id(tokenizer.eos_id)
-        writer.add_eot_token_id(tokenizer.eot_id)
-        if (eom := tokenizer.special_tokens.get("<|eom_id|>")) is not None:
-            writer.add_eom_token_id(eom)
-        if tokenizer.pad_id is not None:
-            writer.add_pad_token_id(tokenizer.pad_id)
-        writer.add_add_bos_token(True)
-        writer.add_chat_template(hugging_face.chat_template(tokenizer.profile))
+        roles = {
+            "bos": tokenizer.bos_id,
+            "eos": tokenizer.eos_id,
+            "eot": tokenizer.eot_id,
+            "eom": tokenizer.special_tokens.get("<|eom_id|>"),
+            "pad": tokenizer.pad_id,
+        }
+        for role, id in roles.items():
+            if id is not None:
+                getattr(writer, f"add_{role}_token_id")(id)
+        before, after, _ = tokenizer._around
+        writer.add_add_bos_token(bool(before))
+        if after:
+            writer.add_add_eos_token(True)
+        if len(templates := tokenizer.chat_templates) == 1:
+            (templates,) = templates.values()
+        if templates:
+            writer.add_chat_template(
+                templates
+                if isinstance(templates, str)
+                else [{"name": name, "template": text} for name, text in templates.items()]
+            )
         _quietly(writer.write_header_to_file, path)
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -80,8 +114,8 @@ def _quietly(work: Callable[[str], None], path: str) -> None:
         logger.disabled = disabled
 
 
-def read(path: str, profile: str) -> Core:
-    """The core of a GGUF file's vocabulary and a profile; the file may be a whole model.
+def read(path: str) -> tuple[Ranks, Folder]:
+    """What a GGUF file says of its tokenizer; the file may be a whole model.
 
     Raises VocabularyError for a file that is damaged, or whose tokenizer is not Llama 3's.
     """
@@ -89,7 +123,7 @@ def read(path: str, profile: str) -> Core:
         found = {
             name.removeprefix(_PREFIX): value
             for name, value in fields(path)
-            if name.startswith(_PREFIX)
+            if name.startswith((_PREFIX, _TEMPLATE))
         }
     except ValueError as error:
         raise _refused(path, f"this GGUF file can't be read: {error}") from None
@@ -102,15 +136,41 @@ def read(path: str, profile: str) -> Core:
     if len(tokens) != len(types):
         reason = f"it has {len(tokens)} tokens, but the types of {len(types)}"
         raise _refused(path, reason)
-    count = types.index(_CONTROL) if _CONTROL in types else len(types)
+    count = next((at for at, type in enumerate(types) if type != _NORMAL), len(types))
+    added = [
+        AddedToken(id, name, special=type == _CONTROL)
+        for id, (name, type) in enumerate(zip(tokens, types, strict=True))
+        if id >= count and type != _UNUSED
+    ]
     whole = {
-        "added_tokens": [
-            hugging_face.added_token(id, name) for id, name in enumerate(tokens[count:], count)
-        ],
+        "added_tokens": [hugging_face.added_token(token) for token in added],
         "pre_tokenizer": hugging_face.PRE_TOKENIZER,
         "model": hugging_face.model({token: id for id, token in enumerate(tokens[:count])}, merges),
     }
-    return Core(json.dumps(whole).encode(), path, profile, False)
+    ranks = Ranks(json.dumps(whole).encode(), path, False)
+    ids = {
+        role: _id(path, found, role, len(tokens))
+        for role in ("bos", "eos", "eot", "eom", "padding")
+    }
+    stops = sorted({id for role in ("eos", "eot", "eom") if (id := ids[role]) is not None})
+    roles = Roles(ids["bos"], ids["eos"], ids["eot"], ids["padding"], tuple(stops))
+    around = {
+        role: ids[role] if found.get(f"add_{role}_token", default) else None
+        for role, default in (("bos", True), ("eos", False))
+    }
+    templates = {
+        name.removeprefix(f"{_TEMPLATE}.") if name != _TEMPLATE else "default": value
+        for name, value in found.items()
+        if name.startswith(_TEMPLATE) and isinstance(value, str)
+    }
+    return ranks, described(ranks, added, roles, around, templates)
+
+
+def _id(path: str, found: dict[str, Value], role: str, size: int) -> int | None:
+    id = found.get(f"{role}_token_id")
+    if id is not None and (type(id) is not int or not 0 <= id < size):
+        raise _refused(path, f"{_PREFIX}{role}_token_id is {id!r}, and there are {size:,} ids")
+    return id
 
 
 def _list(path: str, found: dict[str, Value], name: str, kind: type[_T]) -> list[_T]:

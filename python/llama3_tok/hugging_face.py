@@ -8,13 +8,15 @@ and values are those of the files published with Llama 3.
 
 import json
 import os
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llama3_tok.folder import AddedToken
     from llama3_tok.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -43,17 +45,17 @@ PRE_TOKENIZER: Json = {
 }
 
 
-def tokenizer_json(tokenizer: "Tokenizer", *, bos: bool = True, eos: bool = False) -> Json:
-    """The `tokenizer.json`; `bos` and `eos` are put around a text that is encoded with it."""
+def tokenizer_json(tokenizer: "Tokenizer", around: Json | None = None) -> Json:
+    """The `tokenizer.json`; `around`, a post-processor, is put in place of the tokenizer's."""
     tokens = _core.written_tokens(tokenizer._core)
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added_token(id, name) for name, id in tokenizer.special_tokens.items()],
+        "added_tokens": [added_token(token) for token in tokenizer.added_tokens.values()],
         "normalizer": None,
         "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": _post_processor(tokenizer, bos, eos),
+        "post_processor": tokenizer._post_processor if around is None else around,
         "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": model(
             {token: id for id, token in enumerate(tokens)}, _core.written_merges(tokenizer._core)
@@ -61,16 +63,16 @@ def tokenizer_json(tokenizer: "Tokenizer", *, bos: bool = True, eos: bool = Fals
     }
 
 
-def added_token(id: int, name: str) -> Json:
-    """A special token."""
+def added_token(token: "AddedToken") -> Json:
+    """An added token, as `tokenizer.json` has it."""
     return {
-        "id": id,
-        "content": name,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": True,
+        "id": token.id,
+        "content": token.content,
+        "single_word": token.single_word,
+        "lstrip": token.lstrip,
+        "rstrip": token.rstrip,
+        "normalized": token.normalized,
+        "special": token.special,
     }
 
 
@@ -95,81 +97,101 @@ def model(vocab: dict[str, int], merges: list[str]) -> Json:
     }
 
 
-def _post_processor(tokenizer: "Tokenizer", bos: bool, eos: bool) -> Json:
-    """Puts BOS before a text and EOS behind it, and so around each of a pair."""
-    used = [id for id, is_used in ((tokenizer.bos_id, bos), (tokenizer.eos_id, eos)) if is_used]
-    names = {_name(tokenizer, id): id for id in used}
+def post_processor(added: "Iterable[AddedToken]", bos: int | None, eos: int | None) -> Json:
+    """Puts BOS before a text and EOS behind it, and so around each of a pair; None is nothing."""
+    names = {token.id: token.content for token in added}
+
+    def special(id: int | None, type_id: int) -> list[Json]:
+        return [] if id is None else [{"SpecialToken": {"id": names[id], "type_id": type_id}}]
 
     def part(sequence: str, type_id: int) -> list[Json]:
-        around = [{"SpecialToken": {"id": name, "type_id": type_id}} for name in names]
         text = {"Sequence": {"id": sequence, "type_id": type_id}}
-        return [*around[:bos], text, *around[bos:]]
+        return [*special(bos, type_id), text, *special(eos, type_id)]
 
+    used = {names[id]: id for id in (bos, eos) if id is not None}
     template = {
         "type": "TemplateProcessing",
         "single": part("A", 0),
         "pair": [*part("A", 0), *part("B", 1)],
         "special_tokens": {
-            name: {"id": name, "ids": [id], "tokens": [name]} for name, id in names.items()
+            name: {"id": name, "ids": [id], "tokens": [name]} for name, id in used.items()
         },
     }
     byte_level = _BYTE_LEVEL | {"add_prefix_space": True, "trim_offsets": False, "use_regex": True}
     return {"type": "Sequence", "processors": [byte_level, template]}
 
 
-def bos_and_eos(data: bytes) -> tuple[bool, bool]:
-    """Whether a `tokenizer.json` puts a token before a text, and one behind it.
-
-    Only that part is read: the model behind it is most of the file.
-    """
-    # In a JSON string each quotation mark has a backslash: no token's text matches this.
-    found = re.search(rb'(?<=[,{\s])"post_processor"\s*:\s*', data)
-    if found is None:
-        return False, False
-    end = data.find(b'"decoder"', found.end())
-    text = data[found.end() : end if end > 0 else len(data)].decode("utf-8", "replace")
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError:
-        return False, False
-    steps = value.get("processors", [value]) if isinstance(value, dict) else []
-    for step in steps:
-        if isinstance(step, dict) and step.get("type") == "TemplateProcessing":
-            single = step.get("single") or [{}]
-            return "SpecialToken" in single[0], "SpecialToken" in single[-1]
-    return False, False
-
-
 def special_tokens_map(tokenizer: "Tokenizer") -> Json:
-    """The `special_tokens_map.json`."""
-    ids = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id}
-    if tokenizer.pad_id is not None:
-        ids["pad_token"] = tokenizer.pad_id
-    return {role: _name(tokenizer, id) for role, id in ids.items()}
+    """The `special_tokens_map.json`: the tokens that have a role."""
+    config = tokenizer_config(tokenizer)
+    names = {role: config.get(role) for role in _ROLES}
+    more = {"additional_special_tokens": config.get("additional_special_tokens")}
+    return {role: name for role, name in (names | more).items() if name}
 
 
-def tokenizer_config(tokenizer: "Tokenizer") -> Json:
-    """The `tokenizer_config.json`, with a chat template that renders what `render_chat` does."""
+_ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+
+
+def usual_config(release: str) -> Json:
+    """The `tokenizer_config.json` of a release, chat templates aside."""
+    names = _core.special_names(release)
+    bos, eos, _, pad, _ = _core.roles(release, 0)
+    roles = {"bos_token": bos, "eos_token": eos, "pad_token": pad}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         # For `Tokenizer` and `compat.transformers`; transformers keeps it, and makes nothing of it.
-        "profile": tokenizer.profile,
-        **special_tokens_map(tokenizer),
+        "profile": release,
+        **{role: names[place] for role, place in roles.items() if place is not None},
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": _CONTEXT.get(tokenizer.profile, _LATER_CONTEXT),
-        "chat_template": chat_template(tokenizer.profile),
+        "model_max_length": _CONTEXT.get(release, _LATER_CONTEXT),
     }
+
+
+def tokenizer_config(tokenizer: "Tokenizer") -> Json:
+    """The `tokenizer_config.json`: a folder's own, with its tokens and chat templates as they are."""
+    folder = tokenizer._folder
+    if folder is None:
+        template = chat_template(tokenizer.profile)
+        return usual_config(tokenizer.profile) | {"chat_template": template}
+    config: Json = json.loads(folder.config) if folder.config else {}
+    config.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
+    for role, id in (
+        ("bos", folder.roles.bos),
+        ("eos", folder.roles.eos),
+        ("pad", folder.roles.pad),
+    ):
+        given = config.get(f"{role}_token")
+        name = given.get("content") if isinstance(given, dict) else given
+        if id is None:
+            config.pop(f"{role}_token", None)
+        elif name != _name(tokenizer, id):
+            config[f"{role}_token"] = _name(tokenizer, id)
+    if "added_tokens_decoder" in config:
+        written = map(added_token, folder.added)
+        config["added_tokens_decoder"] = {str(token.pop("id")): token for token in written}
+    if len(folder.templates) == 1 and folder.templates[0][0] == "default":
+        config["chat_template"] = folder.templates[0][1]
+    elif folder.templates:
+        pairs = [{"name": name, "template": text} for name, text in folder.templates]
+        config["chat_template"] = pairs
+    return config
 
 
 def generation_config(tokenizer: "Tokenizer") -> Json:
     """The ids of the `generation_config.json`: where a text begins, what ends it, what pads it."""
-    pad = {} if tokenizer.pad_id is None else {"pad_token_id": tokenizer.pad_id}
-    return {
+    ids = {
         "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.stop_ids,
-        **pad,
+        "eos_token_id": tokenizer.stop_ids or None,
+        "pad_token_id": tokenizer.pad_id,
     }
+    return {name: id for name, id in ids.items() if id is not None}
+
+
+def named_in_chats(release: str) -> set[str]:
+    """The special tokens that conversations of a release are written with."""
+    unused = ("<|reserved_special_token_", "<|finetune_right_pad_id|>", "<|step_id|>")
+    return {name for name in _core.special_names(release) if not name.startswith(unused)}
 
 
 @cache

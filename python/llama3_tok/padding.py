@@ -133,7 +133,10 @@ def call(
 
     is_one = isinstance(text, str | bytes)
     texts: Iterable[Text] = [text] if isinstance(text, str | bytes) else text
-    rows = tokenizer.encode_batch(texts, bos=add_special_tokens)
+    rows = tokenizer.encode_batch(texts)
+    if add_special_tokens:
+        before, after, _ = tokenizer._around
+        rows = [[*before, *row, *after] for row in rows]
     if truncation:
         rows = [row[:most] for row in rows]
     if padding in (True, "longest", "max_length"):

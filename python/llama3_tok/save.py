@@ -12,26 +12,17 @@ has then shown up before. Where one fails nevertheless, the error says which fil
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama3_tok import _core, hugging_face
-from llama3_tok._core import Core
+from llama3_tok._core import Ranks
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.folder import TEMPLATE, TEMPLATES
 
 if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
-
-# What is written to a folder, in this order.
-NAMES = (
-    "tokenizer.model",
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "generation_config.json",
-    "tokenizer_config.json",
-)
 
 
 class Draft(NamedTuple):
@@ -39,8 +30,8 @@ class Draft(NamedTuple):
 
     write: Callable[[str], None]
     """Writes it to a path, where there is nothing yet."""
-    read: "Callable[[str, str], Core] | None" = None
-    """Gives the core of a path and profile; None for a file that holds no vocabulary."""
+    read: Callable[[str], Ranks] | None = None
+    """Reads the vocabulary back from a path; None for a file that holds none."""
 
 
 def save(tokenizer: "Tokenizer", folder: str) -> None:
@@ -54,24 +45,47 @@ def save(tokenizer: "Tokenizer", folder: str) -> None:
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise Llama3TokError(f"{folder} is there and is no folder, so nothing is written")
     os.makedirs(folder, exist_ok=True)
-    # transformers would add its tokens to those that are written.
-    added = os.path.join(folder, "added_tokens.json")
-    if os.path.exists(added):
-        raise Llama3TokError(f"{added} is of another tokenizer; remove it, or save elsewhere")
+    drafts = _drafts(tokenizer, folder)
+    for name in (*_OTHERS, *_found_templates(folder)):
+        if name not in drafts and os.path.exists(path := os.path.join(folder, name)):
+            raise Llama3TokError(f"{path} is of another tokenizer; remove it, or save elsewhere")
+    if any(os.sep in name for name in drafts):
+        os.makedirs(os.path.join(folder, TEMPLATES), exist_ok=True)
+    write(tokenizer, {os.path.join(folder, name): draft for name, draft in drafts.items()})
+
+
+# What transformers would take for a part of the tokenizer, too.
+_OTHERS = ("added_tokens.json", TEMPLATE)
+
+
+def _found_templates(folder: str) -> list[str]:
+    more = os.path.join(folder, TEMPLATES)
+    names = sorted(os.listdir(more)) if os.path.isdir(more) else []
+    return [os.path.join(TEMPLATES, name) for name in names if name.endswith(".jinja")]
+
+
+def names(tokenizer: "Tokenizer", folder: str) -> list[str]:
+    """What `save` writes to a folder."""
+    return list(_drafts(tokenizer, folder))
+
+
+def _drafts(tokenizer: "Tokenizer", folder: str) -> dict[str, Draft]:
+    """The files of a folder by their names, in the order in which they are written."""
     kept = _settings(os.path.join(folder, "generation_config.json"))
     config = hugging_face.tokenizer_config(tokenizer)
-    template: str = config["chat_template"]
-    drafts = (
-        rank_file(tokenizer),
-        tokenizer_json(tokenizer),
-        _json(hugging_face.special_tokens_map(tokenizer)),
-        # transformers 5 looks for the template here first, where one of another model might be.
-        Draft(_writer(template.encode())),
-        _json(kept | hugging_face.generation_config(tokenizer)),
-        _json(config),
-    )
-    paths = [os.path.join(folder, name) for name in NAMES]
-    write(tokenizer, dict(zip(paths, drafts, strict=True)))
+    # transformers 5 looks for templates in files first, where those of another model might be.
+    templates = {}
+    for name, text in tokenizer.chat_templates.items():
+        place = TEMPLATE if name == "default" else os.path.join(TEMPLATES, f"{name}.jinja")
+        templates[place] = Draft(_writer(text.encode()))
+    return {
+        "tokenizer.model": rank_file(tokenizer),
+        "tokenizer.json": tokenizer_json(tokenizer),
+        "special_tokens_map.json": _json(hugging_face.special_tokens_map(tokenizer)),
+        **templates,
+        "generation_config.json": _json(kept | hugging_face.generation_config(tokenizer)),
+        "tokenizer_config.json": _json(config),
+    }
 
 
 def _settings(path: str) -> dict[str, Any]:
@@ -103,28 +117,34 @@ def rank_file(tokenizer: "Tokenizer") -> Draft:
     return Draft(_writer(_core.rank_file(tokenizer._core)), read)
 
 
-def tokenizer_json(
-    tokenizer: "Tokenizer",
-    added: Sequence[Mapping[str, Any]] = (),
-    *,
-    bos: bool = True,
-    eos: bool = False,
-) -> Draft:
+def tokenizer_json(tokenizer: "Tokenizer", around: Mapping[str, Any] | None = None) -> Draft:
     """The `tokenizer.json` of Hugging Face's libraries.
 
-    `added` are tokens that transformers added to those of the release, which are not known here;
-    `bos` and `eos` are put around each text.
+    `around` is the post-processor, which puts tokens around texts; by default the tokenizer's own.
+
+    Raises Llama3TokError for ids of added tokens that the format can't hold.
     """
-    value = hugging_face.tokenizer_json(tokenizer, bos=bos, eos=eos)
-    value["added_tokens"] += added
-    text = json.dumps(value, ensure_ascii=False)
-    return Draft(_writer(text.encode() + b"\n"), None if added else read)
+    _check_ids(tokenizer)
+    text = json.dumps(hugging_face.tokenizer_json(tokenizer, around), ensure_ascii=False)
+    return Draft(_writer(text.encode() + b"\n"), read)
 
 
-def read(path: str, profile: str) -> Core:
-    """The core of a vocabulary file, read anew."""
+def _check_ids(tokenizer: "Tokenizer") -> None:
+    """Refuses gaps between ids: Hugging Face's library numbers added tokens without any."""
+    first = expected = Ranks.of(tokenizer._core).size
+    for token in tokenizer.added_tokens.values():
+        if token.id >= first and token.id != expected:
+            raise Llama3TokError(
+                f"the added token {token.content!r} has the id {token.id}, and {expected} has no token: "
+                "a tokenizer.json can't have gaps, so give tokens for the ids between"
+            )
+        expected += token.id >= first
+
+
+def read(path: str) -> Ranks:
+    """What a vocabulary file says, read anew."""
     with open(path, "rb") as file:
-        return Core(file.read(), path, profile, False)
+        return Ranks(file.read(), path, False)
 
 
 def _json(value: Mapping[str, Any]) -> Draft:
@@ -156,7 +176,7 @@ def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
             except OSError as error:  # under the name that was asked for
                 raise OSError(error.errno, error.strerror, path) from error
             if draft.read is not None:
-                _compare(tokenizer, draft.read(temporary[path], tokenizer.profile), path)
+                _compare(tokenizer, draft.read(temporary[path]), path)
         _rename(temporary)
 
 
@@ -200,13 +220,12 @@ def _settle(path: str) -> None:
         os.fsync(file.fileno())
 
 
-def _compare(tokenizer: "Tokenizer", again: Core, path: str) -> None:
-    """Compares all tokens and special tokens with what was read back."""
+def _compare(tokenizer: "Tokenizer", again: Ranks, path: str) -> None:
+    """Compares all tokens, and added ones where the file has any, with what was read back."""
     ours = tokenizer._core
-    if (
-        again.special_tokens != ours.special_tokens
-        or again.stop_ids != ours.stop_ids
-        or _core.rank_file(again) != _core.rank_file(ours)
+    if again.differs_from(Ranks.of(ours)) is not None or again.added not in (
+        None,
+        ours.added_tokens or None,
     ):
         raise Llama3TokError(
             f"{path}: what was written does not read back as the same tokens, so it was dropped; "

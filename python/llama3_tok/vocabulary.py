@@ -2,7 +2,7 @@
 
 A vocabulary is looked for in this order: the argument; the environment variable LLAMA3_TOK_VOCAB;
 the installed package llama-models, which is located but never imported. A file is read once: every
-tokenizer of the process with the same content and profile has the same core.
+tokenizer of the process with the same content and the same added tokens has the same core.
 """
 
 import hashlib
@@ -10,10 +10,12 @@ import os
 import stat
 import weakref
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from llama3_tok._core import PROFILES, Core, not_a_vocabulary, special_names
+from llama3_tok import folder as _folder
+from llama3_tok._core import PROFILES, Core, Ranks, not_a_vocabulary, special_names
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
+from llama3_tok.folder import Folder
 
 ENVIRONMENT = "LLAMA3_TOK_VOCAB"
 
@@ -22,6 +24,9 @@ META_SHA256 = "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55"
 
 # What is meant where neither the caller nor a folder says which.
 DEFAULT_PROFILE = "llama3.1"
+
+# The profile of a folder whose added tokens are those of no release.
+FOLDER = "folder"
 
 # Where a model folder has its vocabulary, the best first: a rank file needs no conversion.
 IN_FOLDER = ("tokenizer.model", "tokenizer.json", "original/tokenizer.model")
@@ -49,6 +54,9 @@ class Loaded(NamedTuple):
     sha256: str
     """Of the file's content, in hexadecimal."""
     profile: str
+    """The release whose special tokens it has, else "folder"."""
+    folder: Folder | None
+    """What its folder says, if it is not just what is usual for the release."""
 
 
 def places(vocabulary: str | os.PathLike[str] | None = None) -> list[Place]:
@@ -119,38 +127,96 @@ def _resolve(place: Place) -> str:
 # A vocabulary may have a million tokens of a kilobyte, in base64.
 MOST_BYTES = 2 << 30
 
-_cores: weakref.WeakValueDictionary[tuple[str, str], Core] = weakref.WeakValueDictionary()
+# What a core is made from: the hash of the file, the profile, and what a folder says.
+_Key: TypeAlias = tuple[str, str, Folder | None]
+
+_cores: weakref.WeakValueDictionary[_Key, Core] = weakref.WeakValueDictionary()
 
 
 def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Loaded:
-    """Finds and reads a vocabulary.
+    """Finds and reads a vocabulary, and what its folder says of it.
 
-    Without a profile it is the one that `Tokenizer.save` noted beside the file, else the default.
+    With a profile the special tokens and all else are those of that release, and the folder must not
+    say otherwise. Without one they are the folder's own; a rank file by itself has the default's.
 
     Raises what `find` raises, OSError if the file can't be read, VocabularyError if it is no
-    vocabulary of Llama 3, and Llama3TokError for an unknown profile.
+    vocabulary of Llama 3 or files contradict each other, and Llama3TokError for an unknown profile.
     """
     path = find(vocabulary)
-    noted = _noted_beside(path)
+    ranks, sha256 = _ranks(path)
+    directory = _folder_of(path)
+    described = ranks
+    if directory is not None:
+        beside = os.path.join(directory, "tokenizer.json")
+        if beside != path and os.path.isfile(beside):
+            described, _ = _ranks(beside)
+            _check_agreement(ranks, path, described, beside)
     if profile is None:
-        profile = noted or DEFAULT_PROFILE
-    elif noted is not None:
-        _check_profile(path, noted, profile)
-    return loaded(_read(path), path, profile)
+        return _described(ranks, path, sha256, _folder.read(directory, described, path))
+    if described is not ranks:
+        Core(described, beside, _as_text(profile))
+    elif directory is not None and ranks.added is None:
+        _check_profile(directory, path, ranks, profile)
+    return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
 
 
-def _noted_beside(path: str) -> str | None:
-    """The profile that `Tokenizer.save` noted in the folder of a file that it wrote."""
-    beside = os.path.join(os.path.dirname(path), "tokenizer_config.json")
-    if os.path.basename(path) not in IN_FOLDER[:2] or not os.path.isfile(beside):
+def _described(ranks: Ranks, path: str, sha256: str, folder: Folder | None) -> Loaded:
+    """A vocabulary with what a folder says of it, perhaps nothing but what is usual."""
+    profile = DEFAULT_PROFILE if folder is None else folder.release or FOLDER
+    if folder is not None and folder.release and folder == _folder.usual(profile, ranks.size):
+        folder = None
+    core = _core(ranks, path, (sha256, profile, folder))
+    return Loaded(core, path, sha256, profile, folder)
+
+
+def with_folder(loaded: Loaded, folder: Folder) -> Loaded:
+    """The same ranks with other added tokens, or what else a folder says."""
+    ranks = Ranks.of(loaded.core)
+    return _described(ranks, loaded.path, loaded.sha256, folder)
+
+
+def _folder_of(path: str) -> str | None:
+    """The folder whose files say more about a vocabulary; None for a file by itself."""
+    directory, name = os.path.split(path)
+    if name not in IN_FOLDER[:2]:
         return None
-    import json
+    # Meta's files are beside the converted ones in repositories.
+    parent, last = os.path.split(directory)
+    return (
+        parent
+        if last == "original" and os.path.isfile(os.path.join(parent, "config.json"))
+        else directory
+    )
 
-    try:
-        with open(beside, encoding="utf-8") as file:
-            return noted_profile(json.load(file))
-    except (OSError, ValueError):  # it is another's file, and not what was asked for
-        return None
+
+def _check_agreement(ranks: Ranks, path: str, described: Ranks, beside: str) -> None:
+    id = ranks.differs_from(described)
+    if id is not None:
+        raise _refused(
+            path,
+            f"token {id} is {ranks.token(id)!r} in it, and {described.token(id)!r} in {beside}: the two "
+            "files are of different tokenizers; remove the wrong one",
+        )
+
+
+def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> None:
+    """Refuses the rank file of a folder that has other special tokens than a release's.
+
+    A rank file can't say which they are; a `tokenizer.json` does, and is asked when it is read.
+    """
+    folder = _folder.read(directory, ranks, path)
+    if folder is None or profile not in PROFILES:
+        return
+    expected = dict(enumerate(special_names(profile), ranks.size))
+    differs = [token for token in folder.added if expected.get(token.id) != token.content]
+    if differs:
+        token, noted = differs[0], folder.release
+        hint = f"pass profile={noted!r}" if noted else "leave the profile out"
+        raise _refused(
+            path,
+            f"its folder says that {token.id} is {token.content!r}, which it is not in profile "
+            f"{profile!r}; {hint}",
+        )
 
 
 def noted_profile(config: object) -> str | None:
@@ -159,24 +225,36 @@ def noted_profile(config: object) -> str | None:
     return noted if noted in PROFILES else None
 
 
-def _check_profile(path: str, noted: str, profile: str) -> None:
-    """Refuses the rank file of a folder that was saved with other special tokens.
-
-    A rank file can't say which they are; a `tokenizer.json` does, and is asked when it is read.
-    """
-    is_rank_file = os.path.basename(path) == IN_FOLDER[0]
-    if is_rank_file and profile in PROFILES and special_names(noted) != special_names(profile):
-        raise _refused(
-            path,
-            f"it was saved with the special tokens of profile {noted!r}, not of {profile!r}; pass "
-            f"profile={noted!r}",
-        )
-
-
 def loaded(data: bytes, path: str, profile: str) -> Loaded:
     """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     sha256 = hashlib.sha256(data).hexdigest()
-    return Loaded(_core(data, path, sha256, profile), path, sha256, profile)
+    ranks = _ranks_of(data, path, sha256)
+    return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
+
+
+def of_ranks(ranks: Ranks, path: str, sha256: str, folder: Folder | None) -> Loaded:
+    """A vocabulary that was read, as a folder says it; `path` is where from."""
+    return _described(ranks, path, sha256, folder)
+
+
+def _ranks(path: str) -> tuple[Ranks, str]:
+    """What a vocabulary file says, and the SHA-256 of its content."""
+    data = _read(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return _ranks_of(data, path, sha256), sha256
+
+
+def _ranks_of(data: bytes, path: str, sha256: str) -> Ranks:
+    # A copy, since other threads may add to it.
+    same = next((core for key, core in list(_cores.items()) if key[0] == sha256), None)
+    if same is not None:
+        return Ranks.of(same)
+    return Ranks(data, _as_text(path), sha256 == META_SHA256)
+
+
+def _as_text(name: str) -> str:
+    # Rust needs names for messages only, where they may be approximate.
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _read(path: str) -> bytes:
@@ -198,48 +276,50 @@ def _refused(path: str, reason: str) -> VocabularyError:
     return VocabularyError(f"{path}: {reason}", file=path, reason=reason)
 
 
-def _core(data: bytes, path: str, sha256: str, profile: str) -> Core:
-    """The core of a content and profile.
+def _core(ranks: Ranks, path: str, key: _Key) -> Core:
+    """The core of a content, profile and folder.
 
     No lock is held, so that a fork or a signal handler at any moment finds none locked. Of two
     threads that load the same at once, one does so in vain.
     """
-    core = _cores.get((sha256, profile))
+    core = _cores.get(key)
     if core is not None:
         return core
-    # The core needs the names for messages only, where they may be approximate.
-    name = os.fsencode(path).decode("utf-8", "replace")
-    profile = profile.encode("utf-8", "replace").decode()
-    # A copy, since other threads may add to it.
-    same = next((core for key, core in list(_cores.items()) if key[0] == sha256), None)
-    if same is not None:
-        core = same.with_profile(name, profile)
+    _, profile, folder = key
+    if folder is None:
+        core = Core(ranks, _as_text(path), profile.encode("utf-8", "replace").decode())
     else:
-        core = Core(data, name, profile, sha256 == META_SHA256)
-    return _cores.setdefault((sha256, profile), core)
+        release = folder.chat or folder.release
+        tokens = [tuple(token) for token in folder.added]
+        core = Core.with_added(ranks, _as_text(path), tokens, tuple(folder.roles), release)
+    return _cores.setdefault(key, core)
 
 
-def load_again(path: str, sha256: str, profile: str) -> Loaded:
+def load_again(path: str, sha256: str, profile: str, folder: Folder | None = None) -> Loaded:
     """The vocabulary with this hash: already in the process, at `path`, or where one is looked for.
 
-    This is how a pickled tokenizer finds its vocabulary, perhaps on another machine. Raises
-    VocabularyNotFound if none of them has that hash.
+    This is how a pickled tokenizer finds its vocabulary, perhaps on another machine; what its folder
+    said is in the pickle. Raises VocabularyNotFound if none of them has that hash.
     """
-    core = _cores.get((sha256, profile))
-    if core is not None:
-        return Loaded(core, path, sha256, profile)
+    key = sha256, profile, folder
+    same = next((core for known, core in list(_cores.items()) if known[0] == sha256), None)
+    if same is not None:
+        core = _core(Ranks.of(same), path, key)
+        return Loaded(core, path, sha256, profile, folder)
     tried = []
     for candidate in dict.fromkeys([path, *(place.path for place in places())]):
         if candidate is None:
             continue
         try:
-            loaded = load(candidate, profile)
+            found = find(candidate)
+            data = _read(found)
+            if (other := hashlib.sha256(data).hexdigest()) == sha256:
+                core = _core(_ranks_of(data, found, sha256), found, key)
+                return Loaded(core, found, sha256, profile, folder)
         except (VocabularyNotFound, VocabularyError, OSError) as error:
             tried.append(f"  - {error}")
             continue
-        if loaded.sha256 == sha256:
-            return loaded
-        tried.append(f"  - {loaded.path}: another vocabulary, SHA-256 {loaded.sha256}")
+        tried.append(f"  - {found}: another vocabulary, SHA-256 {other}")
     raise VocabularyNotFound(
         "\n".join([f"the vocabulary with SHA-256 {sha256} was not found again:", *tried, WAYS])
     )

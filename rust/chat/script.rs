@@ -84,7 +84,8 @@ impl Script {
         let mut at = 0;
         for &(place, mark) in &self.marks {
             if let Mark::Special(special) = mark {
-                let name = always(encoder.specials.names().get(special as usize), NO_SPECIAL)?;
+                let id = always(encoder.place(special), NO_SPECIAL)?;
+                let name = &always(encoder.added.get(id), NO_SPECIAL)?.name;
                 let text = self.part(at..place)?;
                 rendered.try_reserve(text.len() + name.len())?;
                 rendered.push_str(text);
@@ -117,8 +118,7 @@ impl Script {
                 }
                 Mark::Special(place) => {
                     self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
-                    let id = encoder.specials.first + place;
-                    always(encoder.specials.name(id), NO_SPECIAL)?;
+                    let id = always(encoder.place(place), NO_SPECIAL)?;
                     encoded.ids.try_reserve(1)?;
                     encoded.ids.push(id);
                     if masks {
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_mark_without_its_place_or_token_is_an_error_and_no_shorter_text() {
         let encoder = sample_encoder();
-        let none = encoder.specials.names().len() as u32;
+        let none = encoder.release.unwrap().count;
         for mark in [(2, Mark::Special(0)), (0, Mark::Special(none))] {
             let script = Script { text: "a".to_owned(), marks: vec![mark] };
             assert!(sees_a_fault(|| script.render(encoder)));

@@ -76,8 +76,8 @@ fn a_token_with_any_learned_byte_is_learned() {
 #[test]
 fn special_ids_are_those_of_the_structure_in_every_profile_and_dialect() {
     let encoder = sample_encoder();
-    let first = encoder.specials.first;
-    let names = encoder.specials.names().concat();
+    let first = encoder.vocabulary.len() as u32;
+    let names: String = encoder.added.iter().map(|token| token.name.as_str()).collect();
     for dialect in [Dialect::Hf, Dialect::Meta(ToolFormat::Json)] {
         for profile in &PROFILES {
             let messages = vec![message(Role::User, &names), message(Role::Assistant, &names)];

@@ -83,7 +83,10 @@ fn encoded(core: &Bound<Core>, chat: &GivenChat, masks: bool) -> PyResult<Encode
 }
 
 fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
-    let (py, profile) = (core.py(), core.get().encoder.specials.profile);
+    let (py, encoder) = (core.py(), &core.get().encoder);
+    let unknown =
+        || PyValueError::new_err("the core knows no format of this folder's conversations");
+    let profile = encoder.release.ok_or_else(unknown)?;
     let dialect = Dialect::find(&given.dialect, &given.tool_format)
         .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
     let mut messages = Vec::new();

@@ -10,10 +10,10 @@ use super::Core;
 use super::convert::{all_bytes, bytes_of, gathered};
 use super::detach::{detached, go_on};
 use super::raise::raise;
+use crate::added::Selection;
 use crate::encode::Options;
 use crate::error::{Check, Error};
 use crate::parallel::Ragged;
-use crate::special::Selection;
 
 /// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
 const SHORT: usize = 1 << 11;
@@ -32,7 +32,7 @@ impl Core {
         let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
         let allowed = self.selection(allowed)?;
         let disallowed = match self.selection(disallowed)? {
-            Selection::All => allowed.complement(),
+            Selection::All => self.encoder.added.complement(&allowed),
             selection => selection,
         };
         Ok(Options { bos, eos, allowed, disallowed })
@@ -44,7 +44,8 @@ impl Core {
         if names.is_instance_of::<PyString>() {
             return Ok(Selection::All);
         }
-        let selection = self.encoder.specials.select(&names.extract::<Vec<String>>()?);
+        let names_of = names.extract::<Vec<String>>()?;
+        let selection = self.encoder.added.select(&names_of, self.encoder.profile());
         selection.map_err(|error| raise(names.py(), error))
     }
 

@@ -1,6 +1,7 @@
 //! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
 //! from the interpreter, calls the core and converts the result. Policy is Python's business.
 
+mod added;
 mod chat;
 mod convert;
 mod decode;
@@ -15,6 +16,7 @@ mod system;
 mod texts;
 mod write;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
+use self::added::Ranks;
 use self::convert::{
     Given, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
 };
@@ -37,13 +40,12 @@ use crate::lanes::Path;
 use crate::parallel::Ids;
 use crate::parts::{Task, Want};
 use crate::pretokenize::PATTERN;
-use crate::profile::{BOS, EOS, EOT, PROFILES};
+use crate::profile::{PROFILES, Roles};
 use crate::unicode::UNICODE_VERSION;
-use crate::vocab::Vocabulary;
 
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
-/// A vocabulary with a profile: the part of a `Tokenizer` that is Rust.
+/// A vocabulary with added tokens: the part of a `Tokenizer` that is Rust.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]
 struct Core {
     encoder: Arc<Encoder>,
@@ -51,24 +53,37 @@ struct Core {
 
 #[pymethods]
 impl Core {
+    /// With the special tokens of a release; `file` is the vocabulary's, for messages.
     #[new]
-    fn new(
-        py: Python,
-        data: &Bound<PyBytes>,
-        file: &str,
-        profile: &str,
-        is_meta: bool,
-    ) -> PyResult<Self> {
-        let data = data.as_bytes();
-        let encoder = detached(py, None, |_, _| {
-            Encoder::new(Arc::new(Vocabulary::parse(data, file, is_meta)?), file, profile)
-        })?;
-        Ok(Self { encoder: Arc::new(encoder) })
+    fn new(py: Python, ranks: &Ranks, file: &str, profile: &str) -> PyResult<Self> {
+        let encoder = Encoder::new(Arc::clone(&ranks.vocabulary), file, profile);
+        Ok(Self { encoder: Arc::new(encoder.map_err(|error| raise(py, error))?) })
     }
 
-    /// The same vocabulary with another profile.
-    fn with_profile(&self, py: Python, file: &str, profile: &str) -> PyResult<Self> {
-        Ok(Self { encoder: Arc::new(self.other(py, file, profile)?) })
+    /// With any added tokens; `release` is the profile whose conversations the core can write with them.
+    #[staticmethod]
+    fn with_added(
+        py: Python,
+        ranks: &Ranks,
+        file: &str,
+        tokens: Vec<added::Given>,
+        roles: added::GivenRoles,
+        release: Option<&str>,
+    ) -> PyResult<Self> {
+        added::core(&ranks.vocabulary, file, tokens, roles, release)
+            .map_err(|error| raise(py, error))
+    }
+
+    /// The same, but special tokens have other names, where the dictionary has one for theirs.
+    fn with_special_named(&self, py: Python, names: HashMap<String, String>) -> PyResult<Self> {
+        let encoder = self.encoder.with_special_named(|name| names.get(name).cloned());
+        Ok(Self { encoder: Arc::new(encoder.map_err(|error| raise(py, error))?) })
+    }
+
+    /// All added tokens, ascending by id: id, name, special, single_word, lstrip, rstrip, normalized.
+    #[getter]
+    fn added_tokens(&self) -> Vec<added::Given> {
+        self.encoder.added.iter().map(added::given).collect()
     }
 
     /// The names of the ways to cut text that this processor has, the fastest last.
@@ -79,7 +94,7 @@ impl Core {
 
     /// The same vocabulary and profile, cutting text one of these ways: tests compare them.
     fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
-        let encoder = self.other(py, "", self.encoder.specials.profile.name)?;
+        let encoder = self.other(py)?;
         let path = Path::available().into_iter().find(|path| path.name() == name);
         let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
         Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
@@ -87,7 +102,7 @@ impl Core {
 
     /// The same vocabulary and profile; the cache of each thread takes at most so many bytes.
     fn with_cache(&self, py: Python, bytes: usize) -> PyResult<Self> {
-        let encoder = self.other(py, "", self.encoder.specials.profile.name)?;
+        let encoder = self.other(py)?;
         Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
     }
 
@@ -106,22 +121,20 @@ impl Core {
     /// Special token names and ids, in the order of the ids.
     #[getter]
     fn special_tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let specials = &self.encoder.specials;
-        specials.names().iter().zip(specials.first..).into_py_dict(py)
+        let special = self.encoder.added.iter().filter(|token| token.special);
+        special.map(|token| (&token.name, token.id)).into_py_dict(py)
     }
 
     /// `(bos, eos, eot, pad)`.
     #[getter]
-    fn special_ids(&self) -> (u32, u32, u32, Option<u32>) {
-        let specials = &self.encoder.specials;
-        let id = |place| specials.first + place;
-        (id(BOS), id(EOS), id(EOT), specials.profile.pad.map(id))
+    fn special_ids(&self) -> (Option<u32>, Option<u32>, Option<u32>, Option<u32>) {
+        let Roles { bos, eos, eot, pad, .. } = self.encoder.roles;
+        (bos, eos, eot, pad)
     }
 
     #[getter]
     fn stop_ids(&self) -> Vec<u32> {
-        let specials = &self.encoder.specials;
-        specials.profile.stops.iter().map(|place| specials.first + place).collect()
+        self.encoder.roles.stops.clone()
     }
 
     #[pyo3(signature = (text, asked=None))]
@@ -335,10 +348,9 @@ impl Core {
 }
 
 impl Core {
-    /// An encoder with the same vocabulary.
-    fn other(&self, py: Python, file: &str, profile: &str) -> PyResult<Encoder> {
-        let vocabulary = Arc::clone(&self.encoder.vocabulary);
-        Encoder::new(vocabulary, file, profile).map_err(|error| raise(py, error))
+    /// The same encoder, to be changed.
+    fn other(&self, py: Python) -> PyResult<Encoder> {
+        self.encoder.again().map_err(|error| raise(py, error))
     }
 
     fn task(&self, field: Option<String>, want: Want, options: Options) -> Task {
@@ -349,12 +361,14 @@ impl Core {
 #[pymodule]
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
+    module.add_class::<Ranks>()?;
     chat::add(module)?;
     module.add_class::<StreamDecoder>()?;
     system::add(module)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
+    module.add_function(wrap_pyfunction!(pieces::roles, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
     module.add_class::<texts::Pieces>()?;

@@ -54,8 +54,7 @@ impl Pieces {
         let taken = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut source) = taken else { return Ok(None) };
         let (options, size) = (Options::default(), self.size);
-        let cuts =
-            if self.lines { Cuts::Lines } else { Cuts::Text(&self.encoder.specials, &options) };
+        let cuts = if self.lines { Cuts::Lines } else { Cuts::Text(&self.encoder.added, &options) };
         let (piece, source) = detached(py, None, |check, _| {
             loop {
                 match source.read(&cuts, size, Vec::new(), check)? {

@@ -4,11 +4,11 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::added::{Selection, tests as added};
 use crate::encode::{Encoder, Options};
 use crate::error::tests::sees_a_fault;
 use crate::parts::{Totals, Want};
 use crate::reference::{cases, go_on, sample_encoder};
-use crate::special::Selection;
 use crate::unicode::count_chars;
 
 fn encoder() -> Arc<Encoder> {
@@ -59,7 +59,7 @@ fn named(path: &Path) -> Named {
 
 fn select(encoder: &Encoder, names: &[&str]) -> Selection {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    encoder.specials.select(&names).unwrap()
+    encoder.added.select(&names, "").unwrap()
 }
 
 fn task(encoder: &Arc<Encoder>, field: Option<&str>, want: Want, options: Options) -> Task {
@@ -88,6 +88,26 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(cases(1_000))]
+
+    /// The same for names of any form, of special and of ordinary tokens.
+    #[test]
+    fn files_in_pieces_have_the_tokens_with_odd_names_of_the_whole(
+        text in added::texts(),
+        piece in 1usize..40,
+        threads in 1usize..9,
+        all_allowed: bool,
+    ) {
+        let encoder = Arc::new(added::encoder(added::odd_tokens()));
+        let allowed = || if all_allowed { Selection::All } else { Selection::None };
+        let options = || Options { allowed: allowed(), ..Options::default() };
+        let (mut expected, text) = (Vec::new(), text.as_bytes());
+        encoder.encode(text, &options(), &mut expected, &go_on).unwrap();
+        let folder = Folder::new("odd");
+        let file = vec![folder.file("a.txt", text)];
+        let task = task(&encoder, None, Want::Ids, options());
+        let results = all(&Stream::with_sizes(task, file, threads, piece, 100));
+        prop_assert_eq!(&results[0].as_ref().unwrap().ids, &expected);
+    }
 
     /// With pieces of a few bytes their ends are everywhere, also in special tokens' names.
     #[test]

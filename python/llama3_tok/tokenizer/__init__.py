@@ -4,13 +4,15 @@ The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import arguments, thread_cache
 from llama3_tok import vocabulary as _vocabulary
+from llama3_tok._core import Ranks
 from llama3_tok.arguments import FilePath, Ids, Side, SpecialTokens, Tensors, Text
 from llama3_tok.encoding import Encoding
+from llama3_tok.folder import Folder, usual, with_special
 from llama3_tok.ragged import Ragged
 from llama3_tok.streaming import StreamDecoder
 from llama3_tok.thread_cache import CacheInfo
@@ -39,10 +41,14 @@ class Tokenizer(Texts, TextFiles, Conversations):
 
     `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
     model folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the
-    installed package llama-models are used. `profile` says which release's special tokens the ids
-    from 128,000 are, and which chat template is meant: "llama3", "llama3.1" (also 3.3), "llama3.2"
-    (text; the special tokens of 3.1), "llama3.2-vision" or "meta". Without one it is that of the
-    folder if `save` wrote it, which notes it there, and else "llama3.1".
+    installed package llama-models are used. A folder is read as it is: added tokens, special or
+    not, BOS and EOS, stop ids, padding and chat templates are those that its files say, as
+    transformers' `AutoTokenizer` takes them.
+
+    `profile` says instead which release is meant: its special tokens, which the folder must have,
+    and its chat template. "llama3", "llama3.1" (also 3.3), "llama3.2" (text; the special tokens of
+    3.1), "llama3.2-vision" or "meta". A rank file by itself has those of "llama3.1" without one.
+    `special_tokens` are names and ids of more, as `with_special_tokens` takes them.
 
     Each thread keeps what it merged in a cache, which begins with less than half a megabyte, grows
     while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
@@ -66,12 +72,16 @@ class Tokenizer(Texts, TextFiles, Conversations):
         vocabulary: str | os.PathLike[str] | None = None,
         *,
         profile: str | None = None,
+        special_tokens: Mapping[str, int] | None = None,
         cache_mb: float | None = None,
     ) -> None:
         if not isinstance(profile, str | None):
             raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
         cache_bytes = thread_cache.limit(cache_mb)
-        self._set(_vocabulary.load(vocabulary, profile), cache_bytes)
+        loaded = _vocabulary.load(vocabulary, profile)
+        if special_tokens is not None:
+            loaded = _with_special(loaded, special_tokens)
+        self._set(loaded, cache_bytes)
 
     # Answers
 
@@ -169,6 +179,40 @@ class Tokenizer(Texts, TextFiles, Conversations):
         """
         return self._core.token_id(token)
 
+    def with_special_tokens(
+        self,
+        special_tokens: Mapping[str, int],
+        *,
+        bos: str | None = None,
+        eos: str | None = None,
+        pad: str | None = None,
+        stop_ids: Iterable[int] | None = None,
+        chat_template: str | None = None,
+    ) -> "Tokenizer":
+        """A tokenizer that has more special tokens, by their names and ids; this one stays as it is.
+
+        An id is that of a reserved token, which is then called so, or one from the end of the
+        vocabulary on, for which a model has rows. `bos`, `eos` and `pad` name the tokens that have
+        these roles, `stop_ids` are the ids that end generation (by default as before, and `eos` if
+        given), `chat_template` is a template for conversations, in Jinja.
+
+        Raises Llama3TokError for an id or name that another token has, and for an unknown role.
+
+        >>> names = {"<|im_start|>": 128002, "<|im_end|>": 128003}
+        >>> tokenizer = llama3_tok.Tokenizer().with_special_tokens(names, eos="<|im_end|>")
+        >>> tokenizer.encode("hi<|im_end|>", allowed_special="all"), tokenizer.eos_id
+        ([6151, 128003], 128003)
+        """
+        loaded = _vocabulary.Loaded(
+            self._core, self._path, self._sha256, self._profile, self._folder
+        )
+        stops = (
+            None if stop_ids is None else [arguments.count(id, "stop_ids", 0) for id in stop_ids]
+        )
+        roles = {"bos": bos, "eos": eos, "pad": pad, "chat_template": chat_template}
+        changed = _with_special(loaded, special_tokens, stop_ids=stops, **roles)
+        return made(type(self), changed, self._core.cache_info()[3])
+
     def cache_info(self) -> CacheInfo:
         """What the calling thread's cache holds and takes, and what those of all threads take.
 
@@ -215,14 +259,17 @@ class Tokenizer(Texts, TextFiles, Conversations):
         return f"Tokenizer({self._path!r}, profile={self._profile!r})  # {self.vocab_size:,} ids"
 
     def __eq__(self, other: object) -> bool:
-        """Tokenizers are equal if they give the same ids: same vocabulary, same profile."""
+        """Tokenizers are equal if they give the same ids: same vocabulary, profile and folder."""
         if not isinstance(other, Tokenizer):
             return NotImplemented
-        return (self._sha256, self._profile) == (other._sha256, other._profile)
+        return self._key() == other._key()
 
     def __hash__(self) -> int:
         """Equal tokenizers hash alike."""
-        return hash((self._sha256, self._profile))
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return self._sha256, self._profile, self._folder
 
     def __copy__(self) -> "Tokenizer":
         """Itself, since it never changes."""
@@ -233,15 +280,35 @@ class Tokenizer(Texts, TextFiles, Conversations):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as path, hash, profile and limit of the cache; the first three find the file."""
+        """Pickles as path and hash, which find the file, and what its folder said."""
         cache_bytes = self._core.cache_info()[3]
-        return _restore, (type(self), self._path, self._sha256, self._profile, cache_bytes)
+        return _restore, (type(self), self._path, *self._key(), cache_bytes)
 
 
 def _restore(
-    kind: type[Tokenizer], path: str, sha256: str, profile: str, cache_bytes: int
+    kind: type[Tokenizer],
+    path: str,
+    sha256: str,
+    profile: str,
+    folder: Folder | None,
+    cache_bytes: int,
 ) -> Tokenizer:
-    return made(kind, _vocabulary.load_again(path, sha256, profile), cache_bytes)
+    return made(kind, _vocabulary.load_again(path, sha256, profile, folder), cache_bytes)
+
+
+def _with_special(
+    loaded: _vocabulary.Loaded,
+    special_tokens: Mapping[str, int],
+    **roles: Any,  # noqa: ANN401 - those of `with_special`
+) -> _vocabulary.Loaded:
+    tokens = {}
+    for name, id in special_tokens.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"special_tokens: {name!r} is not a name")
+        tokens[name] = arguments.count(id, f"special_tokens[{name!r}]", 0)
+    ranks = Ranks.of(loaded.core)
+    base = loaded.folder or usual(loaded.profile, ranks.size)
+    return _vocabulary.with_folder(loaded, with_special(base, ranks, tokens, **roles))
 
 
 def made(

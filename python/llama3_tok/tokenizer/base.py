@@ -1,7 +1,12 @@
 """What every part of a `Tokenizer` has: the core, and what it was made from."""
 
+import json
+from typing import Any
+
+from llama3_tok import hugging_face
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core
+from llama3_tok.folder import AddedToken, Around, Folder
 
 __all__ = ["Base"]
 
@@ -9,15 +14,16 @@ __all__ = ["Base"]
 class Base:
     """A vocabulary with a profile."""
 
-    __slots__ = ("__weakref__", "_core", "_path", "_profile", "_sha256")
+    __slots__ = ("__weakref__", "_core", "_folder", "_path", "_profile", "_sha256")
 
     _core: Core
+    _folder: Folder | None
     _path: str
     _profile: str
     _sha256: str
 
     def _set(self, loaded: _vocabulary.Loaded, cache_bytes: int | None = None) -> None:
-        self._core, self._path, self._sha256, self._profile = loaded
+        self._core, self._path, self._sha256, self._profile, self._folder = loaded
         if cache_bytes is not None:
             self._core = self._core.with_cache(cache_bytes)
 
@@ -25,12 +31,12 @@ class Base:
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are, special tokens included: 128,256 (vision: 128,257)."""
+        """How many ids there are, added tokens included: 128,256 (vision: 128,257)."""
         return self._core.vocab_size
 
     @property
     def profile(self) -> str:
-        """Which release's special tokens are used."""
+        """Which release's special tokens are used; "folder" if a folder has others."""
         return self._profile
 
     @property
@@ -44,18 +50,18 @@ class Base:
         return self._sha256
 
     @property
-    def bos_id(self) -> int:
-        """`<|begin_of_text|>`: 128000."""
+    def bos_id(self) -> int | None:
+        """What a text begins with, `<|begin_of_text|>`, 128000; None for a folder without one."""
         return self._core.special_ids[0]
 
     @property
-    def eos_id(self) -> int:
-        """`<|end_of_text|>`: 128001."""
+    def eos_id(self) -> int | None:
+        """What a text ends with, `<|end_of_text|>`, 128001; None for a folder without one."""
         return self._core.special_ids[1]
 
     @property
-    def eot_id(self) -> int:
-        """`<|eot_id|>`, the end of a turn: 128009."""
+    def eot_id(self) -> int | None:
+        """`<|eot_id|>`, the end of a turn: 128009; None for a folder without it."""
         return self._core.special_ids[2]
 
     @property
@@ -72,3 +78,33 @@ class Base:
     def special_tokens(self) -> dict[str, int]:
         """Name to id of every special token, in the order of the ids."""
         return self._core.special_tokens
+
+    @property
+    def added_tokens(self) -> dict[str, AddedToken]:
+        """Every token that a text has by its name, special or not, in the order of the ids.
+
+        Special ones are in a text only if `allowed_special` has them, the others always.
+        """
+        return {token.content: token for token in map(AddedToken._make, self._core.added_tokens)}
+
+    @property
+    def chat_templates(self) -> dict[str, str]:
+        """The chat templates by name, "default" the first: the folder's, or the release's."""
+        if self._folder is None:
+            return {"default": hugging_face.chat_template(self._profile)}
+        return dict(self._folder.templates)
+
+    @property
+    def _post_processor(self) -> dict[str, Any] | None:
+        """What `tokenizer.json` has of what is put around a text."""
+        if self._folder is None:
+            return hugging_face.post_processor(self.added_tokens.values(), self.bos_id, None)
+        return json.loads(self._folder.post_processor) if self._folder.post_processor else None
+
+    @property
+    def _around(self) -> Around:
+        """The ids that are put around a text for a model."""
+        if self._folder is not None:
+            return self._folder.around
+        bos = (self._core.special_ids[0],)
+        return Around(bos, (), (bos, bos, ()))

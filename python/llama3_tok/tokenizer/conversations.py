@@ -1,15 +1,20 @@
-"""Conversations to ids. The format is that of `rust/chat/`."""
+"""Conversations to ids. The formats of the releases are those of `rust/chat/`."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from llama3_tok import _core, arguments
 from llama3_tok import chat as _chat
+from llama3_tok.chat import ChatOptions
+from llama3_tok.errors import ChatFormatError
+from llama3_tok.tokenizer import templated
 from llama3_tok.tokenizer.base import Base
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from llama3_tok.chat_template import Marked
 
 __all__ = ["Conversations"]
 
@@ -24,44 +29,23 @@ class Conversations(Base):
         self,
         messages: Iterable[_chat.Message],
         *,
-        tools: Iterable[Mapping[str, Any]] | None = None,
-        builtin_tools: Iterable[str] | None = None,
-        add_generation_prompt: bool = True,
-        date: _chat.Date = None,
-        dialect: _chat.Dialect | None = None,
-        tools_in: Literal["user", "system"] = "user",
-        continue_final_message: bool = False,
-        tool_format: _chat.ToolFormat = "json",
         return_mask: Literal[False] = False,
+        **options: Unpack[ChatOptions],
     ) -> list[int]: ...
     @overload
     def encode_chat(
         self,
         messages: Iterable[_chat.Message],
         *,
-        tools: Iterable[Mapping[str, Any]] | None = None,
-        builtin_tools: Iterable[str] | None = None,
-        add_generation_prompt: bool = True,
-        date: _chat.Date = None,
-        dialect: _chat.Dialect | None = None,
-        tools_in: Literal["user", "system"] = "user",
-        continue_final_message: bool = False,
-        tool_format: _chat.ToolFormat = "json",
         return_mask: Literal[True],
+        **options: Unpack[ChatOptions],
     ) -> "tuple[list[int], npt.NDArray[np.uint8]]": ...
     def encode_chat(
         self,
         messages: Iterable[_chat.Message],
         *,
-        tools: Iterable[Mapping[str, Any]] | None = None,
-        builtin_tools: Iterable[str] | None = None,
-        add_generation_prompt: bool = True,
-        date: _chat.Date = None,
-        dialect: _chat.Dialect | None = None,
-        tools_in: Literal["user", "system"] = "user",
-        continue_final_message: bool = False,
-        tool_format: _chat.ToolFormat = "json",
         return_mask: bool = False,
+        **options: Unpack[ChatOptions],
     ) -> "list[int] | tuple[list[int], npt.NDArray[np.uint8]]":
         """The ids of a conversation, one BOS included, as its model was trained to read it.
 
@@ -89,6 +73,13 @@ class Conversations(Base):
         is plain text. `return_mask` also gives `uint8[n]`, 1 for the tokens that the assistant
         writes: content or call, and what ends it.
 
+        A folder with a chat template of its own has that run, in a sandbox of Jinja (extra
+        `transformers`) and in such a way that no text of `messages`, `tools` or `documents` can make
+        a special token. `chat_template` is the name of another one of the folder, or the text of
+        one; `documents` and `template_variables` reach a template that is run, and so do the options
+        above by the names that published templates have for them. A mask is then 1 for what stands
+        in the template's `{% generation %}` blocks.
+
         Raises ChatFormatError with `index` and `field` for what the format can't hold, as an
         unknown role, a tool's result without its call, or several calls in dialect "hf".
 
@@ -97,35 +88,20 @@ class Conversations(Base):
         [128000, 128006, 882, 128007, 271, 6151, 128009, 128006, 78191, 128007, 271]
         """
         arguments.flag(return_mask, "return_mask")
-        chat = _chat.conversation(
-            self._profile,
-            messages,
-            tools=tools,
-            builtin_tools=builtin_tools,
-            add_generation_prompt=add_generation_prompt,
-            date=date,
-            dialect=dialect,
-            tools_in=tools_in,
-            continue_final_message=continue_final_message,
-            tool_format=tool_format,
-        )
-        if return_mask:
-            return _core.encode_chat_mask(self._core, chat)
-        return _core.encode_chat(self._core, chat)
+        template = self._template(options)
+        if template is None:
+            chat = self._conversation(messages, options)
+            if return_mask:
+                return _core.encode_chat_mask(self._core, chat)
+            return _core.encode_chat(self._core, chat)
+        given = list(_chat.several(messages, "messages"))
+        marked = self._marked(template, given, options)
+        if not return_mask:
+            return templated.ids(self, marked)
+        templated.check_mask(marked, given)
+        return templated.ids_and_mask(self, marked)
 
-    def render_chat(
-        self,
-        messages: Iterable[_chat.Message],
-        *,
-        tools: Iterable[Mapping[str, Any]] | None = None,
-        builtin_tools: Iterable[str] | None = None,
-        add_generation_prompt: bool = True,
-        date: _chat.Date = None,
-        dialect: _chat.Dialect | None = None,
-        tools_in: Literal["user", "system"] = "user",
-        continue_final_message: bool = False,
-        tool_format: _chat.ToolFormat = "json",
-    ) -> str:
+    def render_chat(self, messages: Iterable[_chat.Message], **options: Unpack[ChatOptions]) -> str:
         r"""The text of a conversation, special tokens by their names, for people to read.
 
         Parameters and errors as in `encode_chat`, which makes ids. Don't encode this text: in it
@@ -135,19 +111,10 @@ class Conversations(Base):
         >>> tokenizer.render_chat([{"role": "user", "content": "hi"}], add_generation_prompt=False)
         '<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>'
         """
-        chat = _chat.conversation(
-            self._profile,
-            messages,
-            tools=tools,
-            builtin_tools=builtin_tools,
-            add_generation_prompt=add_generation_prompt,
-            date=date,
-            dialect=dialect,
-            tools_in=tools_in,
-            continue_final_message=continue_final_message,
-            tool_format=tool_format,
-        )
-        return _core.render_chat(self._core, chat)
+        template = self._template(options)
+        if template is None:
+            return _core.render_chat(self._core, self._conversation(messages, options))
+        return self._marked(template, list(_chat.several(messages, "messages")), options).text
 
     def fit_chat(
         self,
@@ -155,14 +122,7 @@ class Conversations(Base):
         max_tokens: int,
         *,
         answer_tokens: int = 0,
-        tools: Iterable[Mapping[str, Any]] | None = None,
-        builtin_tools: Iterable[str] | None = None,
-        add_generation_prompt: bool = True,
-        date: _chat.Date = None,
-        dialect: _chat.Dialect | None = None,
-        tools_in: Literal["user", "system"] = "user",
-        continue_final_message: bool = False,
-        tool_format: _chat.ToolFormat = "json",
+        **options: Unpack[ChatOptions],
     ) -> _chat.FittedChat:
         """The conversation less its oldest turns, so that it has at most `max_tokens` ids.
 
@@ -179,18 +139,61 @@ class Conversations(Base):
         >>> tokenizer.fit_chat(messages, 20, answer_tokens=8).dropped
         [0, 1]
         """
-        return _chat.fit(
-            self._core,
-            self._profile,
-            messages,
-            max_tokens,
-            answer_tokens,
-            tools=tools,
-            builtin_tools=builtin_tools,
-            add_generation_prompt=add_generation_prompt,
-            date=date,
-            dialect=dialect,
-            tools_in=tools_in,
-            continue_final_message=continue_final_message,
-            tool_format=tool_format,
+        for name in ("tools", "builtin_tools", "documents"):
+            if options.get(name) is not None:
+                options[name] = list(_chat.several(options[name], name))  # type: ignore[literal-required]
+        given = list(_chat.several(messages, "messages"))
+        known = self._template(options) is None
+
+        def size(messages: list[_chat.Message]) -> int:
+            return len(self.encode_chat(messages, **options))
+
+        def ends() -> list[int]:
+            # Without the tools that the first user message may have: they go with whichever is the first.
+            plain: ChatOptions = {**options, "tools": None, "add_generation_prompt": False}
+            return _core.chat_ends(self._core, self._conversation(given, plain))
+
+        return _chat.fit(given, max_tokens, answer_tokens, size, ends if known else None)
+
+    # Which format
+
+    def _template(self, options: ChatOptions) -> str | None:
+        """The chat template to run; None if the core knows the format."""
+        unknown = options.keys() - ChatOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"{min(unknown)!r} is not an option of conversations")
+        asked, folder = options.get("chat_template"), self._folder
+        has_tools = bool(options.get("tools"))
+        if asked is None and (folder is None or folder.chat is not None):
+            return None
+        return templated.template_of(self, asked, has_tools)
+
+    def _conversation(
+        self, messages: Iterable[_chat.Message], options: ChatOptions
+    ) -> dict[str, Any]:
+        """A conversation in the format of a release."""
+        given: dict[str, Any] = dict(options)
+        for name in ("documents", "template_variables"):
+            if given.pop(name, None):
+                raise ChatFormatError(
+                    f"the format of this conversation has no place for {name}; a chat template may have",
+                    None,
+                    name,
+                )
+        given.pop("chat_template", None)
+        release = self._profile if self._folder is None else self._folder.chat
+        return _chat.conversation(str(release), messages, **given)
+
+    def _marked(
+        self, template: str, messages: list[_chat.Message], options: ChatOptions
+    ) -> "Marked":
+        given: dict[str, Any] = dict(options)
+        given.pop("chat_template", None)
+        goes_on = given.pop("continue_final_message", False)
+        arguments.flag(goes_on, "continue_final_message")
+        variables = _chat.variables(**given)
+        if goes_on:
+            variables["add_generation_prompt"] = False
+        return templated.rendered(
+            self, template, messages, "content" if goes_on else None, variables
         )

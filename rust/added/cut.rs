@@ -1,0 +1,122 @@
+//! Where a text with added tokens may be cut, so that both sides give the ids of the whole.
+
+use super::{AddedTokens, Matches, Selection};
+use crate::cuts;
+use crate::error::{Check, Error, slice};
+
+/// The most bytes of a character.
+const CHARACTER: usize = 4;
+
+impl AddedTokens {
+    /// The last place where `text` may be cut whatever follows it; `None` if there is none yet. Each side is
+    /// then encoded with the same options.
+    pub fn last_cut(
+        &self,
+        text: &[u8],
+        allowed: &Selection,
+        disallowed: &Selection,
+        check: &Check,
+    ) -> Result<Option<usize>, Error> {
+        if self.none_in(allowed) && disallowed.is_none() {
+            return Ok(cuts::last_cut(text));
+        }
+        if self.is_simple {
+            let text = self.settled(text)?;
+            let behind = |cut| self.behind(text, cut, allowed, disallowed);
+            return cuts::last_cut(text).map(behind).transpose();
+        }
+        self.last_cut_by_names(text, allowed, check)
+    }
+
+    /// What of `text` is certain, whatever follows: it may end with the beginning of a name.
+    fn settled<'t>(&self, text: &'t [u8]) -> Result<&'t [u8], Error> {
+        let [names, _] = &self.names;
+        // Only the first byte of a name is a `<`.
+        let Some(opening) = memchr::memrchr(b'<', text) else { return Ok(text) };
+        let begins = names.any_begins_with(slice(text, opening..)?);
+        if begins { slice(text, ..opening) } else { Ok(text) }
+    }
+
+    /// The place `cut`, or if it is inside a token that is allowed or disallowed, the place behind that.
+    /// `text` must be settled.
+    fn behind(
+        &self,
+        text: &[u8],
+        cut: usize,
+        allowed: &Selection,
+        disallowed: &Selection,
+    ) -> Result<usize, Error> {
+        let [names, _] = &self.names;
+        let Some(opening) = memchr::memrchr(b'<', slice(text, ..cut)?) else { return Ok(cut) };
+        match names.at(slice(text, opening..)?) {
+            Some((length, index))
+                if self.wants(allowed, index)? || self.selects(disallowed, index)? =>
+            {
+                Ok(cut.max(opening + length))
+            }
+            _ => Ok(cut),
+        }
+    }
+
+    /// The same for any names.
+    ///
+    /// A search from the left finds names one behind the other. Where none of them lies across a place or
+    /// touches it, a search of either side finds those of the whole: nothing before the place reads what
+    /// is behind it, and the search goes on behind it as if it began there. Text is cut there as
+    /// `cuts::last_cut` says; white space that a token takes ends, or begins, at such a place at the latest.
+    /// The end of a token is such a place as well, unless what follows is a token only as a whole word.
+    ///
+    /// A name that begins nearer to the end than the longest name is long may go on.
+    fn last_cut_by_names(
+        &self,
+        text: &[u8],
+        allowed: &Selection,
+        check: &Check,
+    ) -> Result<Option<usize>, Error> {
+        let Some(known) = text.len().checked_sub(self.longest_name().max(CHARACTER)) else {
+            return Ok(None);
+        };
+        let mut stop = known;
+        let mut found = Vec::new();
+        let mut matches = Matches::new(self, text, check);
+        while let Some(name) = matches.next(&|index| self.wants(allowed, index))? {
+            if name.range.end < known {
+                let alone = self.tokens.get(name.index).is_some_and(|token| token.single_word);
+                found.try_reserve(1)?;
+                found.push((name.range, name.is_token, alone));
+            } else {
+                stop = stop.min(name.range.start);
+            }
+        }
+        // Names that are text may have normalized ones inside.
+        found.sort_by_key(|(range, ..)| range.start);
+        // Each piece of text between two names, and whether its first place, the end of a token, is one.
+        let mut gaps = Vec::new();
+        let (mut end, mut behind_token) = (0, false);
+        let last = (stop..stop, false, true);
+        for (range, is_token, alone) in found.into_iter().chain([last]) {
+            if range.start > stop {
+                break;
+            }
+            if range.start >= end {
+                let is_cut = behind_token && (range.start > end || !alone);
+                gaps.try_reserve(1)?;
+                gaps.push((end..range.start, is_cut));
+            }
+            // A name that is text may end where a token inside it does.
+            behind_token = is_token && (range.end > end || (range.end == end && behind_token))
+                || (range.end < end && behind_token);
+            end = end.max(range.end);
+        }
+        for (gap, is_cut) in gaps.into_iter().rev() {
+            let start = gap.start;
+            if let Some(cut) = cuts::last_cut(slice(text, gap)?) {
+                return Ok(Some(start + cut));
+            }
+            if is_cut {
+                return Ok(Some(start));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,371 @@
+//! Added tokens: those that a text has by their names, whatever the ranks say.
+//!
+//! Most are special (`<|eot_id|>`): their names are plain text unless the caller selects them
+//! ([`Selection`]). Others (`<think>`) are ordinary tokens, which every text may have. A release of Llama 3
+//! has special ones alone; a folder may have any of both.
+//!
+//! **The rule**, which is that of the library tokenizers (`added_vocabulary.rs` there): of the names that
+//! begin first the longest is looked at. It is a token, unless it is special and not selected, or a
+//! whole word is asked for and it is only a part of one; then its characters are text. A token that asks
+//! for it takes the white space before or after it. What is left is searched again for the names of tokens
+//! that are `normalized`, which come second.
+//!
+//! One thing is different here: no two tokens ever share characters. There, a name that begins inside
+//! the white space that another token took is a token as well.
+
+mod cut;
+mod find;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::ops::Range;
+
+use self::find::{Level, Match, Names};
+use crate::encode::CHECK_BYTES;
+use crate::error::{Check, Error, always};
+use crate::profile::Profile;
+
+/// A token that a text has by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddedToken {
+    /// Its id: behind the vocabulary's, or that of the same bytes there.
+    pub id: u32,
+    /// What stands in the text for it.
+    pub name: String,
+    /// A text has it only if the caller allows that, and decoding can leave it out.
+    pub special: bool,
+    /// It is a token only where no word goes on before or after it.
+    pub single_word: bool,
+    /// White space before it belongs to it.
+    pub lstrip: bool,
+    /// White space after it belongs to it.
+    pub rstrip: bool,
+    /// It is searched for in what the others leave.
+    pub normalized: bool,
+}
+
+/// The added tokens of a release or of a folder.
+pub struct AddedTokens {
+    /// Ascending by id; of several with one id the last is the one to decode.
+    tokens: Vec<AddedToken>,
+    /// The tokens that are not normalized, and those that are.
+    names: [Names; 2],
+    /// Whether some are no special tokens, so that every text is searched for them.
+    has_ordinary: bool,
+    /// Whether all have names of the form that those of releases have, and ask for nothing.
+    is_simple: bool,
+}
+
+/// Which special tokens are meant.
+pub enum Selection {
+    /// No special token.
+    None,
+    /// Every special token.
+    All,
+    /// These: one flag for each added token.
+    Some(Vec<bool>),
+}
+
+impl Selection {
+    /// Whether nothing is selected.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// A part of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Ordinary text.
+    Text(Range<usize>),
+    /// An added token, with its id: a special one that the caller allowed, or an ordinary one.
+    Added(Range<usize>, u32),
+}
+
+impl AddedTokens {
+    /// The special tokens of a release, whose ids begin at `first`.
+    pub fn of_release(release: &Profile, first: u32) -> Result<Self, Error> {
+        let token = |(name, id)| AddedToken { id, name, special: true, ..AddedToken::default() };
+        let tokens = release.special_names().into_iter().zip(first..).map(token).collect();
+        Self::new(tokens)
+    }
+
+    /// Any tokens. No name is empty, and none is there twice.
+    pub fn new(mut tokens: Vec<AddedToken>) -> Result<Self, Error> {
+        tokens.sort_by_key(|token| token.id);
+        let names = |normalized| {
+            let tokens = tokens.iter().enumerate();
+            let kind = tokens.filter(|(_, token)| token.normalized == normalized);
+            Names::new(kind.map(|(index, token)| (token.name.clone(), index)).collect())
+        };
+        let names = [names(false)?, names(true)?];
+        let has_ordinary = tokens.iter().any(|token| !token.special);
+        let asks = |token: &AddedToken| token.single_word || token.lstrip || token.rstrip;
+        let [first, second] = &names;
+        let is_simple = first.are_simple() && second.is_empty() && !tokens.iter().any(asks);
+        Ok(Self { tokens, names, has_ordinary, is_simple })
+    }
+
+    /// All of them, ascending by id.
+    pub fn iter(&self) -> impl Iterator<Item = &AddedToken> {
+        self.tokens.iter()
+    }
+
+    /// One more than the largest id, 0 if there are none.
+    pub fn end(&self) -> u32 {
+        self.tokens.last().map_or(0, |token| token.id.saturating_add(1))
+    }
+
+    /// The token with an id.
+    pub fn get(&self, id: u32) -> Option<&AddedToken> {
+        let behind = self.tokens.partition_point(|token| token.id <= id);
+        self.tokens.get(behind.checked_sub(1)?).filter(|token| token.id == id)
+    }
+
+    /// Whether an id is a special token's.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.get(id).is_some_and(|token| token.special)
+    }
+
+    /// Whether a special token has an id below `first`.
+    pub fn has_special_below(&self, first: u32) -> bool {
+        self.tokens.iter().take_while(|token| token.id < first).any(|token| token.special)
+    }
+
+    /// The id of a token's name.
+    pub fn id(&self, name: &[u8]) -> Option<u32> {
+        let index = self.names.iter().find_map(|names| names.index(name))?;
+        Some(self.tokens.get(index)?.id)
+    }
+
+    /// Whether some are ordinary tokens, which every text may have.
+    pub fn has_ordinary(&self) -> bool {
+        self.has_ordinary
+    }
+
+    /// Whether a text has none of them, whatever stands in it.
+    #[inline]
+    pub fn none_in(&self, allowed: &Selection) -> bool {
+        allowed.is_none() && !self.has_ordinary
+    }
+
+    /// Whether they are just these, `normalized` aside: where all names are special, it decides nothing.
+    pub fn are_those_of(&self, others: &[AddedToken]) -> bool {
+        self.tokens.len() == others.len()
+            && self.tokens.iter().zip(others).all(|(ours, theirs)| {
+                *ours == AddedToken { normalized: ours.normalized, ..theirs.clone() }
+            })
+    }
+
+    /// In what they differ from others, for a message.
+    pub fn first_difference(&self, others: &[AddedToken]) -> String {
+        let ours = self.tokens.iter();
+        let differs = ours.zip(others).find(|(ours, theirs)| {
+            **ours != AddedToken { normalized: ours.normalized, ..(*theirs).clone() }
+        });
+        match differs {
+            Some((ours, theirs)) if (ours.id, &ours.name) == (theirs.id, &theirs.name) => {
+                format!("the flags of {:?} are other ones", theirs.name)
+            }
+            Some((ours, theirs)) => {
+                format!("{} is {:?} in it, and there {:?}", theirs.id, theirs.name, ours.name)
+            }
+            None => format!("it has {}, and there are {}", others.len(), self.tokens.len()),
+        }
+    }
+
+    /// Selects by name; a name that is not an added token's is an error, for which `profile` says whose
+    /// tokens they are.
+    pub fn select(&self, names: &[String], profile: &str) -> Result<Selection, Error> {
+        if names.is_empty() {
+            return Ok(Selection::None);
+        }
+        let mut flags = vec![false; self.tokens.len()];
+        for name in names {
+            let index = self.names.iter().find_map(|kind| kind.index(name.as_bytes()));
+            match index.and_then(|index| flags.get_mut(index)) {
+                Some(flag) => *flag = true,
+                None => {
+                    let (token, profile) = (name.clone(), profile.to_owned());
+                    return Err(Error::UnknownSpecialToken { token, profile });
+                }
+            }
+        }
+        Ok(Selection::Some(flags))
+    }
+
+    /// Every special token that is not selected.
+    pub fn complement(&self, selection: &Selection) -> Selection {
+        match selection {
+            Selection::None => Selection::All,
+            Selection::All => Selection::None,
+            Selection::Some(flags) => {
+                let both = self.tokens.iter().zip(flags);
+                Selection::Some(both.map(|(token, flag)| token.special && !flag).collect())
+            }
+        }
+    }
+
+    fn selects(&self, selection: &Selection, index: usize) -> Result<bool, Error> {
+        let special = always(self.tokens.get(index), NO_TOKEN)?.special;
+        match selection {
+            Selection::None => Ok(false),
+            Selection::All => Ok(special),
+            Selection::Some(flags) => {
+                let flag = flags.get(index).copied();
+                always(flag, "a selection of special tokens is that of another profile")
+            }
+        }
+    }
+
+    /// An error if `text` has a token of `disallowed`: the first one, with its place.
+    #[inline]
+    pub fn refuse(&self, text: &[u8], disallowed: &Selection, check: &Check) -> Result<(), Error> {
+        if disallowed.is_none() {
+            return Ok(());
+        }
+        let mut matches = Matches::new(self, text, check);
+        while let Some(found) = matches.next(&|index| self.selects(disallowed, index))? {
+            if found.is_token {
+                let token = always(self.tokens.get(found.index), NO_TOKEN)?.name.clone();
+                return Err(Error::DisallowedSpecialToken { token, offset: found.name.start });
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts `text` at its ordinary added tokens and at the special ones of `allowed`. Text segments are
+    /// not empty, and the segments cover the text.
+    pub fn split<'a>(
+        &'a self,
+        text: &'a [u8],
+        allowed: &'a Selection,
+        check: &'a Check,
+    ) -> impl Iterator<Item = Result<Segment, Error>> + 'a {
+        let mut matches = Matches::new(self, text, check);
+        let mut next = None;
+        let (mut at, mut next_check) = (0, CHECK_BYTES);
+        std::iter::from_fn(move || {
+            if at == text.len() {
+                return None;
+            }
+            // Each name may be found at once, without a call of `check`.
+            if at >= next_check {
+                next_check = at + CHECK_BYTES;
+                if let Err(error) = check() {
+                    return Some(Err(error));
+                }
+            }
+            let found = match next.take() {
+                Some(found) => Some(found),
+                None => match matches.next_token(allowed) {
+                    Ok(found) => found,
+                    Err(error) => return Some(Err(error)),
+                },
+            };
+            let start = at;
+            match found {
+                Some((range, id)) if range.start == start => {
+                    at = range.end;
+                    Some(Ok(Segment::Added(range, id)))
+                }
+                found => {
+                    at = found.as_ref().map_or(text.len(), |(range, _)| range.start);
+                    next = found;
+                    let text = (start < at).then_some(Segment::Text(start..at));
+                    Some(always(text, "an added token is before where the search began"))
+                }
+            }
+        })
+    }
+
+    /// Where names stand in a text without special tokens, in no order: of tokens, with the white space
+    /// that they take, and of those that are text.
+    pub(crate) fn names_in(&self, text: &[u8], check: &Check) -> Result<Vec<Range<usize>>, Error> {
+        let (mut matches, mut found) = (Matches::new(self, text, check), Vec::new());
+        while let Some(name) = matches.next(&|index| self.wants(&Selection::None, index))? {
+            found.try_reserve(1)?;
+            found.push(name.range);
+        }
+        Ok(found)
+    }
+
+    /// The length of the longest name.
+    pub(crate) fn longest_name(&self) -> usize {
+        self.names.iter().map(|names| names.longest).max().unwrap_or(0)
+    }
+
+    /// Whether a token is wanted: an ordinary one always, a special one if it is selected.
+    fn wants(&self, allowed: &Selection, index: usize) -> Result<bool, Error> {
+        Ok(!always(self.tokens.get(index), NO_TOKEN)?.special || self.selects(allowed, index)?)
+    }
+}
+
+const NO_TOKEN: &str = "the name of an added token is no token's";
+
+/// Goes through the names in a text, from left to right: those of tokens that are not normalized, and
+/// between two of them, once the second is known, the others.
+struct Matches<'a> {
+    added: &'a AddedTokens,
+    text: &'a [u8],
+    check: &'a Check<'a>,
+    first: Level,
+    /// In the text between two tokens; and the second of these.
+    second: Option<(Level, Option<Match>)>,
+    /// Where the text begins that was not searched for normalized names.
+    from: usize,
+}
+
+impl<'a> Matches<'a> {
+    fn new(added: &'a AddedTokens, text: &'a [u8], check: &'a Check<'a>) -> Self {
+        let first = Level::new(0..text.len());
+        Self { added, text, check, first, second: None, from: 0 }
+    }
+
+    /// The next name, which is a token if `wants` takes it and its place is right. Of those that are not,
+    /// a normalized one may come after another kind that stands further right.
+    fn next(
+        &mut self,
+        wants: &dyn Fn(usize) -> Result<bool, Error>,
+    ) -> Result<Option<Match>, Error> {
+        let Self { added, text, check, .. } = *self;
+        let [names, normalized] = &added.names;
+        loop {
+            if let Some((level, held)) = &mut self.second {
+                if let Some(found) = level.next(text, normalized, &added.tokens, wants, check)? {
+                    return Ok(Some(found));
+                }
+                let held = held.take();
+                let is_last = held.is_none();
+                self.second = None;
+                if is_last {
+                    self.from = text.len();
+                }
+                return Ok(held);
+            }
+            let found = self.first.next(text, names, &added.tokens, wants, check)?;
+            if normalized.is_empty() || found.as_ref().is_some_and(|found| !found.is_token) {
+                return Ok(found);
+            }
+            let from = self.from;
+            let end = found.as_ref().map_or(text.len(), |found| found.range.start);
+            self.from = found.as_ref().map_or(text.len(), |found| found.range.end);
+            if from == end {
+                return Ok(found);
+            }
+            self.second = Some((Level::new(from..end), found));
+        }
+    }
+
+    /// The next token: where it stands, with the white space that it takes, and its id.
+    fn next_token(&mut self, allowed: &Selection) -> Result<Option<(Range<usize>, u32)>, Error> {
+        let added = self.added;
+        while let Some(found) = self.next(&|index| added.wants(allowed, index))? {
+            if found.is_token {
+                let token = always(added.tokens.get(found.index), NO_TOKEN)?;
+                return Ok(Some((found.range, token.id)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,292 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::encode::{Encoder, Options};
+use crate::error::tests::sees_a_fault;
+use crate::profile::Roles;
+use crate::reference::{go_on, sample_encoder};
+use crate::vocab::Vocabulary;
+
+fn release(profile: &str) -> AddedTokens {
+    AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap()
+}
+
+fn select(added: &AddedTokens, names: &[&str]) -> Selection {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    added.select(&names, "").unwrap()
+}
+
+#[test]
+fn splitting_takes_the_leftmost_allowed_token() {
+    let added = release("llama3.1");
+    let text = b"a<|<|eot_id|><|eom_id|><|eot_id|";
+    let split = |selection: &Selection| {
+        added.split(text, selection, &go_on).map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        split(&Selection::All),
+        [
+            Segment::Text(0..3),
+            Segment::Added(3..13, 128_009),
+            Segment::Added(13..23, 128_008),
+            Segment::Text(23..32),
+        ]
+    );
+    let only = select(&added, &["<|eom_id|>"]);
+    assert_eq!(
+        split(&only),
+        [Segment::Text(0..13), Segment::Added(13..23, 128_008), Segment::Text(23..32)]
+    );
+    assert_eq!(split(&Selection::None), [Segment::Text(0..32)]);
+    assert_eq!(
+        split(&added.complement(&only)),
+        [Segment::Text(0..3), Segment::Added(3..13, 128_009), Segment::Text(13..32)]
+    );
+}
+
+#[test]
+fn a_check_that_fails_stops_a_text_of_nothing_but_names() {
+    let stop = || Err(Error::Interrupted);
+    let text = b"<|eot_id|>".repeat(10_000);
+    for added in [release("llama3.1"), AddedTokens::new(odd_tokens()).unwrap()] {
+        let mut segments = added.split(&text, &Selection::All, &stop);
+        assert!(segments.position(|segment| segment.is_err()).unwrap() < 10_000);
+    }
+}
+
+#[test]
+fn the_disallowed_check_names_the_first_token_and_its_offset() {
+    let added = release("llama3");
+    let error = added.refuse("é <|eot_id|>".as_bytes(), &Selection::All, &go_on).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::DisallowedSpecialToken { token, offset: 3 } if token == "<|eot_id|>"
+    ));
+    // `<|eom_id|>` is no token of this profile, and a name that is not selected is text.
+    assert!(added.refuse(b"<|eom_id|>", &Selection::All, &go_on).is_ok());
+    let other = select(&added, &["<|end_of_text|>"]);
+    assert!(added.refuse(b"<|eot_id|>", &other, &go_on).is_ok());
+    assert!(added.select(&["<|eom_id|>".to_owned()], "llama3").is_err());
+}
+
+#[test]
+fn a_selection_of_another_profile_is_an_error_and_finds_no_less() {
+    let vision = release("llama3.2-vision");
+    let of_another = select(&release("llama3.1"), &["<|eot_id|>"]);
+    let text = b"<|image|>";
+    assert!(sees_a_fault(|| vision.refuse(text, &of_another, &go_on)));
+    assert!(sees_a_fault(|| {
+        vision.split(text, &of_another, &go_on).collect::<Result<Vec<_>, _>>()
+    }));
+    let long = b"<|image|> and so on".repeat(3);
+    assert!(sees_a_fault(|| vision.last_cut(&long, &of_another, &Selection::None, &go_on)));
+}
+
+/// Names that begin with, contain and follow each other, that look like tags, with all flags.
+pub fn odd_tokens() -> Vec<AddedToken> {
+    let token = |name: &str, flags: &str| AddedToken {
+        id: 0,
+        name: name.to_owned(),
+        special: flags.contains('s'),
+        single_word: flags.contains('w'),
+        lstrip: flags.contains('l'),
+        rstrip: flags.contains('r'),
+        normalized: flags.contains('n'),
+    };
+    let mut tokens = vec![
+        token("<|eot_id|>", "s"),
+        token("<|im_start|>", "s"),
+        token("<think>", ""),
+        token("</think>", "n"),
+        token("<｜User｜>", "s"),
+        token("ab", "n"),
+        token("abc", "nw"),
+        token("cab", "w"),
+        token("b c", ""),
+        token("<m>", "slr"),
+        token("c<", "l"),
+        token("é", "nr"),
+    ];
+    for (id, token) in (1000..).zip(&mut tokens) {
+        token.id = id;
+    }
+    tokens
+}
+
+/// What one search with the rule as it is written gives, by looking at every place.
+fn plainly(tokens: &[AddedToken], text: &str, all: bool) -> Vec<(Range<usize>, u32)> {
+    let mut found = Vec::new();
+    search(tokens, text, 0..text.len(), false, all, &mut found);
+    let mut gaps = Vec::new();
+    let mut from = 0;
+    for (range, _) in &found {
+        gaps.push(from..range.start);
+        from = range.end;
+    }
+    gaps.push(from..text.len());
+    for gap in gaps {
+        search(tokens, text, gap, true, all, &mut found);
+    }
+    found.sort_by_key(|(range, _)| range.start);
+    found
+}
+
+fn search(
+    tokens: &[AddedToken],
+    text: &str,
+    part: Range<usize>,
+    normalized: bool,
+    all: bool,
+    found: &mut Vec<(Range<usize>, u32)>,
+) {
+    let text = &text[..part.end];
+    let (mut at, mut free) = (part.start, part.start);
+    while at < part.end {
+        let here = tokens.iter().filter(|token| token.normalized == normalized);
+        let here = here.filter(|token| text.as_bytes()[at..].starts_with(token.name.as_bytes()));
+        let Some(token) = here.max_by_key(|token| token.name.len()) else {
+            at += 1;
+            continue;
+        };
+        let (mut start, mut end) = (at, at + token.name.len());
+        at = end;
+        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let in_word =
+            joins(text[part.start..start].chars().next_back()) || joins(text[end..].chars().next());
+        if (token.special && !all) || (token.single_word && in_word) {
+            continue;
+        }
+        if token.lstrip {
+            start = free + text[free..start].trim_end().len();
+        }
+        if token.rstrip {
+            end = text.len() - text[end..].trim_start().len();
+        }
+        found.push((start..end, token.id));
+        (at, free) = (end, end);
+    }
+}
+
+pub fn encoder(tokens: Vec<AddedToken>) -> Encoder {
+    let vocabulary = Arc::clone(&sample_encoder().vocabulary);
+    Encoder::with_added(vocabulary, "odd", tokens, Roles::default(), None).unwrap()
+}
+
+pub fn texts() -> impl Strategy<Value = String> {
+    let parts = [
+        "<|eot_id|>",
+        "<|im_start|>",
+        "<think>",
+        "</think>",
+        "<｜User｜>",
+        "ab",
+        "abc",
+        "cab",
+        "b c",
+        "<m>",
+        "c<",
+        "é",
+        "<",
+        "|>",
+        "<|",
+        "a",
+        "b",
+        "c",
+        " ",
+        "\n",
+        "\t",
+        "1",
+        ".",
+        "_",
+        "<thin",
+        "｜>",
+        "eot_id",
+        "über",
+        "  ",
+        "word",
+    ];
+    prop::collection::vec(prop::sample::select(parts.to_vec()), 0..25)
+        .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn tokens_are_found_as_the_rule_says(text in texts(), all: bool) {
+        let added = AddedTokens::new(odd_tokens()).unwrap();
+        let allowed = if all { Selection::All } else { Selection::None };
+        let segments = added.split(text.as_bytes(), &allowed, &go_on).map(Result::unwrap);
+        let (mut at, mut found) = (0, Vec::new());
+        for segment in segments {
+            let (Segment::Text(range) | Segment::Added(range, _)) = &segment;
+            prop_assert_eq!(range.start, at);
+            at = range.end;
+            if let Segment::Added(range, id) = segment {
+                found.push((range, id));
+            }
+        }
+        prop_assert_eq!(at, text.len());
+        prop_assert_eq!(found, plainly(&odd_tokens(), &text, all));
+    }
+
+    /// Whatever stands on the other side of a cut, the ids are those of the whole.
+    #[test]
+    fn a_cut_changes_no_ids(text in texts(), rest in texts(), all: bool) {
+        let encoder = encoder(odd_tokens());
+        let allowed = || if all { Selection::All } else { Selection::None };
+        let ids = |text: &str| {
+            let options = Options { allowed: allowed(), ..Options::default() };
+            let mut ids = Vec::new();
+            encoder.encode(text.as_bytes(), &options, &mut ids, &go_on).unwrap();
+            ids
+        };
+        let cut = encoder.added.last_cut(text.as_bytes(), &allowed(), &Selection::None, &go_on);
+        if let Some(cut) = cut.unwrap() {
+            let (left, right) = text.split_at(cut);
+            let whole = text.clone() + &rest;
+            prop_assert_eq!([ids(left), ids(&(right.to_owned() + &rest))].concat(), ids(&whole));
+        }
+    }
+}
+
+#[test]
+fn a_text_of_many_names_can_be_cut_near_its_end() {
+    let encoder = encoder(odd_tokens());
+    for (unit, allowed) in [
+        ("<think>ab</think>\n", Selection::None),
+        ("<think>", Selection::None),
+        ("<|eot_id|>", Selection::All),
+        ("<|eot_id|> some words", Selection::None),
+    ] {
+        let text = unit.repeat(1000);
+        let cut = encoder.added.last_cut(text.as_bytes(), &allowed, &Selection::None, &go_on);
+        assert!(cut.unwrap().unwrap() > text.len() - 100, "{unit}");
+    }
+}
+
+#[test]
+fn a_token_of_the_vocabulary_may_be_added_and_another_id_is_refused() {
+    let file = sample_encoder().vocabulary.rank_file();
+    let vocabulary = &Arc::new(Vocabulary::parse(&file, "f", false).unwrap());
+    let (id, bytes) = vocabulary.iter().find(|(_, token)| token.len() > 2).unwrap();
+    let name = std::str::from_utf8(bytes).unwrap().to_owned();
+    let make = |id: u32, name: &str| {
+        let token = AddedToken { id, name: name.to_owned(), special: true, ..Default::default() };
+        Encoder::with_added(Arc::clone(vocabulary), "f", vec![token], Roles::default(), None)
+    };
+    let encoder = make(id, &name).unwrap();
+    assert_eq!(encoder.vocab_size(), vocabulary.len());
+    assert_eq!(encoder.decode(&[id, 32], true, &go_on).unwrap(), b" ");
+    vocabulary.make_slots();
+    assert_eq!(encoder.decode(&[id; 20], true, &go_on).unwrap(), b"");
+    let first = vocabulary.len() as u32;
+    for (id, name) in [(first, name.as_str()), (3, "<x>"), (first, "")] {
+        assert!(matches!(make(id, name), Err(Error::Vocabulary { .. })), "{id} {name}");
+    }
+    let same = |id| AddedToken { id, name: "<x>".to_owned(), ..Default::default() };
+    let twice = vec![same(first), same(first + 1)];
+    assert!(
+        Encoder::with_added(Arc::clone(vocabulary), "f", twice, Roles::default(), None).is_err()
+    );
+}

@@ -1,0 +1,103 @@
+//! A vocabulary file, and the added tokens that a folder has besides.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::Core;
+use super::detach::detached;
+use crate::added::AddedToken;
+use crate::encode::Encoder;
+use crate::error::Error;
+use crate::profile::{Profile, Roles};
+use crate::vocab::Vocabulary;
+
+/// What a vocabulary file says. Cores share it.
+#[pyclass(frozen, weakref, module = "llama3_tok._core")]
+pub(super) struct Ranks {
+    pub(super) vocabulary: Arc<Vocabulary>,
+}
+
+/// Id, name, special, single_word, lstrip, rstrip, normalized.
+pub(super) type Given = (u32, String, bool, bool, bool, bool, bool);
+/// BOS, EOS, EOT, padding and stop ids.
+pub(super) type GivenRoles = (Option<u32>, Option<u32>, Option<u32>, Option<u32>, Vec<u32>);
+
+#[pymethods]
+impl Ranks {
+    /// Reads a file; `file` is its name for messages.
+    #[new]
+    fn new(py: Python, data: &Bound<PyBytes>, file: &str, is_meta: bool) -> PyResult<Self> {
+        let data = data.as_bytes();
+        let vocabulary = detached(py, None, |_, _| Vocabulary::parse(data, file, is_meta))?;
+        Ok(Self { vocabulary: Arc::new(vocabulary) })
+    }
+
+    /// How many tokens it has, added tokens not counted.
+    #[getter]
+    fn size(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// The added tokens that the file says; `None` if it says none.
+    #[getter]
+    fn added(&self) -> Option<Vec<Given>> {
+        Some(self.vocabulary.added()?.iter().map(given).collect())
+    }
+
+    /// What a `tokenizer.json` puts around texts, as JSON; `None` if it says nothing.
+    #[getter]
+    fn post_processor(&self) -> Option<&str> {
+        self.vocabulary.post_processor()
+    }
+
+    /// The first id whose token is another one in another vocabulary; `None` if all are the same.
+    fn differs_from(&self, other: &Self) -> Option<u32> {
+        self.vocabulary.differs_from(&other.vocabulary)
+    }
+
+    /// The bytes of a token; `None` if there is none with the id.
+    fn token<'py>(&self, py: Python<'py>, id: u32) -> Option<Bound<'py, PyBytes>> {
+        Some(PyBytes::new(py, self.vocabulary.token(id)?))
+    }
+
+    /// The id of the token with these bytes; `None` if there is none.
+    fn id(&self, token: &[u8]) -> Option<u32> {
+        self.vocabulary.id(token)
+    }
+
+    /// The vocabulary of a core.
+    #[staticmethod]
+    fn of(core: &Core) -> Self {
+        Self { vocabulary: Arc::clone(&core.encoder.vocabulary) }
+    }
+}
+
+pub(super) fn given(token: &AddedToken) -> Given {
+    let AddedToken { id, name, special, single_word, lstrip, rstrip, normalized } = token.clone();
+    (id, name, special, single_word, lstrip, rstrip, normalized)
+}
+
+pub(super) fn core(
+    vocabulary: &Arc<Vocabulary>,
+    file: &str,
+    tokens: Vec<Given>,
+    (bos, eos, eot, pad, stops): GivenRoles,
+    release: Option<&str>,
+) -> Result<Core, Error> {
+    let token = |(id, name, special, single_word, lstrip, rstrip, normalized)| AddedToken {
+        id,
+        name,
+        special,
+        single_word,
+        lstrip,
+        rstrip,
+        normalized,
+    };
+    let tokens = tokens.into_iter().map(token).collect();
+    let roles = Roles { bos, eos, eot, pad, stops };
+    let release = release.map(Profile::find).transpose()?;
+    let encoder = Encoder::with_added(Arc::clone(vocabulary), file, tokens, roles, release)?;
+    Ok(Core { encoder: Arc::new(encoder) })
+}
