@@ -37,7 +37,7 @@ def convert(
         raise Llama3TokError(f"{destination}: there is no folder {parent}; make it first")
     tokenizer = _read(source, profile)
     if kind == "folder":
-        paths = [os.path.join(destination, name) for name in save.names(tokenizer, destination)]
+        paths = [os.path.join(destination, name) for name in save.names(tokenizer)]
     else:
         paths = [destination]
     there = [path for path in paths if os.path.lexists(path)]

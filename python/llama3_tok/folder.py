@@ -119,7 +119,7 @@ class Folder(NamedTuple):
         if (
             release is None
             or self.roles.bos is None
-            or self.roles.bos != special.get("<|begin_of_text|>")
+            or self.roles.bos != special.get(_USUAL["bos"])
             or not hugging_face.named_in_chats(release) <= special.keys()
         ):
             return None
@@ -208,6 +208,24 @@ def described(
     config = json.dumps(hugging_face.usual_config(release), ensure_ascii=False) if release else ""
     post_processor = hugging_face.post_processor(added, around["bos"], around["eos"])
     return Folder(added, roles, _canonical(post_processor), pairs, config, release)
+
+
+def named(ranks: _core.Ranks, names: Mapping[str, int]) -> Folder:
+    """Special tokens of these names and ids alone; those that releases have mean what they mean there."""
+    ids = {role: names.get(name) for role, name in _USUAL.items()}
+    roles = Roles(
+        ids["bos"], ids["eos"], ids["eot"], ids["pad"], tuple(_ids(ids["eos"], ids["eot"]))
+    )
+    added = [AddedToken(id, name) for name, id in names.items()]
+    return described(ranks, added, roles, {"bos": roles.bos, "eos": None}, {})
+
+
+_USUAL = {
+    "bos": "<|begin_of_text|>",
+    "eos": "<|end_of_text|>",
+    "eot": "<|eot_id|>",
+    "pad": "<|finetune_right_pad_id|>",
+}
 
 
 def with_special(
@@ -413,10 +431,10 @@ def _roles(
     bos, eos, pad = role("bos"), role("eos"), role("pad")
     if files[CONFIG] is None:
         # The other files name no roles; then the tokens of the releases have theirs.
-        bos, eos = special.get("<|begin_of_text|>"), special.get("<|end_of_text|>")
+        bos, eos = special.get(_USUAL["bos"]), special.get(_USUAL["eos"])
     if pad is None:
-        pad = special.get("<|finetune_right_pad_id|>")
-    eot = special.get("<|eot_id|>")
+        pad = special.get(_USUAL["pad"])
+    eot = special.get(_USUAL["eot"])
     size = max([first, *(token.id + 1 for token in added)])
     stops = _stops(folder, files, size)
     if stops is None:

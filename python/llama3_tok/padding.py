@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from llama3_tok import arguments
 from llama3_tok.arguments import Ids, Side, Tensors, Text
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.folder import RESERVED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +26,15 @@ Padding: TypeAlias = bool | Literal["longest", "max_length", "do_not_pad"]
 
 _NO_PAD = """\
 profile {profile!r} has no padding token. Give pad_id=, one of:
-- pad_id={reserved}, a reserved special token: the model has a row for it, and nothing else uses it;
-- the id of a token that you add, pad_id={added}: resize the model's embeddings to hold it.
+{reserved}- the id of a token that you add, pad_id={added}: resize the model's embeddings to hold it.
 To pad with {eos} and mask it is common, but not offered: whoever leaves out padding by its id, as \
 collators for training do, then also leaves out the real end, and the model learns not to stop. \
 Only with labels that are masked by attention_mask is it right."""
+
+
+_RESERVED = """\
+- pad_id={reserved}, a reserved special token: the model has a row for it, and nothing else uses it;
+"""
 
 
 class Padded(Mapping[str, Any]):
@@ -171,15 +176,13 @@ def call(
 
 def checked_pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
     size = tokenizer.vocab_size
-    reserved = "<|reserved_special_token_0|>"
+    reserved = reserved_id(tokenizer)
     if given is None:
         if tokenizer.pad_id is not None:
             return tokenizer.pad_id
+        line = "" if reserved is None else _RESERVED.format(reserved=reserved)
         message = _NO_PAD.format(
-            profile=tokenizer.profile,
-            reserved=tokenizer.special_tokens[reserved],
-            added=size,
-            eos=tokenizer.eos_id,
+            profile=tokenizer.profile, reserved=line, added=size, eos=tokenizer.eos_id
         )
         raise Llama3TokError(message)
     if isinstance(given, bool) or not hasattr(given, "__index__"):
@@ -191,12 +194,18 @@ def checked_pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
         why = "it ends generation: a model trained where padding is left out learns not to stop"
     elif id == tokenizer.bos_id:
         why = "it begins a text"
-    elif id < min(tokenizer.special_tokens.values()):
+    elif id < size and id not in tokenizer.special_tokens.values():
         why = f"it is a token of text, {tokenizer.decode([id])!r}"
     else:
         return id
-    choice = tokenizer.pad_id or tokenizer.special_tokens[reserved]
+    choice = next(one for one in (tokenizer.pad_id, reserved, size) if one is not None)
     raise Llama3TokError(f"pad_id={id} can't be padding, since {why}; {choice} can")
+
+
+def reserved_id(tokenizer: "Tokenizer") -> int | None:
+    """A special token that nothing uses; None if there is none."""
+    special = tokenizer.special_tokens.items()
+    return next((id for name, id in special if name.startswith(RESERVED)), None)
 
 
 def _tensors(

@@ -64,28 +64,31 @@ def _found_templates(folder: str) -> list[str]:
     return [os.path.join(TEMPLATES, name) for name in names if name.endswith(".jinja")]
 
 
-def names(tokenizer: "Tokenizer", folder: str) -> list[str]:
-    """What `save` writes to a folder."""
-    return list(_drafts(tokenizer, folder))
+def names(tokenizer: "Tokenizer") -> list[str]:
+    """What `save` writes to a folder, in this order."""
+    vocabulary = ["tokenizer.model", "tokenizer.json", "special_tokens_map.json"]
+    templates = map(_place, tokenizer.chat_templates)
+    return [*vocabulary, *templates, "generation_config.json", "tokenizer_config.json"]
+
+
+def _place(template: str) -> str:
+    """Where transformers 5 looks for a chat template first, where one of another model might be."""
+    return TEMPLATE if template == "default" else os.path.join(TEMPLATES, f"{template}.jinja")
 
 
 def _drafts(tokenizer: "Tokenizer", folder: str) -> dict[str, Draft]:
     """The files of a folder by their names, in the order in which they are written."""
     kept = _settings(os.path.join(folder, "generation_config.json"))
     config = hugging_face.tokenizer_config(tokenizer)
-    # transformers 5 looks for templates in files first, where those of another model might be.
-    templates = {}
-    for name, text in tokenizer.chat_templates.items():
-        place = TEMPLATE if name == "default" else os.path.join(TEMPLATES, f"{name}.jinja")
-        templates[place] = Draft(_writer(text.encode()))
-    return {
-        "tokenizer.model": rank_file(tokenizer),
-        "tokenizer.json": tokenizer_json(tokenizer),
-        "special_tokens_map.json": _json(hugging_face.special_tokens_map(tokenizer)),
-        **templates,
-        "generation_config.json": _json(kept | hugging_face.generation_config(tokenizer)),
-        "tokenizer_config.json": _json(config),
-    }
+    drafts = [
+        rank_file(tokenizer),
+        tokenizer_json(tokenizer),
+        _json(hugging_face.special_tokens_map(tokenizer)),
+        *(Draft(_writer(text.encode())) for text in tokenizer.chat_templates.values()),
+        _json(kept | hugging_face.generation_config(tokenizer)),
+        _json(config),
+    ]
+    return dict(zip(names(tokenizer), drafts, strict=True))
 
 
 def _settings(path: str) -> dict[str, Any]:

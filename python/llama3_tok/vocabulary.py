@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from llama3_tok import folder as _folder
@@ -219,17 +219,21 @@ def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> Non
         )
 
 
-def noted_profile(config: object) -> str | None:
-    """The profile that a `tokenizer_config.json` notes: None for one that `save` did not write."""
-    noted = config.get("profile") if isinstance(config, dict) else None
-    return noted if noted in PROFILES else None
-
-
 def loaded(data: bytes, path: str, profile: str) -> Loaded:
     """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     sha256 = hashlib.sha256(data).hexdigest()
     ranks = _ranks_of(data, path, sha256)
     return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
+
+
+def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Loaded:
+    """The vocabulary that a file's content is, with special tokens of any names and ids."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    ranks = _ranks_of(data, path, sha256)
+    for profile in PROFILES:
+        if names == {name: id for id, name in enumerate(special_names(profile), ranks.size)}:
+            return loaded(data, path, profile)
+    return _described(ranks, path, sha256, _folder.named(ranks, names))
 
 
 def of_ranks(ranks: Ranks, path: str, sha256: str, folder: Folder | None) -> Loaded:

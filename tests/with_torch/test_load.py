@@ -11,7 +11,7 @@ import safetensors.torch  # noqa: E402
 
 import checkpoints  # noqa: E402
 import models  # noqa: E402
-from llama3_tok import CheckpointError, Llama3TokError, Tokenizer  # noqa: E402
+from llama3_tok import CheckpointError, Llama3TokError, Tokenizer, VocabularyError  # noqa: E402
 from llama3_tok.torch import Llama3, convert_checkpoint  # noqa: E402
 
 
@@ -124,7 +124,9 @@ def test_without_a_note_names_and_scaling_tell_the_profile(folder, rope, profile
         path.unlink()
     tokenizer = Tokenizer(profile=profile)
     tokenizer.save(folder)
-    names = {str(id): {"content": name} for name, id in tokenizer.special_tokens.items()}
+    names = {
+        str(id): {"content": name, "special": True} for name, id in tokenizer.special_tokens.items()
+    }
     noted = {"profile": None, "added_tokens_decoder": names if "config" in files else None}
     edit(folder / "tokenizer_config.json", **noted)
     if files == "tokenizer.model":
@@ -150,10 +152,14 @@ def test_a_tokenizer_may_be_given(whole):
         Llama3.load(whole, tokenizer="llama3")
 
 
-def test_stop_ids_are_those_listed_and_those_of_the_profile(folder):
+def test_stop_ids_are_those_that_transformers_takes(folder):
     edit(folder / "generation_config.json", eos_token_id=128001)
-    edit(folder / "config.json", eos_token_id=128010)
-    assert Llama3.load(folder).stop_ids == [128001, 128008, 128009, 128010]
+    edit(folder / "config.json", eos_token_id=[128010, 128009])
+    assert Llama3.load(folder).stop_ids == [128001]
+    edit(folder / "generation_config.json", eos_token_id=None)
+    assert Llama3.load(folder).stop_ids == [128009, 128010]
+    edit(folder / "config.json", eos_token_id=None)
+    assert Llama3.load(folder).stop_ids == [128001, 128008, 128009]
     edit(folder / "generation_config.json", eos_token_id=[128001, 128256])
     refused(folder, r"eos_token_id has 128256, and there are 128,256 ids")
 
@@ -218,10 +224,14 @@ def test_shards_that_are_missing_are_named(folder):
     assert error.file.endswith("b.safetensors")
 
 
-def test_special_tokens_of_no_release_are_refused(folder):
+def test_special_tokens_that_contradict_each_other_are_refused(folder):
     names = {str(128000 + place): {"content": f"<|{place}|>"} for place in range(256)}
     edit(folder / "tokenizer_config.json", profile=None, added_tokens_decoder=names)
-    refused(folder, "special tokens are those of no release of Llama 3")
+    with pytest.raises(VocabularyError, match=r"gives '<.0.>' the id 128000, and by .* different"):
+        Llama3.load(folder)
+    (folder / "tokenizer.json").unlink()
+    edit(folder / "tokenizer_config.json", bos_token="<|0|>", eos_token="<|1|>", pad_token="<|2|>")
+    assert Llama3.load(folder).tokenizer.special_tokens["<|255|>"] == 128255
 
 
 def test_flash_attention_is_refused_where_it_can_not_be(whole):
@@ -240,7 +250,8 @@ def test_what_transformers_can_not_make_is_refused(folder):
 
 def test_special_tokens_that_are_not_written_as_such_are_refused(folder):
     edit(folder / "tokenizer_config.json", profile=None, added_tokens_decoder={"a": 5})
-    refused(folder, "special tokens are not written as they should be")
+    with pytest.raises(VocabularyError, match="its added_tokens_decoder has 'a': 5"):
+        Llama3.load(folder)
 
 
 @pytest.mark.parametrize("device", ["nowhere", "meta:x", "xpu"])

@@ -9,7 +9,6 @@ import os
 import warnings
 from typing import Any, Literal, TypeAlias
 
-from llama3_tok import _core
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import need
 from llama3_tok.tokenizer import Tokenizer
@@ -17,7 +16,6 @@ from llama3_tok.torch.checkpoint.hugging_face import CONFIG, weight_paths
 from llama3_tok.torch.checkpoint.meta import PARAMS, read_json
 from llama3_tok.torch.checkpoint.stored import Safetensors, refuse
 from llama3_tok.torch.memory import explained, written
-from llama3_tok.vocabulary import noted_profile
 
 __all__ = ["Attention", "ModelFolder"]
 
@@ -28,8 +26,6 @@ DTYPES = ("bfloat16", "float16", "float32")
 _EMBEDDING, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 # Rotary frequencies, which older files have: they follow from the configuration.
 _COMPUTED = "rotary_emb.inv_freq"
-# 3.1 and 3.2 have the same special tokens; the text models of 3.2 are the ones with this factor.
-_FACTOR_3_2 = 32
 
 
 class ModelFolder:
@@ -57,7 +53,7 @@ class ModelFolder:
 
     def tokenizer(self, given: Tokenizer | None) -> Tokenizer:
         """The tokenizer of the folder, or the given one, checked against the model's rows."""
-        tokenizer = given or Tokenizer(self.folder, profile=self.profile())
+        tokenizer = given or Tokenizer(self.folder)
         rows = self.config.get("vocab_size")
         if not isinstance(rows, int) or rows < tokenizer.vocab_size:
             refuse(
@@ -67,58 +63,24 @@ class ModelFolder:
             )
         return tokenizer
 
-    def profile(self) -> str:
-        """The profile: what `Tokenizer.save` noted, or the one with the special tokens' names.
-
-        Of 3.1 and 3.2, which have the same, and for a folder without names, the scaling of the
-        rotary embedding tells: there is none in 3, and 3.2 has another factor.
-        """
-        config = self._optional("tokenizer_config.json")
-        if noted := noted_profile(config):
-            return noted
-        rope = self.config.get("rope_parameters") or self.config.get("rope_scaling") or {}
-        scaled = rope.get("rope_type", rope.get("type")) == "llama3"
-        later = "llama3.2" if rope.get("factor") == _FACTOR_3_2 else "llama3.1"
-        told = later if scaled else "llama3"
-        names = self._special_names(config)
-        # The one that the scaling tells is asked first.
-        for profile in (told, later, *_core.PROFILES):
-            special = _core.special_names(profile)
-            if names and [names.get(id) for id in sorted(names)][: len(special)] == special:
-                return profile
-        if names:
-            refuse(self.folder, "its special tokens are those of no release of Llama 3")
-        return told
-
-    def _special_names(self, config: dict[str, Any]) -> dict[int, str]:
-        """The special tokens by id, from `tokenizer_config.json` or `tokenizer.json`."""
-        try:
-            if decoder := config.get("added_tokens_decoder"):
-                return {int(id): token["content"] for id, token in decoder.items()}
-            added = self._optional("tokenizer.json").get("added_tokens") or []
-            return {token["id"]: token["content"] for token in added}
-        except (AttributeError, KeyError, TypeError, ValueError):
-            refuse(self.folder, "its tokenizer's special tokens are not written as they should be")
-
     def stop_ids(self, tokenizer: Tokenizer) -> list[int]:
-        """The ids that end generation: those that the folder lists, and those of the profile.
+        """The ids that end generation: those that the folder lists, else the tokenizer's.
 
-        The first conversions of Llama 3 listed `<|end_of_text|>` alone, and models that answer in
-        a chat then never stopped.
+        As transformers takes them: those of the generation configuration, or the model's.
         """
-        listed = set(tokenizer.stop_ids)
         for name in ("generation_config.json", CONFIG):
             values = (self.config if name == CONFIG else self._optional(name)).get("eos_token_id")
-            for id in values if isinstance(values, list) else [values]:
-                if id is None:
-                    continue
+            if values is None:
+                continue
+            listed = values if isinstance(values, list) else [values]
+            for id in listed:
                 if type(id) is not int or not 0 <= id < tokenizer.vocab_size:
                     refuse(
                         os.path.join(self.folder, name),
                         f"its eos_token_id has {id!r}, and there are {tokenizer.vocab_size:,} ids",
                     )
-                listed.add(id)
-        return sorted(listed)
+            return sorted(set(listed))
+        return tokenizer.stop_ids
 
     def _optional(self, name: str) -> dict[str, Any]:
         path = os.path.join(self.folder, name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.padding import reserved_id
 from llama3_tok.torch.memory import cache_bytes, explained, written
 from llama3_tok.torch.sampling import Sampling, draw, filtered
 from llama3_tok.torch.stopping import StopStrings
@@ -243,7 +244,9 @@ def filler(tokenizer: "Tokenizer") -> int:
     """An id for masked places, also where the profile has no padding token."""
     if tokenizer.pad_id is not None:
         return tokenizer.pad_id
-    return tokenizer.special_tokens["<|reserved_special_token_0|>"]
+    # Whatever stands there is masked, so any id will do.
+    reserved = reserved_id(tokenizer)
+    return 0 if reserved is None else reserved
 
 
 def run(

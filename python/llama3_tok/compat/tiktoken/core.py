@@ -9,7 +9,7 @@ from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from llama3_tok import _core, vocabulary
-from llama3_tok._core import PATTERN, PROFILES
+from llama3_tok._core import PATTERN
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
 from llama3_tok.tokenizer import Tokenizer, made
@@ -31,8 +31,9 @@ class Encoding:
     """A Llama 3 encoding with tiktoken's methods.
 
     `get_encoding` gives those of the installed vocabulary. This makes one from tables as Meta's
-    code does: `pat_str` must be Llama 3's pattern, `mergeable_ranks` a complete vocabulary, and
-    `special_tokens` those of a release. Raises ValueError otherwise.
+    code does, also with more special tokens than a release has: `pat_str` must be Llama 3's
+    pattern, `mergeable_ranks` a complete vocabulary, and `special_tokens` any names and ids behind
+    it. Raises ValueError otherwise.
 
     >>> import llama3_tok.compat.tiktoken as tiktoken
     >>> from llama3_tok.compat.tiktoken.load import load_tiktoken_bpe
@@ -41,9 +42,9 @@ class Encoding:
     ...     "mine",
     ...     pat_str=known._pat_str,
     ...     mergeable_ranks=load_tiktoken_bpe(vocabulary.find()),
-    ...     special_tokens=known._special_tokens,
-    ... ).encode("Hello world")
-    [9906, 1917]
+    ...     special_tokens={**known._special_tokens, "<|im_end|>": 128256},
+    ... ).encode("Hello world<|im_end|>", allowed_special="all")
+    [9906, 1917, 128256]
     """
 
     def __init__(
@@ -61,20 +62,14 @@ class Encoding:
             )
         lines = sorted((rank, b64encode(token)) for token, rank in mergeable_ranks.items())
         data = b"".join(b"%s %d\n" % (token, rank) for rank, token in lines)
-        for profile in PROFILES:
-            loaded = vocabulary.loaded(data, name, profile)
-            if loaded.core.special_tokens == special_tokens:
-                break
-        else:
-            raise Llama3TokError(
-                "special_tokens are not those of any release of Llama 3 "
-                f"({', '.join(PROFILES)}) behind {len(lines)} ranks"
-            )
+        loaded = vocabulary.with_names(data, name, special_tokens)
         if explicit_n_vocab and explicit_n_vocab != loaded.core.vocab_size:
             raise Llama3TokError(
                 f"explicit_n_vocab is {explicit_n_vocab}, but there are {loaded.core.vocab_size}"
             )
         self._set(name, made(Tokenizer, loaded))
+        # Several names may have one id, and then each is that token.
+        self._special_tokens = dict(special_tokens)
 
     @classmethod
     def _of(cls, name: str, tokenizer: Tokenizer) -> "Encoding":
@@ -264,9 +259,14 @@ class Encoding:
     def eot_token(self) -> int:
         """The end of text: 128001, `<|end_of_text|>`.
 
-        tiktoken has one for OpenAI's encodings only, where it is `<|endoftext|>`.
+        tiktoken has one for OpenAI's encodings only, where it is `<|endoftext|>`. Raises KeyError
+        for special tokens without either.
         """
-        return self._tokenizer.eos_id
+        names = ("<|endoftext|>", "<|end_of_text|>")
+        known = (self._special_tokens[name] for name in names if name in self._special_tokens)
+        if (id := next(known, None)) is None:
+            raise KeyError(names[0])
+        return id
 
     @cached_property
     def special_tokens_set(self) -> set[str]:
@@ -289,6 +289,36 @@ class Encoding:
     @cached_property
     def _mergeable_ranks(self) -> dict[bytes, int]:
         return {token: rank for rank, token in enumerate(_core.tokens(self._core))}
+
+    def _encode_single_piece(self, text_or_bytes: str | bytes) -> list[int]:
+        """The ids of a text, or bytes, that is not cut: one token, or else merged."""
+        if isinstance(text_or_bytes, str):
+            text_or_bytes = text_or_bytes.encode()
+        id = self._ranks.id(text_or_bytes)
+        if id is not None:
+            return [id]
+        return _core.merge_batch(self._core, [text_or_bytes])[0]
+
+    def _encode_only_native_bpe(self, text: str) -> list[int]:
+        """The same as `encode_ordinary`; in tiktoken another way to it."""
+        return self.encode_ordinary(text)
+
+    def _encode_bytes(self, text: bytes) -> list[int]:
+        """The ids of bytes, in tiktoken's way.
+
+        What is not UTF-8 and all behind it is one piece with what it may join: it is not cut.
+        `Tokenizer.encode` takes bytes as well, and cuts them.
+        """
+        try:
+            return self.encode_ordinary(text.decode())
+        except UnicodeDecodeError as error:
+            ids, rest = self._completions.settled(self._core.encode(text[: error.start]))
+            rest += text[error.start :]
+        return ids + self._encode_single_piece(rest)
+
+    @cached_property
+    def _ranks(self) -> _core.Ranks:
+        return _core.Ranks.of(self._core)
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:

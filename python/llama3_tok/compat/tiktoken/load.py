@@ -20,5 +20,5 @@ def load_tiktoken_bpe(tiktoken_bpe_file: str, expected_hash: str | None = None) 
     if expected_hash not in (None, sha256):
         reason = f"its SHA-256 is {sha256}, but {expected_hash} was expected"
         raise VocabularyError(f"{path}: {reason}", file=path, reason=reason)
-    core = vocabulary.loaded(data, path, "llama3").core
+    core = vocabulary.with_names(data, path, {}).core
     return {token: rank for rank, token in enumerate(_core.tokens(core))}

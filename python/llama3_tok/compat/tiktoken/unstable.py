@@ -31,17 +31,21 @@ class Completions:
         """The tokens' bytes, sorted."""
         return list(self._sorted)
 
+    def settled(self, ids: list[int]) -> tuple[list[int], bytes]:
+        """The stable ones of a text's ids, and the bytes of the others."""
+        settled = len(ids) - self._unsettled(ids)
+        return ids[:settled], b"".join(self._tokens[id] for id in ids[settled:])
+
     def split(self, ids: list[int]) -> tuple[list[int], list[list[int]]]:
         """The stable ones of a text's ids, and the ids that may come instead of the others."""
-        settled = len(ids) - self._unsettled(ids)
-        rest = b"".join(self._tokens[id] for id in ids[settled:])
+        settled, rest = self.settled(ids)
         if not rest:
             return ids, []
         found: set[tuple[int, ...]] = {(id,) for id in self._beginning(rest)}
         found.update(self._straddling(rest))
         if broken := self._broken_space(rest):
             found.add(broken)
-        return ids[:settled], sorted(map(list, found))
+        return settled, sorted(map(list, found))
 
     def _unsettled(self, ids: list[int]) -> int:
         """How many of the last ids more text may change."""

@@ -14,6 +14,7 @@ from llama3_tok import save
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.hugging_face import generation_config
+from llama3_tok._core import PROFILES
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
@@ -45,7 +46,7 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
     """From Meta's folder: files of up to `shard_size`, the tensors in the order of their use."""
     source = MetaFolder(folder)
     sizes, wanted, most = source.sizes, dtype or source.dtype, bytes_of(shard_size)
-    tokenizer = _tokenizer(os.path.join(folder, TOKENIZER), sizes)
+    tokenizer = _tokenizer(folder, TOKENIZER, sizes)
     shards: list[list[Out]] = [[]]
     room = most
     for tensor in tensors(sizes):
@@ -78,7 +79,7 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
         {"to": "transformers", "dtype": wanted, "shard_size": most},
         wanted,
         source.ranks,
-        [*save.NAMES, CONFIG, INDEX],
+        [*save.names(tokenizer), CONFIG, INDEX],
         finish,
     )
 
@@ -89,7 +90,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     sizes, wanted = source.sizes, dtype or source.dtype
     _check_ranks(sizes, ranks, folder)
     params = to_params(sizes, ranks, os.path.join(folder, CONFIG))
-    tokenizer = _tokenizer(folder, sizes)
+    tokenizer = _tokenizer(folder, "", sizes)
     copies = max(ranks // sizes.kv_heads, 1)
     targets = []
     for rank in range(ranks):
@@ -106,9 +107,15 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
         write = partial(write_torch, stem=os.path.splitext(name)[0])
         targets.append(Target(name, outs, write))
 
+    # A rank file has no names of special tokens: those of a release are known, others are not.
+    is_known = tokenizer.profile in PROFILES
+
     def finish(output: str) -> None:
-        rank_file = os.path.join(output, TOKENIZER)
-        save.write(tokenizer, {rank_file: save.rank_file(tokenizer)})
+        if is_known:
+            rank_file = os.path.join(output, TOKENIZER)
+            save.write(tokenizer, {rank_file: save.rank_file(tokenizer)})
+        else:
+            tokenizer.save(output)
         _write_json(output, PARAMS, params)
 
     return Plan(
@@ -117,7 +124,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
         {"to": "meta", "dtype": wanted, "ranks": ranks},
         wanted,
         ranks,
-        [TOKENIZER, PARAMS],
+        [*([TOKENIZER] if is_known else save.names(tokenizer)), PARAMS],
         finish,
     )
 
@@ -149,11 +156,15 @@ def _check_ranks(sizes: Sizes, ranks: int, folder: str) -> None:
             refuse(folder, f"its {count:,} {what} can't be spread over {ranks} ranks evenly")
 
 
-def _tokenizer(path: str, sizes: Sizes) -> Tokenizer:
+def _tokenizer(folder: str, name: str, sizes: Sizes) -> Tokenizer:
+    path = os.path.join(folder, name) if name else folder
     if not os.path.exists(path):
         refuse(path, "there is no such file; the tokenizer belongs to the checkpoint")
-    tokenizer = Tokenizer(path, profile=sizes.profile)
-    if tokenizer.vocab_size != sizes.vocabulary:
+    # A rank file by itself does not tell the release; the weights' sizes do.
+    says_more = any(os.path.isfile(os.path.join(folder, one)) for one in _SAYS_MORE)
+    tokenizer = Tokenizer(path, profile=None if says_more else sizes.profile)
+    # A model may have rows that no token has.
+    if tokenizer.vocab_size > sizes.vocabulary:
         refuse(
             path,
             f"the tokenizer has {tokenizer.vocab_size:,} ids, and the weights are for "
@@ -161,6 +172,8 @@ def _tokenizer(path: str, sizes: Sizes) -> Tokenizer:
         )
     return tokenizer
 
+
+_SAYS_MORE = ("tokenizer.json", "tokenizer_config.json")
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
