@@ -4,6 +4,7 @@ All is compared with what `AutoTokenizer` makes of a folder that was saved here.
 """
 
 import copy
+import dataclasses
 import logging
 import pickle
 
@@ -404,3 +405,83 @@ def test_what_calls_are_asked_for_is_not_kept(plain):
     ours, _ = plain()
     with pytest.raises(NotImplementedError, match="to each call"):
         ours.set_truncation_and_padding(None, None, 4, 0, None, None)
+
+
+# What transformers asks of every tokenizer
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_a_space_before_a_text_changes_nothing(folder, value):
+    options = {} if value is None else {"add_prefix_space": value}
+    ours, theirs = (
+        kind.from_pretrained(folder, **options)
+        for kind in (Llama3Tokenizer, transformers.PreTrainedTokenizerFast)
+    )
+    assert ours.add_prefix_space is theirs.add_prefix_space is bool(value)
+    words = ["Hello", "world"]
+    same(ours(words, is_split_into_words=True), theirs(words, is_split_into_words=True))
+
+
+def test_a_token_that_was_taken_away_is_put_nowhere(folder):
+    ours = Llama3Tokenizer.from_pretrained(folder, add_eos_token=True)
+    assert ours("a")["input_ids"] == [128000, 64, 128001]
+    ours.bos_token = ours.eos_token = None
+    assert ours("a")["input_ids"] == ours.encode("a") == ours("a")[0].ids == [64]
+    assert ours("a", "b", truncation=True, max_length=2)["input_ids"] == [64, 65]
+
+
+def test_a_new_vocabulary_has_the_options_of_this_one(folder):
+    both = [
+        kind.from_pretrained(folder, padding_side="left", model_max_length=50)
+        for kind in (Llama3Tokenizer, AutoTokenizer)
+    ]
+    made = [one.train_new_from_iterator([["a word", "and another"]], 300) for one in both]
+    for name in (
+        *("model_max_length", "max_len_single_sentence", "padding_side", "truncation_side"),
+        *("all_special_tokens", "special_tokens_map", "chat_template", "model_input_names"),
+    ):
+        assert getattr(made[0], name) == getattr(made[1], name), name
+
+
+@dataclasses.dataclass
+class Block:
+    type: str
+    text: str
+
+
+@dataclasses.dataclass
+class Message:
+    role: str
+    content: list
+    tool_calls: list | None = None
+
+
+class Dumped:
+    """A message as pydantic's models are."""
+
+    def model_dump(self):
+        return {"role": "assistant", "content": "Hello", "tool_calls": None}
+
+
+def test_messages_may_be_objects(plain):
+    ours, theirs = plain()
+    objects = [Message("user", [Block("text", "Hi")]), Dumped()]
+    given = [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        {"role": "assistant", "content": "Hello"},
+    ]
+    for template in (
+        None,
+        "{% for m in messages %}{{ m.role }}{{ m.tool_calls is defined }}{% endfor %}",
+    ):
+        options = {"tokenize": False, "chat_template": template}
+        text = ours.apply_chat_template(given, **options)
+        assert ours.apply_chat_template(objects, **options) == text
+        assert theirs.apply_chat_template(objects, **options) == text
+    assert ours.apply_chat_template([objects, objects]) == ours.apply_chat_template([given, given])
+
+
+def test_a_conversation_without_messages_is_refused(plain):
+    for tokenizer in plain():
+        with pytest.raises(ValueError, match="conversation"):
+            tokenizer.apply_chat_template([], tokenize=False)

@@ -15,6 +15,12 @@ from transformers import PreTrainedTokenizerFast  # noqa: E402
 
 __all__ = ["Backend"]
 
+# What a tokenizer with another vocabulary has of this one.
+_KEPT = (
+    *("model_max_length", "model_input_names", "padding_side", "truncation_side"),
+    *("chat_template", "clean_up_tokenization_spaces"),
+)
+
 
 class Backend(Conversations):
     """The parts of transformers' fast class that are about the library tokenizers."""
@@ -28,6 +34,11 @@ class Backend(Conversations):
     def vocab(self) -> dict[str, int]:
         """`get_vocab()`."""
         return self.get_vocab()  # type: ignore[no-any-return]
+
+    @property
+    def add_prefix_space(self) -> bool:
+        """As it was given, else False. It changes no ids, as with `AutoTokenizer`."""
+        return bool(self.init_kwargs.get("add_prefix_space", False))
 
     @property
     def backend_tokenizer(self) -> tokenizers.Tokenizer:
@@ -77,8 +88,9 @@ class Backend(Conversations):
         It is transformers' `PreTrainedTokenizerFast`: this class is for the vocabulary of Llama 3
         alone. Parameters are those of transformers.
         """
+        kept = {name: getattr(self, name) for name in _KEPT}
         like = PreTrainedTokenizerFast(
-            tokenizer_object=self.backend_tokenizer, **self.special_tokens_map
+            tokenizer_object=self.backend_tokenizer, **kept, **self.special_tokens_map
         )
         return like.train_new_from_iterator(
             text_iterator, vocab_size, length, new_special_tokens, special_tokens_map, **kwargs

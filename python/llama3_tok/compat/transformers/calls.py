@@ -220,11 +220,14 @@ class Calls(Backend):
 
     def _frame(self, bos: bool, eos: bool) -> Frame:
         """What is put around each text."""
-        return Frame(
-            [self.bos_token_id] if bos else [],
-            [self.eos_token_id] if eos else [],
-            self.convert_ids_to_tokens,
-        )
+        before = [self.bos_token_id] if bos else []
+        after = [self.eos_token_id] if eos else []
+        # A token that was taken away, with `bos_token=None`, is put nowhere.
+        if None in before:
+            before = []
+        if None in after:
+            after = []
+        return Frame(before, after, self.convert_ids_to_tokens)
 
     def _warn_of_second_bos(self, ids: list[list[int] | None], frame: Frame) -> None:
         (bos,) = frame.around[0]
