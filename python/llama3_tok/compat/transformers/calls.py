@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, cast
 
+from llama3_tok import arguments
 from llama3_tok.arguments import NONE, SpecialTokens
 from llama3_tok.extras import need
 
@@ -38,6 +39,9 @@ _MORE = (
     "return_length",
 )
 _NAMES = ["input_ids", "attention_mask"]
+# `encode(text, allowed_special="all")`, whose arguments need no check: that is a tenth of a short
+# call (1.3 of 15 us, 2026-11-29).
+_WITH_SPECIAL = arguments.asked(False, False, "all", NONE)
 
 
 class Calls(Backend):
@@ -79,9 +83,9 @@ class Calls(Backend):
         """The ids of each text, with nothing around them."""
         has_special = self._has_special(options)
         if not self._has_more():
-            allowed: SpecialTokens = "all" if has_special else NONE
             if len(texts) == 1:
-                return [self.llama3.encode(texts[0], allowed_special=allowed)]
+                return [self.llama3._core.encode(texts[0], _WITH_SPECIAL if has_special else None)]
+            allowed: SpecialTokens = "all" if has_special else NONE
             return self.llama3.encode_batch(texts, allowed_special=allowed)
         finder = self._added_finder()
         parts = [finder.parts(text, has_special) for text in texts]
