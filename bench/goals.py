@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from result import Results, ratio, speed
-from run import MEGABYTE, OURS, TRANSFORMERS, Record
+from run import LENGTHS, MEGABYTE, OURS, TRANSFORMERS, Record
 
 REACHED, MISSED, UNKNOWN, TOLD = "reached", "not reached", "not measured", "informative"
 FILE_BYTES = 10_000 * MEGABYTE
@@ -163,11 +163,20 @@ def _short(results: Results) -> Iterator[Verdict]:
         results.rival("decode one", "one id"),
     )
     yield beaten("`decode([id])`", must, 1.0, ours, theirs)
-    rows = [("small, transformers", text, way) for text in SMALL for way in ("__call__", "encode")]
-    rows.append(("decode one, transformers", "one id", "decode"))
-    for case, text, way in rows:
+    rows = [
+        (case, text, way, of)
+        for text in (f"{size} characters" for size in LENGTHS)
+        for case, way, of in (
+            ("small, transformers", "__call__", ""),
+            ("small, transformers", "encode", ""),
+            ("batch, transformers", "__call__", "16 texts of "),
+            ("decode, transformers", "decode", "ids of "),
+        )
+    ]
+    rows.append(("decode one, transformers", "one id", "decode", ""))
+    for case, text, way, of in rows:
         ours, theirs = (results.best(case, text, peer, way) for peer in TRANSFORMERS)
-        what = f"`compat.transformers`, `{way}`: {text}"
+        what = f"`compat.transformers`, `{way}`: {of}{text}"
         yield beaten(what, "no slower than `AutoTokenizer`", 1.0, ours, theirs)
 
 

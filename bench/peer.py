@@ -2,8 +2,9 @@
 
 Cases: "documents" (many texts, one after another, one thread), "whole" (one large text), "worst",
 "small", "list" (`list[int]`), "count", "batch" (many texts, all cores), "files" (paths, all cores),
-"decode bytes", "decode text" and "decode one" (`decode([id])`, to text). "small, transformers" and
-"decode one, transformers" are the same through the interface of transformers.
+"decode bytes", "decode text" and "decode one" (`decode([id])`, to text). "small, transformers",
+"batch, transformers" (several texts), "decode, transformers" and "decode one, transformers" are the
+same through the interface of transformers.
 """
 
 import os

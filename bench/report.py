@@ -22,6 +22,8 @@ TITLES = {
     "files again": "Files, all cores, again, MB/s",
     "small": "Small inputs, a call",
     "small, transformers": "Small inputs through the interface of transformers, a call",
+    "batch, transformers": "16 texts through the interface of transformers, a call",
+    "decode, transformers": "Ids to text through the interface of transformers, a call",
     "decode one": "`decode([id])`, a call",
     "decode one, transformers": "`decode([id])` through the interface of transformers, a call",
 }

@@ -18,6 +18,8 @@ from worker import Source
 OURS = "llama3_tok"
 TRANSFORMERS = ("compat.transformers", "AutoTokenizer")
 """The same interface, of this project and of transformers."""
+LENGTHS = (5, 13, 360, 1_000, 10_000, 100_000)
+"""Characters of the texts that go through the interface of transformers."""
 REFERENCES = ("tiktoken", "tokenizers", OURS)
 """Whose ids the others' are compared with; a later one only where the earlier fail."""
 MEGABYTE = 1_000_000

@@ -30,6 +30,9 @@ PR_SET_PDEATHSIG = 1
 SMALL_SECONDS = 0.02
 """How long small inputs are repeated for one sample."""
 
+PIECES = 16
+"""How many texts a batch of small inputs has."""
+
 SLOW, VERY_SLOW = 0.5, 4.0
 """Seconds after which passes are not repeated."""
 
@@ -38,11 +41,11 @@ class Source(NamedTuple):
     """Names an input; the worker makes it, so that no text goes through the pipe."""
 
     form: str
-    """"text", "documents", "characters", "worst", "files", "ids" or "single ids"."""
+    """"text", "documents", "characters", "pieces", "worst", "files", "ids" or "single ids"."""
     path: str
     """A file; a folder of files; the name of a worst input."""
     size: int = 0
-    """Bytes of a document or worst input, characters of a small one, how many single ids."""
+    """Bytes of a document or worst input, characters of a small one or a piece, or single ids."""
     seed: int = 0
 
 
@@ -56,6 +59,10 @@ def make(source: Source) -> Any:  # noqa: ANN401 - a str, list[str], list of pat
             return corpora.documents(Path(source.path).read_bytes(), source.size)
         case "characters":
             return Path(source.path).read_bytes().decode()[: source.size]
+        case "pieces":
+            text = Path(source.path).read_bytes().decode()
+            starts = range(0, min(len(text), PIECES * source.size), source.size)
+            return [text[start : start + source.size] for start in starts]
         case "worst":
             return corpora.worst(source.path, source.seed, source.size)
         case "files":
@@ -187,8 +194,9 @@ class Bench:
 
     def small(self, case: str, way: str, source: Source) -> list[float]:
         """Seconds a call on one small input."""
-        run, value = self._way(case, way).run, make(source)
-        return [repeated(partial(run, value))]
+        chosen = self._way(case, way)
+        value = self._input(chosen, source) if source.form == "ids" else make(source)
+        return [repeated(partial(chosen.run, value))]
 
     def single(self, case: str, way: str, source: Source) -> list[float]:
         """Seconds a call on each of many small inputs, one after another."""

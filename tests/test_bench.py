@@ -21,7 +21,7 @@ import peers  # noqa: E402
 import report  # noqa: E402
 from harness import Failure, alternate  # noqa: E402
 from result import Results  # noqa: E402
-from run import Run, Settings  # noqa: E402
+from run import LENGTHS, Run, Settings  # noqa: E402
 
 import oracle  # noqa: E402
 
@@ -193,7 +193,7 @@ def test_the_interface_of_transformers_is_measured_on_both_sides(run: Run, tmp_p
     cases.transformers(run)
     cases.decode_one(run)
     found = {(one["case"], one["text"], one["peer"], one["way"]) for one in run.records}
-    assert len(found) == 2 * (2 * 2 + 1)
+    assert len(found) == 2 * (4 * len(LENGTHS) + 1)
     assert all(one["equal"] and one["samples"] for one in run.records)
     cases.load(run)
     assert len(run.records) == len(found)  # they have no part in what is not theirs

@@ -10,7 +10,6 @@ import pickle
 import subprocess
 import sys
 import unicodedata
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -118,108 +117,31 @@ CALLS = [
 
 @pytest.mark.parametrize(("text", "options"), CALLS)
 def test_calls_give_what_the_saved_tokenizer_gives(ours, theirs, text, options):
-    expected = theirs(text, **options)
-    if "return_length" in options:  # as a list there, also for one text
-        assert ours(text, **options)["length"] == [len(ids) for ids in expected["input_ids"]]
-        return
-    same(ours(text, **options), expected)
+    same(ours(text, **options), theirs(text, **options))
 
 
-CALLED_TEXTS = st.sampled_from(["", "a", "Hello <|eot_id|> world", "<tool> in Zürich", "漢字 😀"])
-CALLED = st.one_of(
-    CALLED_TEXTS,
-    strategies.texts(),
-    st.lists(CALLED_TEXTS, max_size=4),
-    st.lists(CALLED_TEXTS, max_size=3).map(tuple),
-    st.lists(st.tuples(CALLED_TEXTS, CALLED_TEXTS), max_size=3),
-    st.lists(st.lists(CALLED_TEXTS, max_size=3), max_size=3),
-    st.lists(st.integers(0, 128255), max_size=6),
-    st.lists(st.lists(st.integers(0, 128255), max_size=6), max_size=3),
-    st.just(["a", None]),
-    st.just(5),
-)
-CALL_OPTIONS = st.fixed_dictionaries(
-    {},
-    optional={
-        "add_special_tokens": st.booleans(),
-        "is_split_into_words": st.booleans(),
-        "max_length": st.sampled_from([None, 0, 1, 3, 8]),
-        "pad_to_multiple_of": st.sampled_from([None, 4]),
-        "padding": st.sampled_from([False, True, "max_length", "do_not_pad"]),
-        "padding_side": st.sampled_from([None, "left", "middle"]),
-        "return_attention_mask": st.sampled_from([None, True, False]),
-        "return_length": st.booleans(),
-        "return_overflowing_tokens": st.booleans(),
-        "return_special_tokens_mask": st.booleans(),
-        "return_tensors": st.sampled_from([None, "np"]),
-        "return_token_type_ids": st.sampled_from([None, True, False]),
-        "split_special_tokens": st.booleans(),
-        "stride": st.sampled_from([0, 1]),
-        "text_pair": st.sampled_from([None, "b", ["b", ""]]),
-        "truncation": st.sampled_from([None, False, True, "only_first", "do_not_truncate"]),
-        "verbose": st.booleans(),
-    },
-)
-
-
-def outcome(call):
-    """What a call gives, or raises, and what it warns of and logs."""
-    logger = logging.getLogger("transformers")
-    logged = []
+def logged(call):
+    """What a call logs."""
+    logger, messages = logging.getLogger("transformers"), []
     handler = logging.Handler()
-    handler.emit = lambda record: logged.append(record.getMessage())
+    handler.emit = lambda record: messages.append(record.getMessage())
     logger.addHandler(handler)
     try:
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            given = call()
-        items = [(name, type(value), repr(value)) for name, value in given.items()]
-        result = type(given), items, given.encodings, given.n_sequences
-    except Exception as error:
-        result = type(error), str(error)
+        call()
     finally:
         logger.removeHandler(handler)
-    return result, [str(one.message) for one in warned], logged
-
-
-@pytest.fixture(scope="module", params=["bos", "eos", "neither", "added", "short"])
-def both_ways(request, folder):
-    """What a tokenizer gives, and what it gives if made to take every step of the base class."""
-    options = {
-        "eos": {"add_bos_token": False, "add_eos_token": True},
-        "neither": {"add_bos_token": False},
-        "short": {"model_max_length": 4},
-    }
-    fast = Llama3Tokenizer.from_pretrained(folder, **options.get(request.param, {}))
-    if request.param == "added":
-        fast.add_tokens(["<tool>", "Zürich"])
-    steps = copy.deepcopy(fast)
-    steps.model_input_names = tuple(fast.model_input_names)  # the short way wants the list
-
-    def both(text, options):
-        for tokenizer in (fast, steps):
-            tokenizer.deprecation_warnings.clear()  # of texts that are too long the first one tells
-            yield outcome(lambda tokenizer=tokenizer: tokenizer(text, **options))
-
-    return both
-
-
-@settings(max_examples=EXAMPLES // 100)
-@given(CALLED, CALL_OPTIONS)
-def test_the_short_way_gives_what_the_steps_of_the_base_class_give(both_ways, text, options):
-    short, steps = both_ways(text, options)
-    assert short == steps
+    return messages
 
 
 def test_a_text_that_is_too_long_for_the_model_is_told_once(folder):
     tokenizer = Llama3Tokenizer.from_pretrained(folder, model_max_length=4)
-    (_, _, first), (_, _, again) = [outcome(lambda: tokenizer("a b c d e f")) for _ in range(2)]
+    first, again = [logged(lambda: tokenizer("a b c d e f")) for _ in range(2)]
     assert len(first) == 1
     assert "(7 > 4)" in first[0]
     assert again == []
     fresh = Llama3Tokenizer.from_pretrained(folder, model_max_length=4)
-    assert outcome(lambda: fresh(["a", "a b c d e f"], verbose=False))[2] == []
-    assert outcome(lambda: fresh(["a", "a b c d e f"], max_length=9, truncation=True))[2] == []
+    assert logged(lambda: fresh(["a", "a b c d e f"], verbose=False)) == []
+    assert logged(lambda: fresh(["a", "a b c d e f"], max_length=9, truncation=True)) == []
 
 
 def test_ids_are_taken_as_they_are(ours):
@@ -402,11 +324,6 @@ def test_an_empty_batch_has_the_columns_of_a_batch(ours):
         "input_ids": (0,),
         "attention_mask": (0,),
     }
-
-
-def test_offsets_are_refused_by_name(ours):
-    with pytest.raises(NotImplementedError, match="AutoTokenizer gives them"):
-        ours("a", return_offsets_mapping=True)
 
 
 # Conversations
@@ -622,13 +539,6 @@ except ImportError as error:
         "MissingExtra this needs the package transformers: "
         "pip install 'llama3_tok[transformers]' installs it True\n"
     )
-
-
-def test_of_a_batch_only_some_of_which_was_cut_each_has_what_was_cut_off(ours):
-    batch = ours(["a b c d", "a"], truncation=True, max_length=3, return_overflowing_tokens=True)
-    one = ours("a b c d", truncation=True, max_length=3, return_overflowing_tokens=True)
-    assert batch["overflowing_tokens"] == [one["overflowing_tokens"], []]
-    assert batch["num_truncated_tokens"] == [one["num_truncated_tokens"], 0]
 
 
 def test_added_tokens_are_found_in_a_conversation_unless_they_are_special(ours, theirs):

@@ -22,10 +22,15 @@ class Transformers(Peer):
         def encode(text: str) -> list[int]:
             return tokenizer.encode(text, add_special_tokens=False)
 
+        def call_of_all(texts: list[str]) -> list[list[int]]:
+            return tokenizer(texts, add_special_tokens=False)["input_ids"]
+
         match case:
             case "small, transformers":
                 return [Way("__call__", call), Way("encode", encode)]
-            case "decode one, transformers":
+            case "batch, transformers":
+                return [Way("__call__", call_of_all, many=True)]
+            case "decode one, transformers" | "decode, transformers":
                 return [Way("decode", tokenizer.decode, wants="list")]
         return []
 

@@ -11,7 +11,7 @@ import numpy as np
 from corpora import DOCUMENT, Corpus
 from harness import Failure, alternate
 from peers import find
-from run import OURS, Run, Way, is_ours, outcome
+from run import LENGTHS, OURS, Run, Way, is_ours, outcome
 from worker import Source, digest
 
 from cases.throughput import reference_ids
@@ -32,12 +32,27 @@ def small(run: Run) -> None:
 
 
 def transformers(run: Run) -> None:
-    """The same through the interface of transformers."""
-    for size in SMALL if run.corpora else ():
-        run.say(f"small input, transformers: {size} characters")
-        source = Source("characters", run.corpora[0].path, size)
-        text = f"{size} characters"
+    """Calls, batches and decoding through the interface of transformers, at any length."""
+    for size in LENGTHS if run.corpora else ():
+        run.say(f"transformers: {size:,} characters")
+        corpus, text = run.corpora[0].path, f"{size} characters"
+        source = Source("characters", corpus, size)
         run.simple("small, transformers", text, source, operation="small", unit="s")
+        batch = Source("pieces", corpus, size)
+        run.simple("batch, transformers", text, batch, operation="small", unit="s")
+        whole = Path(corpus).read_bytes().decode()[:size]
+        ids = reference_ids(run, whole)
+        if ids is not None:
+            path = run.folder / f"{size}.npy"
+            np.save(path, np.array(ids, np.uint32))
+            run.simple(
+                "decode, transformers",
+                text,
+                Source("ids", str(path)),
+                operation="small",
+                unit="s",
+                expected=("the text", [digest(whole.encode())]),
+            )
 
 
 def decode_one(run: Run) -> None:

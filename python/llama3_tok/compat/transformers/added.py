@@ -52,18 +52,27 @@ class Finder:
         ]
         self._patterns = [longest(words) for words in kinds if words]
 
-    def parts(self, text: str) -> list[str | int]:
+    def parts(self, text: str, has_special: bool = True) -> list[str | int]:
         """A text as the ids of added tokens and the texts between them."""
-        return [text[start:end] if id is None else id for start, end, id in self.places(text)]
+        places = self.places(text, has_special)
+        return [text[start:end] if id is None else id for start, end, id in places]
 
-    def places(self, text: str) -> list[Place]:
-        """The same with places in the text, in characters, and None for what is between."""
+    def places(self, text: str, has_special: bool = True) -> list[Place]:
+        """The same with places in the text, in characters, and None for what is between.
+
+        Without `has_special` a special token is text. A token in it is not looked for: what begins
+        inside a longer token that was found does not count, whether that is special or not.
+        """
         places: list[Place] = [(0, len(text), None)] if text else []
         for pattern in self._patterns:
-            places = [found for place in places for found in self._cut(text, place, pattern)]
+            places = [
+                found for place in places for found in self._cut(text, place, pattern, has_special)
+            ]
         return places
 
-    def _cut(self, text: str, place: Place, pattern: re.Pattern[str]) -> Iterator[Place]:
+    def _cut(
+        self, text: str, place: Place, pattern: re.Pattern[str], has_special: bool
+    ) -> Iterator[Place]:
         begin, stop, known = place
         if known is not None:
             yield place
@@ -71,6 +80,8 @@ class Finder:
         part, done = text[begin:stop], 0
         for match in pattern.finditer(part):
             id, token = self._tokens[match[0]]
+            if token.special and not has_special:
+                continue
             start, end = match.span()
             if token.single_word and (
                 _is_word(part[start - 1 : start]) or _is_word(part[end : end + 1])

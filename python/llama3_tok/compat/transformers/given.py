@@ -1,6 +1,7 @@
 """What callers give: one input or a batch, texts, words, tokens or ids, tools, conversations."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transformers.utils import get_json_schema
@@ -60,14 +61,33 @@ def described(tools: list[Any] | None) -> list[Any] | None:
 
 
 def conversations(conversation: Sequence[Any]) -> tuple[bool, list[list["Message"]]]:
-    """Whether it is a batch, and the conversations without values that are None."""
+    """Whether it is a batch, and the conversations without values that are None.
+
+    Messages may be objects: dataclasses, and what has a `model_dump`, as pydantic's models.
+
+    Raises ValueError for an empty list, as transformers does.
+    """
+    if isinstance(conversation, list | tuple) and not conversation:
+        raise ValueError("a conversation must have a message, and this one has none")
     batch = bool(conversation) and (
         isinstance(conversation[0], list | tuple) or hasattr(conversation[0], "messages")
     )
     return batch, [
         [
-            {name: value for name, value in message.items() if value is not None}
+            {name: value for name, value in _as_data(message).items() if value is not None}
             for message in getattr(messages, "messages", messages)
         ]
         for messages in (conversation if batch else [conversation])
     ]
+
+
+def _as_data(value: Any) -> Any:  # noqa: ANN401
+    """Objects, at any depth, as dictionaries of what they hold."""
+    if isinstance(value, Mapping):
+        return {name: _as_data(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_as_data, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _as_data(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    dump = getattr(value, "model_dump", None)
+    return _as_data(dump()) if callable(dump) else value

@@ -2,27 +2,20 @@
 
 import json
 import os
-import sys
-import warnings
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from typing import Any, cast
 
 from llama3_tok import _core, hugging_face, save
-from llama3_tok.arguments import NONE, SpecialTokens
 from llama3_tok.extras import need
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import DEFAULT_PROFILE
 
 need("transformers", "transformers")
 
-from transformers import AddedToken, BatchEncoding  # noqa: E402 - whether it is there was asked
-from transformers.tokenization_utils_base import TruncationStrategy  # noqa: E402
-from transformers.utils import PaddingStrategy  # noqa: E402
+from transformers import AddedToken  # noqa: E402 - whether it is there was asked
 
 from llama3_tok.compat.transformers import added as _added  # noqa: E402
-from llama3_tok.compat.transformers import given as _given  # noqa: E402
-from llama3_tok.compat.transformers.conversations import Conversations  # noqa: E402
+from llama3_tok.compat.transformers.calls import Calls  # noqa: E402
 
 __all__ = ["Llama3Tokenizer"]
 
@@ -35,7 +28,7 @@ _PATTERNS = {
 }
 
 
-class Llama3Tokenizer(Conversations):
+class Llama3Tokenizer(Calls):
     """The Llama 3 tokenizer for transformers.
 
     `Llama3Tokenizer.from_pretrained(folder)` reads a folder that this class, `Tokenizer.save` or a
@@ -170,171 +163,10 @@ class Llama3Tokenizer(Conversations):
         """Whether tokens were added to those of the release."""
         return len(self._added_tokens_decoder) > self._special_count
 
-    # Text to ids
-
-    def tokenize(self, text: str, pair: str | None = None, **kwargs: Any) -> list[str]:  # noqa: ANN401
-        """The tokens of a text, as `tokenizer.json` writes them."""
-        self._written()
-        known, added = len(self._tokens), self._added_tokens_decoder
-        return [
-            self._tokens[id] if id < known else added[id].content
-            for id in self._encode(text, kwargs)
-        ]
-
-    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:  # noqa: ANN401
-        self._written()
-        return [self._tokens[id] for id in self.llama3.encode(text)]
-
-    def _encode(self, text: str, options: Mapping[str, Any]) -> list[int]:
-        return self._encode_batch([text], options)[0]
-
-    def _encode_batch(self, texts: list[str], options: Mapping[str, Any]) -> list[list[int]]:
-        plain = options.get("split_special_tokens")
-        if plain is None:
-            plain = self.split_special_tokens
-        if plain or not self._has_more():
-            allowed: SpecialTokens = NONE if plain else "all"
-            if len(texts) == 1:
-                return [self.llama3.encode(texts[0], allowed_special=allowed)]
-            return self.llama3.encode_batch(texts, allowed_special=allowed)
-        if self._finder is None:
-            self._finder = _added.Finder(self._added_tokens_decoder)
-        parts = [self._finder.parts(text) for text in texts]
-        between = (part for found in parts for part in found if isinstance(part, str))
-        encoded = iter(self.llama3.encode_batch(list(between)))
-        return [
-            [id for part in found for id in ((part,) if isinstance(part, int) else next(encoded))]
-            for found in parts
-        ]
-
     def _add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:  # noqa: ANN401
         self._finder = None
         self._begin_conversations(self._vocabulary)
         return cast(int, super()._add_tokens(new_tokens, special_tokens))
-
-    def _encode_plus(
-        self,
-        text: Any,  # noqa: ANN401 - a text, ids, words, or a batch of them
-        text_pair: Any = None,  # noqa: ANN401
-        add_special_tokens: bool = True,
-        padding_strategy: PaddingStrategy = PaddingStrategy.DO_NOT_PAD,
-        truncation_strategy: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE,
-        max_length: int | None = None,
-        stride: int = 0,
-        is_split_into_words: bool = False,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_tensors: Any = None,  # noqa: ANN401
-        return_attention_mask: bool | None = None,
-        return_offsets_mapping: bool = False,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> BatchEncoding:
-        """What `__call__` and `encode` of the base class ask for."""
-        if return_offsets_mapping:
-            raise NotImplementedError(
-                "offsets are not given by this class; AutoTokenizer gives them from a folder that "
-                "Tokenizer.save wrote"
-            )
-        batch = _given.is_batch(text, is_split_into_words)
-        inputs = (
-            [(text, text_pair)] if not batch else _given.pairs(text, text_pair, is_split_into_words)
-        )
-        flat = [one for pair in inputs for one in pair]
-        ids = self._inputs(flat, is_split_into_words, kwargs)
-        bos = self.bos_token_id
-        if (
-            add_special_tokens
-            and self.add_bos_token
-            and any(one[:1] == [bos] for one in ids if one)
-        ):
-            warnings.warn(
-                f"a text begins with {self.bos_token} already, and a second one is put before it; "
-                "encode a rendered conversation with add_special_tokens=False",
-                stacklevel=4,
-            )
-        # Mostly these are texts, and nothing but ids and mask is asked for. The steps of the base
-        # class, which are for all cases, would then take longer than encoding a short text.
-        plain = (
-            all(one is None or isinstance(one, str) for one in flat)
-            and not any(map(kwargs.get, _MORE))
-            and self.model_input_names == _NAMES
-        )
-        asked = {
-            "add_special_tokens": add_special_tokens,
-            "truncation": truncation_strategy.value,
-            "max_length": max_length,
-            "stride": stride,
-            "return_attention_mask": False,
-        } | {name: kwargs[name] for name in _PREPARED if name in kwargs}
-        prepared = [
-            self._prepared(first, second, plain, asked)
-            for first, second in zip(ids[::2], ids[1::2], strict=True)
-        ]
-        columns: dict[str, list[Any]] = {} if prepared else {"input_ids": []}
-        if return_attention_mask is None:  # as in the base class, but of an empty batch as well
-            return_attention_mask = "attention_mask" in self.model_input_names
-        names = dict.fromkeys(chain.from_iterable(prepared))
-        for name in names:
-            # What is ragged makes no tensor, and only inputs that were cut have it.
-            if name not in _OVERFLOW:
-                columns[name] = [one[name] for one in prepared]
-            elif return_tensors is None:
-                columns[name] = [one.get(name, _OVERFLOW[name]) for one in prepared]
-        if not plain or padding_strategy is not PaddingStrategy.DO_NOT_PAD:
-            columns = self.pad(
-                columns,
-                padding=padding_strategy.value,
-                max_length=max_length,
-                pad_to_multiple_of=pad_to_multiple_of,
-                padding_side=padding_side,
-                return_attention_mask=return_attention_mask,
-            )
-        elif return_attention_mask:
-            columns["attention_mask"] = [[1] * len(ids) for ids in columns["input_ids"]]
-        if not batch and return_tensors is None:
-            columns = {name: values[0] for name, values in columns.items()}
-        return BatchEncoding(columns, tensor_type=return_tensors)
-
-    def _prepared(
-        self,
-        ids: list[int] | None,
-        pair_ids: list[int] | None,
-        plain: bool,
-        asked: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
-        """An input with the tokens around it, cut if that is asked for and it is too long."""
-        most = asked["max_length"]
-        # To cut without `max_length` is to cut to the model's, which the base class sees to.
-        room = sys.maxsize if asked["truncation"] == "do_not_truncate" else most or 0
-        if plain and ids is not None and pair_ids is None and len(ids) <= room:
-            whole = ids
-            if asked["add_special_tokens"]:
-                whole = self.build_inputs_with_special_tokens(ids)
-            if len(whole) <= room:
-                verbose = asked.get("verbose", True)
-                self._eventual_warn_about_too_long_sequence(whole, most, verbose)
-                return {"input_ids": whole}
-        return cast(Mapping[str, Any], self.prepare_for_model(ids, pair_ids, **asked))
-
-    def _inputs(
-        self, inputs: list[Any], is_split_into_words: bool, options: Mapping[str, Any]
-    ) -> list[list[int] | None]:
-        """The ids of each input: a text, words, tokens or ids; None stays what it is."""
-        words = [_given.words(one, is_split_into_words) for one in inputs]
-        encoded = iter(
-            self._encode_batch(list(chain.from_iterable(w for w in words if w)), options)
-        )
-        ids: list[list[int] | None] = []
-        for one, texts in zip(inputs, words, strict=True):
-            if texts is not None and len(texts) == 1:
-                ids.append(next(encoded))
-            elif texts is not None:
-                ids.append(list(chain.from_iterable(next(encoded) for _ in texts)))
-            elif one is not None and len(one) and isinstance(one[0], str):
-                ids.append(self.convert_tokens_to_ids(list(one)))
-            else:
-                ids.append(None if one is None else list(one))
-        return ids
 
     # Ids to text
 
@@ -418,20 +250,6 @@ class Llama3Tokenizer(Conversations):
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
         return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
-
-
-# What inputs have that were cut, and others that were not in the same batch.
-_OVERFLOW: dict[str, Any] = {"overflowing_tokens": [], "num_truncated_tokens": 0}
-# What may be asked for besides ids and mask.
-_MORE = (
-    "return_token_type_ids",
-    "return_overflowing_tokens",
-    "return_special_tokens_mask",
-    "return_length",
-)
-_NAMES = ["input_ids", "attention_mask"]
-# What `prepare_for_model` is asked for.
-_PREPARED = (*_MORE, "verbose")
 
 
 def _around(

@@ -1,0 +1,147 @@
+"""`Input`: the ids of one input of a call and, once they are asked for, their places in its text.
+
+Most callers want ids alone, so a text is read for its places only when somebody asks for them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from llama3_tok import _core
+from llama3_tok.compat.transformers.added import Finder
+from llama3_tok.errors import InternalError
+from llama3_tok.tokenizer import Tokenizer
+
+__all__ = ["Input", "Reader"]
+
+
+class Reading(NamedTuple):
+    """What is known of each token of an input."""
+
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    words: list[int]
+
+
+class Reader:
+    """Reads texts for the places of their tokens, as the tokenizer was when it was called.
+
+    `finder` gives what finds added tokens, those of the release among them. `has_special` says
+    whether special tokens count in a text. `written` gives the tokens of the release by id, as
+    `tokenizer.json` writes them.
+    """
+
+    __slots__ = ("_finder", "_has_special", "_llama3", "_written")
+
+    def __init__(
+        self,
+        llama3: Tokenizer,
+        finder: Callable[[], Finder],
+        has_special: bool,
+        written: Callable[[], list[str]],
+    ) -> None:
+        self._llama3, self._finder, self._has_special = llama3, finder, has_special
+        self._written = written
+
+    def read(self, texts: Sequence[str], are_words: bool) -> Reading:
+        """The tokens of a text, or of the words that make up one.
+
+        Places are in characters: of the text, or of the word if words were given. A character that
+        is split over several tokens gives its place to each of them. Words are numbered: those that
+        were given, or the pieces that the pattern and the added tokens cut a text into.
+        """
+        reading = Reading([], [], [], [])
+        for index, text in enumerate(texts):
+            self._read(text, reading, index if are_words else None)
+        return reading
+
+    def _read(self, text: str, into: Reading, word: int | None) -> None:
+        """Adds the tokens of one text, all of one word if that is given."""
+        written, count = self._written(), 0
+        for start, end, id in self._finder().places(text, self._has_special):
+            part = text[start:end]
+            if id is not None:
+                into.ids.append(id)
+                # With the white space that it took.
+                into.tokens.append(part)
+                into.offsets.append((start, end))
+                into.words.append(count if word is None else word)
+                count += 1
+                continue
+            encoding = self._llama3.encode_with_offsets(part)
+            ids = encoding.ids.tolist()
+            into.ids.extend(ids)
+            into.tokens.extend(written[id] for id in ids)
+            into.offsets.extend(map(tuple, (encoding.char_spans + start).tolist()))
+            if word is None:
+                ends = _core.pretoken_ends(_utf8(part))
+                within = np.searchsorted(ends, encoding.byte_spans[:, 0], side="right")
+                into.words.extend((within + count).tolist())
+                count += len(ends)
+            else:
+                into.words.extend([word] * len(ids))
+
+
+class Input:
+    """One input: its ids, and the texts that they are of, unless it was given as ids.
+
+    The ids may be left out: then they are read with all else.
+    """
+
+    __slots__ = ("_ids", "_reader", "_reading", "_texts", "are_words")
+
+    def __init__(
+        self,
+        ids: list[int] | None,
+        texts: Sequence[str] | None,
+        are_words: bool,
+        reader: Reader | None,
+    ) -> None:
+        self._ids, self._texts, self._reader = ids, texts, reader
+        self._reading: Reading | None = None
+        self.are_words = are_words
+
+    @property
+    def has_text(self) -> bool:
+        """Whether places in a text are known."""
+        return self._texts is not None
+
+    @property
+    def ids(self) -> list[int]:
+        """Its ids, without any around them."""
+        return self.reading.ids if self._ids is None else self._ids
+
+    @property
+    def reading(self) -> Reading:
+        """What is known of each token.
+
+        Raises ValueError of ids that were given without a text.
+        """
+        if self._reading is None:
+            if self._texts is None or self._reader is None:
+                raise ValueError(
+                    "this input was given as ids or tokens, and places are known in texts only"
+                )
+            self._reading = self._reader.read(self._texts, self.are_words)
+            if self._ids is not None and self._ids != self._reading.ids:
+                raise InternalError("a text that was read for places has other ids than before")
+        return self._reading
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the tokenizer, which is large, and so with all that it would be asked for."""
+        return {"ids": self.ids, "reading": self.reading, "are_words": self.are_words}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As `__getstate__` gave it."""
+        self._ids, self._reading = state["ids"], state["reading"]
+        self._texts, self._reader, self.are_words = (), None, state["are_words"]
+
+
+def _utf8(text: str) -> bytes:
+    """The bytes that are encoded: lone surrogates are U+FFFD, and pairs of them one character."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
