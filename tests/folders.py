@@ -7,6 +7,7 @@ from pathlib import Path
 import oracle
 from llama3_tok import Tokenizer
 
+MASK = {"__type": "AddedToken", "content": "[MASK]", "lstrip": True, "special": True}
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
     "{{ message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -124,7 +125,7 @@ def added(folder):
             token(128260, "<tool>", "rstrip"),
             token(128261, "<tool>2", "lstrip", "rstrip", "single_word"),
         ],
-        config={"pad_token": "<pad>", "mask_token": token(128257, "[MASK]", "special", "lstrip")},
+        config={"pad_token": "<pad>", "mask_token": MASK},
         config_json={},
     )
     (folder / "config_json.json").rename(folder / "config.json")
