@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::added::{AddedToken, AddedTokens, Segment, Selection};
+use crate::byte_level::Reader;
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, Entry, LONGEST, Name};
 use crate::encode::round::{RUN, Round};
@@ -512,13 +513,13 @@ fn check_added(
     Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
 }
 
-/// Each name and each id means one token. Bytes that are a token of the vocabulary may be added as that
-/// token: then a text has it wherever its name stands.
+/// Each name and each id means one token. What is written as a token of the vocabulary, in the alphabet of
+/// a `tokenizer.json`, may be added as that token: then a text has it wherever its name stands.
 fn check_tokens(vocabulary: &Vocabulary, file: &str, added: &AddedTokens) -> Result<(), Error> {
-    let first = vocabulary.len() as u32;
+    let (first, alphabet) = (vocabulary.len() as u32, Reader::new());
     let fault = |token: &AddedToken| {
         let AddedToken { id, name, .. } = token;
-        match vocabulary.id(name.as_bytes()) {
+        match vocabulary.id_written(name, &alphabet) {
             _ if name.is_empty() => Some(format!("the added token with the id {id} has no name")),
             Some(known) if known != *id => Some(format!(
                 "{name:?} is an ordinary token in it with the id {known}, and an added token with the id \

@@ -17,6 +17,7 @@ use crate::bpe::merge::{Merger, Merging};
 use crate::bpe::pairs::{Entry, Pairs};
 use crate::bpe::pieces::Pieces;
 use crate::bpe::segments::Segments;
+use crate::byte_level::Reader;
 use crate::error::{Check, Error};
 use crate::huge_pages;
 use crate::lanes::{self, Path};
@@ -158,6 +159,11 @@ impl Vocabulary {
     /// a process that was forked meanwhile would do so for ever.
     pub fn make_slots(&self) {
         self.slots.get_or_init(|| Slots::new(&self.tokens));
+    }
+
+    /// The token that is written so in a `tokenizer.json`.
+    pub(crate) fn id_written(&self, token: &str, alphabet: &Reader) -> Option<u32> {
+        self.id(&alphabet.bytes(token).ok()?)
     }
 
     /// The token that is exactly `bytes`.

@@ -78,7 +78,7 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let tokens = read_tokens(model, &alphabet).map_err(whole)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
     check_merges(&vocabulary, &model.merges, &alphabet).map_err(whole)?;
-    let added = read_added(&file.added_tokens, &vocabulary).map_err(whole)?;
+    let added = read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(whole)?;
     vocabulary.set_side(added, file.post_processor.map(|value| value.to_string()));
     Ok(vocabulary)
 }
@@ -192,13 +192,17 @@ fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
 }
 
 /// The added tokens, ascending by id. Their ids must be those that Hugging Face's library gives them,
-/// whatever the file says: a token of the vocabulary has its own, and the others follow the vocabulary in
-/// the order of the file.
-fn read_added(added: &[Added], vocabulary: &Vocabulary) -> Result<Vec<AddedToken>, String> {
+/// whatever the file says: what `model.vocab` has as it is written there has its id, and the others follow
+/// the vocabulary in the order of the file.
+fn read_added(
+    added: &[Added],
+    vocabulary: &Vocabulary,
+    alphabet: &Reader,
+) -> Result<Vec<AddedToken>, String> {
     let mut next = vocabulary.len() as u32;
     let mut tokens = Vec::new();
     for Added { id, content, special, single_word, lstrip, rstrip, normalized } in added {
-        let expected = vocabulary.id(content.as_bytes()).unwrap_or(next);
+        let expected = vocabulary.id_written(content, alphabet).unwrap_or(next);
         if *id != expected {
             return Err(format!(
                 "added_tokens gives {content:?} the id {id}; new tokens follow the vocabulary in order and \

@@ -110,8 +110,11 @@ def template_of(name):
     from llama3_tok import hugging_face
 
     if name.startswith("own "):
-        return hugging_face.chat_template(name.removeprefix("own "))
-    return templates()[name]
+        template = hugging_face.chat_template(name.removeprefix("own "))
+    else:
+        template = templates()[name]
+    # With a comment the core does not know it, so that it is run.
+    return template + "{# run #}"
 
 
 ROLES = ["system", "user", "assistant", "user", "tool", "assistant", "user"]

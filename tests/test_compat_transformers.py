@@ -5,6 +5,7 @@ What needs torch (tensors, pipelines, collators of torch) is in tests/with_torch
 
 import copy
 import inspect
+import json
 import logging
 import pickle
 import subprocess
@@ -602,12 +603,11 @@ def test_auto_tokenizer_gives_this_class_between_register_and_unregister(folder,
     before = AutoTokenizer.__dict__["from_pretrained"]
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[UNK]": 1}, "[UNK]"))
     transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path / "other")
-    changed = tmp_path / "renamed"
+    changed = tmp_path / "contradicting"
     Tokenizer().save(changed)
-    data = (changed / "tokenizer.json").read_text(encoding="utf-8")
-    data = data.replace("<|reserved_special_token_0|>", "<|im_start|>")
-    (changed / "tokenizer.json").write_text(data, encoding="utf-8")
-    (changed / "tokenizer.model").unlink()
+    config = json.loads((changed / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config["added_tokens_decoder"] = {"128002": {"content": "<|im_start|>", "special": True}}
+    (changed / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     assert kind is not Llama3Tokenizer
     register()
     try:

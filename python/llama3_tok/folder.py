@@ -73,8 +73,8 @@ class Around(NamedTuple):
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
-    pair: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((), (), ())
-    """Before the first of two, between them, and after the second."""
+    pair: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((),) * 4
+    """Before and after the first of two, and before and after the second."""
 
 
 class Folder(NamedTuple):
@@ -251,7 +251,7 @@ def with_special(
                     f"reserved ids and those from {max(of_id) + 1} on are free"
                 )
             del of_name[other.content]
-        known = of_name[name].id if name in of_name else ranks.id(name.encode())
+        known = of_name[name].id if name in of_name else ranks.id_written(name)
         if known is not None and known != id:
             raise Llama3TokError(
                 f"special_tokens: {name!r} is a token already, with the id {known}"
@@ -352,7 +352,7 @@ class _Tokens:
         """The id that transformers gives to a token."""
         if (known := self._of.get(content)) is not None:
             return known.id
-        id = self._ranks.id(content.encode("utf-8", "replace"))
+        id = self._ranks.id_written(content)
         if id is not None:
             return id
         return max([self._ranks.size, *(token.id + 1 for token in self._of.values())])
@@ -477,7 +477,8 @@ def _told(
     files: Mapping[str, Json | None], templates: tuple[tuple[str, str], ...]
 ) -> Iterator[Any]:
     """What tells the release: what `Tokenizer.save` noted, a published chat template, and the scaling
-    of the model's rotary embedding, which 3 does not have and which differs in 3.2."""
+    of the model's rotary embedding, which 3 does not have and which differs in 3.2.
+    """
     yield (files[CONFIG] or {}).get("profile")
     for name, text in templates:
         if name == "default":
@@ -563,36 +564,43 @@ def _step(kind: str, step: Json) -> Around:
     if kind == "TemplateProcessing":
         ids = {name: tuple(token["ids"]) for name, token in step["special_tokens"].items()}
         before, after = _parts(step["single"], ids, "A")
-        return Around(before, after, _parts(step["pair"], ids, "AB"))  # type: ignore[arg-type]
+        first, *between, last = _parts(step["pair"], ids, "AB")
+        return Around(before, after, (first, *between, last))  # type: ignore[arg-type]
     if kind in ("RobertaProcessing", "BertProcessing"):
         start, end = (step["cls"][1],), (step["sep"][1],)
         between = end + end if kind.startswith("Roberta") else end
-        return Around(start, end, (start, between, end))
+        return Around(start, end, (start, between, (), end))
     raise ValueError(f"it has a {kind}")
 
 
-def _parts(template: list[Json], ids: Mapping[str, tuple[int, ...]], texts: str) -> tuple[Any, ...]:
-    """The ids before, between and after texts."""
+def _parts(template: list[Json], ids: Mapping[str, tuple[int, ...]], texts: str) -> Any:  # noqa: ANN401
+    """The ids before and after each text; those between two are the second's by their type."""
     parts: list[tuple[int, ...]] = [()]
     for part in template:
         if "SpecialToken" in part:
-            parts[-1] += ids[part["SpecialToken"]["id"]]
-        elif part["Sequence"]["id"] == texts[len(parts) - 1 : len(parts)]:
-            parts.append(())
-        else:
+            token = part["SpecialToken"]
+            if len(parts) == 2 and len(texts) == 2 and token["type_id"] == 1:
+                parts.append(())
+            parts[-1] += ids[token["id"]]
+            continue
+        text, seen = part["Sequence"]["id"], len(parts) > 1
+        if text != texts[seen : seen + 1]:
             raise ValueError("its texts are in another order")
-    if len(parts) != len(texts) + 1:
+        if seen and len(parts) == 2:
+            parts.append(())
+        parts.append(())
+    if len(parts) != 2 * len(texts):
         raise ValueError("it leaves a text out")
     return tuple(parts)
 
 
 def _outside(outer: Around, inner: Around) -> Around:
-    pair = (
-        outer.pair[0] + inner.pair[0],
-        outer.pair[1] + inner.pair[1],
-        inner.pair[2] + outer.pair[2],
+    pairs = zip(outer.pair, inner.pair, strict=True)
+    first, after, second, last = (
+        one + two if at % 2 == 0 else two + one for at, (one, two) in enumerate(pairs)
     )
-    return Around(outer.before + inner.before, inner.after + outer.after, pair)
+    before = outer.before + inner.before
+    return Around(before, inner.after + outer.after, (first, after, second, last))
 
 
 def _checked_post_processor(file: str, text: str | None) -> str:

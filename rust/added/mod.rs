@@ -279,6 +279,21 @@ impl AddedTokens {
         })
     }
 
+    /// Where tokens stand in a text, with the white space that they take, and their ids.
+    pub fn places(
+        &self,
+        text: &[u8],
+        allowed: &Selection,
+        check: &Check,
+    ) -> Result<Vec<(usize, usize, u32)>, Error> {
+        let (mut matches, mut places) = (Matches::new(self, text, check), Vec::new());
+        while let Some((range, id)) = matches.next_token(allowed)? {
+            places.try_reserve(1)?;
+            places.push((range.start, range.end, id));
+        }
+        Ok(places)
+    }
+
     /// Where names stand in a text without special tokens, in no order: of tokens, with the white space
     /// that they take, and of those that are text.
     pub(crate) fn names_in(&self, text: &[u8], check: &Check) -> Result<Vec<Range<usize>>, Error> {

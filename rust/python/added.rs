@@ -8,6 +8,7 @@ use pyo3::types::PyBytes;
 use super::Core;
 use super::detach::detached;
 use crate::added::AddedToken;
+use crate::byte_level::Reader;
 use crate::encode::Encoder;
 use crate::error::Error;
 use crate::profile::{Profile, Roles};
@@ -60,6 +61,11 @@ impl Ranks {
     /// The bytes of a token; `None` if there is none with the id.
     fn token<'py>(&self, py: Python<'py>, id: u32) -> Option<Bound<'py, PyBytes>> {
         Some(PyBytes::new(py, self.vocabulary.token(id)?))
+    }
+
+    /// The id of the token that a `tokenizer.json` writes so; `None` if there is none.
+    fn id_written(&self, token: &str) -> Option<u32> {
+        self.vocabulary.id_written(token, &Reader::new())
     }
 
     /// The id of the token with these bytes; `None` if there is none.

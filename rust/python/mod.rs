@@ -164,6 +164,17 @@ impl Core {
         places::spans(&self.encoder, text, &self.options(asked)?)
     }
 
+    /// Where added tokens stand in a text: first and last byte, and id.
+    fn added_places(
+        &self,
+        text: &Bound<PyAny>,
+        asked: Option<Asked>,
+    ) -> PyResult<Vec<(usize, usize, u32)>> {
+        let (py, options) = (text.py(), self.options(asked)?);
+        let bytes = bytes_of(text, || "text".to_owned())?;
+        detached(py, None, |check, _| self.encoder.added.places(&bytes, &options.allowed, check))
+    }
+
     /// The longest beginning of a text, or with `from_end` the longest end, of at most `limit` tokens.
     fn truncate<'py>(
         &self,

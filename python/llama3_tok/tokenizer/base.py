@@ -107,4 +107,4 @@ class Base:
         if self._folder is not None:
             return self._folder.around
         bos = (self._core.special_ids[0],)
-        return Around(bos, (), (bos, bos, ()))
+        return Around(bos, (), (bos, (), bos, ()))

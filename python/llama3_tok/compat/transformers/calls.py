@@ -7,16 +7,16 @@ from itertools import chain
 from typing import Any, cast
 
 from llama3_tok import arguments
-from llama3_tok.arguments import NONE, SpecialTokens
+from llama3_tok.arguments import NONE
 from llama3_tok.extras import need
+from llama3_tok.folder import Around
 
 need("transformers", "transformers")
 
-from transformers import AddedToken, BatchEncoding  # noqa: E402 - whether it is there was asked first
+from transformers import BatchEncoding  # noqa: E402 - whether it is there was asked first
 from transformers.tokenization_utils_base import TruncationStrategy  # noqa: E402
 from transformers.utils import PaddingStrategy  # noqa: E402
 
-from llama3_tok.compat.transformers import added as _added  # noqa: E402
 from llama3_tok.compat.transformers import given as _given  # noqa: E402
 from llama3_tok.compat.transformers import truncation as _truncation  # noqa: E402
 from llama3_tok.compat.transformers.backend import Backend  # noqa: E402
@@ -42,16 +42,15 @@ _NAMES = ["input_ids", "attention_mask"]
 # `encode(text, allowed_special="all")`, whose arguments need no check: that is a tenth of a short
 # call (1.3 of 15 us, 2026-11-29).
 _WITH_SPECIAL = arguments.asked(False, False, "all", NONE)
+_NOTHING = Around()
 
 
 class Calls(Backend):
     """`__call__`, `encode` and `tokenize`, for `Llama3Tokenizer`."""
 
-    _finder: _added.Finder | None
-    _of_release: _added.Finder | None = None
-    _tokens: list[str]
-    _written: Callable[[], dict[str, int]]
-    _has_more: Callable[[], bool]
+    _table: Callable[[], list[str]]
+    _takes_space: bool
+    _sides: Around
 
     def _switch_to_input_mode(self) -> None:
         """There is one mode. Without this, `__call__` looks for it in all classes at every call."""
@@ -64,7 +63,7 @@ class Calls(Backend):
         **kwargs: Any,  # noqa: ANN401
     ) -> list[str]:
         """The tokens of a text, as `tokenizer.json` writes them."""
-        if pair or add_special_tokens or not isinstance(text, str) or self._has_more():
+        if pair or add_special_tokens or not isinstance(text, str) or self._takes_space:
             kwargs["add_special_tokens"] = add_special_tokens
             return cast(list[str], self._encode_plus(text, pair, **kwargs).tokens())
         written = self._table()
@@ -74,49 +73,17 @@ class Calls(Backend):
         written = self._table()
         return [written[id] for id in self.llama3.encode(text)]
 
-    def _table(self) -> list[str]:
-        """The tokens of the release by id."""
-        self._written()
-        return self._tokens
-
     def _encode_batch(self, texts: list[str], options: Mapping[str, Any]) -> list[list[int]]:
         """The ids of each text, with nothing around them."""
         has_special = self._has_special(options)
-        if not self._has_more():
-            if len(texts) == 1:
-                return [self.llama3._core.encode(texts[0], _WITH_SPECIAL if has_special else None)]
-            allowed: SpecialTokens = "all" if has_special else NONE
-            return self.llama3.encode_batch(texts, allowed_special=allowed)
-        finder = self._added_finder()
-        parts = [finder.parts(text, has_special) for text in texts]
-        between = (part for found in parts for part in found if isinstance(part, str))
-        encoded = iter(self.llama3.encode_batch(list(between)))
-        return [
-            [id for part in found for id in ((part,) if isinstance(part, int) else next(encoded))]
-            for found in parts
-        ]
+        if len(texts) == 1:
+            return [self.llama3._core.encode(texts[0], _WITH_SPECIAL if has_special else None)]
+        return self.llama3.encode_batch(texts, allowed_special="all" if has_special else NONE)
 
     def _has_special(self, options: Mapping[str, Any]) -> bool:
         """Whether special tokens in a text count."""
         split = options.get("split_special_tokens")
         return not (self.split_special_tokens if split is None else split)
-
-    def _release_finder(self) -> _added.Finder:
-        """Finds the special tokens of the release, which are always the same."""
-        if self._of_release is None:
-            self._of_release = _added.Finder(
-                {
-                    id: AddedToken(name, normalized=False, special=True)
-                    for name, id in self.llama3.special_tokens.items()
-                }
-            )
-        return self._of_release
-
-    def _added_finder(self) -> _added.Finder:
-        """Finds the tokens that were added, those of the release among them."""
-        if self._finder is None:
-            self._finder = _added.Finder(self._added_tokens_decoder)
-        return self._finder
 
     def _encode_plus(
         self,
@@ -144,14 +111,15 @@ class Calls(Backend):
         flat = [one for pair in pairs for one in pair]
         words = [_given.words(one, is_split_into_words) for one in flat]
         ids = self._inputs(flat, words, kwargs)
-        bos, eos = self._around
-        frame = self._frame(bos and add_special_tokens, eos and add_special_tokens)
+        around = self._sides
+        frame = Frame(around if add_special_tokens else _NOTHING, self.convert_ids_to_tokens)
         if frame.around[0]:
             self._warn_of_second_bos(ids, frame)
         room = None
         if truncation_strategy is not TruncationStrategy.DO_NOT_TRUNCATE and max_length is not None:
-            _truncation.check_room(max_length, stride, frame.count, bos + eos)
-            room = max_length - frame.count
+            needed = len(around.before) + len(around.after)
+            _truncation.check_room(max_length, stride, frame.count(1), needed)
+            room = max_length - frame.count(1)
         if return_attention_mask is None:
             return_attention_mask = "attention_mask" in self.model_input_names
         reader = self._reader(kwargs)
@@ -225,37 +193,18 @@ class Calls(Backend):
                 ids.append(None if one is None else list(one))
         return ids
 
-    def _frame(self, bos: bool, eos: bool) -> Frame:
-        """What is put around each text."""
-        before = self._named("bos_token") if bos else []
-        after = self._named("eos_token") if eos else []
-        return Frame(before, after, self.convert_ids_to_tokens)
-
-    def _named(self, name: str) -> list[int]:
-        """The id of a special token by what it is for; none if it was set to None."""
-        # `bos_token_id` is looked for in all classes first, which takes a tenth of a short call.
-        token = self._special_tokens_map.get(name)
-        if token is None:
-            return []
-        id = self._added_tokens_encoder.get(str(token))
-        return [self.convert_tokens_to_ids(str(token)) if id is None else id]
-
     def _warn_of_second_bos(self, ids: list[list[int] | None], frame: Frame) -> None:
-        (bos,) = frame.around[0]
+        bos = frame.around[0][0]
         if any(one[0] == bos for one in ids if one):
             warnings.warn(
-                f"a text begins with {self.bos_token} already, and a second one is put before it; "
+                f"a text begins with {self.convert_ids_to_tokens(bos)} already, and a second one is put before it; "
                 "encode a rendered conversation with add_special_tokens=False",
                 stacklevel=5,
             )
 
     def _reader(self, options: Mapping[str, Any]) -> Reader:
         """What reads the texts of a call for places, whatever is added to the tokenizer later."""
-        finder: Callable[[], _added.Finder] = self._release_finder
-        if self._has_more():
-            known = self._added_finder()
-            finder = lambda: known  # noqa: E731 - `self._finder` is another once tokens are added
-        return Reader(self.llama3, finder, self._has_special(options), self._table)
+        return Reader(self.llama3, self._has_special(options), self._table)
 
     def _row(
         self,
@@ -272,7 +221,7 @@ class Calls(Backend):
         windows = [[(0, length)] for length in lengths]
         most, strategy, stride = cut
         if most is not None:
-            around = frame.count * len(inputs)
+            around = frame.count(len(inputs))
             _truncation.check_room(most, 0, around, around)
             windows = _truncation.windows_of_inputs(
                 lengths, most - around, strategy, stride, self.truncation_side

@@ -1,24 +1,22 @@
 """The part of the class that conversations are encoded by."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import _core, hugging_face
-from llama3_tok.errors import ChatFormatError
+from llama3_tok import vocabulary
+from llama3_tok._core import Ranks
 from llama3_tok.extras import need
-from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.folder import usual
+from llama3_tok.tokenizer import Tokenizer, made, templated
 
 need("transformers", "transformers")
 
 from transformers import (  # noqa: E402 - whether it is there was asked first
-    AddedToken,
     BatchEncoding,
     PreTrainedTokenizer,
 )
 from transformers.utils import PaddingStrategy  # noqa: E402
 
-from llama3_tok.compat.transformers import added as _added  # noqa: E402
 from llama3_tok.compat.transformers import given as _given  # noqa: E402
 
 if TYPE_CHECKING:
@@ -33,11 +31,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
     llama3: Tokenizer
     profile: str
 
-    def _begin_conversations(self, vocabulary: str | os.PathLike[str] | None) -> None:
-        """Begins anew, with the tokens that there are now."""
-        self._vocabulary = vocabulary
-        self._other: Tokenizer | None = None
-        self._marked_finder: tuple[tuple[tuple[str, str], ...], _added.Finder] | None = None
+    _of_template: dict[str, Tokenizer | None]
 
     def apply_chat_template(
         self,
@@ -89,7 +83,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
             )
         tools = _given.described(tools)
         template = self.get_chat_template(chat_template, tools)
-        known = None if self._has_more() else self._known(template)
+        known = self._known(template)
         if isinstance(continue_final_message, str) and continue_final_message != "content":
             known = None
         batch, conversations = _given.conversations(conversation)
@@ -111,7 +105,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
                 return texts if batch else texts[0]
             if return_assistant_tokens_mask:
                 for one, messages in zip(rendered, conversations, strict=True):
-                    _check_mask(one, messages)
+                    templated.check_mask(one, messages)
             encoded = [self._of_rendered(one, return_assistant_tokens_mask) for one in rendered]
         else:
             options: dict[str, Any] = {
@@ -119,7 +113,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
                 "builtin_tools": kwargs.get("builtin_tools"),
                 "tools_in": "user" if kwargs.get("tools_in_user_message", True) else "system",
                 # The template of the first release has no place for a date.
-                "date": kwargs.get("date_string") if known.profile != "llama3" else None,
+                "date": kwargs.get("date_string") if _release(known) != "llama3" else None,
                 "add_generation_prompt": add_generation_prompt,
                 "continue_final_message": bool(continue_final_message),
             }
@@ -150,15 +144,21 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         return out
 
     def _known(self, template: str) -> Tokenizer | None:
-        """The tokenizer whose conversations are those of a template, if it is a known one."""
-        profile = hugging_face.profile_of_template(template)
-        if profile is None or profile == self.profile:
-            return self.llama3 if profile else None
-        if _core.special_names(profile) != _core.special_names(self.profile):
-            return None
-        if self._other is None or self._other.profile != profile:
-            self._other = Tokenizer(self._vocabulary, profile=profile)
-        return self._other
+        """The tokenizer that writes the conversations of a template, if the core knows it."""
+        if template not in self._of_template:
+            known = self._with(templates=(("default", template),))
+            is_known = known._folder is None or known._folder.chat is not None
+            self._of_template[template] = known if is_known else None
+        return self._of_template[template]
+
+    def _with(self, **changes: Any) -> Tokenizer:  # noqa: ANN401 - of a Folder
+        """The tokenizer as another folder would have it."""
+        llama3 = self.llama3
+        ranks = Ranks.of(llama3._core)
+        base = llama3._folder or usual(llama3.profile, ranks.size)
+        path, sha256 = llama3.vocabulary, llama3.vocabulary_sha256
+        loaded = vocabulary.of_ranks(ranks, path, sha256, base._replace(**changes))
+        return made(Tokenizer, loaded)
 
     def _rendered(
         self,
@@ -169,11 +169,10 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
     ) -> "Marked":
         from llama3_tok import chat_template
 
-        added = self._added_tokens_decoder.values()
         return chat_template.render(
             template,
             messages,
-            [token.content for token in added if token.special],
+            self.llama3.special_tokens,
             tokens=self.special_tokens_map,
             continue_in=continue_in,
             **variables,
@@ -181,44 +180,10 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
 
     def _of_rendered(self, rendered: "Marked", with_mask: bool) -> tuple[list[int], list[int]]:
         """The ids of a rendered conversation, and which of them the assistant writes."""
-        finder = self._finder_of(rendered.marks)
-        text, places = rendered.marked, finder.places(rendered.marked)
         if not with_mask:
-            texts = [text[start:end] for start, end, id in places if id is None]
-            encoded = iter(self.llama3.encode_batch(texts))
-            return [
-                id for *_, known in places for id in (next(encoded) if known is None else (known,))
-            ], []
-        ids: list[int] = []
-        mask: list[int] = []
-        for start, end, known in places:
-            spans = [(start, end)]
-            if known is None:
-                encoding = self.llama3.encode_with_offsets(text[start:end])
-                spans = [(start + a, start + b) for a, b in encoding.char_spans.tolist()]
-                ids += encoding.ids.tolist()
-            else:
-                ids.append(known)
-            mask += [
-                int(any(a < span.end and span.start < b for span in rendered.generated))
-                for a, b in spans
-            ]
-        return ids, mask
-
-    def _finder_of(self, marks: Mapping[str, str]) -> "_added.Finder":
-        """Finds the added tokens in a rendered text, where special ones are their marks."""
-        names = tuple(marks.items())
-        if self._marked_finder is None or self._marked_finder[0] != names:
-            mark_of = {name: mark for mark, name in names}
-            added = {}
-            for id, token in self._added_tokens_decoder.items():
-                state = token.__getstate__()
-                if token.special:
-                    # A mark is none of what a normalizer would change.
-                    state |= {"content": mark_of[token.content], "normalized": False}
-                added[id] = AddedToken(**state)
-            self._marked_finder = names, _added.Finder(added)
-        return self._marked_finder[1]
+            return templated.ids(self.llama3, rendered), []
+        ids, mask = templated.ids_and_mask(self.llama3, rendered)
+        return ids, mask.tolist()
 
     def _fitted(self, masks: list[list[int]], out: BatchEncoding) -> list[list[int]]:
         """The masks, cut and padded as the ids were."""
@@ -234,15 +199,5 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         return fitted
 
 
-def _check_mask(rendered: "Marked", messages: Sequence[Mapping[str, Any]]) -> None:
-    """A mask of nothing but zeros is not given for a conversation in which the assistant writes."""
-    if not rendered.tells_generated:
-        raise ChatFormatError(
-            "this chat template does not say which tokens the assistant writes: it has no "
-            "{% generation %} block, so masks are not known for it"
-        )
-    if not rendered.generated and any(one.get("role") == "assistant" for one in messages):
-        raise ChatFormatError(
-            "this chat template has a {% generation %} block and does not come to it in this "
-            "conversation, in which the assistant writes, so its mask is not known"
-        )
+def _release(known: Tokenizer) -> str | None:
+    return known.profile if known._folder is None else known._folder.chat

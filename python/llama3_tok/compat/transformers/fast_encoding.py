@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from llama3_tok.compat.transformers.inputs import Input
 from llama3_tok.compat.transformers.truncation import Window
+from llama3_tok.folder import Around
 
 __all__ = ["Encodings", "FastEncoding", "Frame"]
 
@@ -22,29 +23,41 @@ _end = itemgetter(1)
 
 
 class Frame:
-    """What is put around each text of a call: ids before and behind it, and padding.
+    """What is put around each text of a call, and padding.
 
-    `count` is how many are around a text. `length` is what rows are padded to, known when all rows
-    are, and 0 if they are not. `name` gives the token of an id.
+    `around` are ids before and after a text, `pair` those before and after each of two. `length` is
+    what rows are padded to, known when all rows are, and 0 if they are not. `name` gives the token
+    of an id.
     """
 
-    __slots__ = ("around", "count", "length", "name", "pad_id", "pad_type_id", "pads_left")
+    __slots__ = ("around", "length", "name", "pad_id", "pad_type_id", "pads_left", "pair")
 
-    def __init__(self, before: list[int], after: list[int], name: Callable[[int], str]) -> None:
-        self.around, self.name = (before, after), name
-        self.count = len(before) + len(after)
+    def __init__(self, around: Around, name: Callable[[int], str]) -> None:
+        self.around, self.pair, self.name = (around.before, around.after), around.pair, name
         self.length = self.pad_id = self.pad_type_id = 0
         self.pads_left = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the tokenizer, by which `name` gives tokens."""
-        names = {id: self.name(id) for id in (*chain(*self.around), self.pad_id)}
+        used = (*chain(*self.around, *self.pair), self.pad_id)
+        names = {id: self.name(id) for id in used}
         return {one: getattr(self, one) for one in self.__slots__} | {"name": names.__getitem__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """As `__getstate__` gave it."""
         for name, value in state.items():
             setattr(self, name, value)
+
+    def sides(self, count: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """What is before and after each of so many texts, one or two."""
+        if count == 1:
+            return [self.around]
+        first, after, second, last = self.pair
+        return [(first, after), (second, last)]
+
+    def count(self, texts: int) -> int:
+        """How many ids are around one text, or two."""
+        return sum(map(len, self.around if texts == 1 else self.pair))
 
 
 class Part(NamedTuple):
@@ -89,29 +102,29 @@ class FastEncoding:
     @property
     def unpadded(self) -> int:
         """How many tokens there are without padding."""
-        around = self._frame.count
-        return sum(stop - start + around for _, (start, stop), _ in self._parts)
+        inside = sum(stop - start for _, (start, stop), _ in self._parts)
+        return inside + self._frame.count(len(self._parts))
 
     # What each token is
 
     @property
     def ids(self) -> list[int]:
         """The ids."""
-        return self._laid(lambda part: part.input.ids, *self._frame.around, self._frame.pad_id)
+        return self._laid(lambda part: part.input.ids, lambda id: id, self._frame.pad_id)
 
     @property
     def tokens(self) -> list[str]:
         """The tokens as `tokenizer.json` writes them; added ones as the text has them."""
         name = self._frame.name
-        before, after = (list(map(name, around)) for around in self._frame.around)
         pad = name(self._frame.pad_id)
-        return self._laid(lambda part: part.input.reading.tokens, before, after, pad)
+        return self._laid(lambda part: part.input.reading.tokens, name, pad)
 
     @property
     def type_ids(self) -> list[int]:
         """0 for the tokens of the first text and around it, 1 for those of the second."""
-        lengths = [part.length + self._frame.count for part in self._parts]
-        column = [place for place, length in enumerate(lengths) for _ in range(length)]
+        column: list[int] = []
+        for place, (part, (before, after)) in enumerate(self._sides()):
+            column += [place] * (len(before) + part.length + len(after))
         return self._padded(column, self._frame.pad_type_id)
 
     @property
@@ -122,23 +135,20 @@ class FastEncoding:
     @property
     def special_tokens_mask(self) -> list[int]:
         """1 for padding and what was put around a text, 0 for what is in it, special or not."""
-        before, after = ([1] * len(around) for around in self._frame.around)
         column: list[int] = []
-        for part in self._parts:
-            column += [*before, *[0] * part.length, *after]
+        for part, (before, after) in self._sides():
+            column += [*[1] * len(before), *[0] * part.length, *[1] * len(after)]
         return self._padded(column, 1)
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """Where each token stands in its text, or in its word, in characters; (0, 0) in none."""
-        before, after = ([(0, 0)] * len(around) for around in self._frame.around)
-        return self._laid(lambda part: part.input.reading.offsets, before, after, (0, 0))
+        return self._laid(lambda part: part.input.reading.offsets, lambda _: (0, 0), (0, 0))
 
     @property
     def word_ids(self) -> list[int | None]:
         """The number of the word of each token; None for what is in no text."""
-        before, after = ([None] * len(around) for around in self._frame.around)
-        return self._laid(lambda part: part.input.reading.words, before, after, None)
+        return self._laid(lambda part: part.input.reading.words, lambda _: None, None)
 
     @property
     def sequence_ids(self) -> list[int | None]:
@@ -236,17 +246,21 @@ class FastEncoding:
 
     # How a row is put together
 
+    def _sides(self) -> "zip[tuple[Part, tuple[tuple[int, ...], tuple[int, ...]]]]":
+        """Each part with the ids before and after it."""
+        return zip(self._parts, self._frame.sides(len(self._parts)), strict=True)
+
     def _laid(
-        self, of: Callable[[Part], Sequence[_T]], before: Sequence[_T], after: Sequence[_T], pad: _T
+        self, of: Callable[[Part], Sequence[_T]], around: Callable[[int], _T], pad: _T
     ) -> list[_T]:
-        """A column: for each part what is around it and its window of what `of` gives."""
+        """A column: each part's window of what `of` gives, and `around` of the ids around it."""
         column: list[_T] = []
-        for part in self._parts:
+        for part, (before, after) in self._sides():
             start, stop = part.window
-            column += before
+            column += map(around, before)
             if start < stop:
                 column += of(part)[start:stop]
-            column += after
+            column += map(around, after)
         return self._padded(column, pad)
 
     def _padded(self, column: list[_T], pad: _T) -> list[_T]:
@@ -259,11 +273,10 @@ class FastEncoding:
         """Where the tokens of each part stand in the row."""
         at = len(self) - self.unpadded if self._frame.pads_left else 0
         ranges = []
-        before, after = map(len, self._frame.around)
-        for part in self._parts:
-            at += before
+        for part, (before, after) in self._sides():
+            at += len(before)
             ranges.append((at, at + part.length))
-            at += part.length + after
+            at += part.length + len(after)
         return ranges
 
     def _in_part(self, token_index: int) -> tuple[Part, int] | None:

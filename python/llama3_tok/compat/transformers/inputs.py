@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llama3_tok import _core
-from llama3_tok.compat.transformers.added import Finder
+from llama3_tok import _core, arguments
+from llama3_tok.arguments import NONE, SpecialTokens
 from llama3_tok.errors import InternalError
 from llama3_tok.tokenizer import Tokenizer
 
@@ -28,22 +28,16 @@ class Reading(NamedTuple):
 class Reader:
     """Reads texts for the places of their tokens, as the tokenizer was when it was called.
 
-    `finder` gives what finds added tokens, those of the release among them. `has_special` says
-    whether special tokens count in a text. `written` gives the tokens of the release by id, as
+    `has_special` says whether special tokens count in a text. `written` gives the tokens by id, as
     `tokenizer.json` writes them.
     """
 
-    __slots__ = ("_finder", "_has_special", "_llama3", "_written")
+    __slots__ = ("_has_special", "_llama3", "_written")
 
     def __init__(
-        self,
-        llama3: Tokenizer,
-        finder: Callable[[], Finder],
-        has_special: bool,
-        written: Callable[[], list[str]],
+        self, llama3: Tokenizer, has_special: bool, written: Callable[[], list[str]]
     ) -> None:
-        self._llama3, self._finder, self._has_special = llama3, finder, has_special
-        self._written = written
+        self._llama3, self._has_special, self._written = llama3, has_special, written
 
     def read(self, texts: Sequence[str], are_words: bool) -> Reading:
         """The tokens of a text, or of the words that make up one.
@@ -59,29 +53,33 @@ class Reader:
 
     def _read(self, text: str, into: Reading, word: int | None) -> None:
         """Adds the tokens of one text, all of one word if that is given."""
-        written, count = self._written(), 0
-        for start, end, id in self._finder().places(text, self._has_special):
-            part = text[start:end]
-            if id is not None:
-                into.ids.append(id)
-                # With the white space that it took.
-                into.tokens.append(part)
-                into.offsets.append((start, end))
-                into.words.append(count if word is None else word)
-                count += 1
-                continue
-            encoding = self._llama3.encode_with_offsets(part)
-            ids = encoding.ids.tolist()
-            into.ids.extend(ids)
-            into.tokens.extend(written[id] for id in ids)
-            into.offsets.extend(map(tuple, (encoding.char_spans + start).tolist()))
-            if word is None:
-                ends = _core.pretoken_ends(_utf8(part))
-                within = np.searchsorted(ends, encoding.byte_spans[:, 0], side="right")
-                into.words.extend((within + count).tolist())
+        allowed: SpecialTokens = "all" if self._has_special else NONE
+        encoding = self._llama3.encode_with_offsets(text, allowed_special=allowed)
+        ids, written = encoding.ids.tolist(), self._written()
+        tokens = [written[id] for id in ids]
+        spans = list(map(tuple, encoding.char_spans.tolist()))
+        asked = arguments.asked(False, False, allowed, NONE)
+        places = self._llama3._core.added_places(text, asked)
+        data, starts = _utf8(text), encoding.byte_spans[:, 0]
+        words: list[int] = []
+        at = count = 0
+        for start, end, id in [*places, (len(data), len(data), None)]:
+            if at < start:
+                ends = _core.pretoken_ends(data[at:start])
+                first, last = np.searchsorted(starts, [at, start])
+                within = np.searchsorted(ends, starts[first:last] - at, side="right")
+                words.extend((within + count).tolist())
                 count += len(ends)
-            else:
-                into.words.extend([word] * len(ids))
+            if id is not None:
+                # With the white space that it took.
+                tokens[len(words)] = data[start:end].decode("utf-8", "replace")
+                words.append(count)
+                count += 1
+            at = end
+        into.ids.extend(ids)
+        into.tokens.extend(tokens)
+        into.offsets.extend(spans)
+        into.words.extend(words if word is None else [word] * len(ids))
 
 
 class Input:

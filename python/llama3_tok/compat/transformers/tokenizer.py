@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from llama3_tok import _core, hugging_face, save
+from llama3_tok._core import Ranks
 from llama3_tok.extras import need
+from llama3_tok.folder import AddedToken as Added
+from llama3_tok.folder import Around
 from llama3_tok.tokenizer import Tokenizer
-from llama3_tok.vocabulary import DEFAULT_PROFILE
+from llama3_tok.vocabulary import FOLDER
 
 need("transformers", "transformers")
 
 from transformers import AddedToken  # noqa: E402 - whether it is there was asked
 
-from llama3_tok.compat.transformers import added as _added  # noqa: E402
 from llama3_tok.compat.transformers.calls import Calls  # noqa: E402
 
 __all__ = ["Llama3Tokenizer"]
@@ -26,6 +28,7 @@ _PATTERNS = {
     (False, True): "eos",
     (False, False): "none",
 }
+_OF_PATTERN = {name: sides for sides, name in _PATTERNS.items()}
 
 
 class Llama3Tokenizer(Calls):
@@ -62,60 +65,100 @@ class Llama3Tokenizer(Calls):
         added_tokens_decoder: Mapping[int, AddedToken] | None = None,
         **kwargs: Any,  # noqa: ANN401 - those of the base class
     ) -> None:
-        given = dict(added_tokens_decoder or {})
-        if profile is None:
-            profile = _profile_of(given)
         vocabulary = vocab_file if vocab_file is not None else tokenizer_file
-        self.llama3 = Tokenizer(vocabulary, profile=profile)
+        self.llama3 = Tokenizer(vocabulary)
+        # transformers hands on what the folder notes, which is no wish of the caller's.
+        if profile not in (None, self.llama3.profile, _noted(self.llama3)):
+            self.llama3 = Tokenizer(vocabulary, profile=profile)
         self.profile = self.llama3.profile
-        self._ids: dict[str, int] | None = None
-        self._finder: _added.Finder | None = None
-        self._begin_conversations(vocabulary)
-        special = {
-            id: AddedToken(name, normalized=False, special=True)
-            for name, id in self.llama3.special_tokens.items()
-        }
-        self._special_count = len(special)
-        # Tokens that were added to a tokenizer before it was saved have the ids behind.
-        more = {id: token for id, token in given.items() if id >= self.llama3.vocab_size}
+        self._written_ids: dict[str, int] | None = None
+        self._of_template = {}
         config = hugging_face.tokenizer_config(self.llama3)
-        del config["tokenizer_class"]
+        for name in ("tokenizer_class", "added_tokens_decoder"):
+            config.pop(name, None)
+        pattern, self._other_sides = self._usual_sides(add_bos_token, add_eos_token)
+        added = {token.id: _theirs(token) for token in self.llama3.added_tokens.values()}
         super().__init__(
-            **(config | kwargs | {"profile": self.profile}),
-            special_tokens_pattern=_PATTERNS[_around(tokenizer_file, add_bos_token, add_eos_token)],
+            **(config | kwargs),
+            special_tokens_pattern=pattern,
             token_type_ids_pattern="all_zeros",
-            added_tokens_decoder=special | more,
+            added_tokens_decoder=added | dict(added_tokens_decoder or {}),
         )
+        # Kept in step with what is set later, and written.
+        self.init_kwargs |= {"add_bos_token": None, "add_eos_token": None}
+        self._take_tokens()
 
     # What is put around a text
+
+    def _usual_sides(self, bos: bool | None, eos: bool | None) -> tuple[str, Around | None]:
+        """What is put around a text: BOS and EOS as given, else what the folder says.
+
+        As transformers calls it, or if it has no word for it, the ids themselves.
+        """
+        around = self.llama3._around
+        id_of = {"bos": self.llama3.bos_id, "eos": self.llama3.eos_id}
+        known = {
+            name: _sides(id_of["bos"] if has_bos else None, id_of["eos"] if has_eos else None)
+            for (has_bos, has_eos), name in _PATTERNS.items()
+        }
+        if bos is None and eos is None:
+            for name in ("none", "bos", "eos", "bos_eos"):
+                if known[name] == around:
+                    return name, None
+            return "none", around
+        had_bos = around.before == (id_of["bos"],) if bos is None else bos
+        had_eos = around.after == (id_of["eos"],) if eos is None else eos
+        return _PATTERNS[bool(had_bos), bool(had_eos)], None
+
+    @property
+    def _sides(self) -> Around:  # type: ignore[override] # of `Calls`
+        """The ids that are put around a text."""
+        if self._other_sides is not None:
+            return self._other_sides
+        bos, eos = _OF_PATTERN[self.special_tokens_pattern]
+        return _sides(
+            self._named("bos_token") if bos else None, self._named("eos_token") if eos else None
+        )
+
+    def _named(self, name: str) -> int | None:
+        """The id of a special token by what it is for; None if it was set to None."""
+        # `bos_token_id` is looked for in all classes first, which takes a tenth of a short call.
+        token = self._special_tokens_map.get(name)
+        if token is None:
+            return None
+        id = self._added_tokens_encoder.get(str(token))
+        return cast(int, self.convert_tokens_to_ids(str(token))) if id is None else id
 
     @property
     def add_bos_token(self) -> bool:
         """Whether BOS is put before a text."""
-        return self._around[0]
+        id = self._named("bos_token")
+        return id is not None and id in self._sides.before
 
     @add_bos_token.setter
     def add_bos_token(self, value: bool) -> None:
-        self.special_tokens_pattern = _PATTERNS[bool(value), self._around[1]]
+        eos = self.add_eos_token
+        self._other_sides, self.special_tokens_pattern = None, _PATTERNS[bool(value), eos]
 
     @property
     def add_eos_token(self) -> bool:
         """Whether EOS is put behind a text."""
-        return self._around[1]
+        id = self._named("eos_token")
+        return id is not None and id in self._sides.after
 
     @add_eos_token.setter
     def add_eos_token(self, value: bool) -> None:
-        self.special_tokens_pattern = _PATTERNS[self._around[0], bool(value)]
+        bos = self.add_bos_token
+        self._other_sides, self.special_tokens_pattern = None, _PATTERNS[bos, bool(value)]
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """Ids with BOS and EOS around them; around each of a pair, as `tokenizer.json` has it."""
-        bos, eos = self._around
-        before = [self.bos_token_id] if bos else []
-        behind = [self.eos_token_id] if eos else []
-        whole = [*before, *token_ids_0, *behind]
-        return whole if token_ids_1 is None else [*whole, *before, *token_ids_1, *behind]
+        """Ids with those around them; around each of a pair, as `tokenizer.json` has it."""
+        before, after, (first, behind, second, last) = self._sides
+        if token_ids_1 is None:
+            return [*before, *token_ids_0, *after]
+        return [*first, *token_ids_0, *behind, *second, *token_ids_1, *last]
 
     def get_special_tokens_mask(
         self,
@@ -126,47 +169,66 @@ class Llama3Tokenizer(Calls):
         """1 for each special token: those in the ids, or those that are put around them."""
         if already_has_special_tokens:
             return cast(list[int], super().get_special_tokens_mask(token_ids_0, token_ids_1, True))
-        bos, eos = self._around
-        parts = [token_ids_0] if token_ids_1 is None else [token_ids_0, token_ids_1]
-        return [one for ids in parts for one in [1] * bos + [0] * len(ids) + [1] * eos]
-
-    @property
-    def _around(self) -> tuple[bool, bool]:
-        return next(key for key, name in _PATTERNS.items() if name == self.special_tokens_pattern)
+        before, after, (first, behind, second, last) = self._sides
+        if token_ids_1 is None:
+            parts = [before, token_ids_0, after]
+        else:
+            parts = [first, token_ids_0, behind + second, token_ids_1, last]
+        return [int(at % 2 == 0) for at, part in enumerate(parts) for _ in part]
 
     # The vocabulary
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are without the special tokens: 128,000."""
-        return self.llama3.vocab_size - self._special_count
+        """How many ids there are without the added tokens: 128,000."""
+        return Ranks.of(self.llama3._core).size
 
     def get_vocab(self) -> dict[str, int]:
         """Each token, as `tokenizer.json` writes it, with its id; added tokens included."""
         return self._written() | cast(dict[str, int], self._added_tokens_encoder)
 
     def _written(self) -> dict[str, int]:
-        if self._ids is None:
+        if self._written_ids is None:
             written = _core.written_tokens(self.llama3._core)
-            self._ids = {token: id for id, token in enumerate(written)}
-            self._tokens = [*written, *self.llama3.special_tokens]
-        return self._ids
+            self._written_ids = {token: id for id, token in enumerate(written)}
+        return self._written_ids
+
+    def _table(self) -> list[str]:  # type: ignore[override] # of `Calls`
+        """The tokens by id, as `tokenizer.json` writes them; "" for an id without one."""
+        if self._tokens is None:
+            tokens = list(self._written())
+            for token in self.llama3.added_tokens.values():
+                tokens += [""] * (token.id + 1 - len(tokens))
+                tokens[token.id] = token.content
+            self._tokens = tokens
+        return self._tokens
 
     def _convert_token_to_id(self, token: str) -> int | None:
         return self._written().get(token)
 
     def _convert_id_to_token(self, index: int) -> str | None:
-        self._written()
-        return self._tokens[index] if 0 <= index < len(self._tokens) else None
-
-    def _has_more(self) -> bool:
-        """Whether tokens were added to those of the release."""
-        return len(self._added_tokens_decoder) > self._special_count
+        table = self._table()
+        return (table[index] or None) if 0 <= index < len(table) else None
 
     def _add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:  # noqa: ANN401
-        self._finder = None
-        self._begin_conversations(self._vocabulary)
-        return cast(int, super()._add_tokens(new_tokens, special_tokens))
+        count = cast(int, super()._add_tokens(new_tokens, special_tokens))
+        self._take_tokens()
+        return count
+
+    def _take_tokens(self) -> None:
+        """Makes the tokenizer that has the tokens which were added."""
+        self._tokens: list[str] | None = None
+        added = tuple(
+            Added(id, **{name: getattr(token, name) for name in Added._fields[1:]})
+            for id, token in sorted(self._added_tokens_decoder.items())
+        )
+        if added != tuple(self.llama3.added_tokens.values()):
+            self.llama3 = self._with(added=added, release=None)
+            self._of_template = {}
+        self._takes_space = any(token.lstrip or token.rstrip for token in added)
+        self.init_kwargs.pop("profile", None)
+        if self.llama3.profile != FOLDER:
+            self.init_kwargs["profile"] = self.llama3.profile
 
     # Ids to text
 
@@ -191,16 +253,9 @@ class Llama3Tokenizer(Calls):
         **kwargs: Any,  # noqa: ANN401
     ) -> str:
         ids = [token_ids] if isinstance(token_ids, int) else list(map(int, token_ids))
-        if self._has_more():
-            added = self._added_tokens_decoder
-            hidden = {id for id, token in added.items() if skip_special_tokens and token.special}
-            tokens = self.convert_ids_to_tokens([id for id in ids if id not in hidden])
-            text = self.convert_tokens_to_string(tokens)
-        else:
-            text = self.llama3.decode(ids, skip_special=skip_special_tokens)
         # `clean_up_tokenization_spaces`, which many folders ask for, is for other kinds of tokens:
         # it would take spaces out of the text, and AutoTokenizer does not obey it either.
-        return text
+        return self.llama3.decode(ids, skip_special=skip_special_tokens)
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens as `tokenizer.json` writes them."""
@@ -218,15 +273,18 @@ class Llama3Tokenizer(Calls):
     ) -> tuple[str, ...]:
         """Writes `tokenizer.model` and `tokenizer.json`, the latter with the tokens added here."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        more = [
-            {"id": id, **token.__getstate__()}
-            for id, token in self.added_tokens_decoder.items()
-            if id >= self.llama3.vocab_size
-        ]
-        bos, eos = self._around
+        if self._other_sides is not None:
+            around = self.llama3._post_processor
+        else:
+            bos, eos = _OF_PATTERN[self.special_tokens_pattern]
+            around = hugging_face.post_processor(
+                self.llama3.added_tokens.values(),
+                self._named("bos_token") if bos else None,
+                self._named("eos_token") if eos else None,
+            )
         drafts = {
             "tokenizer.model": save.rank_file(self.llama3),
-            "tokenizer.json": save.tokenizer_json(self.llama3, more, bos=bos, eos=eos),
+            "tokenizer.json": save.tokenizer_json(self.llama3, around),
         }
         paths = {os.path.join(save_directory, prefix + name): d for name, d in drafts.items()}
         save.write(self.llama3, paths)
@@ -252,24 +310,21 @@ class Llama3Tokenizer(Calls):
         return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
 
 
-def _around(
-    file: str | os.PathLike[str] | None, bos: bool | None, eos: bool | None
-) -> tuple[bool, bool]:
-    """What is put around a text: as given, else as the folder's `tokenizer.json` has it."""
-    if file is not None and (bos is None or eos is None):
-        with open(file, "rb") as opened:
-            of_file = hugging_face.bos_and_eos(opened.read())
-    else:
-        of_file = True, False
-    return of_file[0] if bos is None else bool(bos), of_file[1] if eos is None else bool(eos)
+def _noted(llama3: Tokenizer) -> str | None:
+    """The profile that a folder notes, whatever was added since."""
+    folder = llama3._folder
+    config = json.loads(folder.config) if folder is not None and folder.config else {}
+    return cast(str | None, config.get("profile"))
 
 
-def _profile_of(added: Mapping[int, AddedToken]) -> str | None:
-    """The profile that a folder's special tokens are those of; None if they tell none."""
-    names = {id: str(token) for id, token in added.items()}
-    first = min(names, default=0)
-    for profile in (DEFAULT_PROFILE, *_core.PROFILES):
-        special = _core.special_names(profile)
-        if all(names.get(id) == name for id, name in enumerate(special, first)):
-            return profile
-    return None
+def _theirs(token: Added) -> AddedToken:
+    flags = token._asdict()
+    del flags["id"]
+    return AddedToken(**flags)
+
+
+def _sides(bos: int | None, eos: int | None) -> Around:
+    """BOS and EOS around a text, and around each of two."""
+    before = () if bos is None else (bos,)
+    after = () if eos is None else (eos,)
+    return Around(before, after, (before, after, before, after))

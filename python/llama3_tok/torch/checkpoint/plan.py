@@ -11,10 +11,10 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok import save
+from llama3_tok._core import PROFILES
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.hugging_face import generation_config
-from llama3_tok._core import PROFILES
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
