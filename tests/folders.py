@@ -16,8 +16,8 @@ CHATML = (
 REASONING = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
     "{{ '<｜User｜>' + message['content'] }}{% else %}"
-    "{{ '<｜Assistant｜>' }}{% generation %}{{ message['content'].split('</think>')[-1] + eos_token }}"
-    "{% endgeneration %}{% endif %}{% endfor %}"
+    "{{ '<｜Assistant｜>' }}{% generation %}{{ message['content'].split('</think>')[-1] }}"
+    "{{ eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
 )
 TOOLS = "{{ bos_token }}{{ tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}"

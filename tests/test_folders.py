@@ -42,7 +42,8 @@ def theirs(shape):
 
 
 WORDS = [
-    "Hello", " world", "!", " ", "\n", "  ", "\t", "qzq", "qz", "a", "b", "<", ">", "|", "1", "é", "漢字",
+    "Hello", " world", "!", " ", "\n", "  ", "\t", "qzq", "qz", "a", "b", "<", ">", "|", "1", "é",
+    "漢字",
     ".", "_", "<|", "|>", "<|eot", "<thin", "<｜", "\u00a0", "word", " Sonderwort", "x", "　", "'s",
 ]  # fmt: skip
 
@@ -347,7 +348,7 @@ def test_special_tokens_may_be_given():
     ]
     assert own.encode("<think>") == plain.encode("<think>")
     assert "<|reserved_special_token_0|>" not in own.special_tokens
-    assert own.vocab_size == 128301 and plain.vocab_size == 128256
+    assert (own.vocab_size, plain.vocab_size) == (128301, 128256)
     assert own == plain.with_special_tokens(names) != plain
     # Conversations are still those of the release, whose names are there.
     hi = [{"role": "user", "content": "hi"}]

@@ -137,7 +137,8 @@ def variables(
     """
     if dialect not in (None, "hf") or tool_format != "json":
         raise ValueError(
-            "dialect and tool_format are for the formats of the releases; this chat template is another"
+            "dialect and tool_format are for the formats of the releases; this chat template is "
+            "another"
         )
     arguments.choice(tools_in, "tools_in", ("user", "system"))
     arguments.flag(add_generation_prompt, "add_generation_prompt")

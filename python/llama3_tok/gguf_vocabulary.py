@@ -30,7 +30,8 @@ _PREFIX = "tokenizer.ggml."
 # llama.cpp's names of the tokenizer and of the cutting pattern.
 _MODEL = "gpt2"
 _PRE = "llama-bpe"
-# The types that tokens have there: of text, special, added but not special, and rows without a token.
+# The types that tokens have there: of text, special, added but not special, and rows without a
+# token.
 _NORMAL = 1
 _CONTROL = 3
 _USER_DEFINED = 4
@@ -46,8 +47,8 @@ def draft(tokenizer: "Tokenizer") -> Draft:
     for token in tokenizer.added_tokens.values():
         if token.lstrip or token.rstrip or token.single_word:
             raise Llama3TokError(
-                f"the added token {token.content!r} takes white space or whole words only, and GGUF has "
-                "no place for that; a tokenizer.json has"
+                f"the added token {token.content!r} takes white space or whole words only, and "
+                "GGUF has no place for that; a tokenizer.json has"
             )
     gguf = need("gguf", "gguf")
     return Draft(_writer(gguf, tokenizer), lambda path: read(path)[0])
@@ -88,14 +89,12 @@ def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:
         writer.add_add_bos_token(bool(before))
         if after:
             writer.add_add_eos_token(True)
-        if len(templates := tokenizer.chat_templates) == 1:
-            (templates,) = templates.values()
-        if templates:
-            writer.add_chat_template(
-                templates
-                if isinstance(templates, str)
-                else [{"name": name, "template": text} for name, text in templates.items()]
-            )
+        templates = tokenizer.chat_templates
+        if list(templates) == ["default"]:
+            writer.add_chat_template(templates["default"])
+        elif templates:
+            pairs = [{"name": name, "template": text} for name, text in templates.items()]
+            writer.add_chat_template(pairs)
         _quietly(writer.write_header_to_file, path)
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -149,7 +149,7 @@ def usual_config(release: str) -> Json:
 
 
 def tokenizer_config(tokenizer: "Tokenizer") -> Json:
-    """The `tokenizer_config.json`: a folder's own, with its tokens and chat templates as they are."""
+    """The `tokenizer_config.json`: a folder's own, with its tokens and chat templates."""
     folder = tokenizer._folder
     if folder is None:
         template = chat_template(tokenizer.profile)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from llama3_tok import arguments
 from llama3_tok.arguments import Ids, Side, Tensors, Text
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.folder import RESERVED
+from llama3_tok.folder.says import RESERVED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ Padding: TypeAlias = bool | Literal["longest", "max_length", "do_not_pad"]
 
 _NO_PAD = """\
 profile {profile!r} has no padding token. Give pad_id=, one of:
-{reserved}- the id of a token that you add, pad_id={added}: resize the model's embeddings to hold it.
+{reserved}- the id of a token that you add, pad_id={added}: resize the model's embeddings for it.
 To pad with {eos} and mask it is common, but not offered: whoever leaves out padding by its id, as \
 collators for training do, then also leaves out the real end, and the model learns not to stop. \
 Only with labels that are masked by attention_mask is it right."""

@@ -120,7 +120,7 @@ def rank_file(tokenizer: "Tokenizer") -> Draft:
     return Draft(_writer(_core.rank_file(tokenizer._core)), read)
 
 
-def tokenizer_json(tokenizer: "Tokenizer", around: Mapping[str, Any] | None = None) -> Draft:
+def tokenizer_json(tokenizer: "Tokenizer", around: dict[str, Any] | None = None) -> Draft:
     """The `tokenizer.json` of Hugging Face's libraries.
 
     `around` is the post-processor, which puts tokens around texts; by default the tokenizer's own.
@@ -138,8 +138,8 @@ def _check_ids(tokenizer: "Tokenizer") -> None:
     for token in tokenizer.added_tokens.values():
         if token.id >= first and token.id != expected:
             raise Llama3TokError(
-                f"the added token {token.content!r} has the id {token.id}, and {expected} has no token: "
-                "a tokenizer.json can't have gaps, so give tokens for the ids between"
+                f"the added token {token.content!r} has the id {token.id}, and {expected} has no "
+                "token: a tokenizer.json can't have gaps, so give tokens for the ids between"
             )
         expected += token.id >= first
 

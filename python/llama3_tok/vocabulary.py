@@ -10,7 +10,7 @@ import os
 import stat
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from llama3_tok import folder as _folder
 from llama3_tok._core import PROFILES, Core, Ranks, not_a_vocabulary, special_names
@@ -136,8 +136,9 @@ _cores: weakref.WeakValueDictionary[_Key, Core] = weakref.WeakValueDictionary()
 def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Loaded:
     """Finds and reads a vocabulary, and what its folder says of it.
 
-    With a profile the special tokens and all else are those of that release, and the folder must not
-    say otherwise. Without one they are the folder's own; a rank file by itself has the default's.
+    With a profile the special tokens and all else are those of that release, and the folder must
+    not say otherwise. Without one they are the folder's own; a rank file by itself has the
+    default's.
 
     Raises what `find` raises, OSError if the file can't be read, VocabularyError if it is no
     vocabulary of Llama 3 or files contradict each other, and Llama3TokError for an unknown profile.
@@ -194,8 +195,8 @@ def _check_agreement(ranks: Ranks, path: str, described: Ranks, beside: str) -> 
     if id is not None:
         raise _refused(
             path,
-            f"token {id} is {ranks.token(id)!r} in it, and {described.token(id)!r} in {beside}: the two "
-            "files are of different tokenizers; remove the wrong one",
+            f"token {id} is {ranks.token(id)!r} in it, and {described.token(id)!r} in {beside}: "
+            "the two files are of different tokenizers; remove the wrong one",
         )
 
 
@@ -294,16 +295,17 @@ def _core(ranks: Ranks, path: str, key: _Key) -> Core:
         core = Core(ranks, _as_text(path), profile.encode("utf-8", "replace").decode())
     else:
         release = folder.chat or folder.release
-        tokens = [tuple(token) for token in folder.added]
-        core = Core.with_added(ranks, _as_text(path), tokens, tuple(folder.roles), release)
+        tokens: list[Any] = [tuple(token) for token in folder.added]
+        roles: Any = tuple(folder.roles)
+        core = Core.with_added(ranks, _as_text(path), tokens, roles, release)
     return _cores.setdefault(key, core)
 
 
 def load_again(path: str, sha256: str, profile: str, folder: Folder | None = None) -> Loaded:
     """The vocabulary with this hash: already in the process, at `path`, or where one is looked for.
 
-    This is how a pickled tokenizer finds its vocabulary, perhaps on another machine; what its folder
-    said is in the pickle. Raises VocabularyNotFound if none of them has that hash.
+    This is how a pickled tokenizer finds its vocabulary, perhaps on another machine; what its
+    folder said is in the pickle. Raises VocabularyNotFound if none of them has that hash.
     """
     key = sha256, profile, folder
     same = next((core for known, core in list(_cores.items()) if known[0] == sha256), None)

@@ -189,7 +189,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
         stop_ids: Iterable[int] | None = None,
         chat_template: str | None = None,
     ) -> "Tokenizer":
-        """A tokenizer that has more special tokens, by their names and ids; this one stays as it is.
+        """A tokenizer that has more special tokens, by their names and ids.
 
         An id is that of a reserved token, which is then called so, or one from the end of the
         vocabulary on, for which a model has rows. `bos`, `eos` and `pad` name the tokens that have

@@ -106,5 +106,6 @@ class Base:
         """The ids that are put around a text for a model."""
         if self._folder is not None:
             return self._folder.around
-        bos = (self._core.special_ids[0],)
+        id = self._core.special_ids[0]
+        bos = () if id is None else (id,)
         return Around(bos, (), (bos, (), bos, ()))

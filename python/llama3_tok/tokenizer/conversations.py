@@ -74,11 +74,11 @@ class Conversations(Base):
         writes: content or call, and what ends it.
 
         A folder with a chat template of its own has that run, in a sandbox of Jinja (extra
-        `transformers`) and in such a way that no text of `messages`, `tools` or `documents` can make
-        a special token. `chat_template` is the name of another one of the folder, or the text of
-        one; `documents` and `template_variables` reach a template that is run, and so do the options
-        above by the names that published templates have for them. A mask is then 1 for what stands
-        in the template's `{% generation %}` blocks.
+        `transformers`) and in such a way that no text of `messages`, `tools` or `documents` can
+        make a special token. `chat_template` is the name of another one of the folder, or the text
+        of one; `documents` and `template_variables` reach a template that is run, and so do the
+        options above by the names that published templates have for them. A mask is then 1 for what
+        stands in the template's `{% generation %}` blocks.
 
         Raises ChatFormatError with `index` and `field` for what the format can't hold, as an
         unknown role, a tool's result without its call, or several calls in dialect "hf".
@@ -141,7 +141,7 @@ class Conversations(Base):
         """
         for name in ("tools", "builtin_tools", "documents"):
             if options.get(name) is not None:
-                options[name] = list(_chat.several(options[name], name))  # type: ignore[literal-required]
+                options[name] = list(_chat.several(options[name], name))
         given = list(_chat.several(messages, "messages"))
         known = self._template(options) is None
 
@@ -149,7 +149,8 @@ class Conversations(Base):
             return len(self.encode_chat(messages, **options))
 
         def ends() -> list[int]:
-            # Without the tools that the first user message may have: they go with whichever is the first.
+            # Without the tools that the first user message may have: they go with whichever is the
+            # first.
             plain: ChatOptions = {**options, "tools": None, "add_generation_prompt": False}
             return _core.chat_ends(self._core, self._conversation(given, plain))
 
@@ -176,7 +177,8 @@ class Conversations(Base):
         for name in ("documents", "template_variables"):
             if given.pop(name, None):
                 raise ChatFormatError(
-                    f"the format of this conversation has no place for {name}; a chat template may have",
+                    f"the format of this conversation has no place for {name}; a chat template "
+                    "may have",
                     None,
                     name,
                 )

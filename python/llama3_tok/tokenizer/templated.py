@@ -32,7 +32,8 @@ def template_of(tokenizer: Base, asked: str | None, has_tools: bool) -> str:
         if "{" not in asked:
             known = ", ".join(map(repr, templates)) or "none"
             raise ChatFormatError(
-                f"{asked!r} is neither a chat template nor the name of one; this tokenizer has {known}"
+                f"{asked!r} is neither a chat template nor the name of one; this tokenizer has "
+                f"{known}"
             )
         return asked
     if has_tools and "tool_use" in templates:
@@ -41,7 +42,8 @@ def template_of(tokenizer: Base, asked: str | None, has_tools: bool) -> str:
         return templates["default"]
     names = ", ".join(map(repr, templates))
     raise ChatFormatError(
-        f"this tokenizer has no default chat template but {names}; pass chat_template=, one of these"
+        f"this tokenizer has no default chat template but {names}; pass chat_template=, one of "
+        "these"
         if names
         else "this tokenizer has no chat template; pass chat_template=, the text of one"
     )
@@ -60,9 +62,8 @@ def rendered(
     special = tokenizer.special_tokens
     names = {id: name for name, id in special.items()}
     ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
-    roles = {f"{role}_token": names.get(id) for role, id in ids.items() if id is not None}
-    if tokenizer._folder is not None:
-        roles = tokenizer._folder.names | roles
+    roles = tokenizer._folder.names if tokenizer._folder is not None else {}
+    roles |= {f"{role}_token": names[id] for role, id in ids.items() if id in names}
     return chat_template.render(
         template, list(messages), special, tokens=roles, continue_in=continue_in, **variables
     )

@@ -197,8 +197,8 @@ class Calls(Backend):
         bos = frame.around[0][0]
         if any(one[0] == bos for one in ids if one):
             warnings.warn(
-                f"a text begins with {self.convert_ids_to_tokens(bos)} already, and a second one is put before it; "
-                "encode a rendered conversation with add_special_tokens=False",
+                f"a text begins with {self.convert_ids_to_tokens(bos)} already, and a second one "
+                "is put before it; encode a rendered conversation with add_special_tokens=False",
                 stacklevel=5,
             )
 

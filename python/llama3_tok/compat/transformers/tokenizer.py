@@ -72,6 +72,7 @@ class Llama3Tokenizer(Calls):
             self.llama3 = Tokenizer(vocabulary, profile=profile)
         self.profile = self.llama3.profile
         self._written_ids: dict[str, int] | None = None
+        self._tokens: list[str] | None = None
         self._of_template = {}
         config = hugging_face.tokenizer_config(self.llama3)
         for name in ("tokenizer_class", "added_tokens_decoder"):
@@ -193,7 +194,7 @@ class Llama3Tokenizer(Calls):
             self._written_ids = {token: id for id, token in enumerate(written)}
         return self._written_ids
 
-    def _table(self) -> list[str]:  # type: ignore[override] # of `Calls`
+    def _table(self) -> list[str]:
         """The tokens by id, as `tokenizer.json` writes them; "" for an id without one."""
         if self._tokens is None:
             tokens = list(self._written())
@@ -217,7 +218,7 @@ class Llama3Tokenizer(Calls):
 
     def _take_tokens(self) -> None:
         """Makes the tokenizer that has the tokens which were added."""
-        self._tokens: list[str] | None = None
+        self._tokens = None
         added = tuple(
             Added(id, **{name: getattr(token, name) for name in Added._fields[1:]})
             for id, token in sorted(self._added_tokens_decoder.items())

@@ -1,0 +1,174 @@
+"""Reading a folder."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from types import MappingProxyType
+from typing import Any
+
+from llama3_tok import _core, hugging_face
+from llama3_tok.folder.files import Files, read_json, refuse, stop_ids
+from llama3_tok.folder.files import templates as templates_of
+from llama3_tok.folder.says import (
+    CONFIG,
+    USUAL,
+    AddedToken,
+    Folder,
+    Json,
+    Roles,
+    Templates,
+    around,
+    canonical,
+    content_of,
+    ids_of,
+)
+from llama3_tok.folder.tokens import Tokens, of_decoder, of_older, with_roles
+
+__all__ = ["read", "release_of"]
+
+_READ = (
+    CONFIG,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+    "config.json",
+)
+# Of 3.1 and 3.2, which have the same special tokens; the text models of 3.2 have this factor.
+_FACTOR_3_2 = 32
+
+
+def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
+    """What the files of a folder say; `file` is the one that `ranks` were read from.
+
+    None if they say nothing: there is a rank file alone. Without a folder, `file` alone is asked.
+    Raises VocabularyError for what can't be read, and for what contradicts itself.
+    """
+    files = {name: read_json(folder, name) for name in _READ}
+    templates = templates_of(folder, files[CONFIG] or {})
+    if ranks.added is None and not templates and not any(files.values()):
+        return None
+    config = files[CONFIG] or {}
+    named = dict(config)
+    decoder = config.get("added_tokens_decoder")
+    tokens = Tokens(ranks, file)
+    if ranks.added is None and decoder is None:
+        tokens.take_release(_guessed(files, templates))
+    path = os.path.join(folder or "", CONFIG)
+    if decoder is not None:
+        tokens.take(path, of_decoder(path, decoder))
+    else:
+        named |= {
+            role: value
+            for role, value in (files["special_tokens_map.json"] or {}).items()
+            if value is not None
+        }
+        special = {content_of(value) for _, value in with_roles(path, named)}
+        older = files["added_tokens.json"] or {}
+        place = os.path.join(folder or "", "added_tokens.json")
+        tokens.take(place, [of_older(place, name, id, special) for name, id in older.items()])
+    for role, value in with_roles(path, named):
+        tokens.name(path, role, value)
+    added = tuple(tokens)
+    release = release_of(added, templates, ranks.size, files)
+    post_processor = ranks.post_processor
+    roles = _roles(folder, files, named, added, release, ranks.size)
+    if ranks.added is None:  # there is no `tokenizer.json`
+        before, after = config.get("add_bos_token", True), config.get("add_eos_token", False)
+        value = hugging_face.post_processor(
+            added, roles.bos if before else None, roles.eos if after else None
+        )
+        post_processor = json.dumps(value)
+    kept = {name: value for name, value in config.items() if name != "chat_template"}
+    return Folder(
+        added,
+        roles,
+        _checked_post_processor(file, post_processor),
+        templates,
+        json.dumps(kept, ensure_ascii=False) if config else "",
+        release,
+    )
+
+
+def _roles(
+    folder: str | None,
+    files: Files,
+    named: Json,
+    added: tuple[AddedToken, ...],
+    release: str | None,
+    first: int,
+) -> Roles:
+    special = {token.content: token.id for token in added if token.special}
+
+    def role(name: str) -> int | None:
+        content = content_of(named.get(f"{name}_token"))
+        return next((token.id for token in added if token.content == content), None)
+
+    bos, eos, pad = role("bos"), role("eos"), role("pad")
+    if files[CONFIG] is None:
+        # The other files name no roles; then the tokens of the releases have theirs.
+        bos, eos = special.get(USUAL["bos"]), special.get(USUAL["eos"])
+    if pad is None:
+        pad = special.get(USUAL["pad"])
+    eot = special.get(USUAL["eot"])
+    size = max([first, *(token.id + 1 for token in added)])
+    stops = stop_ids(folder, files, size)
+    if stops is None:
+        stops = list(_core.roles(release, first)[4]) if release else ids_of(eos, eot)
+    return Roles(bos, eos, eot, pad, tuple(stops))
+
+
+def release_of(
+    added: Iterable[AddedToken],
+    templates: Templates,
+    first: int,
+    files: Files = MappingProxyType({}),
+) -> str | None:
+    """The release whose special tokens these are, none more and none less.
+
+    3.1 and 3.2 have the same, and here other things tell which of them is meant.
+    """
+    plain = [token._replace(normalized=False) for token in added]
+    fitting = [
+        release
+        for release in _core.PROFILES
+        if plain
+        == [AddedToken(first + at, name) for at, name in enumerate(_core.special_names(release))]
+    ]
+    told = [*_told(files, templates), "llama3.1", *fitting]
+    return next((release for release in told if release in fitting), None)
+
+
+def _guessed(files: Files, templates: Templates) -> str:
+    """The release that is meant where no file has names of special tokens."""
+    told = [release for release in _told(files, templates) if release in _core.PROFILES]
+    return str((told or ["llama3.1"])[0])
+
+
+def _told(files: Files, templates: Templates) -> Iterator[Any]:
+    """What tells the release.
+
+    What `Tokenizer.save` noted, a published chat template, and the scaling of the model's rotary
+    embedding, which 3 does not have and which differs in 3.2.
+    """
+    yield (files.get(CONFIG) or {}).get("profile")
+    for name, text in templates:
+        if name == "default":
+            yield hugging_face.profile_of_template(text)
+    model = files.get("config.json")
+    if model is None or model.get("model_type") != "llama":
+        return
+    rope = model.get("rope_parameters") or model.get("rope_scaling") or {}
+    if isinstance(rope, dict):
+        scaled = rope.get("rope_type", rope.get("type")) == "llama3"
+        later = "llama3.2" if rope.get("factor") == _FACTOR_3_2 else "llama3.1"
+        yield later if scaled else "llama3"
+
+
+def _checked_post_processor(file: str, text: str | None) -> str:
+    if text is None:
+        return ""
+    try:
+        around(text)
+        return canonical(json.loads(text))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        refuse(file, f"its post_processor does not only put tokens around texts: {error}")
