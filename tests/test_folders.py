@@ -432,3 +432,25 @@ def test_gguf_refuses_what_it_can_not_hold(tmp_path):
     make(tmp_path, "added")
     with pytest.raises(Llama3TokError, match=r"'\[MASK\]' takes white space or whole words only"):
         convert.convert(str(tmp_path / "added"), str(tmp_path / "x.gguf"))
+
+
+def test_names_are_looked_up_in_the_vocabulary_as_they_are_written_there(tmp_path):
+    """What `tokenizer.json` writes as a token is that token, whatever text it would be."""
+    folder = folders.write(
+        tmp_path / "written",
+        more=[
+            folders.token(264, "Ġa", "special"),
+            folders.token(128256, "Việt", "normalized"),
+            folders.token(128257, " a", "normalized"),
+        ],
+        config={},
+    )
+    ours, theirs = Tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    for text in ("Ġa", "xĠa Việt a", " a aĠa", "Việt"):
+        expected = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ours.encode(text, allowed_special="all") == expected
+    assert ours.encode("Việt") == [128256]
+    ours.save(tmp_path / "again")
+    assert Tokenizer(tmp_path / "again").added_tokens == ours.added_tokens
+    with pytest.raises(VocabularyError, match='gives "Ġa" the id 128256.*so 264 was expected'):
+        Tokenizer(folders.write(tmp_path / "w", more=[folders.token(128256, "Ġa")], config={}))

@@ -32,12 +32,14 @@ def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None
 
     Profiles from 3.1 on have a reserved one, 128004, and nothing is resized. With profile "llama3"
     a row is added behind the model's: the input embedding's is zero, that of the output the mean of
-    the others, and the id is to be called `<pad>`. `pad_id` picks another: a special token without
+    the others, and the id is called `<pad>`. `pad_id` picks another: a special token without
     another use, or the id of an added row. In any case `config.pad_token_id` is set, also of the
     generation config, and the embedding's `padding_idx`, so that no gradient reaches the row.
 
-    `model` is a `LlamaForCausalLM` or a `Llama3`. Calling it again changes nothing. Raises
-    Llama3TokError for a `pad_id` that ends generation, is a token of text, or begins one.
+    `model` is a `LlamaForCausalLM` or a `Llama3`, whose `tokenizer` then has the token. For a
+    tokenizer of its own, `tokenizer.with_special_tokens({"<pad>": id}, pad="<pad>")` gives one that
+    has it: what that one saves has it, too. Calling it again changes nothing. Raises Llama3TokError
+    for a `pad_id` that ends generation, is a token of text, or begins one.
 
     >>> add_pad_token(model, Tokenizer(profile="llama3"))  # doctest: +SKIP
     128256
@@ -73,7 +75,17 @@ def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None
     network.config.pad_token_id = id
     if network.generation_config is not None:
         network.generation_config.pad_token_id = id
+    if isinstance(getattr(model, "tokenizer", None), Tokenizer) and model.tokenizer.pad_id != id:
+        model.tokenizer = _with_pad(model.tokenizer, id)
     return id
+
+
+def _with_pad(tokenizer: Tokenizer, id: int) -> Tokenizer:
+    """The tokenizer with a padding token; a name for it is made up where the id has none."""
+    names = {id: name for name, id in tokenizer.special_tokens.items()}
+    if id in names:
+        return tokenizer.with_special_tokens({}, pad=names[id])
+    return tokenizer.with_special_tokens({"<pad>": id}, pad="<pad>")
 
 
 def _stops(network: Any) -> list[int]:  # noqa: ANN401

@@ -10,7 +10,7 @@ from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Array, Tensor
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-_TOKENIZERS = ("tokenizer.model", "tokenizer.json")
+_TOKENIZERS = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
 
 
 class HuggingFaceFolder:
@@ -30,7 +30,7 @@ class HuggingFaceFolder:
         index = [INDEX] if os.path.exists(os.path.join(self.folder, INDEX)) else []
         tokenizer = [n for n in _TOKENIZERS if os.path.exists(os.path.join(self.folder, n))]
         weights = [os.path.basename(file.path) for file in self.files]
-        return [*weights, *index, CONFIG, *tokenizer[:1]]
+        return [*weights, *index, CONFIG, *tokenizer]
 
     def blocks(self, tensor: Tensor, rank: int, ranks: int, copies: int) -> Iterator[Array]:
         """The elements of what rank `rank` of `ranks` holds of a tensor, in Meta's layout."""

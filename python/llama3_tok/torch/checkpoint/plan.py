@@ -7,15 +7,18 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from llama3_tok import save
-from llama3_tok._core import PROFILES
+from llama3_tok import save, vocabulary
+from llama3_tok._core import PROFILES, Ranks
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
+from llama3_tok.folder import usual
+from llama3_tok.folder.reading import release_of
 from llama3_tok.hugging_face import generation_config
-from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.tokenizer import Tokenizer, made
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
 from llama3_tok.torch.checkpoint.job import Target
@@ -85,12 +88,16 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
 
 
 def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
-    """From a folder of transformers: a file for each of `ranks` ranks."""
+    """From a folder of transformers: a file for each of `ranks` ranks.
+
+    The row of a padding token that `add_pad_token` added is left out: Meta's code has no token for
+    it, and pads with no row at all.
+    """
     source = HuggingFaceFolder(folder)
-    sizes, wanted = source.sizes, dtype or source.dtype
+    wanted = dtype or source.dtype
+    tokenizer, sizes = _without_padding(_tokenizer(folder, "", source.sizes), source.sizes)
     _check_ranks(sizes, ranks, folder)
     params = to_params(sizes, ranks, os.path.join(folder, CONFIG))
-    tokenizer = _tokenizer(folder, "", sizes)
     copies = max(ranks // sizes.kv_heads, 1)
     targets = []
     for rank in range(ranks):
@@ -171,6 +178,18 @@ def _tokenizer(folder: str, name: str, sizes: Sizes) -> Tokenizer:
             f"{sizes.vocabulary:,}",
         )
     return tokenizer
+
+
+def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Sizes]:
+    """A release's tokenizer in place of one that has a padding token besides, in the last row."""
+    *others, last = tokenizer.added_tokens.values()
+    release = release_of(others, (), others[0].id) if others else None
+    if last.id != tokenizer.pad_id or last.id != sizes.vocabulary - 1 or release is None:
+        return tokenizer, sizes
+    ranks = Ranks.of(tokenizer._core)
+    path, sha256 = tokenizer.vocabulary, tokenizer.vocabulary_sha256
+    loaded = vocabulary.of_ranks(ranks, path, sha256, usual(release, ranks.size))
+    return made(Tokenizer, loaded), replace(sizes, vocabulary=last.id)
 
 
 _SAYS_MORE = ("tokenizer.json", "tokenizer_config.json")
