@@ -388,7 +388,9 @@ def test_an_encoding_is_made_of_tables_as_by_metas_code():
     ("changes", "reason"),
     [
         ({"pat_str": r"\w+"}, "is not Llama 3's"),
-        ({"special_tokens": {"<|endoftext|>": 128000}}, "are not those of any release"),
+        ({"special_tokens": {"<|endoftext|>": 5}}, "has the id 5, which another token has"),
+        ({"special_tokens": {"Hello": 128000}}, "is an ordinary token in it with the id 9906"),
+        ({"special_tokens": {"": 128000}}, "has no name"),
         ({"mergeable_ranks": {b"a": 0}}, "is not a token"),
         ({"explicit_n_vocab": 5}, "explicit_n_vocab is 5, but there are 128256"),
     ],
@@ -408,3 +410,45 @@ def test_an_encoding_is_pickled_by_name_and_copied_as_tiktokens():
     for again in (pickle.loads(pickle.dumps(OURS)), copy.copy(OURS), copy.deepcopy(OURS)):
         assert again.encode("Hello world") == [9906, 1917]
         assert (again.name, again.n_vocab) == (OURS.name, OURS.n_vocab)
+
+
+OWN = {**oracle.SPECIAL, "<|im_start|>": 128256, "<|im_end|>": 128260, "<think>": 128002}
+
+
+@pytest.fixture(scope="module")
+def own():
+    """An encoding with special tokens of one's own, made as tiktoken documents it, ours and its."""
+    tables = {"pat_str": oracle.PATTERN, "mergeable_ranks": oracle.ranks(), "special_tokens": OWN}
+    return ours.Encoding("mine", **tables), tiktoken.Encoding("mine", **tables)
+
+
+@settings(max_examples=EXAMPLES // 100)
+@given(data=st.data())
+def test_special_tokens_of_ones_own_are_tiktokens(own, data):
+    mine, theirs = own
+    assert (mine.n_vocab, mine.special_tokens_set) == (theirs.n_vocab, theirs.special_tokens_set)
+    names = ["<|im_start|>", "<|im_end|>", "<think>", "<|reserved_special_token_0|>", "<|eot_id|>"]
+    parts = st.sampled_from([*names, "<|im", "Hello", " ", "\n", "<", "é", "think>"])
+    text = "".join(data.draw(st.lists(parts, max_size=12)))
+    allowed = data.draw(st.sets(st.sampled_from(names)) | st.just("all"))
+    ids = mine.encode(text, allowed_special=allowed, disallowed_special=())
+    assert ids == theirs.encode(text, allowed_special=allowed, disallowed_special=())
+    assert mine.decode_bytes(ids) == theirs.decode_bytes(ids) or 128002 in ids
+    again = pickle.loads(pickle.dumps(mine))
+    assert again.encode("<think>", allowed_special="all") == [128002]
+    for id in (128002, 128256, 128260, 5):
+        assert mine.is_special_token(id) == theirs.is_special_token(id)
+
+
+@settings(max_examples=EXAMPLES // 10)
+@given(
+    st.binary(max_size=30) | strategies.texts().map(lambda text: text.encode("utf-8", "replace"))
+)
+def test_what_others_call_of_tiktokens_own_methods_is_there(data):
+    text = data.decode("utf-8", "replace")
+    assert OURS._encode_bytes(data) == THEIRS._encode_bytes(data)
+    assert OURS._encode_bytes(data[:-1]) == THEIRS._encode_bytes(data[:-1])
+    assert OURS._encode_only_native_bpe(text) == THEIRS._encode_only_native_bpe(text)
+    if data:
+        assert OURS._encode_single_piece(data) == THEIRS._encode_single_piece(data)
+        assert OURS._encode_single_piece(text) == THEIRS._encode_single_piece(text)

@@ -158,6 +158,8 @@ def _of_ids(answer: "Ids", tokenizer: "Tokenizer") -> AssistantMessage:
     ids = [int(id) for id in given]
     specials = tokenizer.special_tokens
     stops = {specials[name]: reason for name, reason in _STOPS.items() if name in specials}
+    for id in tokenizer.stop_ids:  # a folder may have others
+        stops.setdefault(id, "end_of_turn")
     end = next((place for place, id in enumerate(ids) if id in stops), len(ids))
     stop_reason = stops[ids[end]] if end < len(ids) else None
     tag = next((place for place in range(end) if ids[place] == specials.get(_PYTHON_TAG)), None)

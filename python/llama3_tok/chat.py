@@ -337,26 +337,26 @@ def several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it i
 
 # Text that is a conversation already
 
-_BOS = "<|begin_of_text|>"
-_OPENING = _BOS + "<|start_header_id|>"
+# How conversations of the releases go on behind BOS.
+_HEADER = "<|start_header_id|>"
 
 
 def warn_of_second_bos(
-    texts: Iterable[str | bytes], allowed_special: Literal["all"] | list[str] | None
+    texts: Iterable[str | bytes], allowed_special: Literal["all"] | list[str] | None, bos: str
 ) -> None:
-    """Warns if a text that gets a BOS has one already, or is a rendered chat taken for text.
+    """Warns if a text that gets a BOS, called `bos`, has one, or is a rendered chat taken for text.
 
     A text that merely begins with the name, which is then plain text, is the caller's business.
     """
-    is_special = allowed_special == "all" or _BOS in (allowed_special or ())
-    opening = _BOS if is_special else _OPENING
-    if not any(_begins_with(text, opening) for text in texts):
+    is_special = allowed_special == "all" or bos in (allowed_special or ())
+    opening = bos if is_special else bos + _HEADER
+    if not bos or not any(_begins_with(text, opening) for text in texts):
         return
     if is_special:
-        message = f"the text begins with {_BOS} already, and bos=True adds a second one"
+        message = f"the text begins with {bos} already, and bos=True adds a second one"
     else:
         message = (
-            f"the text begins with {_BOS} already, here as plain text, and bos=True adds the "
+            f"the text begins with {bos} already, here as plain text, and bos=True adds the "
             "special token; encode_chat, or `llama3-tok chat`, gives the ids of a conversation"
         )
     warnings.warn(message, stacklevel=3)

@@ -161,7 +161,11 @@ def test_stop_ids_are_those_that_transformers_takes(folder):
     edit(folder / "config.json", eos_token_id=None)
     assert Llama3.load(folder).stop_ids == [128001, 128008, 128009]
     edit(folder / "generation_config.json", eos_token_id=[128001, 128256])
-    refused(folder, r"eos_token_id has 128256, and there are 128,256 ids")
+    with pytest.raises(
+        VocabularyError, match=r"eos_token_id has 128256, and there are 128,256 ids"
+    ):
+        Llama3.load(folder)
+    refused(folder, r"eos_token_id has 128256, and there are 128,256 ids", tokenizer=Tokenizer())
 
 
 # What is not
@@ -231,7 +235,7 @@ def test_special_tokens_that_contradict_each_other_are_refused(folder):
         Llama3.load(folder)
     (folder / "tokenizer.json").unlink()
     edit(folder / "tokenizer_config.json", bos_token="<|0|>", eos_token="<|1|>", pad_token="<|2|>")
-    assert Llama3.load(folder).tokenizer.special_tokens["<|255|>"] == 128255
+    assert Llama3.load(folder).tokenizer.added_tokens["<|255|>"].id == 128255
 
 
 def test_flash_attention_is_refused_where_it_can_not_be(whole):

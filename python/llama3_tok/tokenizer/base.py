@@ -95,6 +95,12 @@ class Base:
         return dict(self._folder.templates)
 
     @property
+    def _bos_name(self) -> str:
+        """What BOS is called; "" if there is none."""
+        id = self._core.special_ids[0]
+        return "" if id is None else self._core.decode([id], False).decode()
+
+    @property
     def _post_processor(self) -> dict[str, Any] | None:
         """What `tokenizer.json` has of what is put around a text."""
         if self._folder is None:

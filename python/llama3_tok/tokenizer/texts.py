@@ -58,7 +58,7 @@ class Texts(Base):
             return self._core.encode(text)
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None, self._bos_name)
         return self._core.encode(text, asked)
 
     def encode_array(
@@ -75,7 +75,7 @@ class Texts(Base):
             return self._core.encode_array(text)
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None, self._bos_name)
         return self._core.encode_array(text, asked)
 
     def encode_batch(
@@ -96,7 +96,7 @@ class Texts(Base):
         texts = arguments.texts(texts)
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _chat.warn_of_second_bos(texts, asked[2] if asked else None)
+            _chat.warn_of_second_bos(texts, asked[2] if asked else None, self._bos_name)
         return self._core.encode_batch(texts, arguments.threads(threads), asked)
 
     def encode_ragged(
@@ -113,7 +113,7 @@ class Texts(Base):
         texts = arguments.texts(texts)
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _chat.warn_of_second_bos(texts, asked[2] if asked else None)
+            _chat.warn_of_second_bos(texts, asked[2] if asked else None, self._bos_name)
         return Ragged(*self._core.encode_ragged(texts, arguments.threads(threads), asked))
 
     def encode_with_offsets(
@@ -138,7 +138,7 @@ class Texts(Base):
         """
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         if bos:
-            _chat.warn_of_second_bos((text,), asked[2] if asked else None)
+            _chat.warn_of_second_bos((text,), asked[2] if asked else None, self._bos_name)
         return Encoding(*self._core.encode_spans(text, asked))
 
     @overload

@@ -42,7 +42,7 @@ class Conversation:
         # They are read in each turn, so an iterator would be empty in the second.
         self._described: dict[str, Any] = {
             name: list(value)
-            if isinstance(value, Iterable) and not isinstance(value, str)
+            if isinstance(value, Iterable) and not isinstance(value, str | Mapping)
             else value
             for name, value in described.items()
         }

@@ -263,13 +263,16 @@ class Llama3:
         system: str | None = None,
         tools: Iterable[Mapping[str, Any]] | None = None,
         builtin_tools: Iterable[str] | None = None,
+        documents: Iterable[Mapping[str, Any]] | None = None,
         date: Any = None,  # noqa: ANN401 - as `encode_chat` has it
+        chat_template: str | None = None,
+        template_variables: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> "Conversation":
         """A conversation, which keeps its messages and what the model has read of them.
 
-        `system` is the system message; `tools`, `builtin_tools` and `date` are those of
-        `Tokenizer.encode_chat`, `options` those of `generate`.
+        `system` is the system message; `options` are those of `generate`, and the others those of
+        `Tokenizer.encode_chat`.
 
         >>> chat = model.chat(system="Answer briefly.")  # doctest: +SKIP
         >>> chat.send("What is the capital of France?").content  # doctest: +SKIP
@@ -283,7 +286,14 @@ class Llama3:
         if options.get("stop_ids") is not None:
             options["stop_ids"] = _ids(options["stop_ids"] or (), self.tokenizer)
         self._settings(options)
-        described = {"tools": tools, "builtin_tools": builtin_tools, "date": date}
+        described = {
+            "tools": tools,
+            "builtin_tools": builtin_tools,
+            "documents": documents,
+            "date": date,
+            "chat_template": chat_template,
+            "template_variables": template_variables,
+        }
         return Conversation(self, system, described, options)
 
     def score(self, text: Text) -> "Score":
