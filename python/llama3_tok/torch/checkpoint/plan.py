@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok import save, vocabulary
-from llama3_tok._core import PROFILES, Ranks
+from llama3_tok._core import PROFILES, Ranks, special_names
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
@@ -114,8 +114,14 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
         write = partial(write_torch, stem=os.path.splitext(name)[0])
         targets.append(Target(name, outs, write))
 
-    # A rank file has no names of special tokens: those of a release are known, others are not.
-    is_known = tokenizer.profile in PROFILES
+    # A rank file has no names of special tokens, and no chat template. Those of the release that the
+    # weights tell are known without; others are written beside it.
+    known = tokenizer._folder.chat if tokenizer._folder is not None else tokenizer.profile
+    is_known = (
+        tokenizer.profile in PROFILES
+        and known is not None
+        and special_names(tokenizer.profile) == special_names(sizes.profile)
+    )
 
     def finish(output: str) -> None:
         if is_known:
