@@ -73,6 +73,7 @@ class Llama3Tokenizer(Calls):
         self.profile = self.llama3.profile
         self._written_ids: dict[str, int] | None = None
         self._tokens: list[str] | None = None
+        self._known_sides: tuple[tuple[Any, ...], Around] | None = None
         self._of_template = {}
         config = hugging_face.tokenizer_config(self.llama3)
         for name in ("tokenizer_class", "added_tokens_decoder"):
@@ -116,14 +117,18 @@ class Llama3Tokenizer(Calls):
         """The ids that are put around a text."""
         if self._other_sides is not None:
             return self._other_sides
-        bos, eos = _OF_PATTERN[self.special_tokens_pattern]
-        return _sides(
-            self._named("bos_token") if bos else None, self._named("eos_token") if eos else None
-        )
+        named = self._special_tokens_map
+        key = self.special_tokens_pattern, named.get("bos_token"), named.get("eos_token")
+        if self._known_sides is None or self._known_sides[0] != key:
+            bos, eos = _OF_PATTERN[self.special_tokens_pattern]
+            sides = _sides(
+                self._named("bos_token") if bos else None, self._named("eos_token") if eos else None
+            )
+            self._known_sides = key, sides
+        return self._known_sides[1]
 
     def _named(self, name: str) -> int | None:
         """The id of a special token by what it is for; None if it was set to None."""
-        # `bos_token_id` is looked for in all classes first, which takes a tenth of a short call.
         token = self._special_tokens_map.get(name)
         if token is None:
             return None
@@ -218,7 +223,7 @@ class Llama3Tokenizer(Calls):
 
     def _take_tokens(self) -> None:
         """Makes the tokenizer that has the tokens which were added."""
-        self._tokens = None
+        self._tokens = self._known_sides = None
         added = tuple(
             Added(id, **{name: getattr(token, name) for name in Added._fields[1:]})
             for id, token in sorted(self._added_tokens_decoder.items())
