@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import NONE, SpecialTokens
@@ -66,9 +67,8 @@ class Reader:
         for start, end, id in [*places, (len(data), len(data), None)]:
             if at < start:
                 ends = _core.pretoken_ends(data[at:start])
-                first, last = np.searchsorted(starts, [at, start])
-                within = np.searchsorted(ends, starts[first:last] - at, side="right")
-                words.extend((within + count).tolist())
+                last = len(ids) if start == len(data) else int(np.searchsorted(starts, start))
+                words.extend(_numbered(starts[len(words) : last] - at, ends, count))
                 count += len(ends)
             if id is not None:
                 # With the white space that it took.
@@ -135,6 +135,26 @@ class Input:
         """As `__getstate__` gave it."""
         self._ids, self._reading = state["ids"], state["reading"]
         self._texts, self._reader, self.are_words = (), None, state["are_words"]
+
+
+# So many numbers NumPy needs to be the faster one (2026-11-29).
+_FEW = 64
+
+
+def _numbered(
+    starts: "npt.NDArray[np.int64]", ends: "npt.NDArray[np.int64]", first: int
+) -> list[int]:
+    """The number of the pretoken that each token is in, from where these end; `first` is the first."""
+    if len(starts) > _FEW:
+        within: list[int] = (np.searchsorted(ends, starts, side="right") + first).tolist()
+        return within
+    numbers, last = [], ends.tolist()
+    number = 0
+    for start in starts.tolist():
+        while last[number] <= start:
+            number += 1
+        numbers.append(first + number)
+    return numbers
 
 
 def _utf8(text: str) -> bytes:
