@@ -144,7 +144,7 @@ _FEW = 64
 def _numbered(
     starts: "npt.NDArray[np.int64]", ends: "npt.NDArray[np.int64]", first: int
 ) -> list[int]:
-    """The number of the pretoken that each token is in, from where these end; `first` is the first."""
+    """The number of the pretoken that each token is in; `first` is that of the first one."""
     if len(starts) > _FEW:
         within: list[int] = (np.searchsorted(ends, starts, side="right") + first).tolist()
         return within

@@ -114,8 +114,8 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
         write = partial(write_torch, stem=os.path.splitext(name)[0])
         targets.append(Target(name, outs, write))
 
-    # A rank file has no names of special tokens, and no chat template. Those of the release that the
-    # weights tell are known without; others are written beside it.
+    # A rank file has no names of special tokens, and no chat template. Those of the release that
+    # the weights tell are known without; others are written beside it.
     known = tokenizer._folder.chat if tokenizer._folder is not None else tokenizer.profile
     is_known = (
         tokenizer.profile in PROFILES
