@@ -223,8 +223,8 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--profile",
         choices=PROFILES,
-        help="the release whose special tokens are used (default: the one that a folder was saved "
-        "with, else llama3.1)",
+        help="the release whose special tokens are used; a folder must have them (default: what a "
+        "folder says itself, else llama3.1)",
     )
     group.add_argument(
         "--vocabulary",
