@@ -43,8 +43,8 @@ def parity(
     each record's field being a text, or with `chat` a conversation (a list of messages; the default
     field is then "messages"). `texts` are compared as well. Without either a built-in battery is:
     tokens that merging never gives, contractions, white space, digits, scripts, emoji, long runs,
-    special tokens (and others that a folder adds), conversations, and 2,000 random strings made from `seed`. A file of more than 8
-    MiB is cut where the pattern always cuts.
+    special tokens (and others that a folder adds), conversations, and 2,000 random strings made
+    from `seed`. A file of more than 8 MiB is cut where the pattern always cuts.
 
     `references` are names: "tiktoken", "tokenizers", "meta" (the class of llama-models),
     "transformers" (conversations, by `apply_chat_template` with our template, or with `template`;
