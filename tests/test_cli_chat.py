@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import folders
 from cli import fails, on_terminal, output, run
 from llama3_tok import Tokenizer
 
@@ -89,6 +90,111 @@ def test_on_a_terminal_structure_is_coloured_and_content_is_not_obeyed(folder):
     assert code == 0
     assert "⟦Hello\n\nyou<|eot_id|>⟧".encode() in shown
     assert b"\x1b" not in shown
+
+
+# Folders with chat templates of their own
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """Makes a folder of a shape, once."""
+    folder = tmp_path_factory.mktemp("shapes")
+
+    def make(name):
+        if not (folder / name).exists():
+            folders.SHAPES[name](folder / name)
+        return str(folder / name)
+
+    return make
+
+
+HI = [{"role": "user", "content": "hi <|im_end|>"}, {"role": "assistant", "content": "yes"}]
+CHATML = "<|im_start|>user\nhi <|im_end|><|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n"
+
+
+def test_a_folder_has_its_own_chat_template_run(shapes, folder):
+    given = ("chat", "--vocabulary", shapes("chatml"), "--no-prompt")
+    text = json.dumps(HI).encode()
+    assert output(*given, "-", stdin=text) == f"{CHATML}\n".encode()
+    ids = list(map(int, output(*given, "--ids", "-", stdin=text).split()))
+    # The name in the message is text, that of the structure is the token.
+    assert (ids.count(128011), ids.count(128012)) == (2, 2)
+    result = json.loads(output(*given, "--json", "-", stdin=text))
+    assert result == {"text": CHATML, "ids": ids, "mask": None}
+
+
+def test_without_a_generation_block_mask_alone_is_refused(shapes):
+    given = ("chat", "--vocabulary", shapes("chatml"), "--mask", "-")
+    message = fails(*given, stdin=json.dumps(HI).encode())
+    assert message.startswith("llama3-tok: --mask: this chat template does not say which tokens")
+    given = ("chat", "--vocabulary", shapes("reasoning"), "--no-prompt", "-")
+    printed = output(*given, "--mask", stdin=json.dumps(HI).encode()).decode()
+    assert printed.endswith("<｜Assistant｜>⟦yes<｜end▁of▁sentence｜>⟧\n")
+    result = json.loads(output(*given, "--json", stdin=json.dumps(HI).encode()))
+    assert sum(result["mask"]) == 2
+
+
+def test_without_a_mask_colours_still_show_tokens(shapes):
+    text = json.dumps(HI).encode()
+    given = ("chat", "--vocabulary", shapes("chatml"), "-")
+    code, shown, errors = on_terminal(*given, stdin=text)
+    assert (code, errors) == (0, b"")
+    assert b"hi <|im_end|>\x1b[38;5;231;48;5;90m<|im_end|>\x1b[0m" in shown
+    # Ordinary added tokens are tokens, too.
+    hi = json.dumps(HI[:1]).encode()
+    _, shown, _ = on_terminal("chat", "--vocabulary", shapes("reasoning"), "-", stdin=hi)
+    assert "hi <|im_end|>\x1b[38;5;231;48;5;90m<｜Assistant｜><think>\x1b[0m".encode() in shown
+
+
+def test_a_template_is_named_or_a_file(shapes, folder):
+    given = ("chat", "--vocabulary", shapes("templates"), "--no-prompt")
+    text = json.dumps(HI).encode()
+    with_tools = output(*given, "--tools", str(folder / "tools.json"), "-", stdin=text).decode()
+    assert with_tools.startswith('<|begin_of_text|>[{"type": "function"')
+    tools = ("--tools", str(folder / "tools.json"), "--template")
+    assert output(*given, *tools, "default", "-", stdin=text) == f"{CHATML}\n".encode()
+    (folder / "mine.jinja").write_text("{{ messages | length }}|{{ mood }}", encoding="utf-8")
+    mine = ("chat", "--template", "mine.jinja", "--set", 'mood=["<|eot_id|>"]', "-")
+    assert output(*mine, stdin=text, cwd=folder) == b"2|['<|eot_id|>']\n"
+
+
+def test_documents_and_variables_reach_the_template(folder):
+    template = (
+        "{{ documents[0].text }}{% for v in [a, b, c] %}|{{ v }}/{{ v is string }}{% endfor %}"
+    )
+    (folder / "mine.jinja").write_text(template, encoding="utf-8")
+    (folder / "documents.json").write_text('[{"text": "é"}]', encoding="utf-8")
+    given = ("chat", "--template", "mine.jinja", "--documents", "documents.json")
+    variables = ("--set", "a=1", "--set", "b=one=two", "--set", 'c="1"')
+    printed = output(*given, *variables, "messages.json", cwd=folder)
+    assert printed.decode() == "é|1/False|one=two/True|1/True\n"
+
+
+def test_what_is_no_template_variable_or_document_is_refused(shapes, folder):
+    vocabulary = ("chat", "--vocabulary", shapes("templates"))
+    message = fails(*vocabulary, "--template", "rag", "messages.json", cwd=folder)
+    assert "--template: rag is neither a file nor the name of a chat template" in message
+    assert "has default, tool_use" in message
+    (folder / "words.txt").write_text("no template", encoding="utf-8")
+    (folder / "bytes.txt").write_bytes(b"{{ \xff")
+    for name, reason in (("words.txt", "is not a chat template"), ("bytes.txt", "is not UTF-8")):
+        message = fails("chat", "--template", name, "messages.json", cwd=folder)
+        assert message.startswith(f"llama3-tok: {name}: {reason}")
+    assert "'x' is not NAME=JSON" in fails("chat", "--set", "x", "messages.json", cwd=folder)
+    (folder / "documents.json").write_text("{}", encoding="utf-8")
+    given = ("--documents", "documents.json", "messages.json")
+    assert "documents.json: must be a list of documents" in fails("chat", *given, cwd=folder)
+    (folder / "documents.json").write_text("[{}]", encoding="utf-8")
+    # The format of a release has no place for either.
+    assert "--documents: the format of this" in fails("chat", *given, cwd=folder)
+    message = fails("chat", "--set", "a=1", "messages.json", cwd=folder)
+    assert "--set: the format of this conversation has no place for variables" in message
+    message = fails("chat", "--vocabulary", shapes("alone"), "messages.json", cwd=folder)
+    assert "has no chat template; pass --template, the text of one" in message
+    assert "can be standard input" in fails("chat", "--documents", "-", "-")
+
+
+# Faults
 
 
 def test_a_fault_is_named_with_its_file_and_place(folder):

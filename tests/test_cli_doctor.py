@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import folders
 import llama3_tok
 import oracle
 from cli import output, run
@@ -93,3 +94,46 @@ def test_doctor_says_what_is_wrong_with_a_damaged_file(tmp_path):
     assert done.returncode == 2
     assert str(damaged) in done.stderr.decode()
     assert "none that can be used" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("shape", "profile", "counts", "rows"),
+    [
+        (
+            "chatml",
+            "folder",
+            (256, 256),
+            ("bos 128000, eos 128012, pad 128012", "128001, 128012", "default"),
+        ),
+        (
+            "added",
+            "folder",
+            (262, 258),
+            ("bos 128000, eos 128001, pad 128256", "128001, 128009", "none"),
+        ),
+        (
+            "reasoning",
+            "folder",
+            (256, 252),
+            ("bos 128000, eos 128001, pad 128001", "128001", "default"),
+        ),
+        ("nothing", "folder", (258, 258), ("eos 128001, pad 128256", "128001, 128009", "none")),
+        (
+            "template_files",
+            "llama3.1",
+            (256, 256),
+            ("bos 128000, eos 128001, pad 128004", "128001, 128008, 128009", "default, tool_use"),
+        ),
+    ],
+)
+def test_doctor_shows_what_a_folder_says(tmp_path, shape, profile, counts, rows):
+    folders.SHAPES[shape](tmp_path)
+    shown = output("doctor", "--vocabulary", str(tmp_path)).decode()
+    assert f"profile       {profile}\n" in shown
+    assert f", {counts[0]} of them added tokens ({counts[1]} special)\n" in shown
+    for name, row in zip(("roles", "stop ids", "templates"), rows, strict=True):
+        assert f"\n{name:<13} {row}\n" in shown
+    report = json.loads(output("doctor", "--json", "--vocabulary", str(tmp_path)))
+    assert (report["added_tokens"], report["special_tokens"]) == counts
+    assert report["chat_templates"] == [word for word in rows[2].split(", ") if word != "none"]
+    assert report["stop_ids"] == list(map(int, rows[1].split(", ")))

@@ -94,7 +94,7 @@ def test_what_was_typed_is_shown_as_it_was_typed():
 
 def test_standard_input_is_one_file(folder):
     message = fails("chat", "-", "--tools", "-", stdin=json.dumps(ANSWER).encode())
-    assert "only one of FILE and --tools can be standard input\n" in message
+    assert "only one of FILE, --tools and --documents can be standard input\n" in message
     assert "Try 'llama3-tok chat --help'." in message
     text = output(
         "chat",

@@ -87,7 +87,7 @@ def _columns() -> int:
 # How the library's messages write an argument, and what one about a parameter begins with.
 _QUOTED = r"""(?:"[^"]*"|'[^']*')"""
 _PARAMETER = re.compile(
-    rf"\b([a-z][a-z_]*)(?:=(True\b|{_QUOTED}(?: or {_QUOTED})*)|(?= must | is for ))"
+    rf"\b([a-z][a-z_]*)(?:=(True\b|False\b|{_QUOTED}(?: or {_QUOTED})*)|(?= must | is for ))"
 )
 _UNQUOTED = str.maketrans("", "", "\"'")
 
@@ -106,10 +106,11 @@ class _Parser(argparse.ArgumentParser):
     def in_options(self, message: str) -> str:
         """A message of the library with the verb's options in place of Python's parameters.
 
-        `tools_in="system"` becomes `--tools-in system`, `bos=True` becomes `--bos`, and `top_k must
-        be` at the beginning `--top-k must be`; what is no option of the verb stays. The rest of the
-        package speaks Python, and this is the one place where that is translated. A verb that
-        shows such a message itself finds this function among its arguments.
+        `tools_in="system"` becomes `--tools-in system`, `bos=True` becomes `--bos`, `bos=False`
+        becomes `no --bos`, and `top_k must be` at the beginning `--top-k must be`; what is no
+        option of the verb stays. The rest of the package speaks Python, and this is the one place
+        where that is translated. A verb that shows such a message itself finds this function among
+        its arguments.
         """
         return _PARAMETER.sub(self._option, message)
 
@@ -120,6 +121,8 @@ class _Parser(argparse.ArgumentParser):
             return match[0]
         if values in (None, "True"):
             return option
+        if values == "False":
+            return f"no {option}"
         return f"{option} {values.translate(_UNQUOTED)}"
 
 
@@ -223,8 +226,8 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--profile",
         choices=PROFILES,
-        help="the release whose special tokens are used (default: the one that a folder was saved "
-        "with, else llama3.1)",
+        help="the release whose special tokens are used; a folder must have them (default: what a "
+        "folder says itself, else llama3.1)",
     )
     group.add_argument(
         "--vocabulary",

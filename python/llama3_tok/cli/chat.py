@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NoReturn
 
 from llama3_tok.chat import DIALECTS, TOOL_FORMATS
 from llama3_tok.cli.terminal import (
@@ -29,6 +29,7 @@ EXAMPLES = """\
   llama3-tok chat messages.json
   llama3-tok chat --ids --profile llama3.2 messages.json
   llama3-tok chat --mask --no-prompt messages.json   # what training learns
+  llama3-tok chat --vocabulary FOLDER --set enable_thinking=false messages.json
   echo '[{"role": "user", "content": "hi"}]' | llama3-tok chat --tools tools.json -"""
 
 # White on purple as in `show`; black on pastel green for what is learned.
@@ -54,7 +55,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="mark what training learns, the assistant's: with colour, or between "
         f"{OPENING} and {CLOSING} where there is none",
     )
-    form.add_argument("--json", action="store_true", help="one object: text, ids and mask")
+    form.add_argument(
+        "--json",
+        action="store_true",
+        help="one object: text, ids and mask, which is null if the chat template does not tell it",
+    )
     parser.add_argument("--tools", metavar="FILE", help="JSON: a list of tools, in place of FILE's")
     parser.add_argument(
         "--tools-in",
@@ -86,6 +91,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="json",
         help="how dialect meta writes calls (default: %(default)s)",
     )
+    template = parser.add_argument_group("chat template")
+    template.add_argument(
+        "--template",
+        metavar="NAME|FILE",
+        type=utf8,
+        help="one of the folder's chat templates by its name, or a file with the text of one, as "
+        "tool_use or ./mine.jinja (default: the folder's own, else the release's)",
+    )
+    template.add_argument(
+        "--documents",
+        metavar="FILE",
+        help='JSON: a list of documents for the template, as [{"title": "A", "text": "B"}]',
+    )
+    template.add_argument(
+        "--set",
+        metavar="NAME=JSON",
+        action="append",
+        type=_variable,
+        default=[],
+        help="a variable of the template, as enable_thinking=false; what is not JSON is text; may "
+        "be repeated",
+    )
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--no-prompt", action="store_true", help="without the answer's header")
     end.add_argument(
@@ -98,8 +125,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the conversation."""
-    if arguments.file == arguments.tools == "-":
-        raise UsageError("only one of FILE and --tools can be standard input")
+    if [arguments.file, arguments.tools, arguments.documents].count("-") > 1:
+        raise UsageError("only one of FILE, --tools and --documents can be standard input")
     messages, tools = conversation(read(arguments.file), arguments.file)
     if arguments.tools is not None:
         tools = read(arguments.tools)
@@ -110,33 +137,56 @@ def run(arguments: argparse.Namespace) -> int:
         "tools": tools,
         "tools_in": arguments.tools_in,
         "builtin_tools": builtin,
+        "documents": documents(arguments.documents),
         "date": arguments.date,
         "dialect": arguments.dialect,
         "tool_format": arguments.tool_format,
         "add_generation_prompt": not arguments.no_prompt,
         "continue_final_message": arguments.continues,
+        "chat_template": template(encoder, arguments.template),
+        "template_variables": dict(arguments.set),
     }
     try:
-        ids, mask = encoder.encode_chat(messages, **options, return_mask=True)
+        ids = encoder.encode_chat(messages, **options)
         text = encoder.render_chat(messages, **options)
+        mask = _mask(encoder, messages, options, arguments)
     except ChatFormatError as error:
         raise Llama3TokError(_placed(error, arguments)) from None
     except ValueError as error:  # options that don't go together
         raise UsageError(arguments.in_options(str(error))) from None
+    parts = pieces(encoder, ids, [0] * len(ids) if mask is None else mask)
     if arguments.ids:
         write(" ".join(map(str, ids)).encode() + b"\n")
     elif arguments.json:
         import json
 
-        result = {"text": text, "ids": ids, "mask": mask.tolist()}
-        write(json.dumps(result).encode() + b"\n")
+        write(json.dumps({"text": text, "ids": ids, "mask": mask}).encode() + b"\n")
     elif has_colours():
-        write((in_colours(pieces(encoder, ids, mask.tolist()), arguments.mask) + "\n").encode())
+        write((in_colours(parts) + "\n").encode())
     elif arguments.mask:
-        write((in_plain_text(pieces(encoder, ids, mask.tolist())) + "\n").encode())
+        write((in_plain_text(parts) + "\n").encode())
     else:
         write((shown(text) + "\n").encode())
     return 0
+
+
+def _mask(
+    encoder: Tokenizer,
+    messages: Any,  # noqa: ANN401 - any JSON
+    options: dict[str, Any],
+    arguments: argparse.Namespace,
+) -> list[int] | None:
+    """What is learned of a conversation that has ids; None if nobody asks, or it is not known."""
+    if not arguments.mask and not arguments.json:
+        return None
+    try:
+        _, mask = encoder.encode_chat(messages, **options, return_mask=True)
+    except ChatFormatError as error:  # there are ids, so it is about the mask
+        if arguments.json:
+            return None
+        raise Llama3TokError(f"--mask: {error}") from None
+    learned: list[int] = mask.tolist()
+    return learned
 
 
 def _placed(error: ChatFormatError, arguments: argparse.Namespace) -> str:
@@ -144,9 +194,13 @@ def _placed(error: ChatFormatError, arguments: argparse.Namespace) -> str:
     if error.field in ("builtin_tools", "date"):
         option = "--" + error.field.replace("_", "-")
         return option + str(error).removeprefix(error.field)
+    if error.field in ("documents", "template_variables"):
+        option = "--set" if error.field == "template_variables" else "--documents"
+        return f"{option}: {str(error).replace('template_variables', 'variables')}"
     # A message or a tool is known by its place in a file.
     from_tools = arguments.tools is not None and error.field == "tools"
-    return f"{name_of(arguments.tools if from_tools else arguments.file)}: {error}"
+    message = str(error).replace("pass chat_template=", "pass --template")
+    return f"{name_of(arguments.tools if from_tools else arguments.file)}: {message}"
 
 
 # What is read
@@ -188,18 +242,69 @@ def conversation(given: object, path: str) -> tuple[Any, Any]:
     raise InputError(f"{name_of(path)}: {reason}", path, None, reason)
 
 
+def documents(path: str | None) -> list[Any] | None:
+    """The documents that a file has."""
+    if path is None:
+        return None
+    given = read(path)
+    if not isinstance(given, list):
+        reason = "must be a list of documents"
+        raise InputError(f"{name_of(path)}: {reason}", path, None, reason)
+    return given
+
+
+def template(encoder: Tokenizer, given: str | None) -> str | None:
+    """The name of a chat template, if there is one of that name, or the text of a file."""
+    if given is None or given in encoder.chat_templates:
+        return given
+    try:
+        with open(given, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        known = ", ".join(encoder.chat_templates) or "none"
+        raise UsageError(
+            f"--template: {given} is neither a file nor the name of a chat template; this "
+            f"tokenizer has {known}"
+        ) from None
+    except UnicodeDecodeError as error:
+        reason = f"is not UTF-8: {error.reason} at byte {error.start}"
+        raise InputError(f"{given}: {reason}", given, None, reason) from None
+    if "{" not in text:
+        reason = "is not a chat template: it has no { in it"
+        raise InputError(f"{given}: {reason}", given, None, reason)
+    return text
+
+
+def _variable(word: str) -> tuple[str, Any]:
+    """The type of `--set`: a name and its value."""
+    import json
+
+    name, equals, value = utf8(word).partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{word!r} is not NAME=JSON")
+    try:
+        return name, json.loads(value, parse_constant=_no_json)
+    except (ValueError, RecursionError):
+        return name, value
+
+
+def _no_json(word: str) -> NoReturn:
+    """NaN and the infinities are words here, as they are in JSON's own grammar."""
+    raise ValueError(word)
+
+
 # What is shown
 
 Piece = tuple[str, bool, bool]
-"""Text, whether it is a special token, and whether it is learned."""
+"""Text, whether it is added tokens, and whether it is learned."""
 
 
 def pieces(encoder: Tokenizer, ids: Sequence[int], mask: Sequence[int]) -> Iterator[Piece]:
     """The conversation in pieces of one kind."""
-    special = set(encoder.special_tokens.values())
-    kinds = ((id in special, learned == 1, id) for id, learned in zip(ids, mask, strict=True))
-    for (is_special, learned), group in groupby(kinds, key=lambda kind: kind[:2]):
-        yield encoder.decode([id for _, _, id in group]), is_special, learned
+    added = {token.id for token in encoder.added_tokens.values()}
+    kinds = ((id in added, learned == 1, id) for id, learned in zip(ids, mask, strict=True))
+    for (is_added, learned), group in groupby(kinds, key=lambda kind: kind[:2]):
+        yield encoder.decode([id for _, _, id in group]), is_added, learned
 
 
 def shown(text: str) -> str:
@@ -216,18 +321,17 @@ def in_plain_text(pieces: Iterator[Piece]) -> str:
     return "".join(parts)
 
 
-def in_colours(pieces: Iterator[Piece], marks_learned: bool) -> str:
-    """Special tokens in colour, and what is learned if that is asked for."""
+def in_colours(pieces: Iterator[Piece]) -> str:
+    """Added tokens in colour, and what is learned if that is asked for."""
     return "".join(
-        _painted(escaped(text, keep="\n"), is_special, learned and marks_learned)
-        for text, is_special, learned in pieces
+        _painted(escaped(text, keep="\n"), is_added, learned) for text, is_added, learned in pieces
     )
 
 
-def _painted(text: str, is_special: bool, learned: bool) -> str:
-    if not is_special and not learned:
+def _painted(text: str, is_added: bool, learned: bool) -> str:
+    if not is_added and not learned:
         return text
-    colour = (LEARNED_SPECIAL if learned else SPECIAL) if is_special else LEARNED
+    colour = (LEARNED_SPECIAL if learned else SPECIAL) if is_added else LEARNED
     # A background that runs over a line's end would colour the rest of the row.
     lines = (f"\x1b[{colour}m{line}\x1b[0m" if line else "" for line in text.split("\n"))
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from llama3_tok import UNICODE_VERSION, __version__, vocabulary
@@ -67,8 +68,23 @@ def _report(
         "sha256": loaded.vocabulary_sha256 if loaded else None,
         "is_meta": loaded.vocabulary_sha256 == vocabulary.META_SHA256 if loaded else None,
         "ids": loaded.vocab_size if loaded else None,
+        "added_tokens": len(loaded.added_tokens) if loaded else None,
+        "special_tokens": len(loaded.special_tokens) if loaded else None,
+        "roles": _roles(loaded) if loaded else None,
+        "stop_ids": loaded.stop_ids if loaded else None,
+        "chat_templates": list(loaded.chat_templates) if loaded else None,
         "error": error,
     }
+
+
+def _roles(loaded: Tokenizer) -> dict[str, int]:
+    """The ids that have a role, by its name."""
+    ids = {"bos": loaded.bos_id, "eos": loaded.eos_id, "pad": loaded.pad_id}
+    return {role: id for role, id in ids.items() if id is not None}
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words) or "none"
 
 
 def _text(report: _Report) -> str:
@@ -84,7 +100,12 @@ def _text(report: _Report) -> str:
     if report["vocabulary"]:
         whose = "Meta's own file" if report["is_meta"] else "not Meta's own rank file"
         rows.append(("SHA-256", f"{report['sha256']} ({whose})"))
-        rows.append(("ids", report["ids"]))
+        added, special = report["added_tokens"], report["special_tokens"]
+        ids = f"{report['ids']}, {added} of them added tokens ({special} special)"
+        rows.append(("ids", ids))
+        rows.append(("roles", _listed(f"{role} {id}" for role, id in report["roles"].items())))
+        rows.append(("stop ids", _listed(map(str, report["stop_ids"]))))
+        rows.append(("templates", _listed(report["chat_templates"])))
     rows.append(("looked in", ""))
     lines = [f"{name:<13} {escaped(str(value))}".rstrip() for name, value in rows]
     for number, place in enumerate(report["places"], 1):

@@ -32,6 +32,7 @@ EXAMPLES = """\
   llama3-tok parity --field text corpus.jsonl.zst --json
   llama3-tok parity --against my/tokenizer.json --reference tiktoken corpus.txt
   llama3-tok parity --chat conversations.jsonl --reference transformers
+  llama3-tok parity --vocabulary FOLDER --reference transformers  # as AutoTokenizer has it?
 
 exit codes: 0 if all is equal or shown to have a known cause; 1 if not; 2 if a reference that was
 asked for or a file can't be used"""
@@ -87,7 +88,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--template",
         metavar="FILE",
-        help="the chat template that transformers renders (default: that of the profile)",
+        help="the chat template that transformers renders (default: that of the folder, else of "
+        "the profile)",
     )
     group.add_argument(
         "--seconds",

@@ -30,11 +30,11 @@ EXAMPLES = """\
 
 WIDTH = 80  # where there is no terminal and no COLUMNS
 
-# Black on pastel colours, which are the same in dark and light themes; special tokens are white on
-# purple. The ids are dark grey on the piece's colour.
+# Black on pastel colours, which are the same in dark and light themes; special tokens, and others
+# that a folder adds, are white on purple. The ids are dark grey on the piece's colour.
 PASTELS = ("153", "223")
-SPECIAL = "90"
-INK = {"153": ("16", "238"), "223": ("16", "238"), SPECIAL: ("231", "252")}
+ADDED = "90"
+INK = {"153": ("16", "238"), "223": ("16", "238"), ADDED: ("231", "252")}
 
 MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "→"}
 
@@ -54,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         eos=arguments.eos,
         allowed_special=allowed_special(arguments),
     )
-    special = set(encoder.special_tokens.values())
+    added = {token.id for token in encoder.added_tokens.values()}
     pieces = {id: encoder.token_bytes(id) for id in set(ids)}
-    tokens = (Token(id, pieces[id], id in special) for id in ids)
+    tokens = (Token(id, pieces[id], id in added) for id in ids)
     paint = in_colours if has_colours() else in_plain_text
     for line in paint(rows(tokens, columns())):
         write(line.encode() + b"\n")
@@ -92,7 +92,8 @@ class Token(NamedTuple):
 
     id: int
     piece: bytes
-    special: bool
+    added: bool
+    """Whether a text has it by its name, as special tokens and others that a folder adds."""
 
 
 class Cell(NamedTuple):
@@ -147,7 +148,7 @@ def cells(token: Token, pastel: str, columns: int) -> Iterator[Cell]:
     """The cell of a token; more than one where it is wider than a row."""
     from rich.cells import cell_len, chop_cells
 
-    id, colour = str(token.id), SPECIAL if token.special else pastel
+    id, colour = str(token.id), ADDED if token.added else pastel
     piece = visible(token.piece)
     room = columns - 1  # for the bar, or a space, at the end
     parts = chop_cells(piece, room) if cell_len(piece) > room else [piece]

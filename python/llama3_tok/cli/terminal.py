@@ -105,8 +105,8 @@ def add_text(parser: argparse.ArgumentParser) -> None:
     """Adds TEXT or a file, and what is done with it."""
     parser.add_argument("text", metavar="TEXT", nargs="?", help="the text; - is standard input")
     parser.add_argument("-f", "--file", metavar="FILE", help="read the text from a file")
-    parser.add_argument("--bos", action="store_true", help="begin with <|begin_of_text|>")
-    parser.add_argument("--eos", action="store_true", help="end with <|end_of_text|>")
+    parser.add_argument("--bos", action="store_true", help="begin with BOS, <|begin_of_text|>")
+    parser.add_argument("--eos", action="store_true", help="end with EOS, <|end_of_text|>")
     parser.add_argument(
         "--allowed-special",
         metavar="NAMES",

@@ -130,16 +130,36 @@ def _digits() -> Iterator[str]:
 
 
 def _special(tokenizer: Tokenizer) -> Iterator[Item]:
-    """Names of special tokens: allowed, and as the plain text that they are by default."""
-    names = list(tokenizer.special_tokens)
+    """Names of added tokens: special ones allowed, and as the plain text that they are by default.
+
+    Where they are not those of a release, also what flags and names inside others ask for.
+    """
+    names = list(tokenizer.added_tokens)
     texts = [f"a {name}b" for name in names]
     texts += ["".join(names), "<|eot_id|>" * 3, "<|eot_id", "<|<|eot_id|>|>", "<|image|>", "<||>"]
+    for name in _own(tokenizer):
+        texts += [f"{name} \n{name}", f"\t{name}  b", f"a{name}.{name}a", f"{name * 3}"]
+        texts += [f"a{name[:-1]} {name[1:]}", f"{name[: len(name) // 2]}{name}{name[-1]}"]
     for number, text in enumerate(texts, 1):
         yield Item(f"special tokens {number}", "special tokens", text.encode(), special=True)
         yield Item(f"their names as text {number}", "names as text", text.encode())
 
 
+def _own(tokenizer: Tokenizer) -> list[str]:
+    """The names of added tokens that no release has."""
+    known = {name for profile in _core.PROFILES for name in _core.special_names(profile)}
+    return [name for name in tokenizer.added_tokens if name not in known]
+
+
 def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
+    templates: dict[str, str] = {}
+    end = "<|eot_id|>"
+    if tokenizer._folder is not None and tokenizer._folder.chat is None:
+        templates = tokenizer.chat_templates
+        if not templates:
+            return
+        named = (name for name, id in tokenizer.special_tokens.items() if id == tokenizer.eos_id)
+        end = next(named, end)
     function = {"name": "weather", "description": "Wetter", "parameters": {"type": "object"}}
     call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Huế"}}}
     system = {"role": "system", "content": "Be brief."}
@@ -151,10 +171,14 @@ def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
         Chat([{"role": "user", "content": "  spaces \n\n"}], {}),
         Chat([{"role": "user", "content": "\n\nnewlines first"}], {}),
         Chat([{"role": "user", "content": ""}], {}),
-        Chat([{"role": "user", "content": "Is <|eot_id|> special?"}, hello, hi], {}),
+        Chat([{"role": "user", "content": f"Is {end} special?"}, hello, hi], {}),
     ]
-    # Neither of these formats has tools.
-    if tokenizer.profile not in ("llama3", "meta"):
+    # Neither of these formats has tools; a template of a folder's own may have.
+    if templates:
+        has_tools = any("tool" in text for text in templates.values())
+    else:
+        has_tools = tokenizer.profile not in ("llama3", "meta")
+    if has_tools:
         result = {"role": "tool", "content": "30 °C"}
         asked = {"role": "assistant", "tool_calls": [call]}
         tools = {"tools": [{"type": "function", "function": function}]}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from llama3_tok import UNICODE_VERSION, __version__, _core
-from llama3_tok.errors import Llama3TokError
+from llama3_tok import UNICODE_VERSION, __version__, _core, vocabulary
+from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.report.battery import battery
 from llama3_tok.report.client import Client, Limits, Unusable
 from llama3_tok.report.engine import Asked, Run
@@ -43,11 +43,12 @@ def parity(
     each record's field being a text, or with `chat` a conversation (a list of messages; the default
     field is then "messages"). `texts` are compared as well. Without either a built-in battery is:
     tokens that merging never gives, contractions, white space, digits, scripts, emoji, long runs,
-    special tokens, conversations, and 2,000 random strings made from `seed`. A file of more than 8
-    MiB is cut where the pattern always cuts.
+    special tokens (and others that a folder adds), conversations, and 2,000 random strings made
+    from `seed`. A file of more than 8 MiB is cut where the pattern always cuts.
 
     `references` are names: "tiktoken", "tokenizers", "meta" (the class of llama-models),
-    "transformers" (conversations, by `apply_chat_template` with our template, or with `template`),
+    "transformers" (conversations, by `apply_chat_template` with our template, or with `template`;
+    for the tokenizer of a folder also texts, all as `AutoTokenizer` of the folder has them),
     or "MODULE:NAME" for a function from `str` to ids. The default is the first four, as far as they
     are installed. `against` are files to compare with: a `tokenizer.json` or a rank file.
 
@@ -71,7 +72,7 @@ def parity(
     uses_battery = not inputs and not given
     items: Iterable[Item] = battery(tokenizer, seed) if uses_battery else chain(inputs, given)
     names = list(KNOWN) if references is None else list(dict.fromkeys(references))
-    wanted = [by_name(name) for name in names]
+    wanted = [_fitting(by_name(name), tokenizer) for name in names]
     for path in against:
         one = by_path(os.fsdecode(path))
         same = sum(other.name.startswith(one.name) for other in wanted)
@@ -82,7 +83,7 @@ def parity(
         kinds.add("text")
     limits = Limits(seconds, memory)
     with tempfile.TemporaryDirectory(prefix="llama3-tok-") as folder:
-        shared = _shared(tokenizer, folder, template)
+        shared = _shared(tokenizer, folder, template, wanted)
         asked: list[Asked] = []
         try:
             for reference in wanted:
@@ -112,27 +113,79 @@ def _texts(texts: Iterable[Text]) -> Iterator[Item]:
         yield Item(f"texts[{number}]", "texts", text)
 
 
-def _shared(tokenizer: Tokenizer, folder: str, template: str | None) -> dict[str, Any]:
+def _fitting(reference: Reference, tokenizer: Tokenizer) -> Reference:
+    """A reference with what it can be asked for where the tokenizer is a folder's."""
+    folder = tokenizer._folder
+    if folder is None:
+        return reference
+    if reference.kind == "transformers":
+        return reference._replace(
+            items=frozenset({"text", "chat"} if folder.templates else {"text"})
+        )
+    # The class of llama-models has the format of Meta alone.
+    return reference if folder.chat else reference._replace(items=reference.items - {"chat"})
+
+
+def _shared(
+    tokenizer: Tokenizer, folder: str, template: str | None, wanted: Iterable[Reference]
+) -> dict[str, Any]:
     """The tokenizer as the libraries load it: files in `folder`, and what is beside them."""
     from llama3_tok.hugging_face import chat_template
     from llama3_tok.save import rank_file, tokenizer_json
 
     rank_path = os.path.join(folder, "tokenizer.model")
     rank_file(tokenizer).write(rank_path)
-    json_path = os.path.join(folder, "tokenizer.json")
-    with open(tokenizer.vocabulary, "rb") as file:
-        is_json = file.read(64).lstrip()[:1] == b"{"
-    if is_json:
-        json_path = tokenizer.vocabulary  # the user's own
-    else:
+    json_path = _own_json(tokenizer)
+    if json_path is None:
+        json_path = os.path.join(folder, "tokenizer.json")
         tokenizer_json(tokenizer).write(json_path)
+    whole = None
+    if tokenizer._folder is not None and any(one.kind == "transformers" for one in wanted):
+        whole = _own_folder(tokenizer)
+        if whole is None:
+            whole = os.path.join(folder, "folder")
+            tokenizer.save(whole)
+    if template is None and tokenizer._folder is None:
+        template = chat_template(tokenizer.profile)
     return {
         "rank_file": rank_path,
         "tokenizer_json": json_path,
+        "folder": whole,
         "pattern": _core.PATTERN,
         "special_tokens": tokenizer.special_tokens,
-        "template": chat_template(tokenizer.profile) if template is None else template,
+        "template": template,
     }
+
+
+def _own_json(tokenizer: Tokenizer) -> str | None:
+    """The user's own `tokenizer.json`, unless other files say more than it of added tokens."""
+    import json
+
+    from llama3_tok.hugging_face import added_token
+
+    with open(tokenizer.vocabulary, "rb") as file:
+        if file.read(64).lstrip()[:1] != b"{":
+            return None
+        if tokenizer._folder is None:
+            return tokenizer.vocabulary
+        file.seek(0)
+        value = json.load(file)
+    ours = map(added_token, tokenizer.added_tokens.values())
+    return tokenizer.vocabulary if value.get("added_tokens") == list(ours) else None
+
+
+def _own_folder(tokenizer: Tokenizer) -> str | None:
+    """The user's own folder, unless the tokenizer has been given other tokens since."""
+    folder = os.path.dirname(tokenizer.vocabulary)
+    if os.path.basename(folder) == "original":
+        folder = os.path.dirname(folder)
+    if not os.path.isfile(os.path.join(folder, "tokenizer.json")):
+        return None
+    try:
+        is_same = vocabulary.load(folder, None).folder == tokenizer._folder
+    except VocabularyError:  # it has changed, and is not to be hidden by what it was
+        is_same = True
+    return folder if is_same else None
 
 
 def _asked(

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from llama3_tok import PROFILES, UNICODE_VERSION
-from llama3_tok._core import special_names
+from llama3_tok._core import PROFILES, UNICODE_VERSION, special_names
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.report.items import Item
 from llama3_tok.report.ours import CLASSES, Ours
@@ -55,6 +54,11 @@ PLAIN = Cause(
     "special-token policy",
     "with special tokens taken for plain text our ids are the reference's",
 )
+NAMES_ALONE = Cause(
+    "added tokens that it has no place for",
+    "without the added tokens that are not special, and without the flags of the others, our ids "
+    "are the reference's: it knows special tokens by name and id alone",
+)
 CUTS = Cause(
     "Meta's cuts",
     f"cut every {META_CHARACTERS:,} characters, and where more than {META_RUN:,} in a row are all "
@@ -91,13 +95,14 @@ class _Assumptions:
     special: bool = False
     profile: str | None = None
     cuts: bool = False
+    names_alone: bool = False
 
 
 def explain(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[Cause, ...] | None:
     """The fewest causes that together give the reference's ids; None if there are none."""
     if item.chat is not None:
         return _explain_chat(ours, item, kind, theirs)
-    applicable = _applicable(ours, item)
+    applicable = _applicable(ours, item, kind)
     for count in range(1, len(applicable) + 1):
         for chosen in combinations(applicable, count):
             for causes, assumptions in _meanings(ours, item, kind, chosen):
@@ -115,14 +120,16 @@ def _explain_chat(ours: Ours, item: Item, kind: str, theirs: "Array") -> tuple[C
     return (RENDERED,) if _same(ours.text(text, True), theirs) else None
 
 
-def _applicable(ours: Ours, item: Item) -> list[str]:
+def _applicable(ours: Ours, item: Item, kind: str) -> list[str]:
     found = []
     try:
         characters = len(item.text.decode())
     except UnicodeDecodeError:
         found.append("invalid")
         characters = len(item.text.decode("utf-8", "replace"))
-    if b"<|" in item.text:
+    if kind in ("tiktoken", "meta") and any(name in item.text for name in ours.asks_more):
+        found.append("names alone")
+    if b"<|" in item.text or any(name in item.text for name in ours.special):
         found.append("special")
     if characters > META_RUN:
         found.append("cuts")
@@ -133,15 +140,16 @@ def _meanings(
     ours: Ours, item: Item, kind: str, chosen: Sequence[str]
 ) -> Iterator[tuple[tuple[Cause, ...], _Assumptions]]:
     """The assumptions that a choice stands for; special tokens may be taken in several ways."""
-    invalid, cuts = "invalid" in chosen, "cuts" in chosen
-    fixed = (INVALID,) * invalid + (CUTS,) * cuts
+    invalid, cuts, alone = "invalid" in chosen, "cuts" in chosen, "names alone" in chosen
+    fixed = (INVALID,) * invalid + (CUTS,) * cuts + (NAMES_ALONE,) * alone
     if "special" not in chosen:
-        yield fixed, _Assumptions(invalid, item.special, None, cuts)
+        yield fixed, _Assumptions(invalid, item.special, None, cuts, alone)
         return
     flipped = (*fixed, PLAIN if item.special else SPECIAL)
     if not item.special:
-        yield flipped, _Assumptions(invalid, True, None, cuts)
-    seen = [special_names(ours.tokenizer.profile)]
+        yield flipped, _Assumptions(invalid, True, None, cuts, alone)
+    # No release has tokens that are not special.
+    seen = list(map(special_names, PROFILES)) if alone else [list(ours.tokenizer.special_tokens)]
     # What is meant by a profile of Meta's class is clear.
     for profile in sorted(PROFILES, key=lambda profile: profile != kind):
         names = special_names(profile)
@@ -152,7 +160,7 @@ def _meanings(
         causes = (*fixed, *policy, _profile_cause(profile))
         yield causes, _Assumptions(invalid, True, profile, cuts)
     if item.special:
-        yield flipped, _Assumptions(invalid, False, None, cuts)
+        yield flipped, _Assumptions(invalid, False, None, cuts, alone)
 
 
 def _encode(ours: Ours, text: bytes, assumptions: _Assumptions) -> "Array":
@@ -160,6 +168,8 @@ def _encode(ours: Ours, text: bytes, assumptions: _Assumptions) -> "Array":
 
     if assumptions.profile is not None:
         ours = ours.with_profile(assumptions.profile)
+    if assumptions.names_alone:
+        ours = ours.with_names_alone()
     if assumptions.replaces_invalid:
         text = text.decode("utf-8", "replace").encode()
     if not assumptions.cuts:

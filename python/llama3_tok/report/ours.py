@@ -1,15 +1,15 @@
 """Our own ids, also under the assumptions that explain another's: the experiments' one side."""
 
 import time
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import _core
-from llama3_tok.errors import ChatFormatError, UnknownToken
+from llama3_tok.errors import ChatFormatError, InvalidTokenId, UnknownToken
 from llama3_tok.report.client import Answer, Failure
 from llama3_tok.report.items import Item
 from llama3_tok.tokenizer import Tokenizer, made
-from llama3_tok.vocabulary import loaded
+from llama3_tok.vocabulary import loaded, with_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,24 @@ class Ours:
     def dialect(self, kind: str) -> str:
         """The chat format to compare with a reference of this kind."""
         return "meta" if "meta" in (kind, self.tokenizer.profile) else "hf"
+
+    @cached_property
+    def special(self) -> list[bytes]:
+        """The names of the special tokens."""
+        return [name.encode() for name in self.tokenizer.special_tokens]
+
+    @cached_property
+    def asks_more(self) -> list[bytes]:
+        """The names of added tokens that are not just special ones with a name and an id."""
+        return [
+            name.encode()
+            for name, token in self.tokenizer.added_tokens.items()
+            if not token.special or token.single_word or token.lstrip or token.rstrip
+        ]
+
+    def with_names_alone(self) -> "Ours":
+        """The same special tokens without flags, and none of the other added tokens."""
+        return _with_names_alone(self.tokenizer)
 
     def answer(self, item: Item, kind: str) -> Answer:
         """The ids of an item, as a reference of this kind is asked for them."""
@@ -68,9 +86,10 @@ class Ours:
 
     def piece(self, id: int) -> bytes | None:
         """The bytes of a token; None for what is no id."""
-        if id >= self.tokenizer.vocab_size:
+        try:
+            return self.tokenizer.token_bytes(id)
+        except InvalidTokenId:
             return None
-        return self.tokenizer.token_bytes(id)
 
     def with_profile(self, profile: str) -> "Ours":
         """The same ranks with the special tokens of another release."""
@@ -109,6 +128,12 @@ class Ours:
 def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
     data = _core.rank_file(tokenizer._core)
     return Ours(made(Tokenizer, loaded(data, tokenizer.vocabulary, profile)))
+
+
+@cache
+def _with_names_alone(tokenizer: Tokenizer) -> Ours:
+    data = _core.rank_file(tokenizer._core)
+    return Ours(made(Tokenizer, with_names(data, tokenizer.vocabulary, tokenizer.special_tokens)))
 
 
 def _character_ends(text: str) -> list[int]:

@@ -5,7 +5,11 @@ The first half is the report's side, which imports none of them. `load` and what
 
 Each is asked as its users ask it: tiktoken by `encode_ordinary`, Meta's class by `encode` without
 special tokens, tokenizers by `encode`, which takes the names of special tokens in text for them.
-Where that alone makes a difference the report shows it (`known_causes.py`).
+Where that alone makes a difference the report shows it (`known_causes.py`). The tokens of a folder
+that are no special ones, and flags, are known to tokenizers and transformers alone.
+
+transformers is asked for conversations with our chat template, or if the tokenizer is a folder's
+for all that `AutoTokenizer` makes of the folder: texts, and conversations if it has a template.
 """
 
 import importlib
@@ -208,15 +212,23 @@ class _Transformers:
     def __init__(self, given: dict[str, Any]) -> None:
         transformers = importlib.import_module("transformers")
         transformers.logging.set_verbosity_error()
-        self._tokenizer = transformers.PreTrainedTokenizerFast(
-            tokenizer_file=given["path"] or given["tokenizer_json"],
-            bos_token="<|begin_of_text|>",
-            clean_up_tokenization_spaces=False,
-        )
+        if given["folder"] is not None:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(
+                given["folder"], local_files_only=True
+            )
+        else:
+            self._tokenizer = transformers.PreTrainedTokenizerFast(
+                tokenizer_file=given["tokenizer_json"],
+                bos_token="<|begin_of_text|>",
+                clean_up_tokenization_spaces=False,
+            )
         self._template = given["template"]
 
     def text(self, text: str, special: bool) -> Sequence[int]:
-        raise NotImplementedError("this reference is asked for conversations alone")
+        ids: list[int] = self._tokenizer(
+            text, add_special_tokens=False, split_special_tokens=not special
+        )["input_ids"]
+        return ids
 
     def chat(self, messages: list[Any], options: dict[str, Any]) -> Sequence[int]:
         ids: list[int] = self._tokenizer.apply_chat_template(

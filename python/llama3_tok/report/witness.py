@@ -36,14 +36,14 @@ class Shower:
     def __init__(self, ours: Ours) -> None:
         import numpy as np
 
-        names = ours.tokenizer.special_tokens
+        names = ours.tokenizer.added_tokens
         lengths = [len(token) for token in _core.tokens(ours.tokenizer._core)]
         lengths += [0] * (ours.tokenizer.vocab_size - len(lengths))
-        for name, id in names.items():
-            lengths[id] = len(name)
+        for name, token in names.items():
+            lengths[token.id] = len(name.encode())
         self._lengths = np.array([*lengths, 0], dtype=np.int64)
         self._ours = ours
-        self._special = frozenset(names.values())
+        self._special = frozenset(token.id for token in names.values())
 
     def ends(self, ids: "Array") -> "npt.NDArray[np.int64]":
         """Where each token ends, in bytes of what the ids decode to; an unknown id has none."""
