@@ -10,12 +10,13 @@ import os
 import stat
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from llama3_tok import folder as _folder
 from llama3_tok._core import PROFILES, Core, Ranks, not_a_vocabulary, special_names
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
-from llama3_tok.folder import Folder
+
+if TYPE_CHECKING:
+    from llama3_tok.folder import Folder
 
 ENVIRONMENT = "LLAMA3_TOK_VOCAB"
 
@@ -30,6 +31,18 @@ FOLDER = "folder"
 
 # Where a model folder has its vocabulary, the best first: a rank file needs no conversion.
 IN_FOLDER = ("tokenizer.model", "tokenizer.json", "original/tokenizer.model")
+
+# What may say more of it than its ranks: see `llama3_tok.folder`, which is imported where it does.
+BESIDE = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+    "config.json",
+    "chat_template.jinja",
+    "additional_chat_templates",
+)
 
 WAYS = f"""Give one in any of these ways:
   - pip install 'llama3_tok[vocab]'   installs llama-models, which brings Meta's file
@@ -55,7 +68,7 @@ class Loaded(NamedTuple):
     """Of the file's content, in hexadecimal."""
     profile: str
     """The release whose special tokens it has, else "folder"."""
-    folder: Folder | None
+    folder: "Folder | None"
     """What its folder says, if it is not just what is usual for the release."""
 
 
@@ -128,7 +141,7 @@ def _resolve(place: Place) -> str:
 MOST_BYTES = 2 << 30
 
 # What a core is made from: the hash of the file, the profile, and what a folder says.
-_Key: TypeAlias = tuple[str, str, Folder | None]
+_Key: TypeAlias = "tuple[str, str, Folder | None]"
 
 _cores: weakref.WeakValueDictionary[_Key, Core] = weakref.WeakValueDictionary()
 
@@ -153,7 +166,7 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Load
             described, _ = _ranks(beside)
             _check_agreement(ranks, path, described, beside)
     if profile is None:
-        return _described(ranks, path, sha256, _folder.read(directory, described, path))
+        return _described(ranks, path, sha256, _said(directory, described, path))
     if described is not ranks:
         Core(described, beside, _as_text(profile))
     elif directory is not None and ranks.added is None:
@@ -161,16 +174,30 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Load
     return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
 
 
-def _described(ranks: Ranks, path: str, sha256: str, folder: Folder | None) -> Loaded:
+def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
+    """What the files beside a vocabulary say; None if there are none."""
+    beside = () if directory is None else (os.path.join(directory, name) for name in BESIDE)
+    if ranks.added is None and not any(map(os.path.exists, beside)):
+        return None
+    from llama3_tok.folder import read
+
+    return read(directory, ranks, path)
+
+
+def _described(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Loaded:
     """A vocabulary with what a folder says of it, perhaps nothing but what is usual."""
-    profile = DEFAULT_PROFILE if folder is None else folder.release or FOLDER
-    if folder is not None and folder.release and folder == _folder.usual(profile, ranks.size):
-        folder = None
+    profile = DEFAULT_PROFILE
+    if folder is not None:
+        from llama3_tok.folder import usual
+
+        profile = folder.release or FOLDER
+        if folder.release and folder == usual(profile, ranks.size):
+            folder = None
     core = _core(ranks, path, (sha256, profile, folder))
     return Loaded(core, path, sha256, profile, folder)
 
 
-def with_folder(loaded: Loaded, folder: Folder) -> Loaded:
+def with_folder(loaded: Loaded, folder: "Folder") -> Loaded:
     """The same ranks with other added tokens, or what else a folder says."""
     ranks = Ranks.of(loaded.core)
     return _described(ranks, loaded.path, loaded.sha256, folder)
@@ -205,7 +232,7 @@ def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> Non
 
     A rank file can't say which they are; a `tokenizer.json` does, and is asked when it is read.
     """
-    folder = _folder.read(directory, ranks, path)
+    folder = _said(directory, ranks, path)
     if folder is None or profile not in PROFILES:
         return
     expected = dict(enumerate(special_names(profile), ranks.size))
@@ -234,10 +261,12 @@ def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Loaded:
     for profile in PROFILES:
         if names == {name: id for id, name in enumerate(special_names(profile), ranks.size)}:
             return loaded(data, path, profile)
-    return _described(ranks, path, sha256, _folder.named(ranks, names))
+    from llama3_tok.folder import named
+
+    return _described(ranks, path, sha256, named(ranks, names))
 
 
-def of_ranks(ranks: Ranks, path: str, sha256: str, folder: Folder | None) -> Loaded:
+def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Loaded:
     """A vocabulary that was read, as a folder says it; `path` is where from."""
     return _described(ranks, path, sha256, folder)
 
@@ -301,7 +330,7 @@ def _core(ranks: Ranks, path: str, key: _Key) -> Core:
     return _cores.setdefault(key, core)
 
 
-def load_again(path: str, sha256: str, profile: str, folder: Folder | None = None) -> Loaded:
+def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = None) -> Loaded:
     """The vocabulary with this hash: already in the process, at `path`, or where one is looked for.
 
     This is how a pickled tokenizer finds its vocabulary, perhaps on another machine; what its

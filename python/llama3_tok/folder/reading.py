@@ -23,16 +23,12 @@ from llama3_tok.folder.says import (
     ids_of,
 )
 from llama3_tok.folder.tokens import Tokens, of_decoder, of_older, with_roles
+from llama3_tok.vocabulary import BESIDE
 
 __all__ = ["read", "release_of"]
 
-_READ = (
-    CONFIG,
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "generation_config.json",
-    "config.json",
-)
+# The JSON files that are read here; `tokenizer.json` was.
+_READ = tuple(name for name in BESIDE[1:] if name.endswith(".json"))
 # Of 3.1 and 3.2, which have the same special tokens; the text models of 3.2 have this factor.
 _FACTOR_3_2 = 32
 

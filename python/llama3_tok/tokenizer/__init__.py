@@ -12,7 +12,6 @@ from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Ranks
 from llama3_tok.arguments import FilePath, Ids, Side, SpecialTokens, Tensors, Text
 from llama3_tok.encoding import Encoding
-from llama3_tok.folder import Folder, usual, with_special
 from llama3_tok.ragged import Ragged
 from llama3_tok.streaming import StreamDecoder
 from llama3_tok.thread_cache import CacheInfo
@@ -22,6 +21,7 @@ from llama3_tok.tokenizer.texts import Texts
 
 if TYPE_CHECKING:
     from llama3_tok.assistant import AssistantMessage
+    from llama3_tok.folder import Folder
     from llama3_tok.padding import Padded, Padding
 
 __all__ = [
@@ -290,7 +290,7 @@ def _restore(
     path: str,
     sha256: str,
     profile: str,
-    folder: Folder | None,
+    folder: "Folder | None",
     cache_bytes: int,
 ) -> Tokenizer:
     return made(kind, _vocabulary.load_again(path, sha256, profile, folder), cache_bytes)
@@ -301,6 +301,8 @@ def _with_special(
     special_tokens: Mapping[str, int],
     **roles: Any,  # noqa: ANN401 - those of `with_special`
 ) -> _vocabulary.Loaded:
+    from llama3_tok.folder import usual, with_special
+
     tokens = {}
     for name, id in special_tokens.items():
         if not isinstance(name, str) or not name:

@@ -1,12 +1,12 @@
 """What every part of a `Tokenizer` has: the core, and what it was made from."""
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llama3_tok import hugging_face
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core
-from llama3_tok.folder import AddedToken, Around, Folder
+
+if TYPE_CHECKING:
+    from llama3_tok.folder import AddedToken, Around, Folder
 
 __all__ = ["Base"]
 
@@ -17,7 +17,7 @@ class Base:
     __slots__ = ("__weakref__", "_core", "_folder", "_path", "_profile", "_sha256")
 
     _core: Core
-    _folder: Folder | None
+    _folder: "Folder | None"
     _path: str
     _profile: str
     _sha256: str
@@ -80,16 +80,20 @@ class Base:
         return self._core.special_tokens
 
     @property
-    def added_tokens(self) -> dict[str, AddedToken]:
+    def added_tokens(self) -> "dict[str, AddedToken]":
         """Every token that a text has by its name, special or not, in the order of the ids.
 
         Special ones are in a text only if `allowed_special` has them, the others always.
         """
+        from llama3_tok.folder import AddedToken
+
         return {token.content: token for token in map(AddedToken._make, self._core.added_tokens)}
 
     @property
     def chat_templates(self) -> dict[str, str]:
         """The chat templates by name, "default" the first: the folder's, or the release's."""
+        from llama3_tok import hugging_face
+
         if self._folder is None:
             return {"default": hugging_face.chat_template(self._profile)}
         return dict(self._folder.templates)
@@ -103,13 +107,19 @@ class Base:
     @property
     def _post_processor(self) -> dict[str, Any] | None:
         """What `tokenizer.json` has of what is put around a text."""
+        import json
+
+        from llama3_tok import hugging_face
+
         if self._folder is None:
             return hugging_face.post_processor(self.added_tokens.values(), self.bos_id, None)
         return json.loads(self._folder.post_processor) if self._folder.post_processor else None
 
     @property
-    def _around(self) -> Around:
+    def _around(self) -> "Around":
         """The ids that are put around a text for a model."""
+        from llama3_tok.folder import Around
+
         if self._folder is not None:
             return self._folder.around
         id = self._core.special_ids[0]
