@@ -14,10 +14,11 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import folders
 import llama2_model
 import oracle
 import strategies
-from llama3_tok import _core, report
+from llama3_tok import Tokenizer, _core, report
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import MEANINGS, Explainer
 from llama3_tok.report.tally import Counts, Tally
@@ -249,6 +250,17 @@ def test_folders_types_faults_and_binary_files(tokenizer, llama2_path, tmp_path)
     ]
     only = report.compare(paths=[tmp_path], globs=["*.py"], tokenizer=tokenizer, llama2=llama2_path)
     assert len(only.files) == 2
+
+
+def test_added_tokens_of_a_folder_are_text(tokenizer, llama2_path, tmp_path):
+    text = "a <think>hi</think> Sonderwort [MASK] <｜User｜>"
+    expected = report.compare(text, tokenizer=tokenizer, llama2=llama2_path)
+    for shape in ("reasoning", "added"):
+        folders.SHAPES[shape](tmp_path / shape)
+        own = Tokenizer(tmp_path / shape)
+        assert own.count(text) != expected.total.llama3
+        found = report.compare(text, tokenizer=own, llama2=llama2_path)
+        assert (found.total, found.causes) == (expected.total, expected.causes)
 
 
 def test_contexts_and_costs_are_arithmetic(tokenizer, llama2_path):

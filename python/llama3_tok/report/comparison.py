@@ -17,6 +17,7 @@ from llama3_tok.report import languages, scripts, sources
 from llama3_tok.report import llama2 as _llama2
 from llama3_tok.report.causes import MEANINGS
 from llama3_tok.report.llama2 import Llama2
+from llama3_tok.report.ours import Ours
 from llama3_tok.report.tally import Counts, Excerpt, Pair, Tally
 from llama3_tok.tokenizer import FilePath, Text, Tokenizer
 
@@ -285,6 +286,9 @@ def compare(
     beginning are shown token by token (default: 50,000 of a text, 1,500 of each of the first 20
     files). `progress` gets the bytes read so far of all files, as stored.
 
+    The two vocabularies are compared: added tokens are text here, also those of a folder that are
+    not special and that `encode` finds in any text.
+
     A file that can't be read is in `faults`. Raises TypeError and ValueError for arguments that
     make no sense, MissingExtra without the library sentencepiece, VocabularyNotFound without
     Llama 2's model, VocabularyError if it is another.
@@ -299,6 +303,8 @@ def compare(
     prices = _prices(price)
     model = _llama2.load(llama2)
     encoder = Tokenizer() if tokenizer is None else tokenizer
+    if not all(token.special for token in encoder.added_tokens.values()):
+        encoder = Ours(encoder).with_names_alone().tokenizer
     if text is not None:
         tally = Tally(encoder, model)
         # What the core makes of lone surrogates is the text.
