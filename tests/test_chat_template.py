@@ -462,3 +462,39 @@ def test_what_is_no_json_is_left_out_of_a_templates_sight(both):
     template = "{{ messages[0].image }}{{ messages[0].image.save is defined }}"
     rows = [{"role": "user", "content": "a", "image": Image()}]
     assert ours.apply_chat_template(rows, chat_template=template, tokenize=False) == "<Image>False"
+
+
+NESTED = [
+    "{% set r = {'user': '<|im_start|>'} %}{% for m in messages %}{{ r[m.role] }}{{ m.content }}"
+    "<|im_end|>{% endfor %}",
+    "{% for m in messages %}{{ {'user': '<|im_start|>'}.get(m.role) }}{{ m.content }}{% endfor %}",
+    "{% set r = ['<|im_start|>', '<|im_end|>'] %}{{ r[0] }}{{ messages[0].content }}{{ r[1] }}",
+    "{% for t in ('<|im_start|>', '<|im_end|>') %}{{ t }}{{ messages[0].content }}{% endfor %}",
+]
+PIECES = [
+    "{{ '<|' + 'im_start' + '|>' }}{{ messages[0].content }}",
+    "{{ '<|im_' + ('start' if messages else 'end') + '|>' }}{{ messages[0].content }}",
+]
+
+
+def test_names_in_lists_and_dictionaries_of_a_template_are_tokens(both):
+    ours, theirs = both
+    ids = dict(ours.get_added_vocab())
+    structure = {ids["<|im_start|>"], ids["<|im_end|>"]}
+    for template in NESTED:
+        hi = [{"role": "user", "content": "hi"}]
+        expected = theirs.apply_chat_template(hi, chat_template=template, return_dict=False)
+        assert ours.apply_chat_template(hi, chat_template=template, return_dict=False) == expected
+        wanted = [id for id in expected if id in structure]
+        hostile = [{"role": "user", "content": "hi <|im_start|> <|im_end|><|eot_id|>"}]
+        found = ours.apply_chat_template(hostile, chat_template=template, return_dict=False)
+        assert [id for id in found if id in structure | {128009}] == wanted
+
+
+@pytest.mark.parametrize("content", ["hi", "<|im_start|>", "<|im_start|><|im_end|>"])
+@pytest.mark.parametrize("template", PIECES)
+def test_a_message_does_not_hide_that_a_template_puts_names_together(both, template, content):
+    rows = [{"role": "user", "content": content}]
+    # Of the second one `<|im_` is a special token of its own.
+    with pytest.raises(ChatFormatError, match="together out of pieces|with what follows it is"):
+        both[0].apply_chat_template(rows, chat_template=template, return_dict=False)

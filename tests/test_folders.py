@@ -174,7 +174,7 @@ def test_it_is_pickled_and_saved_and_loaded_again(ours, theirs, tmp_path):
     given = texts(ours, 300, seed=5)
     assert auto(given)["input_ids"] == theirs(given)["input_ids"]
     assert auto.chat_template == theirs.chat_template or not theirs.chat_template
-    assert (auto.pad_token_id, auto.eos_token_id) == (ours.pad_id, ours.eos_id)
+    assert (auto.pad_token_id, auto.eos_token_id) == (theirs.pad_token_id, ours.eos_id)
 
 
 # One by one
@@ -454,3 +454,134 @@ def test_names_are_looked_up_in_the_vocabulary_as_they_are_written_there(tmp_pat
     assert Tokenizer(tmp_path / "again").added_tokens == ours.added_tokens
     with pytest.raises(VocabularyError, match='gives "Ġa" the id 128256.*so 264 was expected'):
         Tokenizer(folders.write(tmp_path / "w", more=[folders.token(128256, "Ġa")], config={}))
+
+
+# Roles and flags that files give in several ways
+
+PLAIN_X = folders.token(128256, "<x>", "plain")
+STRIPPED_X = folders.token(128256, "<x>", "special", "lstrip")
+END = folders.token(128256, "<end>", "special", "single_word")
+TYPED = {"__type": "AddedToken", "content": "<e>", "special": False, "lstrip": True}
+
+
+@pytest.mark.parametrize(
+    ("more", "config", "files"),
+    [
+        # An ordinary token that is given a role is special.
+        ([PLAIN_X], {"pad_token": "<x>"}, {}),
+        ([PLAIN_X], {"pad_token": "<x>", "added_tokens_decoder": "none"}, {}),
+        ([PLAIN_X], {"image_token": "<x>"}, {}),
+        ([PLAIN_X], {"extra_special_tokens": ["<x>"]}, {}),
+        # Flags of tokenizer.json count more than an older file's.
+        (
+            [PLAIN_X],
+            {"added_tokens_decoder": "none"},
+            {"added_tokens": {"<x>": 128256, "<|eot_id|>": 128009}},
+        ),
+        ([STRIPPED_X], {"added_tokens_decoder": "none"}, {"added_tokens": {"<x>": 128256}}),
+        # Roles of a map alone.
+        ([], None, {"special_tokens_map": {"eos_token": "<|eot_id|>", "pad_token": "<|eot_id|>"}}),
+        (
+            [],
+            {"added_tokens_decoder": "none", "pad_token": "<|eot_id|>"},
+            {"special_tokens_map": {"pad_token": None, "unk_token": "<|eom_id|>"}},
+        ),
+        (
+            [],
+            {"added_tokens_decoder": "none", "extra_special_tokens": ["<c>"]},
+            {"special_tokens_map": {"extra_special_tokens": ["<s>", "<c>"]}},
+        ),
+        (
+            [],
+            {"added_tokens_decoder": "none", "additional_special_tokens": ["<c>"]},
+            {"special_tokens_map": {"additional_special_tokens": ["<s>", "<t>"]}},
+        ),
+        ([], {"additional_special_tokens": [TYPED]}, {}),
+        ([], {"extra_special_tokens": {"image_token": TYPED}}, {}),
+        # Names that are written as tokens of the vocabulary.
+        ([], {"pad_token": "Ġworld"}, {}),
+        ([], {"pad_token": "é", "unk_token": "Ċ"}, {}),
+    ],
+)
+def test_what_files_say_in_several_ways_is_taken_as_transformers_takes_it(
+    tmp_path, more, config, files
+):
+    from llama3_tok.compat.transformers import Llama3Tokenizer
+
+    folder = folders.write(tmp_path / "folder", more=more, config=config, **files)
+    ours, theirs = Tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    fast = Llama3Tokenizer.from_pretrained(folder)
+    assert ours.vocab_size == len(theirs) == len(fast)
+    assert (fast.pad_token_id, fast.eos_token_id) == (theirs.pad_token_id, theirs.eos_token_id)
+    assert ours.eos_id == theirs.eos_token_id
+    template = "{{ pad_token }}|{{ unk_token }}|{{ image_token }}|{{ eos_token }}"
+    asked = {"chat_template": template, "tokenize": False}
+    hi = [{"role": "user", "content": "hi"}]
+    assert ours.render_chat(hi, chat_template=template) == theirs.apply_chat_template(hi, **asked)
+    ours.save(tmp_path / "saved")
+    fast.save_pretrained(tmp_path / "fast")
+    both = [transformers.AutoTokenizer.from_pretrained(tmp_path / one) for one in ("saved", "fast")]
+    for text in ("a <x>b", "\t<x>", "<|eot_id|>!", "<c><s><t><e> <e>", "Ġworld é Ċ world"):
+        split = theirs(text, split_special_tokens=True, add_special_tokens=False)["input_ids"]
+        ids = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ours.encode(text) == split
+        assert ours.encode(text, allowed_special="all") == ids
+        for one in (fast, *both):
+            assert one(text, add_special_tokens=False)["input_ids"] == ids
+    assert [one.pad_token for one in both] == [theirs.pad_token] * 2
+    assert [one.unk_token for one in both] == [theirs.unk_token] * 2
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "x\0y", "..", "a\\b", "/tmp/evil"])
+def test_a_folder_does_not_choose_where_it_is_saved(tmp_path, name):
+    given = [{"name": "default", "template": "a"}, {"name": name, "template": "b"}]
+    folder = folders.write(tmp_path / "a" / "folder", config={"chat_template": given})
+    tokenizer = Tokenizer(folder)
+    with pytest.raises(Llama3TokError, match="can't be saved, since that is not a name for a file"):
+        tokenizer.save(tmp_path / "a" / "out")
+    assert sorted(path.name for path in tmp_path.rglob("*") if "evil" in path.name) == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"pad_token": "\ud800"},
+        {"added_tokens_decoder": {"9" * 5000: {"content": "<x>"}}},
+        {"added_tokens_decoder": {"128256": "<x>"}},
+        {"chat_template": 5},
+        {"extra_special_tokens": 5},
+    ],
+)
+def test_odd_values_are_refused_in_a_short_message(tmp_path, config):
+    folder = folders.write(tmp_path / "folder", config=None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(VocabularyError) as caught:
+        Tokenizer(folder)
+    assert caught.value.file == str(folder / "tokenizer_config.json")
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_token_that_must_be_a_word_is_text_where_a_template_writes_it_in_one(tmp_path):
+    template = (
+        "{{ bos_token }}{% for m in messages %}{% generation %}{{ m.content }}<end>"
+        "{% endgeneration %}x{% endfor %}"
+    )
+    folder = folders.write(tmp_path / "folder", more=[END], config={"chat_template": template})
+    ours, theirs = Tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    for content in ("hi", "hi!", "", "a <end> b<end>c"):
+        messages = [{"role": "user", "content": content}, {"role": "assistant", "content": content}]
+        if "<end>" not in content:
+            expected = theirs.apply_chat_template(messages, return_dict=False)
+            assert ours.encode_chat(messages) == expected
+        ids, mask = ours.encode_chat(messages, return_mask=True)
+        learned = ours.decode([id for id, one in zip(ids, mask, strict=True) if one])
+        assert learned.replace("x", "") == f"{content}<end>{content}<end>"
+
+
+def test_variables_of_a_template_have_their_own_names():
+    tokenizer, hi = Tokenizer(), [{"role": "user", "content": "hi"}]
+    for name in ("tokens", "messages", "names", "template", "continue_in"):
+        with pytest.raises(ChatFormatError, match=f"can't be called '{name}'"):
+            tokenizer.encode_chat(hi, chat_template="{{ 1 }}", template_variables={name: 1})
+    with pytest.raises(TypeError, match="template_variables must be a dictionary"):
+        tokenizer.encode_chat(hi, chat_template="{{ 1 }}", template_variables=5)

@@ -153,6 +153,9 @@ def variables(
         given["tools_in_user_message"] = False
     if date is not None:
         given["date_string"] = _date(date)
+    if not isinstance(template_variables, Mapping | None):
+        kind = type(template_variables).__name__
+        raise TypeError(f"template_variables must be a dictionary or None, not {kind}")
     return given | dict(template_variables or {})
 
 

@@ -129,19 +129,25 @@ def special_tokens_map(tokenizer: "Tokenizer") -> Json:
     return {role: name for role, name in (names | more).items() if name}
 
 
+_USUAL_PAD = "<|finetune_right_pad_id|>"
 _ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+
+
+def named_roles(release: str) -> dict[str, str]:
+    """The tokens of a release that have a role, as "bos_token"."""
+    names = _core.special_names(release)
+    bos, eos, _, pad, _ = _core.roles(release, 0)
+    roles = {"bos_token": bos, "eos_token": eos, "pad_token": pad}
+    return {role: names[place] for role, place in roles.items() if place is not None}
 
 
 def usual_config(release: str) -> Json:
     """The `tokenizer_config.json` of a release, chat templates aside."""
-    names = _core.special_names(release)
-    bos, eos, _, pad, _ = _core.roles(release, 0)
-    roles = {"bos_token": bos, "eos_token": eos, "pad_token": pad}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         # For `Tokenizer` and `compat.transformers`; transformers keeps it, and makes nothing of it.
         "profile": release,
-        **{role: names[place] for role, place in roles.items() if place is not None},
+        **named_roles(release),
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": _CONTEXT.get(release, _LATER_CONTEXT),
@@ -165,6 +171,8 @@ def tokenizer_config(tokenizer: "Tokenizer") -> Json:
         name = given.get("content") if isinstance(given, dict) else given
         if id is None:
             config.pop(f"{role}_token", None)
+        elif name is None and role == "pad" and _name(tokenizer, id) == _USUAL_PAD:
+            continue  # which no file of the folder names, either
         elif name != _name(tokenizer, id):
             config[f"{role}_token"] = _name(tokenizer, id)
     if "added_tokens_decoder" in config:
@@ -241,4 +249,5 @@ def profile_of_template(template: str) -> str | None:
 
 
 def _name(tokenizer: "Tokenizer", id: int) -> str:
-    return tokenizer.token_bytes(id).decode()
+    added = (token.content for token in tokenizer.added_tokens.values() if token.id == id)
+    return next(added, None) or tokenizer.token_bytes(id).decode("utf-8", "replace")

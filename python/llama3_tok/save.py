@@ -20,6 +20,7 @@ from llama3_tok import _core, hugging_face
 from llama3_tok._core import Ranks
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import TEMPLATE, TEMPLATES
+from llama3_tok.vocabulary import as_text
 
 if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
@@ -54,6 +55,8 @@ def save(tokenizer: "Tokenizer", folder: str) -> None:
     write(tokenizer, {os.path.join(folder, name): draft for name, draft in drafts.items()})
 
 
+_ODD = {"\0", "/", "\\", os.sep}
+
 # What transformers would take for a part of the tokenizer, too.
 _OTHERS = ("added_tokens.json", TEMPLATE)
 
@@ -72,7 +75,19 @@ def names(tokenizer: "Tokenizer") -> list[str]:
 
 
 def _place(template: str) -> str:
-    """Where transformers 5 looks for a chat template first, where one of another model might be."""
+    """Where transformers 5 looks for a chat template first, where one of another model might be.
+
+    Raises Llama3TokError for a name, which a folder may have chosen, that is no name of a file.
+    """
+    if (
+        os.path.basename(template) != template
+        or template in ("", ".", "..")
+        or _ODD & set(template)
+    ):
+        raise Llama3TokError(
+            f"the chat template {template[:100]!r} can't be saved, since that is not a name for a "
+            "file"
+        )
     return TEMPLATE if template == "default" else os.path.join(TEMPLATES, f"{template}.jinja")
 
 
@@ -147,7 +162,7 @@ def _check_ids(tokenizer: "Tokenizer") -> None:
 def read(path: str) -> Ranks:
     """What a vocabulary file says, read anew."""
     with open(path, "rb") as file:
-        return Ranks(file.read(), path, False)
+        return Ranks(file.read(), as_text(path), False)
 
 
 def _json(value: Mapping[str, Any]) -> Draft:

@@ -168,7 +168,7 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Load
     if profile is None:
         return _described(ranks, path, sha256, _said(directory, described, path))
     if described is not ranks:
-        Core(described, beside, _as_text(profile))
+        Core(described, beside, as_text(profile))
     elif directory is not None and ranks.added is None:
         _check_profile(directory, path, ranks, profile)
     return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
@@ -283,10 +283,11 @@ def _ranks_of(data: bytes, path: str, sha256: str) -> Ranks:
     same = next((core for key, core in list(_cores.items()) if key[0] == sha256), None)
     if same is not None:
         return Ranks.of(same)
-    return Ranks(data, _as_text(path), sha256 == META_SHA256)
+    return Ranks(data, as_text(path), sha256 == META_SHA256)
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
+    """A path for a message of the core."""
     # Rust needs names for messages only, where they may be approximate.
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -321,12 +322,12 @@ def _core(ranks: Ranks, path: str, key: _Key) -> Core:
         return core
     _, profile, folder = key
     if folder is None:
-        core = Core(ranks, _as_text(path), profile.encode("utf-8", "replace").decode())
+        core = Core(ranks, as_text(path), profile.encode("utf-8", "replace").decode())
     else:
         release = folder.chat or folder.release
         tokens: list[Any] = [tuple(token) for token in folder.added]
         roles: Any = tuple(folder.roles)
-        core = Core.with_added(ranks, _as_text(path), tokens, roles, release)
+        core = Core.with_added(ranks, as_text(path), tokens, roles, release)
     return _cores.setdefault(key, core)
 
 

@@ -90,9 +90,9 @@ def render(
         raise ChatFormatError("each message must be a mapping with a role")
     rows = [_with_reasoning(row) for row in rows]
     words = list(_strings(given))
-    free = _free_characters([template, *names, *words, *_strings(named)], len(names) + 3)
-    begin, end, stop = free[:3]
-    marks = dict(zip(free[3:], names, strict=True))
+    free = _free_characters([template, *names, *words, *_strings(named)], len(names) + 4)
+    begin, end, stop, other = free[:4]
+    marks = dict(zip(free[4:], names, strict=True))
     if continue_in is not None:
         _mark_the_end(rows, continue_in, stop)
     size = sum(map(len, words))
@@ -100,15 +100,11 @@ def render(
     for joined in (False, True):
         chat = _with_parts(rows, joined)
         variables = {**given, "messages": chat}
+        of_template = {name: _with_marks(value, marks) for name, value in named.items()}
         try:
             text = run(template, (), "", named | variables, size, now)
             marked = run(
-                template,
-                tuple(marks.items()),
-                begin + end,
-                {name: _with_marks(value, marks) for name, value in named.items()} | variables,
-                size,
-                now,
+                template, tuple(marks.items()), begin + end, of_template | variables, size, now
             )
             break
         except _WrittenAsAList as error:
@@ -128,7 +124,19 @@ def render(
             "has such a name: which of them are meant as tokens can't be told. Take the name out "
             "of the message, or use another template"
         )
-    _refuse_made_up_names(marked, marks, words)
+    _refuse_longer_names(text, marked, marks)
+    if _has_name(marked, marks):
+        # Either a text has it, or the template puts it together out of pieces. Without names in
+        # texts, which stay as long as they are, only the template can.
+        others = _without_names({**given, "messages": rows}, tuple(names), other)
+        others["messages"] = _with_parts(others["messages"], joined)
+        again = run(template, tuple(marks.items()), begin + end, of_template | others, size, now)
+        if name := _has_name(again, marks):
+            raise ChatFormatError(
+                f"the template puts {name!r}, the name of a special token, together out of pieces: "
+                "whether the token is meant can't be told. Write the name as one piece in the "
+                "template"
+            )
     return Marked(text, marked, marks, generated, tells_generated(template))
 
 
@@ -316,14 +324,39 @@ def _without_blocks(marked: str, begin: str, end: str) -> tuple[str, list[Span]]
     return "".join(text), spans
 
 
-def _refuse_made_up_names(marked: str, marks: Mapping[str, str], words: list[str]) -> None:
-    """Refuses names of special tokens that nobody wrote whole: neither the template nor anyone."""
-    pattern = _pattern(tuple(marks.values()))
-    for part in re.split("[" + "".join(marks) + "]", marked) if marks else []:
-        for found in pattern.finditer(part):
-            if not any(found[0] in word for word in words):
+def _refuse_longer_names(text: str, marked: str, marks: Mapping[str, str]) -> None:
+    """Refuses a token of the template that, with what follows it, is the name of another one."""
+    pattern, at = _pattern(tuple(marks.values())), 0
+    for character in marked:
+        name = marks.get(character)
+        if name is not None:
+            found = pattern.match(text, at)
+            if found is None or found[0] != name:
+                longer = found[0] if found is not None else name
                 raise ChatFormatError(
-                    f"the template puts {found[0]!r}, the name of a special token, together out of "
-                    "pieces, some of them from the conversation: whether the token is meant can't "
-                    "be told. Write the name as one piece in the template"
+                    f"the template writes {name!r}, which with what follows it is {longer!r}: which "
+                    "of the two special tokens is meant can't be told"
                 )
+        at += 1 if name is None else len(name)
+
+
+def _has_name(marked: str, marks: Mapping[str, str]) -> str | None:
+    """The first name of a special token in the text between marks."""
+    pattern = _pattern(tuple(marks.values()))
+    parts = re.split("[" + "".join(marks) + "]", marked) if marks else []
+    found = next(filter(None, map(pattern.search, parts)), None)
+    return found and found[0]
+
+
+def _without_names(value: Any, names: tuple[str, ...], other: str) -> Any:  # noqa: ANN401
+    """What the template is given, with another first character in names of special tokens."""
+    if isinstance(value, str):
+        return _pattern(names).sub(lambda found: other + found[0][1:], value)
+    if isinstance(value, list):
+        return [_without_names(item, names, other) for item in value]
+    if isinstance(value, dict):
+        return {
+            _without_names(key, names, other): _without_names(item, names, other)
+            for key, item in value.items()
+        }
+    return value

@@ -351,7 +351,13 @@ def _compiled(template: str, marks: tuple[tuple[str, str], ...], blocks: str) ->
     names = longest(of_names) if of_names else None
 
     def marked(text: Any) -> Any:  # noqa: ANN401 - a constant of any type
-        if names is None or not isinstance(text, str):
+        if names is None:
+            return text
+        if isinstance(text, dict):
+            return {marked(key): marked(value) for key, value in text.items()}
+        if isinstance(text, list | tuple):
+            return type(text)(map(marked, text))
+        if not isinstance(text, str):
             return text
         return names.sub(lambda found: of_names[found[0]], text)
 

@@ -11,6 +11,7 @@ from llama3_tok.folder.files import Files, read_json, refuse, stop_ids
 from llama3_tok.folder.files import templates as templates_of
 from llama3_tok.folder.says import (
     CONFIG,
+    ROLES,
     USUAL,
     AddedToken,
     Folder,
@@ -22,13 +23,15 @@ from llama3_tok.folder.says import (
     content_of,
     ids_of,
 )
-from llama3_tok.folder.tokens import Tokens, of_decoder, of_older, with_roles
-from llama3_tok.vocabulary import BESIDE
+from llama3_tok.folder.tokens import EXTRA, Tokens, of_decoder, of_older, with_roles
 
 __all__ = ["read", "release_of"]
 
-# The JSON files that are read here; `tokenizer.json` was.
-_READ = tuple(name for name in BESIDE[1:] if name.endswith(".json"))
+_MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"
+_ADDITIONAL = "additional_special_tokens"
+# The JSON files that are read besides, the older ones first.
+_READ = (_MAP, _ADDED, "generation_config.json", "config.json")
+_OLDER = 2
 # Of 3.1 and 3.2, which have the same special tokens; the text models of 3.2 have this factor.
 _FACTOR_3_2 = 32
 
@@ -39,13 +42,16 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
     None if they say nothing: there is a rank file alone. Without a folder, `file` alone is asked.
     Raises VocabularyError for what can't be read, and for what contradicts itself.
     """
-    files = {name: read_json(folder, name) for name in _READ}
-    templates = templates_of(folder, files[CONFIG] or {})
+    files = {CONFIG: read_json(folder, CONFIG)}
+    config = files[CONFIG] or {}
+    decoder = config.get("added_tokens_decoder")
+    # transformers reads the older files only where this has no tokens.
+    names = _READ if decoder is None else _READ[_OLDER:]
+    files |= {name: read_json(folder, name) for name in names}
+    templates = templates_of(folder, config)
     if ranks.added is None and not templates and not any(files.values()):
         return None
-    config = files[CONFIG] or {}
-    named = dict(config)
-    decoder = config.get("added_tokens_decoder")
+    named = config
     tokens = Tokens(ranks, file)
     if ranks.added is None and decoder is None:
         tokens.take_release(_guessed(files, templates))
@@ -53,15 +59,12 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
     if decoder is not None:
         tokens.take(path, of_decoder(path, decoder))
     else:
-        named |= {
-            role: value
-            for role, value in (files["special_tokens_map.json"] or {}).items()
-            if value is not None
-        }
+        named = _merged(config, files.get(_MAP) or {})
         special = {content_of(value) for _, value in with_roles(path, named)}
-        older = files["added_tokens.json"] or {}
-        place = os.path.join(folder or "", "added_tokens.json")
-        tokens.take(place, [of_older(place, name, id, special) for name, id in older.items()])
+        older = files.get(_ADDED) or {}
+        place = os.path.join(folder or "", _ADDED)
+        found = [of_older(place, name, id, special) for name, id in older.items()]
+        tokens.take(place, found, flags_count=False)
     for role, value in with_roles(path, named):
         tokens.name(path, role, value)
     added = tuple(tokens)
@@ -74,15 +77,28 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
             added, roles.bos if before else None, roles.eos if after else None
         )
         post_processor = json.dumps(value)
-    kept = {name: value for name, value in config.items() if name != "chat_template"}
+    kept = {name: value for name, value in named.items() if name != "chat_template"}
     return Folder(
         added,
         roles,
         _checked_post_processor(file, post_processor),
         templates,
-        json.dumps(kept, ensure_ascii=False) if config else "",
+        json.dumps(kept, ensure_ascii=False) if kept else "",
         release,
     )
+
+
+def _merged(config: Json, older: Json) -> Json:
+    """A configuration with what a `special_tokens_map.json` says, as transformers joins them."""
+    more = config.get(EXTRA) or config.get(_ADDITIONAL) or []
+    merged = config | older
+    for name in (EXTRA, _ADDITIONAL):
+        merged.pop(name, None)
+    if isinstance(more, list) and isinstance(older.get(EXTRA), list):
+        more = [*more, *(token for token in older[EXTRA] if token not in more)]
+    if more := more or older.get(EXTRA) or older.get(_ADDITIONAL):
+        merged[EXTRA] = more
+    return merged
 
 
 def _roles(
@@ -100,8 +116,8 @@ def _roles(
         return next((token.id for token in added if token.content == content), None)
 
     bos, eos, pad = role("bos"), role("eos"), role("pad")
-    if files[CONFIG] is None:
-        # The other files name no roles; then the tokens of the releases have theirs.
+    if files.get(CONFIG) is None and not any(f"{role}_token" in named for role in ROLES):
+        # No file names roles; then the tokens of the releases have theirs.
         bos, eos = special.get(USUAL["bos"]), special.get(USUAL["eos"])
     if pad is None:
         pad = special.get(USUAL["pad"])

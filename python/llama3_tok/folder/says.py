@@ -1,7 +1,7 @@
 """What a folder says, as values that never change."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -108,7 +108,11 @@ class Folder(NamedTuple):
     def names(self) -> dict[str, str]:
         """The tokens that have a role in the configuration, as "unk_token"."""
         config = json.loads(self.config) if self.config else {}
-        found = {f"{role}_token": content_of(config.get(f"{role}_token")) for role in ROLES}
+        more = config.get("extra_special_tokens")
+        given = config | (more if isinstance(more, dict) else {})
+        found = {
+            role: content_of(value) for role, value in given.items() if role.endswith("_token")
+        }
         return {role: content for role, content in found.items() if content}
 
     @property
@@ -136,7 +140,14 @@ class Folder(NamedTuple):
 def content_of(value: Any) -> str | None:  # noqa: ANN401 - of JSON
     """A token's content, which is given by itself or with flags; None for what is no token."""
     content = value.get("content") if isinstance(value, dict) else value
-    return content if isinstance(content, str) else None
+    if not isinstance(content, str):
+        return None
+    # Half a surrogate pair, which JSON can have, is no text.
+    return (
+        content
+        if content.isascii() or not any("\ud800" <= c <= "\udfff" for c in content)
+        else None
+    )
 
 
 def ids_of(*ids: int | None) -> list[int]:
@@ -160,14 +171,18 @@ def around(post_processor: str) -> Around:
     value = json.loads(post_processor)
     if not isinstance(value, dict):
         raise ValueError("it is no object")
-    steps = value.get("processors") if value.get("type") == "Sequence" else [value]
-    whole = Around()
-    for step in steps or ():
-        kind = str(step.get("type"))
-        if kind == "ByteLevel":
-            continue
-        whole = _outside(_step(kind, step), whole)
-    return whole
+    steps = [step for step in _flat(value) if step.get("type") != "ByteLevel"]
+    if len(steps) > 1:
+        raise ValueError("it has several steps that put tokens around a text")
+    return _step(str(steps[0].get("type")), steps[0]) if steps else Around()
+
+
+def _flat(value: Json) -> Iterator[Json]:
+    if value.get("type") == "Sequence":
+        for step in value["processors"]:
+            yield from _flat(step)
+    else:
+        yield value
 
 
 def _step(kind: str, step: Json) -> Around:
@@ -201,12 +216,3 @@ def _parts(template: list[Json], ids: Mapping[str, tuple[int, ...]], texts: str)
     if len(parts) != 2 * len(texts):
         raise ValueError("it leaves a text out")
     return tuple(parts)
-
-
-def _outside(outer: Around, inner: Around) -> Around:
-    pairs = zip(outer.pair, inner.pair, strict=True)
-    first, after, second, last = (
-        one + two if at % 2 == 0 else two + one for at, (one, two) in enumerate(pairs)
-    )
-    before = outer.before + inner.before
-    return Around(before, inner.after + outer.after, (first, after, second, last))

@@ -7,8 +7,9 @@ from llama3_tok import _core
 from llama3_tok.folder.files import refuse
 from llama3_tok.folder.says import ROLES, AddedToken, Json, content_of
 
-__all__ = ["Tokens", "of_decoder", "of_older", "with_roles"]
+__all__ = ["EXTRA", "Tokens", "of_decoder", "of_older", "with_roles"]
 
+EXTRA = "extra_special_tokens"
 _FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 
 
@@ -20,6 +21,7 @@ class Tokens:
         given = (AddedToken(*one) for one in ranks.added or ())
         self._of = {token.content: token for token in given}
         self._is_new = not self._of
+        self._taken: set[str] | None = None
 
     def __iter__(self) -> Iterator[AddedToken]:
         return iter(sorted(self._of.values()))
@@ -29,9 +31,16 @@ class Tokens:
         for id, name in enumerate(_core.special_names(release), self._ranks.size):
             self._of[name] = AddedToken(id, name)
 
-    def take(self, path: str, tokens: Iterable[AddedToken]) -> None:
-        """Takes tokens with their ids from another file; flags count as they are there."""
-        for token in sorted(tokens):
+    def take(self, path: str, tokens: Iterable[AddedToken], *, flags_count: bool = True) -> None:
+        """Takes tokens with their ids from another file.
+
+        With `flags_count` the flags are as they are there, but a token that was special stays so:
+        transformers keeps splitting text at it, whatever it shows.
+        """
+        tokens = sorted(tokens)
+        if flags_count:
+            self._taken = {token.content for token in tokens}
+        for token in tokens:
             expected = self._id(token.content)
             if token.id != expected and not (self._is_new and token.content not in self._of):
                 other = next((one for one in self._of.values() if one.id == token.id), None)
@@ -43,17 +52,34 @@ class Tokens:
                     f"it gives {token.content!r} the id {token.id}, and by {self._file} {there}: "
                     "the two files are of different tokenizers; remove the wrong one",
                 )
-            self._of[token.content] = token
+            known = self._of.get(token.content)
+            if known is None:
+                self._of[token.content] = token
+            elif flags_count:
+                special = token.special or known.special
+                self._of[token.content] = token._replace(special=special)
 
     def name(self, path: str, role: str, value: Any) -> None:  # noqa: ANN401 - of JSON
-        """Takes a token that has a role; it is added if it is not there."""
+        """Takes a token that has a role; it is added if it is not there.
+
+        It is special, but for one that is listed as extra with flags that say otherwise. One that
+        is there becomes special if the configuration gives its flags, or gives none at all.
+        """
         content = content_of(value)
         if content is None:
-            refuse(path, f"its {role} is {value!r}, which is no token")
-        if content and content not in self._of:
-            flags = _flags(path, value) if isinstance(value, dict) else {}
-            token = AddedToken(self._id(content), content, **(flags | {"special": True}))
-            self._of[content] = token
+            refuse(path, f"its {role} is {str(value)[:100]!r}, which is no token")
+        if not content:
+            return
+        known = self._of.get(content)
+        if known is None:
+            flags = _flags(path, value) if isinstance(value, dict) else {"special": True}
+            if role != EXTRA:
+                flags["special"] = True
+            self._of[content] = AddedToken(
+                self._id(content), content, **({"special": False} | flags)
+            )
+        elif role != EXTRA and (self._taken is None or content in self._taken):
+            self._of[content] = known._replace(special=True)
 
     def _id(self, content: str) -> int:
         """The id that transformers gives to a token."""
@@ -72,8 +98,9 @@ def of_decoder(path: str, decoder: Any) -> list[AddedToken]:  # noqa: ANN401 - o
     tokens = []
     for id, value in decoder.items():
         content = content_of(value)
-        if not id.isascii() or not id.isdigit() or not content or not isinstance(value, dict):
-            refuse(path, f"its added_tokens_decoder has {id!r}: {value!r}, which is no token")
+        if not (id.isascii() and id.isdigit() and len(id) < 10 and content) or value is content:
+            shown = f"{id[:20]!r}: {str(value)[:100]!r}"
+            refuse(path, f"its added_tokens_decoder has {shown}, which is no token")
         flags = {"special": False} | _flags(path, value)
         tokens.append(AddedToken(int(id), content, **flags))
     return tokens
@@ -81,8 +108,8 @@ def of_decoder(path: str, decoder: Any) -> list[AddedToken]:  # noqa: ANN401 - o
 
 def of_older(path: str, name: str, id: Any, special: set[str | None]) -> AddedToken:  # noqa: ANN401
     """A token of an `added_tokens.json`; it is special if it has a role."""
-    if not isinstance(id, int) or id < 0 or not name:
-        refuse(path, f"it gives {name!r} the id {id!r}")
+    if type(id) is not int or not 0 <= id < 1 << 31 or not name:
+        refuse(path, f"it gives {name[:100]!r} the id {str(id)[:20]}")
     return AddedToken(id, name, special=name in special, normalized=name not in special)
 
 
@@ -98,7 +125,7 @@ def with_roles(path: str, config: Json) -> list[tuple[str, Any]]:
     """The tokens that have a role, in the order in which transformers adds them."""
     found = [(f"{role}_token", config.get(f"{role}_token")) for role in ROLES]
     known = {role for role, _ in found}
-    more = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+    more = config.get(EXTRA) or config.get("additional_special_tokens") or []
     if isinstance(more, dict):
         found += more.items()
         more = []
@@ -109,5 +136,5 @@ def with_roles(path: str, config: Json) -> list[tuple[str, Any]]:
         for role, value in config.items()
         if role.endswith("_token") and role not in known and content_of(value) is not None
     ]
-    found += [("extra_special_tokens", value) for value in more]
+    found += [(EXTRA, value) for value in more]
     return [(role, value) for role, value in found if value is not None]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok import hugging_face
 from llama3_tok._core import Core
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.tokenizer.base import Base
@@ -59,20 +60,32 @@ def rendered(
     """A conversation as a template renders it."""
     from llama3_tok import chat_template
 
-    special = tokenizer.special_tokens
-    names = {id: name for name, id in special.items()}
-    ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
-    roles = tokenizer._folder.names if tokenizer._folder is not None else {}
-    roles |= {f"{role}_token": names[id] for role, id in ids.items() if id in names}
+    folder = tokenizer._folder
+    roles = folder.names if folder is not None else hugging_face.named_roles(tokenizer._profile)
+    reserved = {"messages", *_PARAMETERS} & variables.keys()
+    if reserved:
+        raise ChatFormatError(
+            f"a template variable can't be called {min(reserved)!r}", None, "template_variables"
+        )
     return chat_template.render(
-        template, list(messages), special, tokens=roles, continue_in=continue_in, **variables
+        template,
+        list(messages),
+        tokenizer.special_tokens,
+        tokens=roles,
+        continue_in=continue_in,
+        **variables,
     )
+
+
+# What the function that renders is given besides.
+_PARAMETERS = ("template", "names", "tokens", "continue_in")
 
 
 def ids(tokenizer: Base, marked: "Marked") -> list[int]:
     """The ids of a rendered conversation."""
     core = _marked_core(tokenizer._core, tuple(marked.marks.items()))
-    return core.encode(marked.marked, (False, False, "all", None))
+    text, _ = _with_words(tokenizer, marked)
+    return core.encode(text, (False, False, "all", None))
 
 
 def ids_and_mask(tokenizer: Base, marked: "Marked") -> "tuple[list[int], npt.NDArray[np.uint8]]":
@@ -80,11 +93,37 @@ def ids_and_mask(tokenizer: Base, marked: "Marked") -> "tuple[list[int], npt.NDA
     import numpy as np
 
     core = _marked_core(tokenizer._core, tuple(marked.marks.items()))
-    found, _, spans = core.encode_spans(marked.marked, (False, False, "all", None))
+    text, places = _with_words(tokenizer, marked)
+    found, _, spans = core.encode_spans(text, (False, False, "all", None))
     mask = np.zeros(len(found), np.uint8)
     for start, end in marked.generated:
+        start, end = (at + sum(more for place, more in places if place < at) for at in (start, end))
         mask |= (spans[:, 0] < end) & (start < spans[:, 1])
     return found.tolist(), mask
+
+
+def _with_words(tokenizer: Base, marked: "Marked") -> tuple[str, list[tuple[int, int]]]:
+    """The marked text in which a token that has to be a whole word, and is not, is its name.
+
+    And the places of these marks, each with how many characters more there are now.
+    """
+    added = tokenizer.added_tokens
+    alone = {mark: name for mark, name in marked.marks.items() if added[name].single_word}
+    if not alone:
+        return marked.marked, []
+    text, parts, places = marked.marked, [], []
+    for at, character in enumerate(text):
+        name = alone.get(character)
+        if name is not None:
+            around = [marked.marks.get(one, one) for one in (text[:at][-1:], text[at + 1 :][:1])]
+            before, after = around[0][-1:], around[1][:1]
+            found = tokenizer._core.added_places(before + name + after, (False, False, "all", None))
+            if not any(id == added[name].id for *_, id in found):
+                parts.append(name)
+                places.append((at, len(name) - 1))
+                continue
+        parts.append(character)
+    return "".join(parts), places
 
 
 @lru_cache(maxsize=8)

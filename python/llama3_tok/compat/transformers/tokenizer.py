@@ -28,6 +28,11 @@ _PATTERNS = {
     (False, True): "eos",
     (False, False): "none",
 }
+# What a tokenizer without a folder of transformers' has besides its tokens.
+_OWN = (
+    *("bos_token", "eos_token", "pad_token", "chat_template", "profile"),
+    *("clean_up_tokenization_spaces", "model_input_names", "model_max_length"),
+)
 _OF_PATTERN = {name: sides for sides, name in _PATTERNS.items()}
 
 
@@ -75,9 +80,12 @@ class Llama3Tokenizer(Calls):
         self._tokens: list[str] | None = None
         self._known_sides: tuple[tuple[Any, ...], Around] | None = None
         self._of_template = {}
-        config = hugging_face.tokenizer_config(self.llama3)
-        for name in ("tokenizer_class", "added_tokens_decoder"):
-            config.pop(name, None)
+        # From a folder transformers hands all of this on, and more.
+        config = {
+            name: value
+            for name, value in hugging_face.tokenizer_config(self.llama3).items()
+            if name in _OWN and (not name.endswith("_token") or isinstance(value, str))
+        }
         pattern, self._other_sides = self._usual_sides(add_bos_token, add_eos_token)
         added = {token.id: _theirs(token) for token in self.llama3.added_tokens.values()}
         super().__init__(
