@@ -334,8 +334,8 @@ def _refuse_longer_names(text: str, marked: str, marks: Mapping[str, str]) -> No
             if found is None or found[0] != name:
                 longer = found[0] if found is not None else name
                 raise ChatFormatError(
-                    f"the template writes {name!r}, which with what follows it is {longer!r}: which "
-                    "of the two special tokens is meant can't be told"
+                    f"the template writes {name!r}, which with what follows it is {longer!r}: "
+                    "which of the two special tokens is meant can't be told"
                 )
         at += 1 if name is None else len(name)
 
