@@ -67,7 +67,7 @@ class Tokens:
         """
         content = content_of(value)
         if content is None:
-            refuse(path, f"its {role} is {str(value)[:100]!r}, which is no token")
+            refuse(path, f"its {role} is {repr(value)[:100]}, which is no token")
         if not content:
             return
         known = self._of.get(content)
@@ -99,7 +99,7 @@ def of_decoder(path: str, decoder: Any) -> list[AddedToken]:  # noqa: ANN401 - o
     for id, value in decoder.items():
         content = content_of(value)
         if not (id.isascii() and id.isdigit() and len(id) < 10 and content) or value is content:
-            shown = f"{id[:20]!r}: {str(value)[:100]!r}"
+            shown = f"{id[:20]!r}: {repr(value)[:100]}"
             refuse(path, f"its added_tokens_decoder has {shown}, which is no token")
         flags = {"special": False} | _flags(path, value)
         tokens.append(AddedToken(int(id), content, **flags))
