@@ -19,9 +19,11 @@ marks would have that character and not a name, and the two would differ.
 
 **Why the ids are those of the string.** Both renderings are the same text, so each name that the
 template wrote stands where the string has it. What is left is a name that came together out of
-pieces, as `"<|" + role + "|>"`: whether that is meant can't be known, so it is an error. Where a
-template asks whether a message has the name of a special token, the renderings differ if it has,
-and that is an error, too.
+pieces, as `"<|" + role + "|>"`: whether that is meant can't be known, so it is an error. So that a
+message with that name does not hide it, such a conversation is rendered once more, with another
+character at the beginning of each name in it: a name that is then still there is the template's.
+Where a template asks whether a message has the name of a special token, the renderings differ if
+it has, and that is an error, too; likewise where what follows a token makes a longer name of it.
 
 The template runs in the sandbox of Jinja that transformers uses, with the same filters, and within
 limits: how many rounds its loops make, how long its strings get, how long it takes.
