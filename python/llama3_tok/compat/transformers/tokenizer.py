@@ -67,9 +67,9 @@ class Llama3Tokenizer(Calls):
         profile: str | None = None,
         add_bos_token: bool | None = None,
         add_eos_token: bool | None = None,
-        added_tokens_decoder: Mapping[int, AddedToken] | None = None,
         **kwargs: Any,  # noqa: ANN401 - those of the base class
     ) -> None:
+        given: Mapping[int, AddedToken] = kwargs.pop("added_tokens_decoder", None) or {}
         vocabulary = vocab_file if vocab_file is not None else tokenizer_file
         self.llama3 = Tokenizer(vocabulary)
         # transformers hands on what the folder notes, which is no wish of the caller's.
@@ -92,7 +92,7 @@ class Llama3Tokenizer(Calls):
             **(config | kwargs),
             special_tokens_pattern=pattern,
             token_type_ids_pattern="all_zeros",
-            added_tokens_decoder=added | dict(added_tokens_decoder or {}),
+            added_tokens_decoder=added | dict(given),
         )
         # Kept in step with what is set later, and written.
         self.init_kwargs |= {"add_bos_token": None, "add_eos_token": None}
