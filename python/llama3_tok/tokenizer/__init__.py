@@ -235,8 +235,9 @@ class Tokenizer(Texts, TextFiles, Conversations):
 
         Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
         files are read back and compared first. Of a `generation_config.json` that is there, the
-        settings that are no ids stay. `tokenizer_config.json` notes the profile, as "profile":
-        `Tokenizer(folder)` has it, and takes no other one with other special tokens.
+        settings that are no ids stay. Of a release `tokenizer_config.json` notes the profile, as
+        "profile". What another folder said is written as it was read: flags, chat templates by
+        name, what is put around a text, its own settings.
 
         All are written before the first is replaced; should a replacement fail then, the error says
         which files are the new ones.
