@@ -585,3 +585,24 @@ def test_variables_of_a_template_have_their_own_names():
             tokenizer.encode_chat(hi, chat_template="{{ 1 }}", template_variables={name: 1})
     with pytest.raises(TypeError, match="template_variables must be a dictionary"):
         tokenizer.encode_chat(hi, chat_template="{{ 1 }}", template_variables=5)
+
+
+def test_the_class_for_transformers_reads_every_shape(shape, ours, theirs):
+    from llama3_tok.compat.transformers import Llama3Tokenizer
+
+    fast = Llama3Tokenizer.from_pretrained(shape)
+    assert fast.get_added_vocab() == theirs.get_added_vocab()
+    given = texts(ours, max(EXAMPLES // 20, 200), seed=6)
+    for options in ({}, {"split_special_tokens": True}, {"add_special_tokens": False}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a second BOS
+            found = fast(given, **options)["input_ids"]
+        assert found == theirs(given, **options)["input_ids"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one, other in zip(given[:100], given[100:200], strict=True):
+            mine, expected = fast(one, other), theirs(one, other)
+            assert mine["input_ids"] == expected["input_ids"]
+            mine = fast(one, return_offsets_mapping=True, add_special_tokens=False)
+            expected = theirs(one, return_offsets_mapping=True, add_special_tokens=False)
+            assert mine["offset_mapping"] == expected["offset_mapping"]
