@@ -166,7 +166,7 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Load
             described, _ = _ranks(beside)
             _check_agreement(ranks, path, described, beside)
     if profile is None:
-        return _described(ranks, path, sha256, _said(directory, described, path))
+        return of_ranks(ranks, path, sha256, _said(directory, described, path))
     if described is not ranks:
         Core(described, beside, as_text(profile))
     elif directory is not None and ranks.added is None:
@@ -184,7 +184,7 @@ def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
     return read(directory, ranks, path)
 
 
-def _described(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Loaded:
+def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Loaded:
     """A vocabulary with what a folder says of it, perhaps nothing but what is usual."""
     profile = DEFAULT_PROFILE
     if folder is not None:
@@ -200,7 +200,7 @@ def _described(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") ->
 def with_folder(loaded: Loaded, folder: "Folder") -> Loaded:
     """The same ranks with other added tokens, or what else a folder says."""
     ranks = Ranks.of(loaded.core)
-    return _described(ranks, loaded.path, loaded.sha256, folder)
+    return of_ranks(ranks, loaded.path, loaded.sha256, folder)
 
 
 def _folder_of(path: str) -> str | None:
@@ -263,12 +263,7 @@ def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Loaded:
             return loaded(data, path, profile)
     from llama3_tok.folder import named
 
-    return _described(ranks, path, sha256, named(ranks, names))
-
-
-def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Loaded:
-    """A vocabulary that was read, as a folder says it; `path` is where from."""
-    return _described(ranks, path, sha256, folder)
+    return of_ranks(ranks, path, sha256, named(ranks, names))
 
 
 def _ranks(path: str) -> tuple[Ranks, str]:

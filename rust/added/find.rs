@@ -214,8 +214,10 @@ fn last_char(text: &[u8]) -> Option<char> {
 /// How many bytes of white space there are at the end.
 fn white_space_at_end(text: &[u8]) -> usize {
     let mut rest = text;
-    while let Some(character) = last_char(rest).filter(|character| character.is_whitespace()) {
-        rest = rest.get(..rest.len() - character.len_utf8()).unwrap_or(rest);
+    while let Some(character) = last_char(rest).filter(|character| character.is_whitespace())
+        && let Some(shorter) = rest.get(..rest.len() - character.len_utf8())
+    {
+        rest = shorter;
     }
     text.len() - rest.len()
 }
@@ -223,8 +225,10 @@ fn white_space_at_end(text: &[u8]) -> usize {
 /// How many bytes of white space there are at the beginning.
 fn white_space_at_start(text: &[u8]) -> usize {
     let mut rest = text;
-    while let Some(character) = first_char(rest).filter(|character| character.is_whitespace()) {
-        rest = rest.get(character.len_utf8()..).unwrap_or(rest);
+    while let Some(character) = first_char(rest).filter(|character| character.is_whitespace())
+        && let Some(shorter) = rest.get(character.len_utf8()..)
+    {
+        rest = shorter;
     }
     text.len() - rest.len()
 }
