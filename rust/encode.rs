@@ -8,6 +8,7 @@
 //! ```
 
 pub mod cache;
+mod checks;
 pub mod round;
 mod unknown;
 
@@ -16,15 +17,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::added::{AddedToken, AddedTokens, Segment, Selection};
-use crate::byte_level::Reader;
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, Entry, LONGEST, Name};
+use crate::encode::checks::{check_added, check_tokens};
 use crate::encode::round::{RUN, Round};
 use crate::encode::unknown::Unknown;
 use crate::error::{Check, Error, slice};
 use crate::lanes::{Lanes, Path, Work};
 use crate::pretokenize::ENDS;
-use crate::profile::{PROFILES, Profile, Roles};
+use crate::profile::{Profile, Roles};
 use crate::vocab::Vocabulary;
 
 /// Bytes of text between two calls of `check`, about a millisecond.
@@ -478,67 +479,6 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     let result = work(&mut scratch);
     SCRATCH.set(Some(scratch));
     result
-}
-
-/// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
-fn check_added(
-    vocabulary: &Vocabulary,
-    file: &str,
-    added: &AddedTokens,
-    release: &Profile,
-) -> Result<(), Error> {
-    let Some(of_file) = vocabulary.added().filter(|of_file| !added.are_those_of(of_file)) else {
-        return Ok(());
-    };
-    let first = vocabulary.len() as u32;
-    let mut names = Vec::new();
-    for other in &PROFILES {
-        if AddedTokens::of_release(other, first)?.are_those_of(of_file) {
-            names.push(format!("{:?}", other.name));
-        }
-    }
-    let profile = release.name;
-    let reason = match names.join(" or ") {
-        names if names.is_empty() => {
-            let differs = added.first_difference(of_file);
-            format!(
-                "its added tokens are not those of profile {profile:?}: {differs}; leave the profile out, \
-                 and they are read as the file says"
-            )
-        }
-        names => format!(
-            "its special tokens are those of profile {names}, not of {profile:?}; pass profile={names}"
-        ),
-    };
-    Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
-}
-
-/// Each name and each id means one token. What is written as a token of the vocabulary, in the alphabet of
-/// a `tokenizer.json`, may be added as that token: then a text has it wherever its name stands.
-fn check_tokens(vocabulary: &Vocabulary, file: &str, added: &AddedTokens) -> Result<(), Error> {
-    let (first, alphabet) = (vocabulary.len() as u32, Reader::new());
-    let fault = |token: &AddedToken| {
-        let AddedToken { id, name, .. } = token;
-        match vocabulary.id_written(name, &alphabet) {
-            _ if name.is_empty() => Some(format!("the added token with the id {id} has no name")),
-            Some(known) if known != *id => Some(format!(
-                "{name:?} is an ordinary token in it with the id {known}, and an added token with the id \
-                 {id}"
-            )),
-            None if *id < first => Some(format!(
-                "the added token {name:?} has the id {id}, which another token has; new ones have ids from \
-                 {first} on"
-            )),
-            _ if added.id(name.as_bytes()) != Some(*id) => {
-                Some(format!("the added token {name:?} stands there twice"))
-            }
-            _ => None,
-        }
-    };
-    match added.iter().find_map(fault) {
-        Some(reason) => Err(Error::Vocabulary { file: file.to_owned(), line: None, reason }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
