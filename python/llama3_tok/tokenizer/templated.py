@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import hugging_face
 from llama3_tok._core import Core
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.tokenizer.base import Base
@@ -61,7 +60,13 @@ def rendered(
     from llama3_tok import chat_template
 
     folder = tokenizer._folder
-    roles = folder.names if folder is not None else hugging_face.named_roles(tokenizer._profile)
+    if folder is not None:
+        roles = folder.names
+    else:
+        # Imports json, which a tokenizer that only encodes has no use for.
+        from llama3_tok import hugging_face
+
+        roles = hugging_face.named_roles(tokenizer._profile)
     reserved = {"messages", *_PARAMETERS} & variables.keys()
     if reserved:
         raise ChatFormatError(
