@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::added::{AddedToken, AddedTokens, Segment, Selection};
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, Entry, LONGEST, Name};
+use crate::encode::cache::{Cache, Known, LONGEST, Name};
 use crate::encode::checks::{check_added, check_tokens};
 use crate::encode::round::{RUN, Round};
 use crate::encode::unknown::Unknown;
@@ -347,15 +347,15 @@ impl<S: Sink> Work for Take<'_, S> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) -> Result<(), Error> {
+    fn run<L: Lanes>(self, lanes: L) -> Result<(), Error> {
         let Self { path, vocabulary, text, round, missing, memory, sink, check } = self;
         let Memory { cache, unknown, long } = memory;
         let numbers = round.missing();
-        let unknown_count = missing.find(text, round, cache)?;
+        let unknown_count = missing.find(lanes, text, round, cache)?;
         if unknown_count > 0 {
             unknown.clear();
-            for (entry, &number) in missing.entries.iter().zip(numbers) {
-                if entry.is_unknown() {
+            for (known, &number) in missing.known.iter().zip(numbers) {
+                if known.is_nothing() {
                     let number = usize::from(number);
                     let hash = round.hash(number).ok_or_else(outside)?;
                     unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
@@ -364,12 +364,13 @@ impl<S: Sink> Work for Take<'_, S> {
             unknown.resolve(path, vocabulary, text, cache, check)?;
         }
         let (mut taken, mut given) = (0, 0);
-        for (entry, &number) in missing.entries.iter().zip(numbers) {
+        let questions = missing.known.iter().zip(&missing.names);
+        for ((known, &name), &number) in questions.zip(numbers) {
             let number = usize::from(number);
             put_known(round, taken..number, sink)?;
             taken = number + 1;
-            if entry.is_known() {
-                entry.give(sink)?;
+            if known.has_ids() {
+                known.give(sink)?;
                 continue;
             }
             let (start, end) = round.ends().range(number)?;
@@ -377,16 +378,16 @@ impl<S: Sink> Work for Take<'_, S> {
             if pretoken.len() > LONGEST {
                 let place = (text, start, end);
                 long.give_long(path, vocabulary, place, cache, sink, check)?;
-            } else if entry.is_unknown() {
-                unknown.give(given, text, entry.name, cache, sink)?;
+            } else if known.is_nothing() {
+                unknown.give(given, text, name, cache, sink)?;
                 given += 1;
-            } else if !cache.give_record(entry, pretoken, sink)? {
+            } else if !cache.give_record(known, pretoken, sink)? {
                 // Overwritten since: merged again, by itself.
                 long.clear();
                 let hash = round.hash(number).ok_or_else(outside)?;
                 long.add(vocabulary, text, (start, end), hash)?;
                 long.resolve(path, vocabulary, text, cache, check)?;
-                long.give(0, text, entry.name, cache, sink)?;
+                long.give(0, text, name, cache, sink)?;
             }
         }
         cache.note(numbers.len(), numbers.len() - unknown_count);
@@ -418,21 +419,27 @@ fn outside() -> Error {
 struct Missing {
     names: [Name; ENDS],
     places: [usize; ENDS],
-    entries: [Entry; ENDS],
+    known: [Known; ENDS],
 }
 
 impl Default for Missing {
     fn default() -> Self {
-        let (names, entries) = ([Name::default(); ENDS], [Entry::default(); ENDS]);
-        Self { names, places: [0; ENDS], entries }
+        let (names, known) = ([Name::default(); ENDS], [Known::default(); ENDS]);
+        Self { names, places: [0; ENDS], known }
     }
 }
 
 impl Missing {
     /// Looks all of them up: asks for all places before it looks at the first. Gives how many have no ids.
     #[inline(always)]
-    fn find(&mut self, text: &[u8], round: &Round, cache: &Cache) -> Result<usize, Error> {
-        let Self { names, places, entries } = self;
+    fn find<L: Lanes>(
+        &mut self,
+        lanes: L,
+        text: &[u8],
+        round: &Round,
+        cache: &Cache,
+    ) -> Result<usize, Error> {
+        let Self { names, places, known } = self;
         let numbers = round.missing();
         for ((name, place), &number) in names.iter_mut().zip(&mut *places).zip(numbers) {
             let (start, end) = round.ends().range(usize::from(number))?;
@@ -441,12 +448,12 @@ impl Missing {
         }
         let mut unknown = 0;
         let questions = names.iter().zip(places).take(numbers.len());
-        for (entry, (&name, &mut place)) in entries.iter_mut().zip(questions) {
+        for (known, (name, &mut place)) in known.iter_mut().zip(questions) {
             // A copy, since what is merged meanwhile may take its place.
-            *entry = cache.lookup(place, name);
-            if !entry.is_known() {
-                unknown += usize::from(entry.is_unknown());
-                cache.prefetch_record(entry);
+            *known = cache.lookup(lanes, place, name);
+            if !known.has_ids() {
+                unknown += usize::from(known.is_nothing());
+                cache.prefetch_record(known);
             }
         }
         Ok(unknown)

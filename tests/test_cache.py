@@ -41,7 +41,7 @@ def test_a_process_begins_with_a_small_cache_that_grows_as_text_repeats_itself()
         for _ in range(9):
             tokenizer.encode(text)
         after = tokenizer.cache_info()
-        assert {MB} < after.bytes <= after.limit, after
+        assert 2 * before.bytes < after.bytes <= after.limit, after
         assert after.used > before.used and after.bytes_of_all >= after.bytes, after
         """
     )
@@ -73,7 +73,7 @@ def test_each_thread_has_a_cache_and_takes_it_with_it(tokenizer):
 def test_another_tokenizer_of_the_thread_may_want_less(tokenizer):
     for _ in range(9):
         tokenizer.encode(TEXT)
-    assert tokenizer.cache_info().bytes > MB
+    assert tokenizer.cache_info().bytes >= MB
     small = Tokenizer(cache_mb=0.5)
     assert small.encode("Hello world") == tokenizer.encode("Hello world")
     assert small.cache_info().bytes <= MB // 2

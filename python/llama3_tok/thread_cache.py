@@ -23,9 +23,9 @@ class CacheInfo(NamedTuple):
     """The cache of the calling thread, and those of all threads of the process."""
 
     used: int
-    """Pretokens that it holds, each with its ids."""
+    """Places in use: one for a short pretoken with its ids, two for a long one."""
     entries: int
-    """Pretokens that there is room for; more come as it grows."""
+    """Places that there are, of 32 bytes each; more come as it grows."""
     bytes: int
     """Its memory."""
     limit: int

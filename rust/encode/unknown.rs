@@ -236,8 +236,8 @@ impl Work for Resolve<'_> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<L: Lanes>(mut self, _: L) -> Result<(), Error> {
-        self.look_up()?;
+    fn run<L: Lanes>(mut self, lanes: L) -> Result<(), Error> {
+        self.look_up(lanes)?;
         self.merge()
     }
 }
@@ -245,7 +245,7 @@ impl Work for Resolve<'_> {
 impl Resolve<'_> {
     /// Asks the table, then the cache.
     #[inline(always)]
-    fn look_up(&mut self) -> Result<(), Error> {
+    fn look_up<L: Lanes>(&mut self, lanes: L) -> Result<(), Error> {
         let Self { unknown, vocabulary, text, cache, .. } = self;
         let pieces = vocabulary.pieces();
         let Unknown { parts, asked, ids, .. } = unknown;
@@ -272,12 +272,12 @@ impl Resolve<'_> {
         for part in parts.iter_mut() {
             // The cache was not asked for the others.
             let State::Asked(number) = part.state else { continue };
-            let &(name, place) = asked.get(number as usize).ok_or_else(outside)?;
-            let entry = cache.lookup(place, name);
-            part.state = if entry.is_known() {
+            let (name, place) = asked.get(number as usize).ok_or_else(outside)?;
+            let known = cache.lookup(lanes, *place, name);
+            part.state = if known.has_ids() {
                 let from = ids.len();
-                entry.give(ids)?;
-                State::Merged(from, entry.count())
+                known.give(ids)?;
+                State::Merged(from, known.count())
             } else {
                 State::Unknown(number)
             };

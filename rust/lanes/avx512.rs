@@ -116,6 +116,29 @@ impl Lanes for Avx512 {
         let same = unsafe { same_halves(four, word, mask) };
         super::last_whole(same)
     }
+
+    #[inline(always)]
+    fn same_words(self, words: &[u64; 8], name: &[u64; 4]) -> u8 {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: as in `masks`.
+        unsafe {
+            same_words(words, name)
+        }
+    }
+}
+
+/// One comparison.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn same_words(words: &[u64; 8], name: &[u64; 4]) -> u8 {
+    #[expect(unsafe_code, reason = "loads go through a pointer")]
+    // SAFETY: the arrays have the 64 and 32 bytes that are read; no alignment is asked for.
+    let (words, name) = unsafe {
+        (_mm512_loadu_si512(words.as_ptr().cast()), _mm256_loadu_si256(name.as_ptr().cast()))
+    };
+    let order = _mm512_setr_epi64(0, 1, 2, 3, 0, 1, 0, 1);
+    let name = _mm512_permutexvar_epi64(order, _mm512_castsi256_si512(name));
+    _mm512_cmpeq_epi64_mask(words, name)
 }
 
 /// Sixteen places a store, and two stores without asking: a window seldom has more than thirty-two, but

@@ -18,7 +18,8 @@ mod portable;
 
 use std::sync::OnceLock;
 
-use self::portable::{Portable, places_by_count, same_of_four_one_by_one};
+pub use self::portable::Portable;
+use self::portable::{places_by_count, same_of_four_one_by_one, same_one_by_one};
 
 /// Bytes in a window of text, one bit of a word for each.
 pub const WINDOW: usize = 64;
@@ -102,6 +103,12 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn same_of_four(self, four: &[u64; 8], word: u128, mask: u128) -> usize {
         same_of_four_one_by_one(four, word, mask)
+    }
+
+    /// Of eight words, a bit for each that is the same as that of a name `a b c d` in `a b c d a b a b`.
+    #[inline(always)]
+    fn same_words(self, words: &[u64; 8], name: &[u64; 4]) -> u8 {
+        same_one_by_one(words, name)
     }
 }
 
@@ -309,7 +316,7 @@ mod tests {
         assert_eq!(names, ["scalar", "portable", "neon"]);
     }
 
-    type Found = (Masks, u64, u64, Vec<u32>, [u128; STRINGS], [u32; STRINGS], usize);
+    type Found = (Masks, u64, u64, Vec<u32>, [u128; STRINGS], [u32; STRINGS], usize, u8);
 
     impl Work for All<'_> {
         type Output = Found;
@@ -326,7 +333,10 @@ mod tests {
             let among = lanes.among(window, bits);
             let equal = lanes.equal(window, bits as u8);
             let places = places[..bits.count_ones() as usize].to_vec();
-            (lanes.masks(window), among, equal, places, words, hashes, same)
+            let name =
+                std::array::from_fn(|at| if bits >> at & 1 == 1 { four[2 * at] } else { four[at] });
+            let same_words = lanes.same_words(&four, &name);
+            (lanes.masks(window), among, equal, places, words, hashes, same, same_words)
         }
     }
 

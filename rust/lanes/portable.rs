@@ -114,6 +114,14 @@ pub fn same_of_four_one_by_one(four: &[u64; 8], word: u128, mask: u128) -> usize
     })
 }
 
+/// [`Lanes::same_words`], a word at a time.
+#[inline(always)]
+pub fn same_one_by_one(words: &[u64; 8], &[a, b, c, d]: &[u64; 4]) -> u8 {
+    let same =
+        words.iter().zip([a, b, c, d, a, b, a, b]).map(|(&word, other)| u8::from(word == other));
+    (0..).zip(same).fold(0, |all, (at, same)| all | same << at)
+}
+
 impl Lanes for Portable {
     const SEARCHES: bool = false;
 

@@ -1,22 +1,23 @@
 //! What a thread merged before: its own bounded memory from pretoken to ids.
 //!
-//! Tokens are not here: the table of the vocabulary answers for them (`bpe/pieces.rs`). An entry is one
-//! line of the processor's cache and stands at one of two places, side by side. What does not fit an entry
-//! stands in a ring, whose oldest part is overwritten. What an entry holds is a pure function of vocabulary
-//! and bytes, confirmed by the whole bytes: the cache changes speed, never ids.
+//! Tokens are not here: the table of the vocabulary answers for them (`bpe/pieces.rs`). An entry is half a
+//! line of the processor's cache, or a whole one (`line.rs`), and stands in one of two lines, side by side.
+//! Of what does not fit a line the ids stand in a ring, whose oldest part is overwritten. What an entry
+//! holds is a pure function of vocabulary and bytes, confirmed by the whole bytes: the cache changes speed,
+//! never ids.
 //!
-//! It begins with 256 KB and doubles as it pays, up to a limit: when it is more than a quarter full and
+//! It begins with 256 KB and grows by four as it pays, up to a limit: when a third of it is taken and
 //! enough of what is looked up is found, or so much was merged that the cost of more memory is nothing
 //! beside it.
 
-mod entry;
+mod line;
 mod name;
 mod ring;
 
-use std::hint::select_unpredictable;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use self::entry::{Entry, FEW};
+pub use self::line::{FEW, Known};
+use self::line::{Line, fits_half};
 pub use self::name::{Name, SHORT_NAME};
 use self::ring::Ring;
 use crate::bpe::index::Seed;
@@ -24,6 +25,7 @@ use crate::counters::{Event, count};
 use crate::encode::Sink;
 use crate::error::Error;
 use crate::huge_pages;
+use crate::lanes::Lanes;
 use crate::prefetch::prefetch;
 
 /// Longer pretokens are not kept: they rarely come again.
@@ -32,9 +34,9 @@ pub const LONGEST: usize = 255;
 const SOME: usize = 16;
 /// A third of a cache may be the ring's.
 const RING_SHARE: usize = 3;
-/// Entries that a cache begins with, of 64 bytes each, as a power of two.
+/// Lines that a cache begins with, of 64 bytes each, as a power of two.
 const FIRST_BITS: u32 = 12;
-/// Bytes of a cache's entries and ring at most, where nothing else is said.
+/// Bytes of a cache's lines and ring at most, where nothing else is said.
 pub const DEFAULT_LIMIT: usize = 24 << 20;
 
 /// So many lookups count in full, older ones less and less.
@@ -46,6 +48,32 @@ static ALL_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// How many there are.
 static ALL_CACHES: AtomicUsize = AtomicUsize::new(0);
 
+/// No room: of two lines with two halves each.
+const FULL: u8 = 4;
+
+/// By which of four halves are taken: where there is a whole line free, and where a half.
+static ROOM: [[u8; 16]; 2] = {
+    let mut table = [[FULL; 16]; 2];
+    let mut taken = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while taken < 16 {
+        let [first, second] = [taken & 3, taken >> 2];
+        if first == 0 {
+            table[0][taken] = 0;
+        } else if second == 0 {
+            table[0][taken] = 2;
+        }
+        // A line with one half taken leaves the other one for what needs it whole.
+        if first == 3 && second != 3 || first == 0 && (second == 1 || second == 2) {
+            table[1][taken] = 2 + (second & 1) as u8;
+        } else if first != 3 {
+            table[1][taken] = (first & 1) as u8;
+        }
+        taken += 1;
+    }
+    table
+};
+
 /// The memory of one thread.
 pub struct Cache {
     seed: Seed,
@@ -53,9 +81,9 @@ pub struct Cache {
     owner: u64,
     /// Bytes that it may take.
     limit: usize,
-    entries: Vec<Entry>,
+    lines: Vec<Line>,
     ring: Ring,
-    /// How many entries are not free.
+    /// How many halves of lines are not free.
     used: usize,
     /// What was kept since it grew.
     inserted: usize,
@@ -69,11 +97,11 @@ pub struct Cache {
 /// What is known of a thread's cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    /// Entries that hold something.
+    /// Halves of lines that hold something.
     pub used: usize,
-    /// Entries that there are.
+    /// Halves that there are.
     pub entries: usize,
-    /// Bytes of entries and ring.
+    /// Bytes of lines and ring.
     pub bytes: usize,
     /// Bytes that they may take.
     pub limit: usize,
@@ -84,14 +112,14 @@ pub struct Info {
 impl Default for Cache {
     fn default() -> Self {
         ALL_CACHES.fetch_add(1, Ordering::Relaxed);
-        let (entries, ring) = <_>::default();
+        let (lines, ring) = <_>::default();
         let (used, inserted, asked, found, counted) = (0, 0, 0, 0, 0);
         let limit = DEFAULT_LIMIT;
         Self {
             seed: Seed::random(),
             owner: 0,
             limit,
-            entries,
+            lines,
             ring,
             used,
             inserted,
@@ -114,7 +142,7 @@ impl Cache {
     /// `limit` bytes.
     pub fn begin(&mut self, owner: u64, limit: usize) {
         if self.owner != owner || (self.limit != limit && self.bytes() > limit) {
-            self.entries = Vec::new();
+            self.lines = Vec::new();
             self.ring = Ring::default();
             (self.used, self.asked, self.found) = (0, 0, 0);
             self.owner = owner;
@@ -127,21 +155,21 @@ impl Cache {
     }
 
     fn bytes(&self) -> usize {
-        self.entries.len() * size_of::<Entry>() + self.ring.size()
+        self.lines.len() * size_of::<Line>() + self.ring.size()
     }
 
     /// What is known of it.
     pub fn info(&self) -> Info {
         Info {
             used: self.used,
-            entries: self.entries.len(),
+            entries: 2 * self.lines.len(),
             bytes: self.bytes(),
             limit: self.limit,
             all: (ALL_CACHES.load(Ordering::Relaxed), ALL_BYTES.load(Ordering::Relaxed)),
         }
     }
 
-    /// The name of `text[start..end]`, and where its entry may be.
+    /// The name of `text[start..end]`, and the line where its entry may be.
     #[inline(always)]
     pub fn name(&self, text: &[u8], start: usize, end: usize) -> (Name, usize) {
         let name = Name::new(text, start, end, self.seed);
@@ -151,46 +179,35 @@ impl Cache {
     #[inline(always)]
     fn place(&self, name: Name) -> usize {
         // A power of two, or none.
-        (name.hash(self.seed) >> 32) as usize & self.entries.len().wrapping_sub(1)
+        (name.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
     }
 
-    /// Asks for the entry at a place.
+    /// Asks for the lines of a place.
     #[inline(always)]
     pub fn prefetch(&self, place: usize) {
-        prefetch(self.entries.as_ptr().wrapping_add(place));
-        prefetch(self.entries.as_ptr().wrapping_add(place ^ 1));
+        prefetch(self.lines.as_ptr().wrapping_add(place));
+        prefetch(self.lines.as_ptr().wrapping_add(place ^ 1));
     }
 
     /// Asks for the record that an entry names, if it names one.
     #[inline(always)]
-    pub fn prefetch_record(&self, entry: &Entry) {
-        if entry.is_elsewhere() {
-            self.ring.prefetch(entry.record().0);
+    pub fn prefetch_record(&self, known: &Known) {
+        if known.is_elsewhere() {
+            self.ring.prefetch(known.record().0);
         }
     }
 
-    /// What is known of a name that may be at a place, or at the one beside it: an entry without ids if
-    /// nothing. What is in the ring has [`Cache::give_record`].
-    ///
-    /// Without a branch, since at which of the two it is, is as good as random.
+    /// What is known of a name that may be in the line of a place, or in the one beside it. What is in the
+    /// ring has [`Cache::give_record`].
     #[inline(always)]
-    pub fn lookup(&self, place: usize, name: Name) -> Entry {
-        let (Some(first), Some(second)) = (self.entries.get(place), self.entries.get(place ^ 1))
-        else {
-            return Entry::unknown(name);
+    pub fn lookup<L: Lanes>(&self, lanes: L, place: usize, name: &Name) -> Known {
+        let (Some(line), Some(other)) = (self.lines.get(place), self.lines.get(place ^ 1)) else {
+            return Known::default();
         };
-        let (at_first, at_second) = (first.name.is(name), second.name.is(name));
-        count(Event::Hit, usize::from(at_first));
-        count(Event::Second, usize::from(at_second & !at_first));
-        let entry = select_unpredictable(at_first, first, second);
-        entry.if_known(name, at_first | at_second)
-    }
-
-    #[inline(always)]
-    fn find_at(&self, place: usize, name: Name) -> Option<usize> {
-        let is_at =
-            |&place: &usize| self.entries.get(place).is_some_and(|entry| entry.name.is(name));
-        Some(place).filter(is_at).or(Some(place ^ 1).filter(is_at))
+        let (known, [is_here, is_there]) = line.known(other, lanes, name);
+        count(Event::Hit, usize::from(is_here));
+        count(Event::Second, usize::from(is_there));
+        known
     }
 
     /// Says how many were looked up, and found: whether growing pays.
@@ -207,14 +224,14 @@ impl Cache {
     #[inline(never)]
     pub fn give_record(
         &self,
-        entry: &Entry,
+        known: &Known,
         pretoken: &[u8],
         sink: &mut impl Sink,
     ) -> Result<bool, Error> {
         let bytes = beyond_name(pretoken);
-        let (record, ids) = entry.record();
+        let (record, ids) = known.record();
         let Some((ids, kept)) = self.ring.get(record, ids, bytes.len()) else { return Ok(false) };
-        if !entry.is_elsewhere() || kept != bytes {
+        if !known.is_elsewhere() || kept != bytes {
             return Ok(false);
         }
         count(Event::Long, 1);
@@ -227,77 +244,84 @@ impl Cache {
         Ok(true)
     }
 
-    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its name. What was at its first place
-    /// moves to the second.
+    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its name.
     pub fn insert(&mut self, name: Name, pretoken: &[u8], ids: &[u32]) {
         if self.is_too_small() {
             self.grow(self.limit);
         }
-        if self.entries.is_empty() {
+        if self.lines.is_empty() {
             return;
         }
         self.inserted += 1;
-        let entry = if name.is_short() && ids.len() <= FEW {
-            Entry::few(name, ids)
+        let known = if name.is_short() && ids.len() <= FEW {
+            Known::few(ids)
         } else {
             // Without memory nothing is kept.
             let Some(record) = self.ring.add(ids, beyond_name(pretoken), self.pays()) else {
                 return;
             };
-            Entry::elsewhere(name, record, ids.len())
+            Known::elsewhere(record, ids.len())
         };
         self.account();
-        let place = self.place(name);
-        match self.find_at(place, name) {
-            Some(place) => _ = self.put(place, entry),
-            None => {
-                // Free in the end is the first place, the second, or none, and then one is forgotten.
-                let mut last = self.put(place, entry);
-                if let Some(moved) = last.filter(|moved| !moved.name.is_free()) {
-                    last = self.put(place ^ 1, moved);
-                }
-                self.used += usize::from(last.is_some_and(|last| last.name.is_free()));
-            }
-        }
+        self.put(name, known);
     }
 
-    fn put(&mut self, place: usize, entry: Entry) -> Option<Entry> {
-        Some(std::mem::replace(self.entries.get_mut(place)?, entry))
+    /// Writes an entry over the one of the same name, or where there is room, or over another, which is as
+    /// good as drawn by lot.
+    fn put(&mut self, name: Name, known: Known) {
+        let place = self.place(name);
+        let (Some(line), Some(other)) = (self.lines.get(place), self.lines.get(place ^ 1)) else {
+            return;
+        };
+        let taken = line.taken() | other.taken() << 2;
+        let spot = match (line.half_of(&name), other.half_of(&name)) {
+            (None, None) => {
+                let spots =
+                    ROOM.get(usize::from(fits_half(name, known))).and_then(|row| row.get(taken));
+                let spot = spots.map_or(FULL, |&spot| spot);
+                usize::from(if spot < FULL { spot } else { self.inserted as u8 % FULL })
+            }
+            (Some(half), _) => half,
+            (_, Some(half)) => 2 + half,
+        };
+        let Some(line) = self.lines.get_mut(place ^ (spot / 2)) else { return };
+        let before = line.taken().count_ones();
+        line.put(spot % 2, name, known);
+        self.used += line.taken().count_ones() as usize;
+        self.used -= before as usize;
     }
 
     /// Whether more memory would pay: of what is looked for a sixteenth is found, so the text repeats
     /// itself. More is not asked, since a cache that is far too small finds little in any text, and
     /// nothing in one that begins anew just after each word was forgotten; so neither is that, once four
-    /// times as much was merged as there is room for.
+    /// times as much was merged as there are lines.
     fn pays(&self) -> bool {
-        self.found > self.asked / 16 || self.inserted > 4 * self.entries.len()
+        self.found > self.asked / 16 || self.inserted > 4 * self.lines.len()
     }
 
-    /// Whether there should be more entries: a quarter is in use. With two places for each, three pretokens
-    /// that want the same two would take turns in being forgotten were it half.
+    /// Whether there should be more lines: five of sixteen halves are taken. Were it half of them, one pretoken
+    /// in twenty would find both of its lines full, and two that want the same place would take turns in being
+    /// forgotten.
     fn is_too_small(&self) -> bool {
-        self.entries.is_empty() || (self.used > self.entries.len() / 4 && self.pays())
+        self.lines.is_empty() || (self.used > self.lines.len() / 8 * 5 && self.pays())
     }
 
-    /// Doubles the entries, or makes the first ones, if that is within the limit and there is memory.
+    /// Makes more lines, or the first ones, if that is within the limit and there is memory.
     fn grow(&mut self, limit: usize) {
         (self.inserted, self.asked, self.found) = (0, 0, 0);
-        let size = if self.entries.is_empty() { 1 << FIRST_BITS } else { 2 * self.entries.len() };
-        let most = (limit - limit / RING_SHARE) / size_of::<Entry>();
+        let most = (limit - limit / RING_SHARE) / size_of::<Line>();
         self.ring.allow(limit / RING_SHARE);
-        if size > most {
-            return;
-        }
-        let Ok(entries) = huge_pages::table(size, Entry::default()) else { return };
-        let old = std::mem::replace(&mut self.entries, entries);
+        // By four, so that little time goes into moving; or by two, where four are too many.
+        let sizes = match self.lines.len() {
+            0 => [1 << FIRST_BITS; 2],
+            count => [4 * count, 2 * count],
+        };
+        let Some(size) = sizes.into_iter().find(|&size| size <= most) else { return };
+        let Ok(lines) = huge_pages::table(size, Line::default()) else { return };
+        let old = std::mem::replace(&mut self.lines, lines);
         self.used = 0;
-        for entry in old.into_iter().filter(|entry| !entry.name.is_free()) {
-            let place = self.place(entry.name);
-            let free = |place: usize| self.entries.get(place).is_some_and(|at| at.name.is_free());
-            let place = if free(place) { place } else { place ^ 1 };
-            if self.put(place, entry).is_some_and(|before| before.name.is_free()) {
-                self.used += 1;
-            }
+        for (name, known) in old.iter().flat_map(Line::entries).flatten() {
+            self.put(name, known);
         }
         self.account();
     }
@@ -330,12 +354,12 @@ mod tests {
 
     fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
         let (name, place) = cache.name(text.as_bytes(), 0, text.len());
-        let entry = cache.lookup(place, name);
-        cache.note(1, usize::from(entry.is_known() || entry.is_elsewhere()));
+        let known = cache.lookup(crate::lanes::Portable, place, &name);
+        cache.note(1, usize::from(!known.is_nothing()));
         let mut ids = Vec::new();
-        entry.give(&mut ids).unwrap();
+        known.give(&mut ids).unwrap();
         let is_known =
-            entry.is_known() || cache.give_record(&entry, text.as_bytes(), &mut ids).unwrap();
+            known.has_ids() || cache.give_record(&known, text.as_bytes(), &mut ids).unwrap();
         is_known.then_some(ids)
     }
 

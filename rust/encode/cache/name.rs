@@ -4,14 +4,19 @@ use crate::bpe::index::Seed;
 
 /// The longest pretoken that is its own name.
 pub const SHORT_NAME: usize = 31;
-/// In the last byte of the name of a longer one, where others have their length.
-const LONG: u8 = u8::MAX;
+/// The longest pretoken that the first two words of its name have whole.
+pub const LONGEST_HALF: usize = 15;
+/// Where in the second word the length stands, above seven bytes of text.
+pub const LENGTH: u32 = 56;
+/// In place of the length of a longer one.
+const LONG: u64 = 0xFF;
 
-/// A pretoken of up to 31 bytes: the bytes, zeros, and in the last byte the length. Of a longer one the
-/// hash and the length; what is found by that is confirmed by its bytes.
+/// A pretoken of up to 31 bytes: 15 of them, the length, and the other 16; zeros where there are none. Of a
+/// longer one two hashes, `LONG` in place of the length, and the length; what is found by that is confirmed by
+/// its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(32))]
-pub struct Name([u64; 4]);
+pub struct Name(pub [u64; 4]);
 
 /// By length, the bits of the text that are kept, and the length in its place.
 static KEPT: [[Name; 2]; 32] = {
@@ -21,14 +26,19 @@ static KEPT: [[Name; 2]; 32] = {
     while length < 32 {
         let mut at = 0;
         while at < length {
-            table[length][0].0[at / 8] |= 0xFF << (8 * (at % 8));
+            // Behind the fifteenth byte stands the length.
+            let place = if at < HEAD { at } else { at + 1 };
+            table[length][0].0[place / 8] |= 0xFF << (8 * (place % 8));
             at += 1;
         }
-        table[length][1].0[3] = (length as u64) << 56;
+        table[length][1].0[1] = (length as u64) << LENGTH;
         length += 1;
     }
     table
 };
+
+/// Bytes of a name that stand before its length.
+const HEAD: usize = LONGEST_HALF;
 
 impl Name {
     /// The name of `text[start..end]`, which is not empty.
@@ -55,28 +65,15 @@ impl Name {
     #[inline(never)]
     fn of_long(pretoken: &[u8], seed: Seed) -> Self {
         let hash = seed.hash(pretoken);
-        Self([hash, seed.mix(hash, 1), pretoken.len() as u64, u64::from(LONG) << 56])
-    }
-
-    /// Whether it is nobody's, as that of a free entry.
-    #[inline(always)]
-    pub fn is_free(self) -> bool {
-        let Self([.., last]) = self;
-        last == 0
+        let other = seed.mix(hash, 1) & ((1 << LENGTH) - 1);
+        Self([hash, other | LONG << LENGTH, pretoken.len() as u64, 0])
     }
 
     /// Whether the pretoken is its own name.
     #[inline(always)]
     pub fn is_short(self) -> bool {
-        let Self([.., last]) = self;
-        last >> 56 != u64::from(LONG)
-    }
-
-    /// Whether the names are the same.
-    #[inline(always)]
-    pub fn is(self, Self([a, b, c, d]): Self) -> bool {
-        let Self([p, q, r, s]) = self;
-        (a ^ p) | (b ^ q) | (c ^ r) | (d ^ s) == 0
+        let Self([_, second, ..]) = self;
+        second >> LENGTH != LONG
     }
 
     /// A hash under `seed`.
@@ -87,10 +84,14 @@ impl Name {
     }
 }
 
+/// The first 15 bytes, one that means nothing, and the next 16.
 #[inline(always)]
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
-    let (words, _) = bytes.as_chunks::<8>();
-    std::array::from_fn(|at| words.get(at).map_or(0, |word| u64::from_le_bytes(*word)))
+    let word = |at: usize| {
+        let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
+        word.map_or(0, |word| u64::from_le_bytes(*word))
+    };
+    [word(0), word(8), word(HEAD), word(HEAD + 8)]
 }
 
 /// The next 32 bytes of a text that has fewer, with zeros behind.
