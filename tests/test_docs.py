@@ -1,15 +1,30 @@
-"""The examples that people read are true: the README's and those of the docstrings."""
+"""What people read is true: the examples of the README, of the guides and of the docstrings."""
 
 import doctest
 import gzip
 import importlib
+import json
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import llama2_model
 import llama3_tok.compat.tiktoken
+from cli import COMMAND, environment
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+# The guide to fine-tunes has a test of its own; the measurements are a record without examples.
+GUIDES = [
+    page
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    if page.stem not in ("fine-tunes", "measurements")
+]
+PAGES = [ROOT / "README.md", *GUIDES]
+
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
 @pytest.fixture(autouse=True)
@@ -18,15 +33,87 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "hello.txt").write_text("Hello world")
     (tmp_path / "hello.txt.gz").write_bytes(gzip.compress(b"Hello world"))
     (tmp_path / "hello.jsonl").write_text('{"text": "Hello"}\n{"text": "Hello world"}\n')
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    (tmp_path / "messages.json").write_text(json.dumps(chat))
     monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_the_examples_of_the_readme_give_what_they_show():
+def write_what_only_merges(folder):
+    """A `tokenizer.json` without vocab-first, and a text for which that makes a difference."""
+    llama3_tok.Tokenizer().save(folder / "whole")
+    content = (folder / "whole" / "tokenizer.json").read_text(encoding="utf-8")
+    merging = content.replace('"ignore_merges": true', '"ignore_merges": false')
+    assert merging != content
+    (folder / "tokenizer.json").write_text(merging, encoding="utf-8")
+    (folder / "viet.txt").write_text("Tiếng Việt", encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_give_what_they_show(page, folder, request):
+    """Those in Python first, then the commands, all in one folder."""
+    if page.stem == "parity":
+        write_what_only_merges(folder)
+    if page.stem == "llama2":
+        model = request.getfixturevalue("llama2_path")
+        (folder / "Llama-2-7b-hf").mkdir()
+        (folder / "Llama-2-7b-hf" / "tokenizer.model").symlink_to(model)
     result = doctest.testfile(
-        str(README), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS
+        str(page), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS
     )
-    assert result.attempted > 10
     assert result.failed == 0
+    shown = commands(page.read_text(encoding="utf-8"))
+    assert result.attempted + len(shown) > 0
+    if page.stem == "llama2" and not llama2_model.real_path():
+        pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
+    for command, expected in shown:
+        written = output(command)
+        same = doctest.OutputChecker().check_output(expected, written, doctest.ELLIPSIS)
+        assert same, f"{command}\n{written}"
+
+
+def commands(text):
+    """The indented lines that begin with `$ `, each with the indented lines that follow it."""
+    found, shown = [], None
+    for line in text.splitlines():
+        if line.startswith("    $ "):
+            shown = []
+            found.append((line.removeprefix("    $ "), shown))
+        elif line and not line.startswith("    "):
+            shown = None
+        elif shown is not None:
+            shown.append(line[4:])
+    return [(command, "\n".join(lines).strip("\n") + "\n") for command, lines in found]
+
+
+def output(command):
+    """What a shell writes to standard output when it runs a command of the documentation."""
+    shell = f'set -o pipefail; llama3-tok() {{ {shlex.join(COMMAND)} "$@"; }}\n{command}'
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, env=environment(), timeout=120, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr.decode()
+    return done.stdout.decode().strip("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "docs" / "fine-tunes.md"], ids=lambda page: page.stem
+)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for path, place in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in path:
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if place:
+            assert place in places(target), f"{path}#{place}"
+
+
+def places(page):
+    """The headings of a page as links name them."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    headings = [line.lstrip("#").strip().lower() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize(
