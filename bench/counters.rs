@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Instant;
 
 use llama3_tok::counters::{self, Counters};
-use llama3_tok::pretokenize::Pretokens;
+use llama3_tok::text::pretokenize::Pretokens;
 use llama3_tok::{Encoder, Options, Vocabulary};
 
 use texts::{Text, documents, texts};

@@ -44,8 +44,8 @@ use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use llama3_tok::added::{AddedTokens, Segment, Selection};
 use llama3_tok::bpe::index::NONE;
 use llama3_tok::bpe::merge::Merging;
-use llama3_tok::lanes::Path;
-use llama3_tok::pretokenize::{Ends, Pretokens};
+use llama3_tok::machine::path::Path;
+use llama3_tok::text::pretokenize::{Ends, Pretokens};
 use llama3_tok::{Encoder, Error, Options, Profile, Vocabulary};
 
 use texts::{Random, Text, documents, texts};

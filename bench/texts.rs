@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use llama3_tok::walk::Walk;
+use llama3_tok::files::walk::Walk;
 
 /// At most so much of a text, so that a pass over it is some milliseconds.
 const LIMIT: usize = 1 << 20;

@@ -19,8 +19,13 @@ pub enum Error {
     },
 
     /// A profile that does not exist.
-    #[error("unknown profile {0:?}; the profiles are {names}", names = crate::profile::profile_names())]
-    UnknownProfile(String),
+    #[error("unknown profile {given:?}; the profiles are {known}")]
+    UnknownProfile {
+        /// The name that was given.
+        given: String,
+        /// Those that there are.
+        known: String,
+    },
 
     /// A name that is no special token of the profile.
     #[error("{token:?} is not a special token of profile {profile:?}")]
@@ -202,6 +207,9 @@ pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
 pub fn slice<T>(items: &[T], range: impl SliceIndex<[T], Output = [T]>) -> Result<&[T], Error> {
     always(items.get(range), "a range is not inside of what it is a part of")
 }
+
+/// Bytes of text between two calls of a [`Check`], about a millisecond.
+pub const CHECK_BYTES: usize = 1 << 16;
 
 /// Called now and then during long work; an error stops it.
 pub type Check<'a> = dyn Fn() -> Result<(), Error> + 'a;

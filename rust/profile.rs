@@ -3,7 +3,6 @@
 //! All of Llama 3 has the same ranks; the names of the special ids behind them differ between
 //! releases, and so do chat templates.
 
-use crate::chat::{self, Template};
 use crate::error::Error;
 
 /// The names of the special tokens in one release of Llama 3, by their place behind the ranks.
@@ -52,6 +51,27 @@ const NAMED_3_1: &[(u32, &str)] = &[
     (PYTHON_TAG, "python_tag"),
 ];
 
+/// What the chat template of a release knows.
+#[derive(Debug)]
+pub struct Template {
+    /// Tools, their calls and results, and a system message with dates even where none is given.
+    pub tools: bool,
+    /// Built-in tools, whose calls are code.
+    pub builtin_tools: bool,
+    /// Images; the content of messages keeps its white space.
+    pub images: bool,
+}
+
+/// Llama 3.
+pub static LLAMA_3: Template = Template { tools: false, builtin_tools: false, images: false };
+/// Llama 3.1 and 3.3.
+pub static LLAMA_3_1: Template = Template { tools: true, builtin_tools: true, images: false };
+/// Llama 3.2, the text models.
+pub static LLAMA_3_2: Template = Template { tools: true, builtin_tools: false, images: false };
+/// Llama 3.2, the vision models.
+pub static LLAMA_3_2_VISION: Template =
+    Template { tools: true, builtin_tools: false, images: true };
+
 /// The profiles, as Meta's and Hugging Face's releases have them.
 pub static PROFILES: [Profile; 5] = [
     Profile {
@@ -66,7 +86,7 @@ pub static PROFILES: [Profile; 5] = [
         count: 256,
         pad: None,
         stops: &[EOS, EOT],
-        template: &chat::LLAMA_3,
+        template: &LLAMA_3,
     },
     Profile {
         name: "llama3.1",
@@ -74,7 +94,7 @@ pub static PROFILES: [Profile; 5] = [
         count: 256,
         pad: Some(4),
         stops: &[EOS, EOM, EOT],
-        template: &chat::LLAMA_3_1,
+        template: &LLAMA_3_1,
     },
     Profile {
         name: "llama3.2",
@@ -82,7 +102,7 @@ pub static PROFILES: [Profile; 5] = [
         count: 256,
         pad: Some(4),
         stops: &[EOS, EOM, EOT],
-        template: &chat::LLAMA_3_2,
+        template: &LLAMA_3_2,
     },
     Profile {
         name: "llama3.2-vision",
@@ -101,7 +121,7 @@ pub static PROFILES: [Profile; 5] = [
         count: 257,
         pad: Some(4),
         stops: &[EOS, EOM, EOT],
-        template: &chat::LLAMA_3_2_VISION,
+        template: &LLAMA_3_2_VISION,
     },
     Profile {
         name: "meta",
@@ -120,7 +140,7 @@ pub static PROFILES: [Profile; 5] = [
         count: 256,
         pad: Some(4),
         stops: &[EOS, EOM, EOT],
-        template: &chat::LLAMA_3_1,
+        template: &LLAMA_3_1,
     },
 ];
 
@@ -166,7 +186,8 @@ impl Profile {
     /// The profile that is called `name`.
     pub fn find(name: &str) -> Result<&'static Self, Error> {
         let found = PROFILES.iter().find(|profile| profile.name == name);
-        found.ok_or_else(|| Error::UnknownProfile(name.to_owned()))
+        found
+            .ok_or_else(|| Error::UnknownProfile { given: name.to_owned(), known: profile_names() })
     }
 
     /// The place of the token that stands for an image.

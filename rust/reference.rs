@@ -10,11 +10,12 @@ use std::sync::{Arc, OnceLock};
 use proptest::prelude::*;
 
 use crate::bpe::merge::Merging;
-use crate::encode::{Encoder, Options};
+use crate::encode::Encoder;
+use crate::encode::options::Options;
 use crate::error::Error;
-use crate::lanes::Path;
-use crate::pretokenize::{Ends, PATTERN, Pretokens};
-use crate::vocab::Vocabulary;
+use crate::machine::path::Path;
+use crate::text::pretokenize::{Ends, PATTERN, Pretokens};
+use crate::vocabulary::Vocabulary;
 
 /// A check that never stops anything.
 pub fn go_on() -> Result<(), Error> {

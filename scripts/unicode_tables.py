@@ -1,4 +1,4 @@
-"""Writes rust/unicode_tables.rs: the class of every code point, as tiktoken's regex engine has it.
+"""Writes rust/text/unicode_tables.rs: the class of every code point, as tiktoken's regex engine has it.
 
 The classes are read from tiktoken itself, not from a copy of the Unicode database: an encoding
 whose pattern is the class alone drops every character outside it, so decoding what is left gives
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tiktoken
 
-TARGET = Path(__file__).parent.parent / "rust" / "unicode_tables.rs"
+TARGET = Path(__file__).parent.parent / "rust" / "text" / "unicode_tables.rs"
 BLOCK = 128
 CODE_POINTS = 0x110000
 BYTES = {bytes([byte]): byte for byte in range(256)}

@@ -105,5 +105,5 @@ def test_a_role_is_one_of_a_list_and_not_free_text():
     assert META.decode(meta()._encode_header("moderator")).startswith(
         "<|start_header_id|>moderator"
     )
-    with pytest.raises(ValueError, match='"moderator" is no role'):
+    with pytest.raises(ValueError, match='"moderator" is not a role'):
         META.encode_chat([{"role": "moderator", "content": "Hi"}])

@@ -207,7 +207,7 @@ def test_a_fault_is_named_with_its_file_and_place(folder):
     (folder / "bad-tools.json").write_text('[{}, "f"]')
     message = fails("chat", "--tools", "bad-tools.json", "messages.json", cwd=folder)
     assert "bad-tools.json: tools[1]: must be a dictionary" in message
-    assert "standard input: messages: there is none" in fails("chat", "-", stdin=b"[]")
+    assert "standard input: messages: there are no messages" in fails("chat", "-", stdin=b"[]")
 
 
 @pytest.mark.parametrize(

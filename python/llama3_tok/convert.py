@@ -21,12 +21,12 @@ def convert(
     two; what it is is told by its content. `destination` says by its name what it will be: `.model`
     or `.tiktoken` a rank file, `.json` a `tokenizer.json`, `.gguf` a GGUF file without tensors, and
     a folder, or a name without such an ending, what `Tokenizer.save` writes. `profile` is what
-    `Tokenizer` takes. Files that are there
-    are replaced only with `force`. What was written is read back and compared before it has its
-    name.
+    `Tokenizer` takes. Files that exist are replaced only with `force`. Files are verified before
+    they are renamed into place.
 
     Raises what `Tokenizer` raises for the source, MissingExtra for GGUF without its package, and
-    Llama3TokError for a destination that is there or whose ending says nothing.
+    Llama3TokError for a source that does not exist, for a destination that does, and for one whose
+    ending says nothing.
     """
     if not destination or destination == "-":
         raise Llama3TokError("the destination must be the name of a file or folder")
@@ -42,7 +42,7 @@ def convert(
         paths = [destination]
     there = [path for path in paths if os.path.lexists(path)]
     if there and not force:
-        raise Llama3TokError(f"{there[0]} is there already; force=True replaces it")
+        raise Llama3TokError(f"{there[0]} already exists; pass force=True to replace it")
     if kind == "folder":
         tokenizer.save(destination)
         return paths
@@ -73,6 +73,8 @@ def _kind(destination: str) -> str:
 
 def _read(source: str, profile: str | None) -> Tokenizer:
     path = os.path.expanduser(source)
+    if not os.path.exists(path):
+        raise Llama3TokError(f"the source {source} does not exist")
     if os.path.isfile(path):
         with open(path, "rb") as file:
             head = file.read(len(MAGIC))

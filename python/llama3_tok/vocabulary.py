@@ -132,9 +132,21 @@ def _resolve(place: Place) -> str:
         raise _refused(path, reason)
     if not os.path.exists(path):
         raise VocabularyNotFound(
-            f"{place.way} names the vocabulary {path}, which does not exist. {WAYS}"
+            f"{place.way} names the vocabulary {path}, which does not exist. {_meant(place.path)}{WAYS}"
         )
     return path
+
+
+def _meant(path: str) -> str:
+    """What somebody who gives a path that does not exist may have meant, as a sentence before another."""
+    if path in PROFILES:
+        return f"{path!r} is a profile: pass it as profile={path!r}. "
+    owner, _, name = path.partition("/")
+    if owner and name and "/" not in name and "." not in owner and not os.path.exists(owner):
+        return (
+            f"If {path!r} is a model of a hub: nothing is downloaded; pass the path of its folder. "
+        )
+    return ""
 
 
 # A vocabulary may have a million tokens of a kilobyte, in base64.

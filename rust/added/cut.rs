@@ -1,8 +1,8 @@
 //! Where a text with added tokens may be cut, so that both sides give the ids of the whole.
 
 use super::{AddedTokens, Matches, Selection};
-use crate::cuts;
 use crate::error::{Check, Error, slice};
+use crate::text::cuts;
 
 /// The most bytes of a character.
 const CHARACTER: usize = 4;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, Input, MatchKind, StartKind};
 use memchr::memmem;
 
-use super::AddedToken;
+use crate::added::token::AddedToken;
 use crate::error::{Check, Error, always, slice};
 
 /// How many openings of names are looked at between two calls of `check`, a millisecond.

@@ -13,36 +13,18 @@
 //! One thing is different here: no two tokens ever share characters. There, a name that begins inside
 //! the white space that another token took is a token as well.
 
-mod cut;
+mod token;
 mod find;
+mod cut;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::ops::Range;
 
 use self::find::{Level, Match, Names};
-use crate::encode::CHECK_BYTES;
-use crate::error::{Check, Error, always};
+pub use self::token::AddedToken;
+use crate::error::{CHECK_BYTES, Check, Error, always};
 use crate::profile::Profile;
-
-/// A token that a text has by its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddedToken {
-    /// Its id: behind the vocabulary's, or that of the same bytes there.
-    pub id: u32,
-    /// What stands in the text for it.
-    pub name: String,
-    /// A text has it only if the caller allows that, and decoding can leave it out.
-    pub special: bool,
-    /// It is a token only where no word goes on before or after it.
-    pub single_word: bool,
-    /// White space before it belongs to it.
-    pub lstrip: bool,
-    /// White space after it belongs to it.
-    pub rstrip: bool,
-    /// It is searched for in what the others leave.
-    pub normalized: bool,
-}
 
 /// The added tokens of a release or of a folder.
 pub struct AddedTokens {

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::encode::{Encoder, Options};
+use crate::encode::Encoder;
+use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
 use crate::profile::Roles;
 use crate::reference::{go_on, sample_encoder};
-use crate::vocab::Vocabulary;
+use crate::vocabulary::Vocabulary;
 
 fn release(profile: &str) -> AddedTokens {
     AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap()

@@ -28,7 +28,7 @@
 use crate::bpe::boxed;
 use crate::bpe::index::NONE;
 use crate::bpe::pieces::Pieces;
-use crate::vocab::{MAX_TOKENS, Tokens};
+use crate::bpe::tokens::MAX_TOKENS;
 
 /// What the table says of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
 /// 21 bits each; the highest bit, if a token with the part `x y` ranks below it.
@@ -78,8 +78,9 @@ pub struct Certain {
 
 impl Certain {
     /// What complete `pieces` say.
-    pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
-        let one = std::array::from_fn(|byte| pieces.find(tokens, &[byte as u8], 0, 1));
+    pub fn build(pieces: &Pieces) -> Self {
+        let tokens = pieces.tokens();
+        let one = std::array::from_fn(|byte| pieces.find(&[byte as u8], 0, 1));
         let mut certain = Self { two: boxed(Bytes::NONE), one };
         // What is looked up for each token stands near the processor: bits, and the token's own bytes.
         let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];
@@ -92,11 +93,11 @@ impl Certain {
             |id: u32| is_byte.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1);
         let mut is_bad = vec![false; tokens.len()];
         for (id, token) in tokens.iter() {
-            let entry = pieces.entry(id);
-            if entry.is_byte() || !entry.is_reached() {
+            let split = pieces.split(id);
+            if split.is_byte() || !split.is_reached() {
                 continue;
             }
-            let (left, right) = (entry.left(), entry.right());
+            let (left, right) = (split.left(), split.right());
             for part in [left, right].into_iter().filter(|&part| part > id) {
                 if let Some(bad) = is_bad.get_mut(part as usize) {
                     *bad = true;

@@ -5,7 +5,7 @@
 //!       the text, 13 bytes   its length   free: the id, where a token's word is kept
 //! ```
 
-use crate::lanes::{self, Kept, KeptByLength};
+use crate::machine::lanes::{self, Kept, KeptByLength};
 
 /// The longest byte string that has a key. With 13 bytes, its length and an id fit 16 bytes.
 pub const KEY_BYTES: usize = 13;

@@ -1,9 +1,12 @@
 //! Bytes to tokens: what is a token as a whole, and what merging gives.
 //!
 //! ```text
+//! tokens     the bytes of all tokens
 //! key        a short byte string as one word
 //! index      a small hash table of ids
+//! split      how merging forms a token
 //! pieces     vocab-first: is a byte string, whole, a token?
+//! plain      the rule of merging as it is written
 //! pairs      which two tokens merging joins
 //! certain    pairs of bytes that are joined whatever stands around them
 //! short      merging up to 62 bytes: the rule itself, from what is certain
@@ -12,9 +15,12 @@
 //! merge      merging any number of bytes, window by window or from left to right
 //! ```
 
+pub mod tokens;
 pub mod key;
 pub mod index;
+pub mod split;
 pub mod pieces;
+pub mod plain;
 pub mod pairs;
 pub mod certain;
 pub mod short;
@@ -24,7 +30,7 @@ pub mod merge;
 #[cfg(test)]
 mod tests;
 
-use crate::huge_pages;
+use crate::machine::huge_pages;
 
 /// A table of `count` copies of `value`. Where memory is refused the process ends, as it does for all that a
 /// vocabulary is made of.

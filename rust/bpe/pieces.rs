@@ -15,11 +15,11 @@
 
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::key::{ID, KEPT, KEY, KEY_BYTES, key};
-use crate::bpe::pairs::Entry;
+use crate::bpe::split::Split;
 use crate::bpe::table;
-use crate::lanes::{hash, word_of};
-use crate::prefetch::prefetch;
-use crate::vocab::Tokens;
+use crate::bpe::tokens::Tokens;
+use crate::machine::lanes::{hash, word_of};
+use crate::machine::prefetch::prefetch;
 
 /// Four tokens, two words each, the lower one first: the key of each, and from bit [`ID`] on its id. 0 where
 /// there is none; the first ones are filled first.
@@ -108,32 +108,34 @@ impl<'p> Lines<'p> {
 
 /// The table from whole byte strings to ids, and from ids to entries.
 pub struct Pieces {
+    tokens: Tokens,
     /// A power of two, about half as many as there are tokens.
     lines: Vec<Line>,
     seed: Seed,
     /// The tokens that no line has.
     rest: Index,
-    entries: Vec<Entry>,
+    splits: Vec<Split>,
     /// A bit for each token that merging does not give.
     unreached: Vec<u64>,
 }
 
 impl Pieces {
-    /// Indexes `tokens`; if two are the same bytes, gives both ids. Nothing is known of merges yet.
-    pub fn build(tokens: &Tokens) -> Result<Self, (u32, u32)> {
+    /// Takes and indexes `tokens`; if two are the same bytes, gives both ids. Nothing is known of merges yet.
+    pub fn build(tokens: Tokens) -> Result<Self, (u32, u32)> {
         let count = (tokens.len() / 2).next_power_of_two();
         let mut pieces = Self {
+            tokens,
             lines: table(count, Line::EMPTY),
             seed: Seed::random(),
             rest: Index::with_room(0),
-            entries: Vec::new(),
+            splits: Vec::new(),
             unreached: Vec::new(),
         };
         let mut rest = Vec::new();
         // The keys of the tokens whose lines have been asked for.
         let mut keys = [None; AHEAD];
-        for ahead in 0..(tokens.len() + AHEAD) as u32 {
-            let head = tokens.head(ahead).filter(|&(_, length)| length <= KEY_BYTES);
+        for ahead in 0..(pieces.tokens.len() + AHEAD) as u32 {
+            let head = pieces.tokens.head(ahead).filter(|&(_, length)| length <= KEY_BYTES);
             let next = head.map(|(head, length)| {
                 let key = word_of(head, length, &KEPT);
                 pieces.lines().prefetch(hash(key));
@@ -158,13 +160,13 @@ impl Pieces {
         }
         pieces.rest = Index::with_room(rest.len());
         for id in rest {
-            let Some(bytes) = tokens.get(id) else {
+            let Some(bytes) = pieces.tokens.get(id) else {
                 debug_assert!(false, "{id} is one of the tokens");
                 continue;
             };
             let hash = pieces.seed.hash(bytes);
             let earlier =
-                pieces.rest.insert(hash, id, |earlier| tokens.get(earlier) == Some(bytes));
+                pieces.rest.insert(hash, id, |earlier| pieces.tokens.get(earlier) == Some(bytes));
             if earlier != NONE {
                 return Err((earlier, id));
             }
@@ -173,19 +175,25 @@ impl Pieces {
     }
 
     /// Says what is known of each token.
-    pub fn complete(&mut self, entries: Vec<Entry>) {
-        let unreached = |entries: &[Entry]| {
-            let bits = (0..).zip(entries).filter(|(_, entry)| !entry.is_reached());
+    pub fn complete(&mut self, splits: Vec<Split>) {
+        let unreached = |splits: &[Split]| {
+            let bits = (0..).zip(splits).filter(|(_, split)| !split.is_reached());
             bits.fold(0, |word, (bit, _)| word | 1u64 << bit)
         };
-        self.unreached = entries.chunks(64).map(unreached).collect();
-        self.entries = entries;
+        self.unreached = splits.chunks(64).map(unreached).collect();
+        self.splits = splits;
+    }
+
+    /// The tokens' bytes.
+    #[inline(always)]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// What is known of a token; of one that is not there, nothing.
     #[inline(always)]
-    pub fn entry(&self, id: u32) -> Entry {
-        self.entries.get(id as usize).copied().unwrap_or(Entry::NEVER)
+    pub fn split(&self, id: u32) -> Split {
+        self.splits.get(id as usize).copied().unwrap_or(Split::NEVER)
     }
 
     /// Whether merging gives the token.
@@ -200,22 +208,15 @@ impl Pieces {
         Lines::new(&self.lines)
     }
 
-    /// The id of the token that is exactly `text[start..end]`, or [`NONE`]. `tokens` are those of
-    /// [`Pieces::build`].
+    /// The id of the token that is exactly `text[start..end]`, or [`NONE`].
     #[inline(always)]
-    pub fn find(&self, tokens: &Tokens, text: &[u8], start: usize, end: usize) -> u32 {
-        self.find_hashed(tokens, text, (start, end), hash(key(text, start, end)))
+    pub fn find(&self, text: &[u8], start: usize, end: usize) -> u32 {
+        self.find_hashed(text, (start, end), hash(key(text, start, end)))
     }
 
     /// The same, given the hash of the key.
     #[inline(always)]
-    pub fn find_hashed(
-        &self,
-        tokens: &Tokens,
-        text: &[u8],
-        (start, end): (usize, usize),
-        hash: u32,
-    ) -> u32 {
+    pub fn find_hashed(&self, text: &[u8], (start, end): (usize, usize), hash: u32) -> u32 {
         if end - start <= KEY_BYTES
             && let Some(id) = self.lines().of(hash).find(key(text, start, end))
         {
@@ -223,23 +224,23 @@ impl Pieces {
         }
         debug_assert!(end <= text.len());
         // Nothing is no token.
-        self.find_beside(tokens, text.get(start..end).unwrap_or(&[]), hash)
+        self.find_beside(text.get(start..end).unwrap_or(&[]), hash)
     }
 
     /// The same of a byte string that its line, by the hash of its key, does not have.
     #[inline(always)]
-    pub fn find_beside(&self, tokens: &Tokens, bytes: &[u8], hash: u32) -> u32 {
+    pub fn find_beside(&self, bytes: &[u8], hash: u32) -> u32 {
         // Only a line that is full leaves short tokens to the rest.
         if bytes.len() <= KEY_BYTES && !self.lines().of(hash).is_full() {
             return NONE;
         }
-        self.find_rest(tokens, bytes)
+        self.find_rest(bytes)
     }
 
     /// The same of a byte string that no line has.
     #[inline]
-    pub fn find_rest(&self, tokens: &Tokens, bytes: &[u8]) -> u32 {
-        self.rest.find(self.seed.hash(bytes), |id| tokens.get(id) == Some(bytes))
+    pub fn find_rest(&self, bytes: &[u8]) -> u32 {
+        self.rest.find(self.seed.hash(bytes), |id| self.tokens.get(id) == Some(bytes))
     }
 }
 

@@ -16,7 +16,6 @@
 
 use crate::bpe::boxed;
 use crate::bpe::pieces::Pieces;
-use crate::vocab::Tokens;
 
 /// Bits of the set of patterns: 128 KB.
 const LOG: u32 = 20;
@@ -44,9 +43,9 @@ const MORE_MORE: u8 = 8;
 
 impl Segments {
     /// Goes through the tokens that merging gives.
-    pub fn build(tokens: &Tokens, pieces: &Pieces) -> Self {
+    pub fn build(pieces: &Pieces) -> Self {
         let mut segments = Self { kinds: boxed(0), bits: boxed(0) };
-        let reached = tokens.iter().filter(|&(id, _)| pieces.is_reached(id));
+        let reached = pieces.tokens().iter().filter(|&(id, _)| pieces.is_reached(id));
         for (_, token) in reached.filter(|(_, token)| !token.is_ascii()) {
             for place in (1..token.len()).filter(|&place| is_asked_for(token, place)) {
                 let (before, behind) = token.split_at(place);

@@ -15,7 +15,7 @@
 use crate::bpe::certain::{Bytes, Certain};
 use crate::bpe::index::NONE;
 use crate::bpe::pairs::Pairs;
-use crate::vocab::MAX_TOKENS;
+use crate::bpe::tokens::MAX_TOKENS;
 use crate::work;
 
 /// The longest word.

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use crate::bpe::merge::Merging;
 use crate::bpe::short::{SHORT_BYTES, Word};
 use crate::encode::Encoder;
-use crate::lanes::Path;
+use crate::machine::path::Path;
 use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
-use crate::vocab::Vocabulary;
+use crate::vocabulary::Vocabulary;
 
 /// What merging a word of up to [`SHORT_BYTES`] bytes gives.
 fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
@@ -153,8 +153,7 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     merging.begin(vocabulary.number());
     for _ in 0..count {
         let word = word(&mut lot, vocabulary);
-        let tables = (vocabulary.tokens(), vocabulary.pieces());
-        let expected = crate::bpe::merge::merge_plainly(tables.0, tables.1, &word, |_| {});
+        let expected = crate::bpe::plain::merge_plainly(vocabulary.pieces(), &word, |_| {});
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
         let found =
             vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &go_on).unwrap();
@@ -188,8 +187,7 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
             long.extend(unit.iter().cycle().take(lot.below(300)));
             long.extend(word(&mut lot, vocabulary));
         }
-        let tables = (vocabulary.tokens(), vocabulary.pieces());
-        let expected = crate::bpe::merge::merge_plainly(tables.0, tables.1, &long, |_| {});
+        let expected = crate::bpe::plain::merge_plainly(vocabulary.pieces(), &long, |_| {});
         let found =
             vocabulary.merge(Path::best(), (&long, 0, long.len()), &mut merging, &go_on).unwrap();
         assert_eq!(found, expected, "{long:?}");

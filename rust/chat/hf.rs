@@ -6,31 +6,12 @@
 
 use std::borrow::Cow;
 
-use super::{Call, Chat, Ending, Message, Part, Role, fault, no_images, overall, write_part};
-use crate::chat::script::Script;
+use crate::chat::conversation::{
+    Call, Chat, Ending, Message, Part, Role, fault, no_images, overall,
+};
+use crate::chat::script::{Script, write_part};
 use crate::error::{Error, always};
-use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile};
-
-/// What one of the templates knows.
-#[derive(Debug)]
-pub struct Template {
-    /// Tools, their calls and results, and a system message with dates even where none is given.
-    pub tools: bool,
-    /// Built-in tools, whose calls are code.
-    pub builtin_tools: bool,
-    /// Images; the content of messages keeps its white space.
-    pub images: bool,
-}
-
-/// Llama 3.
-pub static LLAMA_3: Template = Template { tools: false, builtin_tools: false, images: false };
-/// Llama 3.1 and 3.3.
-pub static LLAMA_3_1: Template = Template { tools: true, builtin_tools: true, images: false };
-/// Llama 3.2, the text models.
-pub static LLAMA_3_2: Template = Template { tools: true, builtin_tools: false, images: false };
-/// Llama 3.2, the vision models.
-pub static LLAMA_3_2_VISION: Template =
-    Template { tools: true, builtin_tools: false, images: true };
+use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile, Template};
 
 /// The date that stands in the templates. Their newer versions ask the clock first; here the same
 /// call gives the same ids next year.
@@ -119,7 +100,10 @@ fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
     let mut messages = chat.messages.iter().enumerate().peekable();
     messages.next_if(is_system);
     match messages.next() {
-        None => Err(overall("messages", "tools go into the first user message, and there is none")),
+        None => Err(overall(
+            "messages",
+            "tools go into the first user message, and there is no user message",
+        )),
         Some((index, message)) if message.role != Role::User => {
             let reason = "tools go into the first message behind the system message, which must be \
                           a user's; tools_in=\"system\" has them there";
@@ -258,6 +242,7 @@ fn is_space(character: char) -> bool {
 mod tests {
     use super::*;
     use crate::error::tests::sees_a_fault;
+    use crate::profile::LLAMA_3_1;
 
     /// What `check` refuses, had it not.
     #[test]

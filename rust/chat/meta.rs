@@ -10,9 +10,10 @@
 //! - a dictionary in a Python list is `{"a": 1}`, not `{a=1}`;
 //! - several calls are one Python list, not several side by side.
 
-use super::{Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat};
-use super::{fault, overall, write_part};
-use crate::chat::script::Script;
+use crate::chat::conversation::{
+    Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat, fault, overall,
+};
+use crate::chat::script::{Script, write_part};
 use crate::error::Error;
 use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile};
 

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::Role;
-use crate::encode::{Encoder, Options};
+use crate::chat::conversation::{Chat, Ending, Part, Role, no_images};
+use crate::encode::Encoder;
+use crate::encode::offsets::Offsets;
+use crate::encode::options::Options;
 use crate::error::{Check, Error, always};
-use crate::offsets::Offsets;
-use crate::profile::{END_HEADER, START_HEADER};
+use crate::profile::{END_HEADER, Profile, START_HEADER};
 
 /// Text, and what stands between and about its parts.
 #[derive(Default)]
@@ -196,6 +197,30 @@ impl Run {
             *range = range.start - start..range.end - start;
         }
         learned
+    }
+}
+
+impl Chat<'_> {
+    /// Ends message `index` with `token`, unless it stays open.
+    pub(super) fn end(&self, index: usize, token: u32, script: &mut Script) -> Result<(), Error> {
+        if self.ending != Ending::Open || index + 1 < self.messages.len() {
+            script.special(token)?;
+        }
+        script.learn(false)?;
+        script.message_ends()
+    }
+}
+
+/// Writes a part of message `index`.
+pub(super) fn write_part(
+    part: &Part,
+    index: usize,
+    profile: &Profile,
+    script: &mut Script,
+) -> Result<(), Error> {
+    match part {
+        Part::Text(text) => script.text(text),
+        Part::Image => script.special(profile.image().ok_or_else(|| no_images(index, profile))?),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What holds for any vocabulary: the tests in Python compare with the formats' authors.
 
+use std::borrow::Cow;
+
 use super::*;
-use crate::encode::Options;
+use crate::encode::options::Options;
 use crate::profile::{BOS, EOT, PROFILES};
 use crate::reference::{go_on, sample_encoder};
 
@@ -107,7 +109,7 @@ fn an_error_says_which_message() {
     let none = chat(Dialect::Hf, Vec::new()).script(profile).err().unwrap();
     assert_eq!(place(none), (None, "messages".to_owned()));
     let role = Role::of("<|eot_id|>", 3, Dialect::Hf, profile).unwrap_err();
-    assert!(role.to_string().starts_with("messages[3].role: \"<|eot_id|>\" is no role"));
+    assert!(role.to_string().starts_with("messages[3].role: \"<|eot_id|>\" is not a role"));
     let alone = chat(Dialect::Hf, vec![message(Role::User, ""), message(Role::Tool, "")]);
     assert_eq!(place(alone.script(&PROFILES[1]).err().unwrap()), (Some(1), "role".to_owned()));
 }

@@ -1,10 +1,10 @@
 //! Do a vocabulary and its added tokens belong together?
 
 use crate::added::{AddedToken, AddedTokens};
-use crate::byte_level::Reader;
 use crate::error::Error;
 use crate::profile::{PROFILES, Profile};
-use crate::vocab::Vocabulary;
+use crate::vocabulary::Vocabulary;
+use crate::vocabulary::byte_level::Reader;
 
 /// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
 pub(super) fn check_added(

@@ -14,8 +14,9 @@
 
 use crate::bpe::key::{KEPT, KEY};
 use crate::bpe::pieces::Lines;
-use crate::lanes::{self, Lanes, Path, STRINGS, Work};
-use crate::pretokenize::{ENDS, Ends, masks};
+use crate::machine::lanes::{self, Lanes, STRINGS, Work};
+use crate::machine::path::Path;
+use crate::text::pretokenize::{ENDS, Ends, masks};
 
 /// Ids that are given at a time: more than mostly stand between two missing ones.
 pub const RUN: usize = 32;

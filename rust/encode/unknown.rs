@@ -15,11 +15,12 @@ use crate::bpe::key::KEPT;
 use crate::bpe::merge::Merging;
 use crate::bpe::short::{SHORT_BYTES, Word};
 use crate::counters::{Event, count};
-use crate::encode::Sink;
 use crate::encode::cache::{Cache, FEW, LONGEST, Name, SHORT_NAME};
+use crate::encode::sink::Sink;
 use crate::error::{Check, Error};
-use crate::lanes::{Lanes, Path, Work, hash, head, word_of};
-use crate::vocab::Vocabulary;
+use crate::machine::lanes::{Lanes, Work, hash, head, word_of};
+use crate::machine::path::Path;
+use crate::vocabulary::Vocabulary;
 
 /// Words that are merged at a time.
 const WORDS: usize = 8;
@@ -101,7 +102,7 @@ impl Unknown {
         if pretoken.len() > LONGEST {
             return Ok(());
         }
-        let whole = vocabulary.pieces().find_beside(vocabulary.tokens(), pretoken, hash);
+        let whole = vocabulary.pieces().find_beside(pretoken, hash);
         if whole != NONE {
             let state = State::Token(whole);
             self.push(Part { start, end, state })?;
@@ -203,7 +204,7 @@ impl Unknown {
     ) -> Result<(), Error> {
         debug_assert!(end - start > LONGEST);
         let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let whole = vocabulary.pieces().find_rest(vocabulary.tokens(), pretoken);
+        let whole = vocabulary.pieces().find_rest(pretoken);
         if whole != NONE {
             return sink.take(&[whole]);
         }
@@ -253,7 +254,7 @@ impl Resolve<'_> {
             // The others are known, or pretokens as a whole.
             let State::New(hash) = part.state else { continue };
             let (start, end) = (part.start, part.end);
-            let id = pieces.find_hashed(vocabulary.tokens(), text, (start, end), hash);
+            let id = pieces.find_hashed(text, (start, end), hash);
             if id != NONE && pieces.is_reached(id) {
                 part.state = State::Token(id);
                 continue;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::Core;
+use super::core::Core;
 use super::detach::detached;
 use crate::added::AddedToken;
-use crate::byte_level::Reader;
 use crate::encode::Encoder;
 use crate::error::Error;
 use crate::profile::{Profile, Roles};
-use crate::vocab::Vocabulary;
+use crate::vocabulary::Vocabulary;
+use crate::vocabulary::byte_level::Reader;
 
 /// What a vocabulary file says. Cores share it.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]

@@ -7,8 +7,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::Core;
 use super::convert::{array, characters_of, gathered, list_of};
+use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
 use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};

@@ -12,9 +12,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
 
 use super::raise::exception;
-use crate::decode::whole_characters;
-use crate::parallel::Ids;
-use crate::prefetch::prefetch;
+use crate::encode::decode::whole_characters;
+use crate::encode::parallel::Ids;
+use crate::machine::prefetch::prefetch;
 
 /// As many integers as Llama 3 has ids, and after how many ids in lists they are worth making.
 const INTEGER_COUNT: u32 = 128_257;
@@ -160,7 +160,7 @@ fn text_of<'py>(
 ) -> PyResult<Bound<'py, PyString>> {
     #[cfg(target_arch = "x86_64")]
     if bytes.iter().step_by(16).filter(|byte| !byte.is_ascii()).count() > bytes.len() / 128
-        && let Some(count) = crate::utf16::transcode(bytes, units)
+        && let Some(count) = crate::text::utf16::transcode(bytes, units)
     {
         // Python takes a byte order mark away; without this one it would take one that is text.
         const BYTE_ORDER_MARK: u16 = 0xFEFF;

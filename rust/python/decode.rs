@@ -3,13 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::Core;
 use super::convert::append_text;
+use super::core::Core;
 use super::detach::{detached, go_on};
 use super::raise::raise;
-use crate::decode::{MANY, whole_characters};
+use crate::encode::decode::{MANY, whole_characters};
+use crate::encode::parallel::Ids;
 use crate::error::{Check, slice};
-use crate::parallel::Ids;
 
 /// Ids up to which they are decoded attached to the interpreter: a few microseconds.
 pub(super) const FEW_IDS: usize = 1 << 9;

@@ -6,14 +6,14 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::Core;
 use super::convert::{all_bytes, bytes_of, gathered};
+use super::core::Core;
 use super::detach::{detached, go_on};
 use super::raise::raise;
 use crate::added::Selection;
-use crate::encode::Options;
+use crate::encode::options::Options;
+use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
-use crate::parallel::Ragged;
 
 /// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
 const SHORT: usize = 1 << 11;

@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 
 use super::convert::{array, gathered};
 use super::detach::detached;
-use crate::parts::{Part, Task};
-use crate::stream::{Named, Stream};
+use crate::files::parts::{Part, Task};
+use crate::files::stream::{Named, Stream};
 
 /// What an iterator over files gives.
 #[derive(Clone, Copy)]

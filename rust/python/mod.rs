@@ -4,6 +4,7 @@
 mod added;
 mod chat;
 mod convert;
+mod core;
 mod decode;
 mod detach;
 mod encode;
@@ -29,27 +30,23 @@ use self::added::Ranks;
 use self::convert::{
     Given, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
 };
+use self::core::Core;
 use self::detach::detached;
 use self::encode::Asked;
 use self::files::{Files, Gives};
 use self::raise::raise;
 use self::streaming::StreamDecoder;
+use crate::encode::Encoder;
 use crate::encode::cache::Info;
-use crate::encode::{Encoder, Options};
-use crate::lanes::Path;
-use crate::parallel::Ids;
-use crate::parts::{Task, Want};
-use crate::pretokenize::PATTERN;
+use crate::encode::options::Options;
+use crate::encode::parallel::Ids;
+use crate::files::parts::{Task, Want};
+use crate::machine::path::Path;
 use crate::profile::{PROFILES, Roles};
-use crate::unicode::UNICODE_VERSION;
+use crate::text::pretokenize::PATTERN;
+use crate::text::unicode::UNICODE_VERSION;
 
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
-
-/// A vocabulary with added tokens: the part of a `Tokenizer` that is Rust.
-#[pyclass(frozen, weakref, module = "llama3_tok._core")]
-struct Core {
-    encoder: Arc<Encoder>,
-}
 
 #[pymethods]
 impl Core {

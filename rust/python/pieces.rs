@@ -6,15 +6,15 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::Core;
 use super::added::GivenRoles;
 use super::convert::array;
+use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
 use crate::bpe::merge::Merging;
 use crate::error::Error;
-use crate::pretokenize::Pretokens;
 use crate::profile::{Profile, Roles};
+use crate::text::pretokenize::Pretokens;
 
 /// Pretokens between two looks for signals, some milliseconds.
 const PRETOKENS_CHECK: usize = 1 << 14;

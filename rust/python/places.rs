@@ -9,10 +9,11 @@ use pyo3::types::PySlice;
 
 use super::convert::{array, bytes_of, is_bytes, joined_pairs};
 use super::detach::detached;
-use crate::encode::{Encoder, Options};
+use crate::encode::Encoder;
+use crate::encode::offsets::{Characters, Offsets, char_spans};
+use crate::encode::options::Options;
 use crate::error::slice;
-use crate::offsets::{Characters, Offsets, char_spans};
-use crate::unicode::count_chars;
+use crate::text::unicode::count_chars;
 
 /// Ids, byte ranges and character ranges.
 pub(super) type Spans<'py> =

@@ -9,10 +9,10 @@ use super::convert::Given;
 use super::decode::FEW_IDS;
 use super::detach::{detached, go_on};
 use super::raise::raise;
-use crate::decode::TextStream;
 use crate::encode::Encoder;
+use crate::encode::decode::TextStream;
+use crate::encode::parallel::Ids;
 use crate::error::{Check, Error};
-use crate::parallel::Ids;
 
 /// What was decoded so far: how many ids, and the beginning of a character.
 #[pyclass(module = "llama3_tok._core")]

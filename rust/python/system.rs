@@ -9,8 +9,8 @@ use pyo3::types::PyList;
 
 use super::detach::detached;
 use super::raise::raise;
-use crate::vocab::other_format;
-use crate::walk::Walk;
+use crate::files::walk::Walk;
+use crate::vocabulary::read::other_format;
 
 /// Adds the functions to the module.
 pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {

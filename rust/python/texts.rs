@@ -7,12 +7,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::Core;
 use super::convert::bytes_object;
+use super::core::Core;
 use super::detach::detached;
-use crate::encode::{Encoder, Options};
-use crate::files::{Cuts, Source, Step};
-use crate::jsonl;
+use crate::encode::Encoder;
+use crate::encode::options::Options;
+use crate::files::jsonl;
+use crate::files::read::{Cuts, Source, Step};
 
 /// An iterator over the pieces of a file, `(offset, line, text)`: bytes and lines before it, and
 /// itself. A binary file has no piece where such files are not wanted.

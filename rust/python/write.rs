@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::Core;
 use super::convert::bytes_object;
+use super::core::Core;
 use super::detach::detached;
 
 /// The rank file.

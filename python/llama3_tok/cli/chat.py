@@ -223,12 +223,13 @@ def read(path: str) -> Any:  # noqa: ANN401 - any JSON
     try:
         return json.loads(data)
     except json.JSONDecodeError as error:
-        line, reason = error.lineno, f"no JSON: {error.msg}, column {error.colno}"
+        line, what = error.lineno, error.msg[:1].lower() + error.msg[1:]
+        reason = f"this is not valid JSON: {what} at column {error.colno}"
         message = f"{name_of(path)}, line {line}: {reason}"
         raise InputError(message, path, line, reason) from None
     # ValueError: no UTF-8, or an integer with more digits than Python reads.
     except (ValueError, RecursionError) as error:
-        reason = f"no JSON: {error}"
+        reason = f"this is not valid JSON: {error}"
         raise InputError(f"{name_of(path)}: {reason}", path, None, reason) from None
 
 

@@ -17,11 +17,12 @@
 
 use std::hint::select_unpredictable;
 
-use crate::encode::Sink;
+use crate::bpe::tokens::MAX_TOKENS;
 use crate::encode::cache::name::{LENGTH, LONGEST_HALF, Name};
+use crate::encode::sink::Sink;
 use crate::error::Error;
-use crate::lanes::{Lanes, Portable};
-use crate::vocab::MAX_TOKENS;
+use crate::machine::lanes::Lanes;
+use crate::machine::lanes::portable::Portable;
 
 /// Ids that a half holds at most.
 const IN_A_HALF: usize = 5;
@@ -241,7 +242,8 @@ mod tests {
 
     use super::*;
     use crate::bpe::index::Seed;
-    use crate::lanes::{Path, Work};
+    use crate::machine::lanes::Work;
+    use crate::machine::path::Path;
 
     struct Ask<'a>(&'a Line, &'a Line, Name);
 

@@ -6,7 +6,7 @@
 //! holds is a pure function of vocabulary and bytes, confirmed by the whole bytes: the cache changes speed,
 //! never ids.
 //!
-//! It begins with 256 KB and grows by four as it pays, up to a limit: when a third of it is taken and
+//! It begins with 256 KB and grows by four as it pays, up to a limit: when five sixteenths of it are taken and
 //! enough of what is looked up is found, or so much was merged that the cost of more memory is nothing
 //! beside it.
 
@@ -19,17 +19,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use self::line::{FEW, Known};
 use self::line::{Line, fits_half};
 pub use self::name::{Name, SHORT_NAME};
+pub use self::ring::LONGEST;
 use self::ring::Ring;
 use crate::bpe::index::Seed;
 use crate::counters::{Event, count};
-use crate::encode::Sink;
+use crate::encode::sink::Sink;
 use crate::error::Error;
-use crate::huge_pages;
-use crate::lanes::Lanes;
-use crate::prefetch::prefetch;
+use crate::machine::huge_pages;
+use crate::machine::lanes::Lanes;
+use crate::machine::prefetch::prefetch;
 
-/// Longer pretokens are not kept: they rarely come again.
-pub const LONGEST: usize = 255;
 /// Ids of a record that are given at a time.
 const SOME: usize = 16;
 /// A third of a cache may be the ring's.
@@ -354,7 +353,7 @@ mod tests {
 
     fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
         let (name, place) = cache.name(text.as_bytes(), 0, text.len());
-        let known = cache.lookup(crate::lanes::Portable, place, &name);
+        let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &name);
         cache.note(1, usize::from(!known.is_nothing()));
         let mut ids = Vec::new();
         known.give(&mut ids).unwrap();

@@ -1,13 +1,15 @@
 //! What does not fit an entry of the cache: the records that were written last.
 
-use crate::huge_pages;
-use crate::prefetch::prefetch;
-use crate::vocab::MAX_TOKENS;
+use crate::bpe::tokens::MAX_TOKENS;
+use crate::machine::huge_pages;
+use crate::machine::prefetch::prefetch;
 
+/// Longer pretokens are not kept: they rarely come again.
+pub const LONGEST: usize = 255;
 /// Bytes that a ring begins with.
 const FIRST: usize = 1 << 17;
 /// A record is never longer than this, so it fits the smallest ring.
-const _: () = assert!(super::LONGEST * (ID_BYTES + 1) < FIRST);
+const _: () = assert!(LONGEST * (ID_BYTES + 1) < FIRST);
 
 /// The records that were written last: ids, three bytes each, and the bytes of a pretoken. It is of
 /// any power of two of bytes, and doubles when it is full, up to what is allowed.

@@ -46,7 +46,7 @@ def read_json(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         refuse(path, "there is no such file")
     except ValueError as error:
-        refuse(path, f"it is no JSON: {error}")
+        refuse(path, f"it is not valid JSON: {error}")
     if not isinstance(value, dict):
         refuse(path, "it must hold a JSON object")
     return value

@@ -1,0 +1,35 @@
+//! The rule of merging as it is written, for bytes of one or two tokens.
+
+use crate::bpe::index::NONE;
+use crate::bpe::pieces::Pieces;
+
+/// Merges `bytes` by the rule itself and gives the ids. `joined` gets the length of the left one of
+/// each two parts that are joined. Quadratic in the length: for bytes of one or two tokens.
+pub fn merge_plainly(pieces: &Pieces, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
+    let token = |start: usize, end: usize| pieces.find(bytes, start, end);
+    // Where each part begins, and the token that it is together with the next.
+    let mut parts: Vec<(usize, u32)> = (0..=bytes.len()).map(|start| (start, NONE)).collect();
+    let pair = |parts: &[(usize, u32)], at: usize| match (parts.get(at), parts.get(at + 2)) {
+        (Some(&(start, _)), Some(&(end, _))) => token(start, end),
+        _ => NONE,
+    };
+    for at in 0..parts.len() {
+        let rank = pair(&parts, at);
+        if let Some(part) = parts.get_mut(at) {
+            part.1 = rank;
+        }
+    }
+    while let Some((at, _)) =
+        parts.iter().enumerate().filter(|(_, part)| part.1 != NONE).min_by_key(|(_, part)| part.1)
+    {
+        let (middle, _) = parts.remove(at + 1);
+        joined(middle - parts.get(at).map_or(0, |part| part.0));
+        for changed in at.saturating_sub(1)..=at {
+            let rank = pair(&parts, changed);
+            if let Some(part) = parts.get_mut(changed) {
+                part.1 = rank;
+            }
+        }
+    }
+    parts.iter().zip(parts.iter().skip(1)).map(|(part, next)| token(part.0, next.0)).collect()
+}

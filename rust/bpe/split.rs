@@ -1,0 +1,109 @@
+//! What merging needs to know of a token: how it is formed, and what it may be joined with.
+
+use crate::bpe::tokens::MAX_TOKENS;
+
+/// What merging needs to know of a token: the two tokens that are joined last when its bytes are merged
+/// alone, and what it may be joined with. One word, so that those of many tokens stay near the processor.
+///
+/// From the lowest bit: the right one of the two, the left one, whether the token is irregular; then, as
+/// sets of hashes, the tokens that are joined with it if they stand behind and if they stand before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Split(u64);
+
+impl Split {
+    /// Bits of an id.
+    const BITS: u32 = 20;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+    /// The bits of both tokens.
+    const SPLIT: u64 = (1 << (2 * Self::BITS)) - 1;
+    const BYTE: Self = Self::of(Self::MASK, Self::MASK);
+    /// That of a token that merging does not give. Those are only ever whole pretokens.
+    pub const NEVER: Self = Self::of(Self::MASK, 0);
+    /// Some part of the token, or a part of a part, ranks above what it is a part of.
+    const IRREGULAR: u64 = 1 << (2 * Self::BITS);
+    const BEHIND: u32 = 2 * Self::BITS + 1;
+    const BEFORE: u32 = Self::BEHIND + Self::BEHINDS;
+    /// How many hashes there are of tokens on either side. What comes before differs more.
+    const BEHINDS: u32 = 11;
+    const BEFORES: u32 = u64::BITS - Self::BEFORE;
+
+    /// Says that the token is a single byte.
+    pub fn set_byte(&mut self) {
+        self.0 |= Self::BYTE.0;
+    }
+
+    /// Says which two tokens are joined last, and whether all parts rank below what they are parts of.
+    pub fn set_parts(&mut self, left: u32, right: u32, is_regular: bool) {
+        let flag = if is_regular { 0 } else { Self::IRREGULAR };
+        self.0 = self.0 & !Self::SPLIT | Self::of(left, right).0 | flag;
+    }
+
+    /// Says that the token is joined with another one after it.
+    pub fn add_behind(&mut self, token: u32) {
+        self.0 |= Self::behind(token);
+    }
+
+    /// Says that the token is joined with another one before it.
+    pub fn add_before(&mut self, token: u32) {
+        self.0 |= Self::before(token);
+    }
+
+    /// Whether two tokens may be joined. Never wrong where it says that they are not.
+    #[inline(always)]
+    pub fn may_join((left, before): (u32, Self), (right, after): (u32, Self)) -> bool {
+        (before.0 & Self::behind(right) != 0) & (after.0 & Self::before(left) != 0)
+    }
+
+    const fn of(left: u32, right: u32) -> Self {
+        Self((left as u64) << Self::BITS | right as u64)
+    }
+
+    /// Whether the token is a single byte.
+    #[inline(always)]
+    pub fn is_byte(self) -> bool {
+        self.0 & Self::SPLIT == Self::BYTE.0
+    }
+
+    /// Whether merging gives the token.
+    #[inline(always)]
+    pub fn is_reached(self) -> bool {
+        self.0 & Self::SPLIT != Self::NEVER.0
+    }
+
+    /// Whether every part in the token ranks below what it is a part of.
+    #[inline(always)]
+    pub fn is_regular(self) -> bool {
+        self.0 & Self::IRREGULAR == 0
+    }
+
+    /// The left one of the two, for a token that merging forms of two.
+    #[inline(always)]
+    pub fn left(self) -> u32 {
+        (self.0 >> Self::BITS) as u32 & Self::MASK
+    }
+
+    /// The right one.
+    #[inline(always)]
+    pub fn right(self) -> u32 {
+        self.0 as u32 & Self::MASK
+    }
+
+    /// The bit for a token behind this one.
+    #[inline(always)]
+    fn behind(token: u32) -> u64 {
+        1 << (Self::BEHIND + Self::hash(token, Self::BEHINDS))
+    }
+
+    /// The bit for a token before this one.
+    #[inline(always)]
+    fn before(token: u32) -> u64 {
+        1 << (Self::BEFORE + Self::hash(token, Self::BEFORES))
+    }
+
+    #[inline(always)]
+    fn hash(token: u32, count: u32) -> u32 {
+        ((u64::from(token.wrapping_mul(0x9E37_79B1)) * u64::from(count)) >> 32) as u32
+    }
+}
+
+const _: () = assert!(MAX_TOKENS < Split::MASK as usize);

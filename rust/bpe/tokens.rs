@@ -1,0 +1,90 @@
+//! The bytes of all tokens.
+
+use crate::machine::huge_pages;
+use crate::machine::lanes;
+
+/// The most tokens that a vocabulary may have, so that a rank fits 20 bits.
+pub const MAX_TOKENS: usize = 1_000_000;
+/// The most bytes that a token may have.
+pub const MAX_TOKEN_BYTES: usize = 1024;
+
+/// The tokens' bytes end to end, in the order of their ids.
+#[derive(Default)]
+pub struct Tokens {
+    bytes: Vec<u8>,
+    /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits.
+    ends: Vec<u32>,
+}
+
+impl Tokens {
+    /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
+    pub(crate) fn with_room(length: usize) -> Self {
+        // Without room they grow as they are filled.
+        Self {
+            bytes: huge_pages::room(length / 2).unwrap_or_default(),
+            ends: huge_pages::room(length / 16).unwrap_or_default(),
+        }
+    }
+
+    /// How many tokens there are.
+    #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The bytes of a token.
+    #[inline]
+    pub fn get(&self, id: u32) -> Option<&[u8]> {
+        self.bytes.get(self.start(id)?..*self.ends.get(id as usize)? as usize)
+    }
+
+    #[inline]
+    fn start(&self, id: u32) -> Option<usize> {
+        match id.checked_sub(1) {
+            Some(before) => Some(*self.ends.get(before as usize)? as usize),
+            None => Some(0),
+        }
+    }
+
+    /// Every id with its bytes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        (0..).map_while(|id| Some((id, self.get(id)?)))
+    }
+
+    /// Adds the token with the next id, which `write` appends. If that gives nothing, or the token can't
+    /// be one, nothing more can be done with these tokens.
+    #[inline]
+    pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
+        let start = self.bytes.len();
+        write(&mut self.bytes)?;
+        let length = self.bytes.len() - start;
+        self.ends.push(self.bytes.len() as u32);
+        (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
+    }
+
+    /// The bytes of a token and those behind them, up to 16, and how many are its own.
+    #[inline]
+    pub fn head(&self, id: u32) -> Option<(u128, usize)> {
+        let start = self.start(id)?;
+        Some((lanes::head(&self.bytes, start), *self.ends.get(id as usize)? as usize - start))
+    }
+
+    /// Adds the token with the next id, or says why it can't be one.
+    pub(crate) fn push(&mut self, token: &[u8]) -> Result<(), String> {
+        if token.is_empty() {
+            return Err("the token is empty".to_owned());
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            let length = token.len();
+            return Err(format!(
+                "the token has {length} bytes; at most {MAX_TOKEN_BYTES} are allowed"
+            ));
+        }
+        if self.len() == MAX_TOKENS {
+            return Err(format!("there are more than {MAX_TOKENS} tokens"));
+        }
+        self.bytes.extend_from_slice(token);
+        self.ends.push(self.bytes.len() as u32);
+        Ok(())
+    }
+}

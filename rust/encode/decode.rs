@@ -1,0 +1,304 @@
+//! Ids back to bytes, and to text as they come ([`TextStream`]).
+
+use crate::encode::Encoder;
+use crate::error::{Check, Error, always, slice};
+use crate::vocabulary::slots::{SLOT, Slots};
+
+/// Ids that are decoded into memory near the processor before that is added to the result.
+const ROUND: usize = 1 << 10;
+/// Rounds between two calls of `check`, some tenths of a millisecond.
+const CHECK_ROUNDS: usize = 1 << 6;
+/// How many ids ahead their slots are asked for.
+const AHEAD: usize = 32;
+/// From how many ids on a table of slots is worth making.
+pub const MANY: usize = 1 << 14;
+/// From how many ids on it is worth using: the memory of a round is cleared first, which takes as long
+/// as decoding six ids one by one.
+const USED: usize = 1 << 3;
+
+impl Encoder {
+    /// The bytes of `ids`, special tokens as their names or, if `skip_special`, left out.
+    ///
+    /// Ids are `u32`, `i32` or `i64`; one that no token has is [`Error::InvalidTokenId`], and then
+    /// nothing is decoded.
+    pub fn decode<I: Copy + Into<i64>>(
+        &self,
+        ids: &[I],
+        skip_special: bool,
+        check: &Check,
+    ) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.decode_into(&mut bytes, ids, 0, skip_special, check)?;
+        Ok(bytes)
+    }
+
+    /// Adds the bytes of `ids`, which come behind `before` others, to `bytes`.
+    pub fn decode_into<I: Copy + Into<i64>>(
+        &self,
+        bytes: &mut Vec<u8>,
+        ids: &[I],
+        before: usize,
+        skip_special: bool,
+        check: &Check,
+    ) -> Result<(), Error> {
+        // The table has the bytes of every token of the vocabulary, special or not.
+        let skips_some = skip_special && self.added.has_special_below(self.vocabulary.len() as u32);
+        let slots = self.vocabulary.slots().filter(|_| ids.len() >= USED && !skips_some);
+        let mut table = slots.map(|slots| (slots, [0; ROUND * SLOT]));
+        for (round, ids) in (0..).zip(ids.chunks(ROUND)) {
+            let before = before + round * ROUND;
+            match &mut table {
+                Some((slots, buffer)) => {
+                    self.decode_round(bytes, ids, before, skip_special, slots, buffer)?;
+                }
+                None => {
+                    for (position, &id) in (before..).zip(ids) {
+                        add(bytes, self.decoded(id.into(), position, skip_special)?)?;
+                    }
+                }
+            }
+            if round % CHECK_ROUNDS == CHECK_ROUNDS - 1 {
+                check()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for a round, with the table.
+    fn decode_round<I: Copy + Into<i64>>(
+        &self,
+        bytes: &mut Vec<u8>,
+        ids: &[I],
+        before: usize,
+        skip_special: bool,
+        slots: &Slots,
+        buffer: &mut [u8; ROUND * SLOT],
+    ) -> Result<(), Error> {
+        let mut count = 0;
+        for (position, &id) in ids.iter().enumerate() {
+            if let Some(&ahead) = ids.get(position + AHEAD) {
+                slots.expect(ahead.into());
+            }
+            if let Some((slot, length)) = slots.get(id.into())
+                && let Some(place) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
+            {
+                *place = slot;
+                count += length;
+                continue;
+            }
+            let token = self.decoded(id.into(), before + position, skip_special)?;
+            add(bytes, slice(buffer, ..count)?)?;
+            add(bytes, token)?;
+            count = 0;
+        }
+        add(bytes, slice(buffer, ..count)?)
+    }
+
+    /// What becomes of any id.
+    fn decoded(&self, id: i64, position: usize, skip_special: bool) -> Result<&[u8], Error> {
+        let known = u32::try_from(id).ok().and_then(|id| Some((id, self.token_bytes(id)?)));
+        match known {
+            Some((id, _)) if skip_special && self.added.is_special(id) => Ok(b""),
+            Some((_, bytes)) => Ok(bytes),
+            None => Err(Error::InvalidTokenId { id, position, vocab_size: self.vocab_size() }),
+        }
+    }
+}
+
+fn add(all: &mut Vec<u8>, some: &[u8]) -> Result<(), Error> {
+    all.try_reserve(some.len())?;
+    all.extend_from_slice(some);
+    Ok(())
+}
+
+/// How many bytes of a UTF-8 text's beginning are whole characters: all but up to three. Of other bytes
+/// it says nothing.
+pub fn whole_characters(bytes: &[u8]) -> usize {
+    let before = |&(_, &byte): &(usize, &u8)| byte & 0xC0 == 0x80;
+    let last = bytes.iter().enumerate().rev().take(4).find(|byte| !before(byte));
+    let Some((start, &first)) = last else { return bytes.len() };
+    let length = match first {
+        0xF0.. => 4,
+        0xE0.. => 3,
+        0xC0.. => 2,
+        _ => 1,
+    };
+    if start + length > bytes.len() { start } else { bytes.len() }
+}
+
+/// Bytes to text as they come: what can't change any more is given at once.
+///
+/// The text is that of `String::from_utf8_lossy`, which is that of Python's `errors="replace"`, for all
+/// bytes at once: what is not UTF-8 becomes U+FFFD, one for each longest beginning of a character and one
+/// for each other byte. Only a beginning of a character at the end is held, at most three bytes.
+#[derive(Clone, Default)]
+pub struct TextStream {
+    held: Vec<u8>,
+}
+
+impl TextStream {
+    /// The bytes held.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// The text that `bytes` complete, behind what is held; then their last ones may be held.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<String, Error> {
+        add(&mut self.held, bytes)?;
+        let mut text = String::new();
+        // Each U+FFFD stands for at least one byte.
+        text.try_reserve(self.held.len())?;
+        let mut rest = self.held.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => {
+                    text.push_str(valid);
+                    rest = &[];
+                    break;
+                }
+                Err(error) => {
+                    let (valid, behind) = always(
+                        rest.split_at_checked(error.valid_up_to()),
+                        "an error is in a text",
+                    )?;
+                    text.push_str(always(
+                        std::str::from_utf8(valid).ok(),
+                        "it is valid up to there",
+                    )?);
+                    rest = behind;
+                    let Some(length) = error.error_len() else { break };
+                    text.try_reserve(REPLACEMENT.len_utf8() + rest.len())?;
+                    text.push(REPLACEMENT);
+                    rest = slice(rest, length..)?;
+                }
+            }
+        }
+        self.held = rest.to_vec();
+        Ok(text)
+    }
+
+    /// The end of the text: what is held was the beginning of a character that does not come.
+    pub fn flush(&mut self) -> &'static str {
+        let is_empty = std::mem::take(&mut self.held).is_empty();
+        if is_empty { "" } else { "\u{FFFD}" }
+    }
+}
+
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reference::{cases, go_on, sample_encoder};
+
+    proptest! {
+        #![proptest_config(cases(20_000))]
+
+        /// As the standard library has it for all at once, and no byte held that is certain: whatever
+        /// follows, the text given is a beginning of the whole.
+        #[test]
+        fn a_stream_gives_the_text_of_all_bytes_as_soon_as_it_is_certain(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..4),
+                    prop::collection::vec(prop_oneof![
+                        Just(0xE0), Just(0xED), Just(0xF0), Just(0xF4), Just(0xC2),
+                        0x80..=0xBFu8, Just(b'a'),
+                    ], 0..5),
+                    "\\PC{1,3}".prop_flat_map(|text| {
+                        let bytes = text.into_bytes();
+                        (0..=bytes.len()).prop_map(move |end| bytes[..end].to_vec())
+                    }),
+                ],
+                0..8,
+            ),
+        ) {
+            let mut stream = TextStream::default();
+            let mut text = String::new();
+            for part in &parts {
+                text.push_str(&stream.push(part).unwrap());
+                prop_assert!(stream.held().len() <= 3);
+                // Some valid character begins with what is held.
+                let next = |byte: u8| std::str::from_utf8(&[stream.held(), &[byte]].concat())
+                    .map_or_else(|error| error.error_len().is_none(), |_| true);
+                prop_assert!((0..=255).any(next));
+            }
+            text.push_str(stream.flush());
+            let all = parts.concat();
+            prop_assert_eq!(text, String::from_utf8_lossy(&all));
+            prop_assert_eq!(stream.flush(), "");
+        }
+    }
+
+    #[test]
+    fn ids_out_of_range_are_named_with_their_position() {
+        let encoder = sample_encoder();
+        let size = encoder.vocab_size() as i64;
+        for bad in [-1, size, 1 << 40, i64::MIN] {
+            let error = encoder.decode(&[0, bad], false, &go_on).unwrap_err();
+            assert!(matches!(error, Error::InvalidTokenId { id, position: 1, .. } if id == bad));
+        }
+        assert_eq!(encoder.decode::<u32>(&[], false, &go_on).unwrap(), b"");
+    }
+
+    #[test]
+    fn special_tokens_are_their_names_or_left_out() {
+        let encoder = sample_encoder();
+        let eot = encoder.token_id(b"<|eot_id|>").unwrap();
+        let a = encoder.token_id(b"a").unwrap();
+        assert_eq!(encoder.decode(&[a, eot, a], false, &go_on).unwrap(), b"a<|eot_id|>a");
+        assert_eq!(encoder.decode(&[a, eot, a], true, &go_on).unwrap(), b"aa");
+    }
+
+    #[test]
+    fn slots_change_nothing() {
+        let encoder = sample_encoder();
+        assert!(encoder.vocabulary.slots().is_none());
+        decodes_rightly(encoder);
+        encoder.vocabulary.make_slots();
+        assert!(encoder.vocabulary.slots().is_some());
+        decodes_rightly(encoder);
+    }
+
+    fn decodes_rightly(encoder: &Encoder) {
+        // Every token on many places of a round, specials and long ones among them.
+        let size = encoder.vocab_size() as u32;
+        let ids: Vec<u32> = (0..10 * ROUND as u32).map(|number| number * 7919 % size).collect();
+        for count in [0, 1, USED - 1, USED, ROUND - 1, ROUND, ROUND + 1, ids.len()] {
+            let ids = &ids[..count];
+            for skip in [false, true] {
+                let kept = ids.iter().filter(|&&id| !skip || !encoder.added.is_special(id));
+                let expected: Vec<u8> =
+                    kept.flat_map(|&id| encoder.token_bytes(id).unwrap()).copied().collect();
+                assert_eq!(encoder.decode(ids, skip, &go_on).unwrap(), expected);
+            }
+        }
+        let mut ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
+        for place in [0, 5, ROUND, ids.len() - 1] {
+            let before = std::mem::replace(&mut ids[place], i64::from(size));
+            let error = encoder.decode(&ids, false, &go_on).unwrap_err();
+            assert!(matches!(error, Error::InvalidTokenId { position, .. } if position == place));
+            ids[place] = before;
+        }
+    }
+
+    #[test]
+    fn a_check_that_fails_stops_decoding() {
+        let encoder = sample_encoder();
+        let ids = vec![0; (CHECK_ROUNDS + 1) * ROUND];
+        let stopped = encoder.decode(&ids, false, &|| Err(Error::Interrupted));
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn whole_characters_end_where_one_is_not_complete() {
+        let text = "aß語😀";
+        for end in 0..=text.len() {
+            let whole = (0..=end).rev().find(|&end| text.is_char_boundary(end)).unwrap();
+            assert_eq!(whole_characters(&text.as_bytes()[..end]), whole);
+        }
+        assert_eq!(whole_characters(&[0x80; 9]), 9);
+    }
+}

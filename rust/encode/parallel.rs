@@ -1,0 +1,551 @@
+//! Work on all threads: batches, and the parts of a large text.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::added::Segment;
+use crate::encode::Encoder;
+use crate::encode::options::Options;
+use crate::encode::pool::pool;
+use crate::encode::sink::Count;
+use crate::error::{Check, Error, always, slice};
+use crate::text::cuts::last_cut;
+
+/// From this many bytes on a single text is worth several threads.
+const LARGE: usize = 1 << 20;
+/// About how many bytes of a large text a thread takes at a time.
+const PIECE: usize = 1 << 18;
+
+/// A part of a large text.
+enum Piece<'t> {
+    Text(&'t [u8]),
+    Added(u32),
+}
+
+impl Piece<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Added(_) => 1,
+        }
+    }
+}
+
+/// Cuts `text` where that changes no ids, into parts of about [`PIECE`] bytes; a text without such a
+/// place is one part.
+fn pieces(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if text.is_empty() {
+            return None;
+        }
+        let mut size = PIECE;
+        loop {
+            // The last piece is what is left.
+            let Some(head) = text.get(..size) else { return Some(std::mem::take(&mut text)) };
+            match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
+                Some((piece @ [_, ..], rest)) => {
+                    text = rest;
+                    return Some(piece);
+                }
+                _ => size *= 2,
+            }
+        }
+    })
+}
+
+/// The ids of several texts end to end.
+pub struct Ragged {
+    /// The ids.
+    pub ids: Vec<u32>,
+    /// Where each text's ids begin, and behind them where the last one's end.
+    pub offsets: Vec<usize>,
+}
+
+impl Ragged {
+    /// The ids of each text.
+    pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
+        // One offset more than texts.
+        let ends = self.offsets.iter().skip(1);
+        self.offsets.iter().zip(ends).map(|(&start, &end)| {
+            let ids = self.ids.get(start..end);
+            debug_assert!(ids.is_some(), "the offsets are those of other ids");
+            ids.unwrap_or_default()
+        })
+    }
+
+    fn with_room(texts: usize) -> Result<Self, Error> {
+        let mut empty = Self { ids: Vec::new(), offsets: Vec::new() };
+        empty.offsets.try_reserve_exact(texts + 1)?;
+        empty.offsets.push(0);
+        Ok(empty)
+    }
+
+    /// One behind the other.
+    fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
+        let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
+        all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
+        all.offsets.try_reserve_exact(groups.iter().map(|group| group.offsets.len()).sum())?;
+        all.offsets.push(0);
+        for group in groups {
+            check()?;
+            let base = all.ids.len();
+            all.offsets.extend(group.offsets.iter().skip(1).map(|offset| base + offset));
+            all.ids.extend(group.ids);
+        }
+        Ok(all)
+    }
+}
+
+impl Encoder {
+    /// The ids of `text`, which are those of [`Encoder::encode`]; a large one is encoded in parts by
+    /// all processors.
+    pub fn encode_whole(
+        &self,
+        text: &[u8],
+        options: &Options,
+        check: &Check,
+    ) -> Result<Vec<u32>, Error> {
+        if text.len() < LARGE {
+            let mut ids = Vec::new();
+            return self.encode(text, options, &mut ids, check).map(|()| ids);
+        }
+        let bos = options.bos.then(|| self.roles.bos()).transpose()?;
+        let eos = options.eos.then(|| self.roles.eos()).transpose()?;
+        let parts = self.parts(text, options, check)?;
+        let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
+            let mut ids = Vec::new();
+            for piece in group {
+                match piece {
+                    Piece::Text(text) => self.encode_plain(text, &mut ids, check)?,
+                    Piece::Added(id) => {
+                        ids.try_reserve(1)?;
+                        ids.push(*id);
+                    }
+                }
+            }
+            Ok(ids)
+        })?;
+        let mut ids = Vec::new();
+        ids.try_reserve_exact(groups.iter().map(Vec::len).sum::<usize>() + 2)?;
+        ids.extend(bos);
+        for group in groups {
+            check()?;
+            ids.extend(group);
+        }
+        ids.extend(eos);
+        Ok(ids)
+    }
+
+    /// How many ids `text` has without any special token; a large one is counted in parts by all
+    /// processors.
+    pub fn count_whole(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
+        if text.len() < LARGE {
+            return self.count(text, check);
+        }
+        let parts = self.parts(text, &Options::default(), check)?;
+        let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
+            let mut count = Count::default();
+            for piece in group {
+                match piece {
+                    Piece::Text(text) => self.encode_plain(text, &mut count, check)?,
+                    Piece::Added(_) => count.0 += 1,
+                }
+            }
+            Ok(count.0)
+        })?;
+        Ok(groups.iter().sum())
+    }
+
+    /// A text as added tokens and pieces of the text between, each to be encoded by itself.
+    fn parts<'t>(
+        &self,
+        text: &'t [u8],
+        options: &Options,
+        check: &Check,
+    ) -> Result<Vec<Piece<'t>>, Error> {
+        self.added.refuse(text, &options.disallowed, check)?;
+        let mut parts = Vec::new();
+        for segment in self.added.split(text, &options.allowed, check) {
+            match segment? {
+                Segment::Added(_, id) => {
+                    parts.try_reserve(1)?;
+                    parts.push(Piece::Added(id));
+                }
+                Segment::Text(range) => {
+                    for piece in pieces(slice(text, range)?) {
+                        parts.try_reserve(1)?;
+                        parts.push(Piece::Text(piece));
+                    }
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Encodes each text, in groups.
+    pub fn encode_batch<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<Vec<Ragged>, Error> {
+        let cost = |text: &B| text.as_ref().len();
+        map_groups(texts, cost, threads, check, |first, group, check| {
+            let mut ragged = Ragged::with_room(group.len())?;
+            self.encode_group(first, group, options, &mut ragged, check)?;
+            Ok(ragged)
+        })
+    }
+
+    /// The ids of each text, end to end.
+    pub fn encode_ragged<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<Ragged, Error> {
+        if threads > 1 {
+            return Ragged::concat(self.encode_batch(texts, threads, options, check)?, check);
+        }
+        // One thread needs no groups to hand out, and writes the ids where they stay.
+        let mut all = Ragged::with_room(texts.len())?;
+        for group in groups(texts, |text| text.as_ref().len()) {
+            check()?;
+            let first = group.start;
+            let group = slice(texts, group)?;
+            self.encode_group(first, group, options, &mut all, check)?;
+        }
+        Ok(all)
+    }
+
+    /// Adds the ids of consecutive texts; `first` is the index of the first.
+    fn encode_group<B: AsRef<[u8]>>(
+        &self,
+        first: usize,
+        group: &[B],
+        options: &Options,
+        ragged: &mut Ragged,
+        check: &Check,
+    ) -> Result<(), Error> {
+        for (index, text) in (first..).zip(group) {
+            let encoded = self.encode(text.as_ref(), options, &mut ragged.ids, check);
+            encoded.map_err(|error| error.in_item("texts", index))?;
+            ragged.offsets.push(ragged.ids.len());
+        }
+        Ok(())
+    }
+
+    /// Counts each text's ids.
+    pub fn count_batch<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        check: &Check,
+    ) -> Result<Vec<i64>, Error> {
+        let cost = |text: &B| text.as_ref().len();
+        let groups = map_groups(texts, cost, threads, check, |_, group, check| {
+            let counts = group.iter().map(|text| Ok(self.count(text.as_ref(), check)? as i64));
+            counts.collect::<Result<Vec<_>, Error>>()
+        })?;
+        let mut counts = Vec::new();
+        counts.try_reserve_exact(texts.len())?;
+        groups.into_iter().for_each(|group| counts.extend(group));
+        Ok(counts)
+    }
+
+    /// Decodes each sequence of ids; parameters and errors as in [`Encoder::decode`].
+    pub fn decode_batch(
+        &self,
+        sequences: &[Ids],
+        threads: usize,
+        skip_special: bool,
+        check: &Check,
+    ) -> Result<Vec<Vec<Vec<u8>>>, Error> {
+        map_groups(sequences, Ids::len, threads, check, |first, group, check| {
+            let indexed = (first..).zip(group);
+            let texts = indexed.map(|(index, ids)| {
+                let decoded = match ids {
+                    Ids::U32(ids) => self.decode(ids, skip_special, check),
+                    Ids::I32(ids) => self.decode(ids, skip_special, check),
+                    Ids::I64(ids) => self.decode(ids, skip_special, check),
+                };
+                decoded.map_err(|error| error.in_item("sequences", index))
+            });
+            texts.collect()
+        })
+    }
+}
+
+/// A sequence of ids to decode, as NumPy and the core have them or as they come from elsewhere, perhaps
+/// out of range.
+pub enum Ids<'a> {
+    /// Of 32 bits.
+    U32(&'a [u32]),
+    /// Of 32 bits, perhaps negative.
+    I32(&'a [i32]),
+    /// Of 64 bits.
+    I64(&'a [i64]),
+}
+
+impl Ids<'_> {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U32(ids) => ids.len(),
+            Self::I32(ids) => ids.len(),
+            Self::I64(ids) => ids.len(),
+        }
+    }
+}
+
+/// As much text as is worth handing to a thread at a time.
+const GROUP_BYTES: usize = 1 << 16;
+/// What an item costs besides its bytes.
+const ITEM_COST: usize = 32;
+/// How long the waiting thread waits at most between two calls of `check`.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Calls `work` with groups of consecutive items, the index of the first before them, on up to
+/// `threads` threads, and gives the results in order; if some fail, the error of the earliest group.
+/// `cost` is about the bytes of work that an item is.
+///
+/// A batch that is one group runs on the calling thread.
+pub fn map_groups<B: Sync, T: Send>(
+    items: &[B],
+    cost: impl Fn(&B) -> usize,
+    threads: usize,
+    check: &Check,
+    work: impl Fn(usize, &[B], &Check) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let groups: Vec<Range<usize>> = groups(items, cost).collect();
+    let work = |group: &Range<usize>, check: &Check| {
+        work(group.start, slice(items, group.clone())?, check)
+    };
+    let threads = threads.min(groups.len());
+    let pool = if threads > 1 { pool() } else { None };
+    let Some(pool) = pool.filter(|pool| pool.current_num_threads() > 1) else {
+        return groups.iter().map(|group| check().and_then(|()| work(group, check))).collect();
+    };
+    let threads = threads.min(pool.current_num_threads());
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    let run = |sender: mpsc::Sender<(usize, Result<T, Error>)>| {
+        let check = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(index) else { return };
+            let result = check().and_then(|()| work(group, &check));
+            if sender.send((index, result)).is_err() {
+                return;
+            }
+        }
+    };
+    pool.in_place_scope(|scope| {
+        for _ in 0..threads {
+            let sender = sender.clone();
+            scope.spawn(|_| run(sender));
+        }
+        drop(sender);
+        let collected = collect(&receiver, groups.len(), check);
+        stop.store(true, Ordering::Relaxed);
+        collected
+    })
+}
+
+const NO_RESULT: &str = "no thread has the result of a group";
+
+/// Waits for `count` results and puts them in order; calls `check` meanwhile, whether they come
+/// slowly or fast.
+fn collect<T>(
+    receiver: &mpsc::Receiver<(usize, Result<T, Error>)>,
+    count: usize,
+    check: &Check,
+) -> Result<Vec<T>, Error> {
+    let mut results: Vec<Option<Result<T, Error>>> = Vec::new();
+    results.try_reserve_exact(count)?;
+    results.resize_with(count, || None);
+    let mut missing = count;
+    while missing > 0 {
+        check()?;
+        match receiver.recv_timeout(WAIT) {
+            Ok((index, result)) => {
+                missing -= 1;
+                *always(results.get_mut(index), "a thread worked on a group that is none")? =
+                    Some(result);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // All threads have ended. If one panicked, the pool's scope goes on with that panic.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Internal(NO_RESULT)),
+        }
+    }
+    results.into_iter().map(|result| always(result, NO_RESULT)?).collect()
+}
+
+/// Cuts a batch into groups of about [`GROUP_BYTES`].
+fn groups<B>(items: &[B], cost: impl Fn(&B) -> usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        // `start` is a place of the batch, or its end.
+        let rest = items.get(start..)?;
+        let full = rest.iter().position(|item| {
+            sum += cost(item) + ITEM_COST;
+            sum >= GROUP_BYTES
+        });
+        let end = start + full.map_or(rest.len(), |last| last + 1);
+        let group = start..end;
+        start = end;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::added::Selection;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::{go_on, sample_encoder};
+
+    #[test]
+    fn a_large_text_in_parts_has_the_ids_of_the_whole() {
+        let encoder = sample_encoder();
+        let words = "It's 12 o'clock!  漢字，<|eot_id|>x\r\n \n ".repeat(60_000);
+        let run = "z".repeat(LARGE + 5);
+        for text in
+            [words.as_bytes(), run.as_bytes(), &[b"\xFF\xE2, a ", words.as_bytes()].concat()]
+        {
+            assert!(text.len() > LARGE);
+            for allowed in [Selection::None, Selection::All] {
+                let options = Options { bos: true, eos: true, allowed, ..Options::default() };
+                let mut expected = Vec::new();
+                encoder.encode(text, &options, &mut expected, &go_on).unwrap();
+                assert_eq!(encoder.encode_whole(text, &options, &go_on).unwrap(), expected);
+            }
+            let count = encoder.count(text, &go_on).unwrap();
+            assert_eq!(encoder.count_whole(text, &go_on).unwrap(), count);
+            assert_eq!(pieces(text).collect::<Vec<_>>().concat(), text);
+        }
+    }
+
+    #[test]
+    fn groups_cover_the_batch_in_order() {
+        let long = vec![b'a'; GROUP_BYTES];
+        let texts: Vec<&[u8]> = vec![b"a", &long, b"", b"b"];
+        assert_eq!(groups(&texts, |text| text.len()).collect::<Vec<_>>(), [0..2, 2..4]);
+        assert_eq!(groups(&[b""; 0], |text| text.len()).count(), 0);
+    }
+
+    #[test]
+    fn results_are_in_order_whatever_the_threads() {
+        let texts: Vec<Vec<u8>> = (0..500).map(|n| vec![b'x'; n * 7]).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        for threads in [1, 2, 8, 1000] {
+            let work = |first: usize, group: &[&[u8]], _: &Check| {
+                assert_eq!(group[0].as_ptr(), texts[first].as_ptr());
+                Ok(group.iter().map(|t| t.len()).collect::<Vec<_>>())
+            };
+            let groups = map_groups(&texts, |text| text.len(), threads, &go_on, work).unwrap();
+            assert_eq!(groups.concat(), lengths);
+        }
+    }
+
+    #[test]
+    fn ids_end_to_end_are_those_of_each_text_whatever_the_threads() {
+        let encoder = sample_encoder();
+        // Several groups, and texts that are empty or larger than one.
+        let mut texts: Vec<String> = (0..3000).map(|n| "a word, ".repeat(n % 40)).collect();
+        texts[100] = "x y ".repeat(GROUP_BYTES);
+        let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let options = Options { bos: true, ..Options::default() };
+        for threads in [1, 2, 1000] {
+            let ragged = encoder.encode_ragged(&texts, threads, &options, &go_on).unwrap();
+            assert_eq!(ragged.offsets.len(), texts.len() + 1);
+            for (ids, text) in ragged.texts().zip(&texts) {
+                let mut expected = Vec::new();
+                encoder.encode(text, &options, &mut expected, &go_on).unwrap();
+                assert_eq!(ids, expected);
+            }
+            let stopped =
+                encoder.encode_ragged(&texts, threads, &options, &|| Err(Error::Interrupted));
+            assert!(matches!(stopped, Err(Error::Interrupted)));
+            let none = encoder.encode_ragged(&[b""; 0], threads, &options, &go_on).unwrap();
+            assert_eq!((none.ids, none.offsets), (vec![], vec![0]));
+            let refused = Options { disallowed: Selection::All, ..Options::default() };
+            let mut texts = texts.clone();
+            texts[2900] = b"<|eot_id|>";
+            let error = encoder.encode_ragged(&texts, threads, &refused, &go_on).err().unwrap();
+            assert!(matches!(error, Error::Item { index: 2900, .. }));
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_result_is_an_error_and_not_left_out() {
+        // Two for one group, one for a group that is none, and threads that end too early.
+        for indices in [&[0, 0][..], &[0, 2], &[0]] {
+            let (sender, receiver) = mpsc::channel();
+            indices.iter().for_each(|&index| sender.send((index, Ok(()))).unwrap());
+            drop(sender);
+            assert!(sees_a_fault(|| collect(&receiver, 2, &go_on)), "{indices:?}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_error_is_given() {
+        let texts: Vec<Vec<u8>> = (0..50).map(|_| vec![b'x'; GROUP_BYTES]).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let result = map_groups(
+            &texts,
+            |text| text.len(),
+            4,
+            &go_on,
+            |first, _, _| match first {
+                0 => Err::<(), _>(Error::UnknownToken(vec![])),
+                _ => Err(Error::OutOfMemory),
+            },
+        );
+        assert!(matches!(result, Err(Error::UnknownToken(_))));
+    }
+
+    #[test]
+    fn a_failing_check_stops_the_threads() {
+        let texts = vec![vec![b' '; 2 * GROUP_BYTES]; 8];
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let stop = || Err(Error::Interrupted);
+        let result: Result<Vec<()>, Error> = map_groups(
+            &texts,
+            |text| text.len(),
+            2,
+            &stop,
+            |_, _, check| {
+                // On one processor this is the failing check itself, and its error the result.
+                loop {
+                    check()?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            },
+        );
+        assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn a_failing_check_stops_groups_that_end_quickly() {
+        let texts = vec![[b' '; GROUP_BYTES]; 500];
+        for threads in [1, 2] {
+            let (stop, done) = (|| Err(Error::Interrupted), AtomicUsize::new(0));
+            let work = |_: usize, _: &[_], _: &Check| {
+                std::thread::sleep(Duration::from_millis(1));
+                done.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            let result = map_groups(&texts, |text| text.len(), threads, &stop, work);
+            assert!(matches!(result, Err(Error::Interrupted)));
+            assert!(done.into_inner() < 100);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How many tokens merging gives from each beginning of a pretoken, or from each end of it.
+//!
+//! The tokens of a beginning are not the beginning of the tokens, and their number goes up and down
+//! with the length. By the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only
+//! if each is what it gives alone and each two neighbours fit. So whatever leads to a place by tokens
+//! that fit is *the* encoding of the bytes up to there: each place has one last token, and a token
+//! that fits behind it is the last one of the place where it ends ([`Beginnings`]). Likewise each
+//! place has one first token of the bytes from there to the end ([`Endings`]). For each place the
+//! tokens that begin there are tried, of which there are at most as many as lengths, and only the
+//! places that one token can span are kept: time is linear in the bytes, and memory does not grow.
+
+use crate::bpe::index::NONE;
+use crate::bpe::merge::Merging;
+use crate::error::{Error, always};
+use crate::vocabulary::Vocabulary;
+use crate::work;
+
+/// Why merging can't be followed: each single byte is a token, so something leads to each place.
+const NO_TOKEN: &str = "no token of a pretoken leads to one of its places";
+
+/// What leads to a place, or on from it.
+#[derive(Clone, Copy)]
+struct Link {
+    place: usize,
+    id: u32,
+    /// How many tokens it makes in all.
+    count: usize,
+}
+
+/// As many links as one token can span, each with the place where its tokens begin, or end.
+struct Links {
+    links: Vec<(usize, Link)>,
+    origin: usize,
+}
+
+impl Links {
+    fn new(vocabulary: &Vocabulary, origin: usize) -> Self {
+        let none = (usize::MAX, Link { place: usize::MAX, id: NONE, count: 0 });
+        Self { links: vec![none; vocabulary.longest_token() + 1], origin }
+    }
+
+    /// What leads to `place`, or on from it; `None` if nothing does.
+    fn get(&self, place: usize) -> Option<Link> {
+        // A remainder is always inside.
+        let &(origin, link) = self.links.get(place % self.links.len())?;
+        (origin == self.origin && link.place == place).then_some(link)
+    }
+
+    fn set(&mut self, link: Link) {
+        let length = self.links.len();
+        if let Some(old) = self.links.get_mut(link.place % length) {
+            *old = (self.origin, link);
+        }
+    }
+
+    /// Vocab-first: how many tokens the pretoken between `place` and the origin has, which is one if it
+    /// is a token, whatever merging gives.
+    fn count(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (start, end): (usize, usize),
+        place: usize,
+    ) -> Result<usize, Error> {
+        let is_short = end - start <= vocabulary.longest_token();
+        if is_short && vocabulary.piece(text, start, end) != NONE {
+            return Ok(1);
+        }
+        Ok(always(self.get(place), NO_TOKEN)?.count)
+    }
+}
+
+/// The number of tokens of each beginning of `text[start..]`, from the shortest to the longest.
+pub struct Beginnings<'v> {
+    vocabulary: &'v Vocabulary,
+    links: Links,
+    at: usize,
+}
+
+impl<'v> Beginnings<'v> {
+    /// Those of what begins at `start`.
+    pub fn new(vocabulary: &'v Vocabulary, start: usize) -> Self {
+        Self { vocabulary, links: Links::new(vocabulary, start), at: start }
+    }
+
+    /// Goes to another start.
+    pub fn restart(&mut self, start: usize) {
+        (self.links.origin, self.at) = (start, start);
+    }
+
+    /// How many tokens the pretoken `text[start..end]` has. Each call must ask for more than the one
+    /// before, and no call for more than `limit`.
+    pub fn count(
+        &mut self,
+        text: &[u8],
+        end: usize,
+        limit: usize,
+        memory: &mut Merging,
+    ) -> Result<usize, Error> {
+        let Self { vocabulary, links, at } = self;
+        while *at < end {
+            work::done();
+            let (count, last) = if *at == links.origin {
+                (1, None)
+            } else {
+                let before = always(links.get(*at), NO_TOKEN)?;
+                (before.count + 1, Some(before.id))
+            };
+            // None is taken, so that all are tried.
+            vocabulary.longest(text, (*at, limit), |id, length| {
+                let place = *at + length;
+                let fits = |last| vocabulary.fits(last, id, memory);
+                if links.get(place).is_none() && last.is_none_or(fits) {
+                    links.set(Link { place, id, count });
+                }
+                false
+            });
+            *at += 1;
+        }
+        links.count(vocabulary, text, (links.origin, end), end)
+    }
+}
+
+/// The number of tokens of each end of `text[..end]`, from the shortest to the longest.
+pub struct Endings<'v> {
+    vocabulary: &'v Vocabulary,
+    links: Links,
+    at: usize,
+}
+
+impl<'v> Endings<'v> {
+    /// Those of what ends at `end`.
+    pub fn new(vocabulary: &'v Vocabulary, end: usize) -> Self {
+        Self { vocabulary, links: Links::new(vocabulary, end), at: end }
+    }
+
+    /// How many tokens the pretoken `text[start..end]` has. A call with another `end` begins anew; with
+    /// the same it must ask for more than the one before.
+    pub fn count(
+        &mut self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        memory: &mut Merging,
+    ) -> Result<usize, Error> {
+        let Self { vocabulary, links, .. } = self;
+        if links.origin != end {
+            (links.origin, self.at) = (end, end);
+        }
+        while self.at > start {
+            work::done();
+            self.at -= 1;
+            let place = self.at;
+            let found = vocabulary.longest(text, (place, end), |id, length| {
+                let behind = links.get(place + length);
+                behind.map_or(place + length == end, |link| vocabulary.fits(id, link.id, memory))
+            });
+            let (id, length) = always(found, NO_TOKEN)?;
+            // It was taken because a link follows it, or nothing: the end.
+            let count = links.get(place + length).map_or(0, |link| link.count) + 1;
+            links.set(Link { place, id, count });
+        }
+        links.count(vocabulary, text, (start, end), start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::{cases, merge, rank_file, ranks_of, sample_encoder, vocabularies};
+
+    proptest! {
+        #![proptest_config(cases(200))]
+
+        /// Each beginning and each end has as many tokens as the obvious encoder gives it.
+        #[test]
+        fn every_part_is_counted_as_the_rule_has_it_for_any_vocabulary(
+            tokens in vocabularies(),
+            text in prop_oneof!["[abc]{1,64}", "[ab]{30,100}"],
+            from in 0..5usize,
+        ) {
+            let vocabulary =
+                Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
+            let (ranks, text) = (ranks_of(&vocabulary), text.as_bytes());
+            let count = |part: &[u8]| match ranks.contains_key(part) {
+                true => 1,
+                false => merge(&ranks, part).len(),
+            };
+            let (mut memory, length) = (Merging::default(), text.len());
+            memory.begin(vocabulary.number());
+            let mut beginnings = Beginnings::new(&vocabulary, 0);
+            for from in [0, from.min(length - 1)] {
+                beginnings.restart(from);
+                for end in from + 1..=length {
+                    let found = beginnings.count(text, end, length, &mut memory).unwrap();
+                    prop_assert_eq!(found, count(&text[from..end]), "{}..{}", from, end);
+                }
+                let end = length - from;
+                let mut endings = Endings::new(&vocabulary, end);
+                for start in (0..end).rev() {
+                    let found = endings.count(text, (start, end), &mut memory).unwrap();
+                    prop_assert_eq!(found, count(&text[start..end]), "{}..{}", start, end);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_that_no_token_leads_to_is_an_error_and_no_smaller_count() {
+        let vocabulary = &sample_encoder().vocabulary;
+        let (text, length) = (b"qxqxqxqx", 8);
+        let mut memory = Merging::default();
+        memory.begin(vocabulary.number());
+        let mut beginnings = Beginnings::new(vocabulary, 0);
+        beginnings.at = 2;
+        assert!(sees_a_fault(|| beginnings.count(text, 4, length, &mut memory)));
+        let mut endings = Endings::new(vocabulary, length);
+        endings.at = 2;
+        assert!(sees_a_fault(|| endings.count(text, (0, length), &mut memory)));
+    }
+}

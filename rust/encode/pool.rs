@@ -1,0 +1,46 @@
+//! The threads that batches run on. They start with the first batch and are kept, since each has a
+//! memory of merges that is worth having ([`crate::encode::cache`]). A process that was forked has no threads
+//! but the one that forked, so it gets a pool of its own.
+
+use std::sync::{Arc, Mutex, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
+
+struct Kept {
+    process: u32,
+    pool: Arc<ThreadPool>,
+}
+
+static POOL: Mutex<Option<Kept>> = Mutex::new(None);
+
+/// The pool of this process, with a thread for each processor; `None` if the system gives no threads.
+pub fn pool() -> Option<Arc<ThreadPool>> {
+    // The lock is held for the moment that a pool takes to start. If it stays locked, the process was
+    // forked in that moment and nobody is left to unlock it.
+    for _ in 0..100 {
+        match POOL.try_lock() {
+            Ok(mut kept) => return kept_or_new(&mut kept),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::Poisoned(_)) => return None,
+        }
+    }
+    None
+}
+
+fn kept_or_new(kept: &mut Option<Kept>) -> Option<Arc<ThreadPool>> {
+    let process = std::process::id();
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.process == process) {
+        return Some(Arc::clone(&kept.pool));
+    }
+    // The threads of the process that forked can't be told to end, so their pool is left alone.
+    std::mem::forget(kept.take());
+    let name = |index| format!("llama3_tok-{index}");
+    // A system that does not say how many processors it has may have one.
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().ok()?;
+    let pool = Arc::new(pool);
+    *kept = Some(Kept { process, pool: Arc::clone(&pool) });
+    Some(pool)
+}

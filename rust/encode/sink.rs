@@ -1,0 +1,79 @@
+//! What becomes of the ids of a text: a list, a count, or whatever takes them.
+
+use std::ops::Range;
+
+use crate::error::Error;
+
+/// Takes the tokens of a text, from left to right.
+pub trait Sink {
+    /// Takes the next ids of plain text.
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error>;
+
+    /// Takes the first `count` of some ids; the others mean nothing.
+    #[inline(always)]
+    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
+        self.take(ids.get(..count).ok_or_else(too_many)?)
+    }
+
+    /// Takes an added token, which is the bytes `range` of the text; empty for BOS and EOS.
+    fn take_added(&mut self, _range: Range<usize>, id: u32) -> Result<(), Error> {
+        self.take(&[id])
+    }
+}
+
+#[cold]
+fn too_many() -> Error {
+    Error::Internal("a sink was given more ids than there are")
+}
+
+/// The ids.
+impl Sink for Vec<u32> {
+    #[inline]
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.try_reserve(ids.len())?;
+        self.extend_from_slice(ids);
+        Ok(())
+    }
+
+    /// All are written, in one store, and then some of them counted: a branch on how many there are would
+    /// be taken wrongly most of the time.
+    #[inline(always)]
+    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
+        if count > MOST {
+            return Err(too_many());
+        }
+        if self.capacity() - self.len() < MOST {
+            self.try_reserve(MOST)?;
+        }
+        if let Some(place) = self.spare_capacity_mut().first_chunk_mut::<MOST>() {
+            *place = ids.map(std::mem::MaybeUninit::new);
+            #[expect(
+                unsafe_code,
+                reason = "safe ways write the ids twice, or branch on their number"
+            )]
+            // SAFETY: the first `count` of the places behind the end were written just now.
+            unsafe {
+                self.set_len(self.len() + count);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many ids there would be.
+#[derive(Default)]
+pub struct Count(pub usize);
+
+impl Sink for Count {
+    #[inline]
+    fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.0 += ids.len();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn put<const MOST: usize>(&mut self, _: &[u32; MOST], count: usize) -> Result<(), Error> {
+        self.0 += count;
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! Files to counts and ids, one or many, of any size, in bounded memory.
+//!
+//! ```text
+//! walk     the files of a folder
+//! read     a file as pieces that end where no id depends on the cut
+//! jsonl    a field of a line of JSON
+//! parts    pieces -> counts or ids
+//! stream   many files at once, on all threads, their results in order
+//! ```
+
+pub mod walk;
+pub mod read;
+pub mod jsonl;
+pub mod parts;
+pub mod stream;

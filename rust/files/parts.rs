@@ -1,0 +1,194 @@
+//! What is made of the pieces of files: counts or ids, of texts or of the records of JSONL files.
+
+use std::mem::take;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::encode::Encoder;
+use crate::encode::options::Options;
+use crate::error::{Check, Error, slice};
+use crate::files::jsonl::{field_of, why_not};
+use crate::files::read::{Cuts, Piece};
+use crate::text::unicode::count_chars;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// What is made of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The number of tokens.
+    Tokens,
+    /// All of [`Totals`].
+    Totals,
+    /// The ids.
+    Ids,
+}
+
+/// What texts hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Texts: 1 for a text file, the records of a JSONL file.
+    pub texts: u64,
+    /// Ids, without BOS or EOS.
+    pub tokens: u64,
+    /// Bytes of text, unpacked.
+    pub bytes: u64,
+    /// Characters of text; a byte that is not UTF-8 is one.
+    pub characters: u64,
+    /// Whether some bytes were not UTF-8. They are counted all the same.
+    pub invalid_utf8: bool,
+}
+
+/// What a piece gave, or several one behind the other.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Counts, if they were asked for.
+    pub totals: Totals,
+    /// The ids, if they were asked for.
+    pub ids: Vec<u32>,
+    /// Where the ids of each record end.
+    pub ends: Vec<usize>,
+    /// It begins its file.
+    pub is_first: bool,
+    /// It is the only part of a file that was left out.
+    pub is_binary: bool,
+}
+
+impl Part {
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.ids.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<usize>()
+    }
+
+    /// Whether it says nothing but that its file is there.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.ends.is_empty()
+    }
+
+    /// Takes in what is behind it.
+    pub fn join(&mut self, next: Self) -> Result<(), Error> {
+        let Totals { texts, tokens, bytes, characters, invalid_utf8 } = next.totals;
+        self.totals.texts += texts;
+        self.totals.tokens += tokens;
+        self.totals.bytes += bytes;
+        self.totals.characters += characters;
+        self.totals.invalid_utf8 |= invalid_utf8;
+        self.is_binary |= next.is_binary;
+        if self.is_empty() {
+            (self.ids, self.ends) = (next.ids, next.ends);
+            return Ok(());
+        }
+        let base = self.ids.len();
+        self.ids.try_reserve(next.ids.len())?;
+        self.ids.extend(next.ids);
+        self.ends.try_reserve(next.ends.len())?;
+        self.ends.extend(next.ends.into_iter().map(|end| base + end));
+        Ok(())
+    }
+}
+
+/// What is to be made of each piece.
+pub struct Task {
+    encoder: Arc<Encoder>,
+    field: Option<String>,
+    want: Want,
+    /// Its `bos` and `eos` are in `ends`, since they are for texts and not for pieces.
+    options: Options,
+    ends: (bool, bool),
+}
+
+impl Task {
+    /// Encodes texts as `options` say, or with `field` that field of the records of JSONL files.
+    pub fn new(
+        encoder: Arc<Encoder>,
+        field: Option<String>,
+        want: Want,
+        mut options: Options,
+    ) -> Self {
+        let ends = (take(&mut options.bos), take(&mut options.eos));
+        Self { encoder, field, want, options, ends }
+    }
+
+    /// Whether the files are JSONL, so that each may have several texts.
+    pub fn has_records(&self) -> bool {
+        self.field.is_some()
+    }
+
+    /// Where a file may be cut for it.
+    pub fn cuts(&self) -> Cuts<'_> {
+        match self.field {
+            Some(_) => Cuts::Lines,
+            None => Cuts::Text(&self.encoder.added, &self.options),
+        }
+    }
+
+    /// What is made of a piece of the file `path`.
+    pub fn part(&self, path: &Path, piece: &Piece, check: &Check) -> Result<Part, Error> {
+        let mut part = Part { is_first: piece.first, ..Part::default() };
+        let Some(field) = &self.field else {
+            part.totals.texts = u64::from(piece.last);
+            let added = self.add(&mut part, piece.text(), piece.first, piece.last, check);
+            added.map_err(|error| error.behind(piece.offset).in_file(path, None))?;
+            return Ok(part);
+        };
+        let mark = piece.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| piece.first);
+        let text = mark.unwrap_or(piece.text());
+        let (mut start, ends) = (0, memchr::memchr_iter(b'\n', text).chain([text.len()]));
+        for (line, end) in (piece.line + 1..).zip(ends) {
+            let record = slice(text, start..end)?;
+            start = end + 1;
+            if record.trim_ascii().is_empty() {
+                continue;
+            }
+            let text = field_of(record, field).map_err(|error| Error::Input {
+                path: path.to_owned(),
+                line: Some(line),
+                reason: why_not(record, &error),
+            })?;
+            let added = self.add(&mut part, &text, true, true, check);
+            added.map_err(|error| error.in_file(path, Some(line)))?;
+            part.totals.texts += 1;
+            if self.want == Want::Ids {
+                part.ends.try_reserve(1)?;
+                part.ends.push(part.ids.len());
+            }
+            check()?;
+        }
+        Ok(part)
+    }
+
+    /// Adds a text, or the part of one that may be its first or last.
+    fn add(
+        &self,
+        part: &mut Part,
+        text: &[u8],
+        first: bool,
+        last: bool,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let (encoder, totals) = (&self.encoder, &mut part.totals);
+        match self.want {
+            Want::Tokens => totals.tokens += encoder.count(text, check)? as u64,
+            Want::Totals => {
+                let (characters, valid) = count_chars(text);
+                totals.tokens += encoder.count(text, check)? as u64;
+                totals.bytes += text.len() as u64;
+                totals.characters += characters as u64;
+                totals.invalid_utf8 |= !valid;
+            }
+            Want::Ids => {
+                let (bos, eos) = self.ends;
+                part.ids.try_reserve(2)?;
+                if bos && first {
+                    part.ids.push(encoder.roles.bos()?);
+                }
+                encoder.encode(text, &self.options, &mut part.ids, check)?;
+                part.ids.try_reserve(1)?;
+                if eos && last {
+                    part.ids.push(encoder.roles.eos()?);
+                }
+            }
+        }
+        Ok(())
+    }
+}

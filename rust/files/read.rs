@@ -1,0 +1,452 @@
+//! One file as pieces: opened, unpacked, and cut where that changes no ids.
+//!
+//! The pieces of a text end where the pattern always cuts ([`crate::text::cuts::last_cut`]) and never inside a special
+//! token's name, those of a JSONL file at ends of lines. So the ids of a file are those of its pieces,
+//! one behind the other, while memory is that of a piece; only a text without any such place, as one
+//! endless word, is held whole. `stream.rs` works on the pieces.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flate2::bufread::GzDecoder;
+
+use crate::added::AddedTokens;
+use crate::encode::options::Options;
+use crate::error::{Check, Error, always, slice};
+
+/// How many bytes of a packed file are read at a time.
+const PACKED: usize = 1 << 16;
+/// A file with a NUL byte this near its beginning is binary.
+const BINARY_HEAD: usize = 8192;
+
+/// Where a file may be cut.
+pub enum Cuts<'a> {
+    /// Behind a line.
+    Lines,
+    /// Where the ids of a text stay the same, with the special tokens that options allow and disallow.
+    Text(&'a AddedTokens, &'a Options),
+}
+
+impl Cuts<'_> {
+    /// The last place where `text` may be cut whatever follows it.
+    fn last(&self, text: &[u8], check: &Check) -> Result<Option<usize>, Error> {
+        match self {
+            Self::Lines => Ok(memchr::memrchr(b'\n', text).map(|at| at + 1)),
+            Self::Text(added, options) => {
+                added.last_cut(text, &options.allowed, &options.disallowed, check)
+            }
+        }
+    }
+}
+
+/// A part of a file that can be worked on apart from the others.
+#[derive(Default)]
+pub struct Piece {
+    buffer: Vec<u8>,
+    end: usize,
+    /// Where it begins in the unpacked file, in bytes.
+    pub offset: usize,
+    /// How many lines are before it, where the file is cut behind lines.
+    pub line: usize,
+    /// Whether it is the file's first.
+    pub first: bool,
+    /// Whether it is the file's last, which alone may be empty.
+    pub last: bool,
+}
+
+impl Piece {
+    /// The piece itself.
+    pub fn text(&self) -> &[u8] {
+        // Only `Source::cut` makes pieces, and it checks this.
+        debug_assert!(self.end <= self.buffer.len());
+        self.buffer.get(..self.end).unwrap_or_default()
+    }
+
+    /// Gives its memory back, to be used again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// What a step of reading gave.
+pub enum Step {
+    /// There is no place to cut yet.
+    More,
+    /// The next piece.
+    Piece(Piece),
+    /// The file is binary, and such files were not wanted.
+    Binary,
+}
+
+/// What all readers of a stream share: how much was read, and whether to stop.
+#[derive(Default)]
+pub struct Meter {
+    /// Bytes read so far, before unpacking. A file that is given up counts as read.
+    pub read: AtomicU64,
+    /// Whether reading is to end.
+    pub stop: AtomicBool,
+}
+
+impl Meter {
+    /// An error if reading is to end.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// A file that is being read.
+pub struct Source {
+    path: PathBuf,
+    reader: Box<dyn Read + Send>,
+    /// What was read and is in no piece yet, and behind it room that was written before.
+    buffer: Vec<u8>,
+    filled: usize,
+    offset: usize,
+    line: usize,
+    begun: bool,
+    refuses_binary: bool,
+}
+
+impl Source {
+    /// Opens a file, or standard input. `.gz` and `.zst` are unpacked.
+    pub fn open(
+        path: &Path,
+        is_standard_input: bool,
+        refuses_binary: bool,
+        meter: &Arc<Meter>,
+    ) -> Result<Self, Error> {
+        let failed = |error| read_error(path, error);
+        let meter = Arc::clone(meter);
+        if is_standard_input {
+            let input = Metered { inner: std::io::stdin(), meter, left: 0 };
+            return Ok(Self::new(path, Box::new(input), refuses_binary));
+        }
+        let file = File::open(path).map_err(failed)?;
+        // Only the progress needs the size, so an unknown one may count as 0.
+        let left = file.metadata().map_or(0, |metadata| metadata.len());
+        let file = Metered { inner: file, meter, left };
+        let packed = |file| BufReader::with_capacity(PACKED, file);
+        let reader: Box<dyn Read + Send> = match Packing::of(path) {
+            Some(Packing::Gzip) => Box::new(Members::First(packed(file))),
+            Some(Packing::Zstandard) => {
+                Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
+            }
+            None => Box::new(file),
+        };
+        Ok(Self::new(path, reader, refuses_binary))
+    }
+
+    fn new(path: &Path, reader: Box<dyn Read + Send>, refuses_binary: bool) -> Self {
+        let (path, buffer) = (path.to_owned(), Vec::new());
+        let (filled, offset, line, begun) = (0, 0, 0, false);
+        Self { path, reader, buffer, filled, offset, line, begun, refuses_binary }
+    }
+
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.filled
+    }
+
+    /// Reads `size` bytes on, and cuts off what may be cut off. `spare` is memory to use.
+    pub fn read(
+        &mut self,
+        cuts: &Cuts,
+        size: usize,
+        mut spare: Vec<u8>,
+        check: &Check,
+    ) -> Result<Step, Error> {
+        if self.buffer.is_empty() {
+            std::mem::swap(&mut self.buffer, &mut spare);
+        }
+        // Where no cut was found the next step is as long as what is there, so that looking for one
+        // again stays linear.
+        let target = self.filled + size.max(self.filled);
+        let head = if self.refuses_binary && !self.begun { BINARY_HEAD.min(target) } else { 0 };
+        let mut more = self.fill(head, size, check)?;
+        let text = slice(&self.buffer, ..self.filled)?;
+        // The file may be shorter.
+        if memchr::memchr(0, text.get(..head).unwrap_or(text)).is_some() {
+            return Ok(Step::Binary);
+        }
+        more = more && self.fill(target, size, check)?;
+        let text = slice(&self.buffer, ..self.filled)?;
+        match if more { cuts.last(text, check)? } else { Some(text.len()) } {
+            None => Ok(Step::More),
+            Some(end) => self.cut(end, !more, cuts, spare).map(Step::Piece),
+        }
+    }
+
+    /// Reads until there are `target` bytes; `false` if the file ended before.
+    fn fill(&mut self, target: usize, size: usize, check: &Check) -> Result<bool, Error> {
+        self.buffer.try_reserve_exact(target.saturating_sub(self.buffer.len()))?;
+        while self.filled < target {
+            let end = target.min(self.filled + size);
+            if self.buffer.len() < end {
+                self.buffer.resize(end, 0);
+            }
+            // With an empty buffer a reader would give 0, as at the end of the file.
+            let room = self.buffer.get_mut(self.filled..end).filter(|room| !room.is_empty());
+            match self.reader.read(always(room, "there is no room to read into")?) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_error(&self.path, error)),
+            }
+            check()?;
+        }
+        Ok(true)
+    }
+
+    /// Cuts a piece off; what is behind it goes to `rest`.
+    fn cut(
+        &mut self,
+        end: usize,
+        last: bool,
+        cuts: &Cuts,
+        mut rest: Vec<u8>,
+    ) -> Result<Piece, Error> {
+        let kept = slice(&self.buffer, end..self.filled)?;
+        rest.try_reserve_exact(kept.len().saturating_sub(rest.len()))?;
+        rest.resize(kept.len().max(rest.len()), 0);
+        let room = rest.get_mut(..kept.len());
+        always(room, "there is no room for what is behind a cut")?.copy_from_slice(kept);
+        self.filled = kept.len();
+        let buffer = std::mem::replace(&mut self.buffer, rest);
+        let (offset, line, first) = (self.offset, self.line, !self.begun);
+        let piece = Piece { buffer, end, offset, line, first, last };
+        self.offset += end;
+        if let Cuts::Lines = cuts {
+            self.line += memchr::memchr_iter(b'\n', piece.text()).count();
+        }
+        self.begun = true;
+        Ok(piece)
+    }
+}
+
+/// How a file is packed, by the end of its name.
+enum Packing {
+    Gzip,
+    Zstandard,
+}
+
+impl Packing {
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_ascii_lowercase().to_str()? {
+            "gz" => Some(Self::Gzip),
+            "zst" => Some(Self::Zstandard),
+            _ => None,
+        }
+    }
+}
+
+/// How a gzip file begins (RFC 1952).
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+const NOT_GZIP: &str = "this is not a gzip file, though its name ends with .gz";
+
+/// What is wrong with a packed file, in place of what its library says.
+fn why_damaged(error: &std::io::Error) -> String {
+    let reason = error.to_string();
+    match (error.kind(), &*reason) {
+        (ErrorKind::UnexpectedEof, _) | (_, "incomplete frame") => {
+            "the end of the packed file is missing".to_owned()
+        }
+        (_, "Unknown frame descriptor") => {
+            "this is not a Zstandard file, though its name ends with .zst".to_owned()
+        }
+        _ => reason,
+    }
+}
+
+/// Whether a file has to be unpacked.
+pub fn is_packed(path: &Path) -> bool {
+    Packing::of(path).is_some()
+}
+
+/// Says of which file an error is; one that is not the system's is a damaged archive.
+pub fn read_error(path: &Path, source: std::io::Error) -> Error {
+    if source.kind() == ErrorKind::OutOfMemory {
+        return Error::OutOfMemory;
+    }
+    let path = path.to_owned();
+    match source.raw_os_error() {
+        Some(_) => Error::Io { path, source },
+        None => Error::Input { path, line: None, reason: why_damaged(&source) },
+    }
+}
+
+/// Says how much is read through it, and reads no more once it is to stop. Signals do not end its
+/// reading: only threads that wait for nothing else read from what may keep them waiting.
+struct Metered<R> {
+    inner: R,
+    meter: Arc<Meter>,
+    /// What is not read yet of the file as it was when it was opened.
+    left: u64,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            self.meter.check().map_err(std::io::Error::other)?;
+            match self.inner.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(count) => {
+                    // The file may have grown.
+                    self.left = self.left.saturating_sub(count as u64);
+                    self.meter.read.fetch_add(count as u64, Ordering::Relaxed);
+                    return Ok(count);
+                }
+            }
+        }
+    }
+}
+
+impl<R> Drop for Metered<R> {
+    fn drop(&mut self) {
+        self.meter.read.fetch_add(self.left, Ordering::Relaxed);
+    }
+}
+
+/// The members of a gzip file one after the other. Zeros behind the last are padding, as of tapes.
+enum Members<R> {
+    /// Nothing was read of the file, which may be of another kind than its name says.
+    First(R),
+    Unread(R),
+    Open(Box<GzDecoder<R>>),
+    /// Behind a member, where zeros may be, or another one.
+    Between(R),
+    Done,
+}
+
+impl<R: BufRead> Read for Members<R> {
+    /// Between members it is "interrupted", so that a file of empty ones does not keep its reader. After
+    /// an error it goes on where it was; it never says that the file has ended there.
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        *self = match std::mem::replace(self, Self::Done) {
+            Self::First(mut inner) => match inner.fill_buf() {
+                Ok(head) if head.len() >= GZIP.len() && !head.starts_with(&GZIP) => {
+                    *self = Self::First(inner);
+                    return Err(std::io::Error::other(NOT_GZIP));
+                }
+                Ok(_) => Self::Unread(inner),
+                Err(error) => {
+                    *self = Self::First(inner);
+                    return Err(error);
+                }
+            },
+            Self::Unread(inner) => Self::Open(Box::new(GzDecoder::new(inner))),
+            Self::Open(mut member) => match member.read(buffer) {
+                Ok(0) => Self::Between(member.into_inner()),
+                result => {
+                    *self = Self::Open(member);
+                    return result;
+                }
+            },
+            Self::Between(mut inner) => {
+                let available = match inner.fill_buf() {
+                    Ok(available) => available,
+                    Err(error) => {
+                        *self = Self::Between(inner);
+                        return Err(error);
+                    }
+                };
+                let zeros = available.iter().take_while(|&&byte| byte == 0).count();
+                if available.is_empty() {
+                    return Ok(0);
+                }
+                let another = zeros < available.len();
+                inner.consume(zeros);
+                if another { Self::Unread(inner) } else { Self::Between(inner) }
+            }
+            Self::Done => return Ok(0),
+        };
+        Err(ErrorKind::Interrupted.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::go_on;
+
+    fn source(reader: impl Read + Send + 'static) -> Source {
+        Source::new("file".as_ref(), Box::new(reader), false)
+    }
+
+    fn read(source: &mut Source) -> Result<Step, Error> {
+        source.read(&Cuts::Lines, 4, Vec::new(), &go_on)
+    }
+
+    #[test]
+    fn a_buffer_without_what_was_read_is_an_error_and_no_end_of_the_file() {
+        let broken = |filled| {
+            let mut source = source("some text".as_bytes());
+            source.filled = filled;
+            source
+        };
+        assert!(!sees_a_fault(|| read(&mut broken(0))));
+        assert!(sees_a_fault(|| read(&mut broken(10))));
+        let cut = |end| broken(2).cut(end, false, &Cuts::Lines, Vec::new());
+        assert!(sees_a_fault(|| cut(1)));
+        // No room at all, as for steps of no bytes.
+        let mut full = source("some text".as_bytes());
+        (full.buffer, full.filled) = (vec![b'a'; 2], 2);
+        assert!(sees_a_fault(|| full.fill(4, 0, &go_on)));
+    }
+
+    /// Says that it has read more than there was room for.
+    struct Boaster;
+
+    impl Read for Boaster {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            Ok(buffer.len() + 1)
+        }
+    }
+
+    #[test]
+    fn a_reader_that_says_too_much_is_an_error() {
+        assert!(sees_a_fault(|| read(&mut source(Boaster))));
+    }
+
+    /// Is interrupted before each byte.
+    struct Interrupted<'t>(&'t [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.1 = !self.1;
+            let room = buffer.len().min(1);
+            if self.1 {
+                Err(ErrorKind::Interrupted.into())
+            } else {
+                self.0.read(&mut buffer[..room])
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_gzip_file_is_read_to_its_end() {
+        let mut packed = Vec::new();
+        for text in ["first, ", "second"] {
+            let mut member = GzEncoder::new(Vec::new(), Compression::fast());
+            member.write_all(text.as_bytes()).unwrap();
+            packed.extend(member.finish().unwrap());
+        }
+        let mut members = Members::Unread(BufReader::new(Interrupted(&packed, false)));
+        // `read_to_end` goes on where it was interrupted.
+        let mut text = Vec::new();
+        members.read_to_end(&mut text).unwrap();
+        assert_eq!(text, b"first, second");
+    }
+}

@@ -1,0 +1,105 @@
+//! Where a text may be cut, whatever stands on the other side, without changing its ids.
+
+use crate::text::unicode::{Class, char_at};
+
+/// The last place where `text` may be cut whatever follows it: the ids of the two sides, one behind
+/// the other, are those of the whole. `None` if there is none yet.
+///
+/// The pattern always cuts behind a letter or number that a character of another class follows, and
+/// behind a newline that anything but white space follows: no alternative has such a character in its
+/// middle, what decides about the left side does not look beyond, and there is no lookbehind. The
+/// character behind the cut must be seen whole, so the last three bytes, which may be the beginning
+/// of one, are left out.
+pub fn last_cut(text: &[u8]) -> Option<usize> {
+    let mut window = 256;
+    loop {
+        let from = text.len().saturating_sub(window);
+        if let Some(cut) = last_cut_from(text, from) {
+            return Some(cut);
+        }
+        if from == 0 {
+            return None;
+        }
+        window *= 4;
+    }
+}
+
+/// Whether the pattern always cuts between two neighbours of these classes: see [`last_cut`].
+pub fn is_cut(before: Class, behind: Class) -> bool {
+    match before {
+        Class::Letter | Class::Number => behind != before,
+        Class::Newline => !matches!(behind, Class::Newline | Class::Space),
+        Class::Space | Class::Other => false,
+    }
+}
+
+/// The first such place behind `from` and before `end`, where a character must begin: its left side may
+/// be any other text, too.
+pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
+    let (mut at, mut before) = (from + tail_bytes(text, from), Class::Other);
+    while at < end
+        && let Some((class, length)) = char_at(text, at)
+    {
+        if is_cut(before, class) {
+            return Some(at);
+        }
+        before = class;
+        at += length;
+    }
+    None
+}
+
+/// How many bytes at `from` may belong to a character that began before: any byte but a continuation
+/// byte begins a character, valid or not. At the end of the text and behind it there are none.
+fn tail_bytes(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()
+}
+
+fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
+    let skip = tail_bytes(text, from);
+    let (mut at, mut cut, mut before) = (from + skip, None, Class::Other);
+    while at + 4 <= text.len()
+        && let Some((class, length)) = char_at(text, at)
+    {
+        if is_cut(before, class) {
+            cut = Some(at);
+        }
+        before = class;
+        at += length;
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{go_on, sample_encoder};
+
+    /// Whatever stands behind the cut, the ids of both sides are those of the whole.
+    #[test]
+    fn a_cut_changes_no_ids() {
+        let encoder = sample_encoder();
+        let ids = |text: &[u8]| {
+            let mut ids = Vec::new();
+            encoder.encode(text, &crate::Options::default(), &mut ids, &go_on).unwrap();
+            ids
+        };
+        let text = "It's 12 o'clock!  Über\u{a0}漢字，かな。 x'ſ\r\n \n  ''  end\u{3000}9'\n'll2re٣é1\n|-\n😀";
+        let bytes = text.repeat(3).into_bytes();
+        let mut cuts = 0;
+        for end in 0..=bytes.len() {
+            let Some(cut) = last_cut(&bytes[..end]) else { continue };
+            cuts += 1;
+            assert!(cut + 4 <= end);
+            assert_eq!([ids(&bytes[..cut]), ids(&bytes[cut..])].concat(), ids(&bytes), "{end}");
+        }
+        assert!(cuts > bytes.len() / 2);
+        for lines in ["|---|\n", "😀\r\n", "0af1", "'re2"] {
+            assert!(last_cut(lines.repeat(100).as_bytes()).unwrap() > lines.len() * 98);
+        }
+        assert_eq!(last_cut(&[b'a'; 5000]), None);
+        let far = [b"a,".as_slice(), &[b'a'; 5000]].concat();
+        assert_eq!(last_cut(&far), Some(1));
+    }
+}

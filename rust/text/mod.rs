@@ -1,0 +1,14 @@
+//! Characters and pretokens: everything about text that needs no vocabulary.
+//!
+//! ```text
+//! unicode       the class of a character, from tables
+//! pretokenize   cuts text by the Llama 3 pattern
+//! cuts          places where any text may be cut without changing its pretokens
+//! utf16         UTF-8 to UTF-16, for strings that Python makes
+//! ```
+
+pub mod unicode;
+pub mod pretokenize;
+pub mod cuts;
+#[cfg(target_arch = "x86_64")]
+pub mod utf16;

@@ -1,0 +1,104 @@
+//! The ends of runs, known from what stands behind: for going through a text from its end to its
+//! beginning.
+//!
+//! The scanner looks for the end of a run wherever a pretoken may begin. To ask it at every character
+//! would take quadratic time, since most characters are inside a run. From right to left nothing need
+//! be looked for: of each class the run that was met last is kept, and the pattern asks for no other.
+//! It looks at most two characters ahead, then at a run that begins there, and behind symbols at the
+//! newlines that follow them.
+
+use std::ops::Range;
+
+use super::scalar::{Runs, WhiteSpace};
+use crate::text::unicode::Class;
+
+/// The runs of each class that were met last. Valid for the character that was added last.
+pub struct Behind {
+    letters: Range<usize>,
+    symbols: Range<usize>,
+    newlines: Range<usize>,
+    start: usize,
+    white_space: WhiteSpace,
+}
+
+impl Behind {
+    /// Nothing was met, from `end` on.
+    pub fn new(end: usize) -> Self {
+        Self {
+            letters: end..end,
+            symbols: end..end,
+            newlines: end..end,
+            start: end,
+            white_space: WhiteSpace { end, last: end, newline_end: None },
+        }
+    }
+
+    /// Adds the character before all others.
+    pub fn add(&mut self, at: usize, class: Class, length: usize) {
+        let behind = at + length;
+        let run = match class {
+            Class::Letter => Some(&mut self.letters),
+            Class::Other => Some(&mut self.symbols),
+            Class::Newline => Some(&mut self.newlines),
+            Class::Space | Class::Number => None,
+        };
+        if let Some(run) = run {
+            let end = if run.start == behind { run.end } else { behind };
+            *run = at..end;
+        }
+        if matches!(class, Class::Newline | Class::Space) {
+            if self.start != behind || self.white_space.end == self.start {
+                self.white_space = WhiteSpace { end: behind, last: at, newline_end: None };
+            }
+            self.start = at;
+            if class == Class::Newline && self.white_space.newline_end.is_none() {
+                self.white_space.newline_end = Some(behind);
+            }
+        }
+    }
+}
+
+impl Runs for Behind {
+    #[inline]
+    fn end(&self, at: usize, class: Class) -> usize {
+        let run = match class {
+            Class::Letter => &self.letters,
+            Class::Newline => &self.newlines,
+            Class::Other | Class::Space | Class::Number => &self.symbols,
+        };
+        if run.contains(&at) { run.end } else { at }
+    }
+
+    #[inline]
+    fn white_space(&self, _start: usize) -> WhiteSpace {
+        self.white_space
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reference::{cases, long_texts, texts};
+    use crate::text::pretokenize::scalar::{pretoken_end, pretoken_end_by};
+    use crate::text::unicode::char_before;
+
+    proptest! {
+        #![proptest_config(cases(5_000))]
+
+        /// At every character the end is the one that looking ahead finds.
+        #[test]
+        fn what_is_known_from_behind_is_what_the_scanner_finds(
+            text in prop_oneof![3 => texts(), 1 => long_texts()],
+        ) {
+            let (mut at, mut behind) = (text.len(), Behind::new(text.len()));
+            while let Some((class, length)) = char_before(&text, at) {
+                at -= length;
+                behind.add(at, class, length);
+                prop_assert_eq!(pretoken_end_by(&text, at, &behind), pretoken_end(&text, at));
+            }
+            prop_assert_eq!(at, 0);
+        }
+    }
+}

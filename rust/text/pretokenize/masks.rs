@@ -1,0 +1,490 @@
+//! The Llama 3 pattern by bits: 64 bytes at a time, without a branch per character.
+//!
+//! ```text
+//! window   the next 64 bytes, beginning where a pretoken begins
+//! masks    one bit per byte for each class (lanes/, and pages.rs for characters beyond ASCII)
+//! starts   one bit per byte: does a pretoken begin here? (this file, plain bit operations)
+//! ends     the places of the set bits
+//! ```
+//!
+//! The next window begins at the last pretoken that began in this one, so nothing is carried from
+//! window to window: since the pattern has no lookbehind, where a pretoken begins is where the text
+//! might as well begin. What a start depends on behind the window's end (white space, whose cut
+//! depends on what follows) is left to the next window, and a pretoken that is longer than a window
+//! to the scalar scanner. Everything here is compared with that scanner, which stays its readable
+//! twin.
+//!
+//! The text must be valid UTF-8; others go to the scalar scanner.
+
+use super::pages::{by_page, one_by_one};
+use super::scalar;
+use crate::error::Error;
+use crate::machine::lanes::{Lanes, Masks, WINDOW, Work};
+use crate::machine::path::Path;
+use crate::text::unicode::Classes;
+
+/// How many ends [`fill`] gives at most.
+pub const ENDS: usize = 384;
+
+/// Places beyond this many bytes from where a round begins are left to the next one, so that places have 32
+/// bits: half as much to write and to read as with 64.
+const FAR: usize = 1 << 31;
+
+/// Where pretokens end. A place is the number of bytes between it and where the first pretoken begins.
+pub struct Ends {
+    /// Where the first pretoken begins in the text.
+    from: usize,
+    /// Where the first pretoken begins, which is 0, then where each ends, then room for what is written
+    /// beyond the last one: the places of a whole window at a time.
+    bounds: [u32; 1 + ENDS + WINDOW],
+    count: usize,
+    /// Where the last one ends, if that is no number of 32 bits; else 0.
+    beyond: usize,
+    /// There must be fewer for another window to be cut.
+    limit: usize,
+    /// Windows begin before this place.
+    far: usize,
+    /// Whether there were more than there is room for: a fault, see [`Ends::are_whole`].
+    lost: bool,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self {
+            from: 0,
+            bounds: [0; 1 + ENDS + WINDOW],
+            count: 0,
+            beyond: 0,
+            // A window has at most 64 ends, and one where it begins.
+            limit: ENDS - WINDOW,
+            far: FAR,
+            lost: false,
+        }
+    }
+}
+
+impl Ends {
+    /// Ends whose limit is wrong, for the test that this is told.
+    #[cfg(test)]
+    pub fn with_limit(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Ends for which few bytes are far, for tests.
+    #[cfg(test)]
+    pub fn with_far(far: usize) -> Self {
+        Self { far, ..Self::default() }
+    }
+
+    /// The ends, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        (1..=self.count).filter_map(|number| self.place(number))
+    }
+
+    /// Where the first pretoken begins, then where each ends, from that of number `first` on.
+    #[inline(always)]
+    pub fn bounds_from(&self, first: usize) -> &[u32] {
+        // Where there were too many, `are_whole` says so.
+        self.bounds.get(first..=self.count).unwrap_or(&[])
+    }
+
+    /// Places where pretokens begin, from that of number `first` on, and one more.
+    #[inline(always)]
+    pub fn bounds_of<const COUNT: usize>(&self, first: usize) -> Option<&[u32; COUNT]> {
+        self.bounds.get(first..)?.first_chunk()
+    }
+
+    /// Where pretoken `number` begins, and that before it ends, in the text.
+    #[inline(always)]
+    fn place(&self, number: usize) -> Option<usize> {
+        let bound = *self.bounds.get(number)?;
+        let place = if bound == u32::MAX { self.beyond } else { bound as usize };
+        Some(self.from + place)
+    }
+
+    /// Where pretoken `number` begins and ends in the text.
+    #[inline(always)]
+    pub fn range(&self, number: usize) -> Result<(usize, usize), Error> {
+        match (self.place(number), self.place(number + 1)) {
+            (Some(start), Some(end)) if start <= end => Ok((start, end)),
+            _ => Err(Error::Internal("a round has fewer pretokens than it says")),
+        }
+    }
+
+    /// Where the last one ends; where the first would begin if there are none.
+    #[inline(always)]
+    pub fn last(&self) -> usize {
+        self.place(self.count).unwrap_or(usize::MAX)
+    }
+
+    /// How many ends there are.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether the ends are those of pretokens without a gap, none of them lost, and no more than
+    /// [`ENDS`]. It is so unless the loop of [`fill`] is wrong; one look a round makes that an error instead
+    /// of text that is left out.
+    #[inline(always)]
+    pub fn are_whole(&self) -> bool {
+        !self.lost & (self.count > 0) & (self.count <= ENDS)
+            && self.place(self.count) > Some(self.from)
+    }
+
+    fn begin(&mut self, from: usize) {
+        let [first, ..] = &mut self.bounds;
+        *first = 0;
+        (self.from, self.count, self.beyond, self.lost) = (from, 0, 0, false);
+    }
+
+    /// Whether another window is to be cut that begins at `at`.
+    #[inline(always)]
+    fn take_more(&self, at: usize) -> bool {
+        (self.count < self.limit) & (at < self.far)
+    }
+
+    /// Adds the places of `starts` in the window that begins at `base`, which is not [`FAR`].
+    #[inline(always)]
+    fn extend(&mut self, lanes: impl Lanes, starts: u64, base: usize) {
+        match self.bounds.get_mut(1 + self.count..).and_then(<[u32]>::first_chunk_mut) {
+            Some(places) => lanes.places(starts, base as u32, places),
+            None => self.lost = true,
+        }
+        self.count += starts.count_ones() as usize;
+    }
+
+    /// Adds a place; none comes behind one that has no 32 bits, since it is far.
+    #[inline(always)]
+    fn push(&mut self, end: usize) {
+        self.count += 1;
+        match self.bounds.get_mut(self.count) {
+            Some(place) => *place = u32::try_from(end).unwrap_or(u32::MAX),
+            None => self.lost = true,
+        }
+        if end >= u32::MAX as usize {
+            self.beyond = end;
+        }
+    }
+}
+
+impl Path {
+    /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;
+    /// none at the text's end. The text must be valid UTF-8, but for [`Path::SCALAR`].
+    pub fn fill(self, text: &[u8], from: usize, ends: &mut Ends) {
+        struct Fill<'a>(&'a [u8], usize, &'a mut Ends);
+        impl Work for Fill<'_> {
+            type Output = ();
+
+            #[inline(always)]
+            fn run<L: Lanes>(self, lanes: L) {
+                fill(lanes, self.0, self.1, self.2, |_| {});
+            }
+        }
+        if self.is_scalar() {
+            fill_scalar(text, from, ends)
+        } else {
+            self.run(Fill(text, from, ends))
+        }
+    }
+}
+
+/// The same by the scalar scanner, for any bytes.
+pub fn fill_scalar(text: &[u8], from: usize, ends: &mut Ends) {
+    ends.begin(from);
+    // Behind the text's end there is nothing.
+    let text = text.get(from..).unwrap_or(&[]);
+    let mut at = 0;
+    while ends.take_more(at)
+        && let Some(end) = scalar::pretoken_end(text, at)
+    {
+        ends.push(end);
+        at = end;
+    }
+}
+
+/// Cuts the text from `from`, where a pretoken must begin, into as many pretokens as `ends` takes.
+///
+/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is called
+/// for each window but the last with the ends so far: what it does with them runs beside the next window's
+/// cut, since a processor does both at once.
+#[inline(always)]
+pub fn fill<L: Lanes>(
+    lanes: L,
+    text: &[u8],
+    from: usize,
+    ends: &mut Ends,
+    mut meanwhile: impl FnMut(&Ends),
+) {
+    ends.begin(from);
+    // Behind the text's end there is nothing.
+    let text = text.get(from..).unwrap_or(&[]);
+    let (mut at, mut in_letters) = (0, false);
+    while ends.take_more(at)
+        && let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty())
+    {
+        let mut padded = [0; WINDOW];
+        let (window, length, at_end) = match rest.first_chunk::<WINDOW>() {
+            Some(window) if rest.len() > WINDOW => (window, WINDOW - left_over(window), false),
+            Some(window) => (window, WINDOW, true),
+            None => {
+                for (target, &byte) in padded.iter_mut().zip(rest) {
+                    *target = byte;
+                }
+                (&padded, rest.len(), true)
+            }
+        };
+        let cut = cut(lanes, window, length, at_end);
+        // The window's own beginning is an end only if letters went up to it and no farther.
+        let starts = cut.starts & !1 | u64::from(in_letters & !cut.letter_first);
+        ends.extend(lanes, starts, at);
+        if at_end {
+            return ends.push(at + length);
+        }
+        meanwhile(ends);
+        let last = 63 - (cut.starts | 1).leading_zeros() as usize;
+        in_letters = cut.letters_go_on;
+        if in_letters {
+            at += cut.length;
+        } else if last > 0 {
+            at += last;
+        } else {
+            at = scalar::pretoken_end(text, at).unwrap_or(text.len());
+            ends.push(at);
+        }
+    }
+    if in_letters
+        && ends.is_empty()
+        && let Some(end) = scalar::pretoken_end(text, 0)
+    {
+        // Letters that go farther than windows do.
+        ends.push(end);
+    }
+}
+
+/// How a window is cut.
+struct Cut {
+    /// Where pretokens begin, as far as the window tells. Its own beginning is always one.
+    starts: u64,
+    /// How many of its bytes were looked at: whole characters.
+    length: usize,
+    /// Whether it begins with a letter.
+    letter_first: bool,
+    /// Whether the last pretoken is one of letters that reaches its end.
+    letters_go_on: bool,
+}
+
+/// Bits of `mask` that stand without a gap behind a bit of `seeds`, and those of `seeds`, which are in
+/// `mask` and at most one in each run of it.
+#[inline(always)]
+fn flood(mask: u64, seeds: u64) -> u64 {
+    mask & !mask.wrapping_add(seeds)
+}
+
+/// All bytes of the characters whose first bytes are `leads`.
+#[inline(always)]
+fn whole_characters(leads: u64, tail: u64) -> u64 {
+    leads | flood(tail, leads << 1 & tail)
+}
+
+/// Sets the bits below `count`, which is at most 64.
+#[inline(always)]
+fn low_bits(count: usize) -> u64 {
+    u64::MAX.checked_shr(64 - count as u32).unwrap_or(0)
+}
+
+/// Cuts a window whose first byte begins a pretoken, or a letter of one that began before.
+///
+/// `length` bytes of the window are text; `at_end` says that the text ends there. Starts that depend
+/// on what follows the window are not given.
+#[inline(always)]
+fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -> Cut {
+    let mut masks = lanes.masks(window);
+    let text = low_bits(length);
+    if masks.wide & text != 0 {
+        let leads = masks.wide & !masks.tail & text;
+        let Classes { low, high } = if L::SEARCHES {
+            let among = |set| lanes.among(window, set);
+            by_page(window, leads, among, |byte| lanes.equal(window, byte))
+        } else {
+            one_by_one(window, leads)
+        };
+        masks.letter |= whole_characters(low & !high, masks.tail);
+        masks.number |= whole_characters(high & !low, masks.tail);
+        masks.space |= whole_characters(low & high, masks.tail);
+    }
+    let Masks { letter, number, newline, space, blank, apostrophe, wide, tail } = masks;
+    let [letter, number, newline] = [letter & text, number & text, newline & text];
+    let space = space & text;
+    let other = text & !(letter | number | newline | space);
+    let first = !tail;
+
+    // Other characters: a run begins at its first, or at the blank before it.
+    let other_starts = other & first & !(other << 1) & !(blank << 1);
+    // The newlines behind a run belong to it.
+    let taken = flood(newline, newline & other << 1);
+
+    // Letters: a run begins at its first, or at the white space before it, or at the one character
+    // before it that begins a run of others.
+    let joined = whole_characters(other_starts, tail);
+    let letter_starts = letter & first & !(letter << 1) & !(space << 1) & !(joined << 1);
+
+    // White space: a run begins at its first. Behind its last newline the rest begins; before text
+    // its last character begins, unless that is a newline.
+    let white = (newline | space) & !taken;
+    let white_starts = white & first & !(white << 1);
+    let behind_newline = space & first & (newline & !taken) << 1;
+    let mut rest_starts = behind_newline;
+    let rest_ends = space.wrapping_add(behind_newline) & !space;
+    if rest_ends & newline != 0 {
+        rest_starts = without_later_newline(behind_newline, space, newline);
+    }
+    let mut last_starts = space & !((newline | space) >> 1) & text >> 1;
+    if last_starts & tail != 0 {
+        for _ in 0..2 {
+            last_starts = last_starts & first | (last_starts & tail) >> 1;
+        }
+    }
+
+    let mut all = other_starts | letter_starts | white_starts | rest_starts | last_starts;
+    all |=
+        if number & wide == 0 { number_starts(number) } else { wide_number_starts(number, tail) };
+    let contractions = apostrophe & other_starts & letter >> 1;
+    if contractions != 0 {
+        all |= behind_contractions(contractions, window, letter);
+    }
+    // Of white space that reaches the window's end only the beginning is sure.
+    let sure = 64 - (text & !white).leading_zeros() as usize;
+    let starts = if at_end { all } else { all & low_bits((sure + 1).min(64)) };
+    // An apostrophe with letters may be a contraction, which depends on how many there are.
+    let last = 1 << 63 >> (starts | 1).leading_zeros();
+    Cut {
+        starts,
+        length,
+        letter_first: letter & 1 != 0,
+        letters_go_on: letter & !(text >> 1) != 0 && apostrophe & last == 0,
+    }
+}
+
+/// How many bytes at a window's end are left to the next one: of a character that ends behind it, or
+/// one blank, so that most windows end inside letters. Without branches: in most scripts it is as
+/// good as random.
+#[inline(always)]
+fn left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
+    let one = last >= 0xC0 || last == b' ';
+    usize::from(one) + 2 * usize::from(second >= 0xE0) + 3 * usize::from(third >= 0xF0)
+}
+
+/// Every third of a run of numbers, which have one byte each.
+#[inline(always)]
+fn number_starts(number: u64) -> u64 {
+    let mut starts = number & !(number << 1);
+    let thirds = number & number << 1 & number << 2;
+    let mut next = starts << 3 & thirds;
+    while next != 0 {
+        starts |= next;
+        next = next << 3 & thirds;
+    }
+    starts
+}
+
+/// Every third character of a run of numbers, of which some have several bytes.
+#[inline(never)]
+fn wide_number_starts(number: u64, tail: u64) -> u64 {
+    // The carry comes out of a character at the one behind it.
+    let next = |leads: u64| tail.wrapping_add(leads << 1) & !tail & number;
+    let mut starts = number & !tail & !(number << 1);
+    let mut thirds = next(next(next(starts)));
+    while thirds != 0 {
+        starts |= thirds;
+        thirds = next(next(next(thirds)));
+    }
+    starts
+}
+
+/// Those of `places`, each the beginning of a run of `space`, whose run has no newline behind it.
+#[cold]
+fn without_later_newline(places: u64, space: u64, newline: u64) -> u64 {
+    let (mut kept, mut rest) = (places, places);
+    while rest != 0 {
+        let place = rest & rest.wrapping_neg();
+        // The carry comes out of the run at the bit behind it.
+        if space.wrapping_add(place) & !space & newline != 0 {
+            kept &= !place;
+        }
+        rest &= rest - 1;
+    }
+    kept
+}
+
+/// The starts behind contractions whose letters go on.
+#[inline(always)]
+fn behind_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> u64 {
+    let (mut starts, mut rest) = (0, apostrophes);
+    while rest != 0 {
+        let at = rest.trailing_zeros() as usize;
+        if let Some(end) = scalar::contraction_end(window, at) {
+            starts |= letter & 1u64.checked_shl(end as u32).unwrap_or(0);
+        }
+        rest &= rest - 1;
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::long_texts;
+    use proptest::prelude::*;
+
+    fn all(path: Path, text: &[u8], ends: &mut Ends) -> Vec<usize> {
+        let (mut all, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            path.fill(text, at, ends);
+            assert!(ends.are_whole());
+            all.extend(ends.iter());
+            at = ends.last();
+        }
+        all
+    }
+
+    proptest! {
+        /// Places that are far behind the beginning of a round, without gigabytes.
+        #[test]
+        fn a_round_ends_before_what_is_far(text in long_texts(), far in 1..2000usize) {
+            let expected = all(Path::SCALAR, &text, &mut Ends::default());
+            for path in Path::available() {
+                prop_assert_eq!(&all(path, &text, &mut Ends::with_far(far)), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_of_more_than_32_bits_is_kept_as_it_is() {
+        for end in [u32::MAX as usize - 1, u32::MAX as usize, u32::MAX as usize + 1, 1 << 40] {
+            let mut ends = Ends::default();
+            ends.begin(7);
+            ends.push(5);
+            ends.push(end);
+            assert!(ends.are_whole());
+            assert_eq!(ends.iter().collect::<Vec<_>>(), [12, 7 + end]);
+            assert_eq!((ends.range(1).unwrap(), ends.last()), ((12, 7 + end), 7 + end));
+        }
+    }
+
+    #[test]
+    fn bits_flow_as_far_as_their_run_and_no_farther() {
+        assert_eq!(flood(0b0111_0110, 0b0010_0010), 0b0110_0110);
+        assert_eq!(flood(u64::MAX << 60, 1 << 62), 0b11 << 62);
+        assert_eq!(whole_characters(0b0001_0010, 0b1110_0100), 0b1111_0110);
+        assert_eq!([low_bits(0), low_bits(3), low_bits(64)], [0, 7, u64::MAX]);
+        assert_eq!(number_starts(0b1111_1110_1111), 0b1001_0010_1001);
+        assert_eq!(wide_number_starts(0b1111_1110_1111, 0), 0b1001_0010_1001);
+        assert_eq!(wide_number_starts(0b11_1111_1111, 0b10_0110_1100), 0b00_1000_0001);
+    }
+}

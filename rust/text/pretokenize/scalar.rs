@@ -1,0 +1,191 @@
+//! The Llama 3 pattern as a scanner, one alternative after the other, as the regex tries them:
+//!
+//! ```text
+//! 1  (?i:'s|'t|'re|'ve|'m|'ll|'d)      a contraction
+//! 2  [^\r\n\p{L}\p{N}]?\p{L}+          letters, with one character before them
+//! 3  \p{N}{1,3}                        up to three numbers
+//! 4   ?[^\s\p{L}\p{N}]+[\r\n]*         other characters, with a space before and newlines behind
+//! 5  \s*[\r\n]+                        white space up to its last newline
+//! 6  \s+(?!\S)                         white space, but for its last character if text follows
+//! 7  \s+                               one white space character
+//! ```
+//!
+//! Guarantees: the ranges are not empty, follow each other without gaps and cover the text, whatever
+//! its bytes. Every character is looked at a bounded number of times, so the scan is linear. There
+//! is no lookbehind: where a pretoken begins, the rest is scanned as if the text began there.
+
+use std::ops::Range;
+
+use crate::text::unicode::{Class, char_at};
+
+/// The pretokens of a text, as byte ranges in order.
+pub struct Pretokens<'t> {
+    text: &'t [u8],
+    at: usize,
+}
+
+impl<'t> Pretokens<'t> {
+    /// Cuts `text`, which may be any bytes.
+    pub fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+}
+
+impl Iterator for Pretokens<'_> {
+    type Item = Range<usize>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        self.at = pretoken_end(self.text, start)?;
+        Some(start..self.at)
+    }
+}
+
+/// Where runs of characters end: what the pattern asks for beyond a few characters. [`Scan`] looks at the
+/// text, and `Behind` (`behind.rs`) knows it already.
+pub trait Runs {
+    /// The end of the characters of one class that stand at `at`; `at` if there are none.
+    fn end(&self, at: usize, class: Class) -> usize;
+
+    /// The white space that begins at `start`, where there is some.
+    fn white_space(&self, start: usize) -> WhiteSpace;
+}
+
+/// A run of white space.
+#[derive(Clone, Copy)]
+pub struct WhiteSpace {
+    /// Where it ends.
+    pub end: usize,
+    /// Where its last character begins.
+    pub last: usize,
+    /// Where its last newline ends, if it has one.
+    pub newline_end: Option<usize>,
+}
+
+/// Finds the ends of runs by looking at the text.
+pub struct Scan<'t>(pub &'t [u8]);
+
+impl Runs for Scan<'_> {
+    #[inline]
+    fn end(&self, mut at: usize, class: Class) -> usize {
+        while let Some((found, length)) = char_at(self.0, at)
+            && found == class
+        {
+            at += length;
+        }
+        at
+    }
+
+    fn white_space(&self, start: usize) -> WhiteSpace {
+        let mut run = WhiteSpace { end: start, last: start, newline_end: None };
+        while let Some((class @ (Class::Newline | Class::Space), length)) = char_at(self.0, run.end)
+        {
+            run.last = run.end;
+            run.end += length;
+            if class == Class::Newline {
+                run.newline_end = Some(run.end);
+            }
+        }
+        run
+    }
+}
+
+/// Where the pretoken that begins at `start` ends; `None` at the end of the text.
+#[inline]
+pub fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
+    pretoken_end_by(text, start, &Scan(text))
+}
+
+/// The same, the ends of runs found by `runs`.
+#[inline]
+pub fn pretoken_end_by(text: &[u8], start: usize, runs: &impl Runs) -> Option<usize> {
+    let (class, length) = char_at(text, start)?;
+    let second = start + length;
+    Some(match class {
+        Class::Letter => runs.end(second, Class::Letter),
+        Class::Number => numbers_end(text, second),
+        Class::Newline => white_space_end(text, start, runs),
+        Class::Space | Class::Other => {
+            let next = char_at(text, second);
+            if let Some(end) = contraction_end(text, start) {
+                end
+            } else if let Some((Class::Letter, length)) = next {
+                runs.end(second + length, Class::Letter)
+            } else if class == Class::Other {
+                symbols_end(second, runs)
+            } else if let (Some(b' '), Some((Class::Other, length))) = (text.get(start), next) {
+                symbols_end(second + length, runs)
+            } else {
+                white_space_end(text, start, runs)
+            }
+        }
+    })
+}
+
+/// Alternative 1. `(?i:'s)` also matches U+017F, the long s; no other letter folds to one of these.
+#[inline]
+pub fn contraction_end(text: &[u8], start: usize) -> Option<usize> {
+    let [b'\'', tail @ ..] = text.get(start..)? else {
+        return None;
+    };
+    let length = match *tail {
+        [b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => 1,
+        [b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'l' | b'L', b'l' | b'L', ..] => 2,
+        [0xC5, 0xBF, ..] => "\u{17F}".len(),
+        _ => return None,
+    };
+    Some(start + 1 + length)
+}
+
+/// Alternative 3, its first number read: up to two more.
+#[inline]
+fn numbers_end(text: &[u8], mut at: usize) -> usize {
+    for _ in 0..2 {
+        match char_at(text, at) {
+            Some((Class::Number, length)) => at += length,
+            _ => break,
+        }
+    }
+    at
+}
+
+/// Alternative 4, its first symbol read.
+#[inline]
+fn symbols_end(at: usize, runs: &impl Runs) -> usize {
+    runs.end(runs.end(at, Class::Other), Class::Newline)
+}
+
+/// Alternatives 5 to 7. What is left behind the last newline, or is the last character before text,
+/// begins the next pretoken, so a run of white space is scanned at most twice.
+#[inline]
+fn white_space_end(text: &[u8], start: usize, runs: &impl Runs) -> usize {
+    let WhiteSpace { end, last, newline_end } = runs.white_space(start);
+    match newline_end {
+        Some(end) => end,
+        None if end == text.len() || last == start => end,
+        None => last,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Vec<&str> {
+        Pretokens::new(text.as_bytes()).map(|range| &text[range]).collect()
+    }
+
+    /// One worked example for each alternative; `reference.rs` compares everything else.
+    #[test]
+    fn each_alternative_cuts_as_written() {
+        assert_eq!(cut("I'LL don'ſt 'x"), ["I", "'LL", " don", "'ſ", "t", " '", "x"]);
+        assert_eq!(cut("a\tb (c \u{a0}d"), ["a", "\tb", " (", "c", " ", "\u{a0}d"]);
+        assert_eq!(cut("12345 6"), ["123", "45", " ", "6"]);
+        assert_eq!(cut("a ?!\r\n\nb"), ["a", " ?!\r\n\n", "b"]);
+        assert_eq!(cut("a \n \n  b"), ["a", " \n \n", " ", " b"]);
+        assert_eq!(cut("a   b   "), ["a", "  ", " b", "   "]);
+        assert_eq!(cut("1\t\t2"), ["1", "\t", "\t", "2"]);
+        assert_eq!(cut(""), [""; 0]);
+    }
+}

@@ -1,0 +1,245 @@
+//! The vocabulary: a rank file or a `tokenizer.json`, checked, and bytes <-> id.
+//!
+//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens alike, a token for each single
+//! byte, at most [`crate::bpe::tokens::MAX_TOKENS`] tokens, none empty and none longer than [`crate::bpe::tokens::MAX_TOKEN_BYTES`]. Any
+//! file that would break one of these is an error with the line and the reason; a file of another
+//! kind is named for what it is.
+
+pub mod byte_level;
+mod ranks;
+mod json;
+pub mod read;
+mod write;
+pub mod slots;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use once_cell::race::OnceBox;
+
+use crate::added::AddedToken;
+use crate::bpe::certain::Certain;
+use crate::bpe::index::NONE;
+use crate::bpe::merge::{Merger, Merging};
+use crate::bpe::pairs::Pairs;
+use crate::bpe::pieces::Pieces;
+use crate::bpe::segments::Segments;
+use crate::bpe::split::Split;
+use crate::bpe::tokens::Tokens;
+use crate::error::{Check, Error};
+use crate::machine::path::Path;
+use crate::vocabulary::byte_level::Reader;
+use crate::vocabulary::slots::Slots;
+
+/// What a reader reports: the line, where there is one, and the reason.
+pub(crate) type Fault = (Option<usize>, String);
+
+/// A checked vocabulary. It never changes.
+pub struct Vocabulary {
+    pieces: Pieces,
+    merger: Merger,
+    certain: Certain,
+    /// Made when they are first asked for, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
+    segments: OnceBox<Segments>,
+    /// Another number for each vocabulary of this process, from 1.
+    number: u64,
+    added: Option<Vec<AddedToken>>,
+    post_processor: Option<String>,
+    slots: OnceLock<Option<Slots>>,
+    longest_token: usize,
+}
+
+impl Vocabulary {
+    /// Checks the tokens against each other.
+    pub(crate) fn new(tokens: Tokens) -> Result<Self, Fault> {
+        Self::build(tokens, Pairs::build, |_| None)
+    }
+
+    /// Notes what the file says besides: the added tokens, and the post-processor as JSON.
+    pub(crate) fn set_side(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
+        self.added = (!added.is_empty()).then_some(added);
+        self.post_processor = post_processor;
+    }
+
+    /// `line_of` tells where a token came from.
+    pub(crate) fn build(
+        tokens: Tokens,
+        pairs: impl FnOnce(&Pieces) -> (Pairs, Vec<Split>),
+        line_of: impl Fn(u32) -> Option<usize>,
+    ) -> Result<Self, Fault> {
+        let mut pieces = Pieces::build(tokens).map_err(|(earlier, later)| {
+            (line_of(later), format!("rank {later} has the same bytes as rank {earlier}"))
+        })?;
+        for byte in 0..=u8::MAX {
+            if pieces.find(&[byte], 0, 1) == NONE {
+                return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
+            }
+        }
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let (pairs, splits) = pairs(&pieces);
+        pieces.complete(splits);
+        let merger = Merger::new(pairs);
+        let certain = Certain::build(&pieces);
+        let segments = OnceBox::new();
+        let longest_token = pieces.tokens().iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
+        let (added, post_processor, slots) = (None, None, OnceLock::new());
+        Ok(Self {
+            pieces,
+            merger,
+            certain,
+            segments,
+            number,
+            added,
+            post_processor,
+            slots,
+            longest_token,
+        })
+    }
+
+    /// How many tokens there are, special tokens not among them.
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
+    pub fn len(&self) -> usize {
+        self.tokens().len()
+    }
+
+    /// The bytes of a token.
+    #[inline]
+    pub fn token(&self, id: u32) -> Option<&[u8]> {
+        self.tokens().get(id)
+    }
+
+    /// Every id with its token's bytes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.tokens().iter()
+    }
+
+    /// Every way in which `token` is two tokens of the vocabulary: the ids of both.
+    pub fn splits(&self, token: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+        (1..token.len()).filter_map(|at| {
+            let (left, right) = token.split_at_checked(at)?;
+            Some((self.id(left)?, self.id(right)?))
+        })
+    }
+
+    /// The table to decode with, if it was made.
+    pub fn slots(&self) -> Option<&Slots> {
+        self.slots.get()?.as_ref()
+    }
+
+    /// Makes the table to decode with, in a millisecond. Nothing waits for it but others who make it, and
+    /// a process that was forked meanwhile would do so for ever.
+    pub fn make_slots(&self) {
+        self.slots.get_or_init(|| Slots::new(self.tokens()));
+    }
+
+    /// The token that is written so in a `tokenizer.json`.
+    pub(crate) fn id_written(&self, token: &str, alphabet: &Reader) -> Option<u32> {
+        self.id(&alphabet.bytes(token).ok()?)
+    }
+
+    /// The token that is exactly `bytes`.
+    pub fn id(&self, bytes: &[u8]) -> Option<u32> {
+        Some(self.piece(bytes, 0, bytes.len())).filter(|&id| id != NONE)
+    }
+
+    /// The token that is exactly `text[start..end]`, or [`NONE`].
+    #[inline(always)]
+    pub fn piece(&self, text: &[u8], start: usize, end: usize) -> u32 {
+        self.pieces.find(text, start, end)
+    }
+
+    /// The tokens' bytes.
+    #[inline(always)]
+    pub(crate) fn tokens(&self) -> &Tokens {
+        self.pieces.tokens()
+    }
+
+    /// The table of whole tokens.
+    #[inline(always)]
+    pub(crate) fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    /// Which two tokens merging joins.
+    #[inline(always)]
+    pub(crate) fn pairs(&self) -> &Pairs {
+        self.merger.pairs()
+    }
+
+    /// Which two bytes are joined for certain.
+    #[inline(always)]
+    pub(crate) fn certain(&self) -> &Certain {
+        &self.certain
+    }
+
+    /// Which places no merge crosses.
+    #[inline(always)]
+    pub(crate) fn segments(&self) -> &Segments {
+        self.segments.get_or_init(|| Box::new(Segments::build(&self.pieces)))
+    }
+
+    /// The ids that merging gives from `text[start..end]`, its three as `place`.
+    #[inline]
+    pub fn merge<'m>(
+        &self,
+        path: Path,
+        place: (&[u8], usize, usize),
+        memory: &'m mut Merging,
+        check: &Check,
+    ) -> Result<&'m [u32], Error> {
+        self.merger.merge(path, &self.pieces, &self.certain, place, memory, check)
+    }
+
+    /// The same, found from left to right: the way that is gone where windows fail.
+    #[cfg(test)]
+    pub fn merge_left_to_right(&self, text: &[u8], memory: &mut Merging) -> Vec<u32> {
+        let go_on = crate::reference::go_on;
+        let place = (0, text.len());
+        self.merger.left_to_right(&self.pieces, text, place, memory, &go_on).unwrap().to_vec()
+    }
+
+    /// The longest token that merging gives, that `text[start..end]` begins with and that `accept`, which
+    /// gets its id and length, takes; and its length.
+    #[inline]
+    pub fn longest(
+        &self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        accept: impl FnMut(u32, usize) -> bool,
+    ) -> Option<(u32, usize)> {
+        self.merger.longest(&self.pieces, (text, start, end), accept)
+    }
+
+    /// Whether merging the bytes of two tokens, each of which it gives alone, gives the two.
+    #[inline]
+    pub fn fits(&self, left: u32, right: u32, memory: &mut Merging) -> bool {
+        self.merger.remembered(&self.pieces, (left, right), memory)
+    }
+
+    /// How many bytes the longest token has.
+    pub fn longest_token(&self) -> usize {
+        self.longest_token
+    }
+
+    /// A number that no other vocabulary of this process has, nor is 0.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What a `tokenizer.json` puts around texts, as JSON.
+    pub fn post_processor(&self) -> Option<&str> {
+        self.post_processor.as_deref()
+    }
+
+    /// The first id whose token another vocabulary does not have with the same id.
+    pub fn differs_from(&self, other: &Self) -> Option<u32> {
+        let mut ids = 0..self.len().max(other.len()) as u32;
+        ids.find(|&id| self.token(id) != other.token(id))
+    }
+
+    /// The added tokens in the order of their ids, where the file says them.
+    pub fn added(&self) -> Option<&[AddedToken]> {
+        self.added.as_deref()
+    }
+}

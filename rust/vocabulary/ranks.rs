@@ -1,0 +1,271 @@
+//! Reading a rank file: one line a token, its bytes in base64, a space, its rank.
+//!
+//! Files are nearly always written in the order of the ranks and without a fault, and are then read in one
+//! go, since reading is a third of the time that loading takes. All others are read line by line, so that
+//! what is wrong is said with its line.
+
+use crate::bpe::tokens::{MAX_TOKENS, Tokens};
+use crate::vocabulary::Fault;
+
+/// The tokens of a rank file by rank, and the line of each, unless the lines are in that order.
+pub(crate) fn read(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
+    match read_in_order(data) {
+        Some(tokens) => Ok((tokens, None)),
+        None => read_lines(data),
+    }
+}
+
+/// [`read`] where the lines are in the order of the ranks and nothing is wrong.
+fn read_in_order(data: &[u8]) -> Option<Tokens> {
+    let mut tokens = Tokens::with_room(data.len());
+    let (mut rank, mut rest) = (Decimal::ZERO, data);
+    while !rest.is_empty() {
+        tokens.push_by(|bytes| {
+            rest = rank.strip(read_base64(rest, bytes)?)?;
+            Some(())
+        })?;
+        rank.increase();
+    }
+    Some(tokens)
+}
+
+/// Reads base64 and the space behind it; gives what follows.
+#[inline]
+fn read_base64<'d>(mut text: &'d [u8], bytes: &mut Vec<u8>) -> Option<&'d [u8]> {
+    loop {
+        let (quad, rest) = text.split_first_chunk()?;
+        if let Some((b' ', rest)) = rest.split_first() {
+            let (last, length) = last_bytes(*quad).ok()?;
+            bytes.extend_from_slice(last.get(..length)?);
+            return Some(rest);
+        }
+        bytes.extend_from_slice(&decoded(*quad)?);
+        text = rest;
+    }
+}
+
+/// A number that is counted up as it is written, with a line end behind it.
+struct Decimal {
+    line: [u8; 8],
+    first: usize,
+}
+
+impl Decimal {
+    const ZERO: Self = Self { line: *b"0000000\n", first: 6 };
+
+    /// What is behind it in a text that begins with it. A text may lack the last line end.
+    #[inline]
+    fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        let line = self.line.get(self.first..)?;
+        text.strip_prefix(line).or((text == line.split_last()?.1).then_some(&[]))
+    }
+
+    /// Adds one. It never gets so high as ten million, see [`MAX_TOKENS`].
+    fn increase(&mut self) {
+        for (at, digit) in self.line.iter_mut().enumerate().rev().skip(1) {
+            if *digit < b'9' {
+                *digit += 1;
+                self.first = self.first.min(at);
+                return;
+            }
+            *digit = b'0';
+        }
+    }
+}
+
+/// [`read`], line by line.
+fn read_lines(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
+    let (mut by_line, mut ranks) = (Tokens::with_room(data.len()), Vec::new());
+    let mut token = Vec::new();
+    let body = data.strip_suffix(b"\n").unwrap_or(data);
+    for (line, text) in (1..).zip(body.split(|&byte| byte == b'\n')) {
+        let fault = |reason| (Some(line), reason);
+        let rank = read_line(text, &mut token).map_err(|reason| match line {
+            1 => format!("this is neither a rank file nor a tokenizer.json: {reason}"),
+            _ => reason,
+        });
+        ranks.push(rank.map_err(fault)?);
+        by_line.push(&token).map_err(fault)?;
+    }
+    let lines = lines_by_rank(&ranks)?;
+    let mut tokens = Tokens::with_room(data.len());
+    for &line in &lines {
+        // A line that is not there would give an empty token, which `push` refuses.
+        let token = by_line.get(line as u32 - 1).unwrap_or_default();
+        tokens.push(token).map_err(|reason| (Some(line), reason))?;
+    }
+    Ok((tokens, Some(lines)))
+}
+
+/// The line of each rank. As many ranks as lines, none twice and none too high: every rank is there.
+fn lines_by_rank(ranks: &[u32]) -> Result<Vec<usize>, Fault> {
+    let mut lines = vec![0; ranks.len()];
+    for (line, &rank) in (1..).zip(ranks) {
+        match lines.get_mut(rank as usize) {
+            Some(slot @ 0) => *slot = line,
+            Some(earlier) => {
+                let reason = format!("rank {rank} stands already in line {earlier}");
+                return Err((Some(line), reason));
+            }
+            None => {
+                let (count, last) = (ranks.len(), ranks.len() - 1);
+                let reason =
+                    format!("rank {rank} is too high: {count} tokens have the ranks 0 to {last}");
+                return Err((Some(line), reason));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Reads `base64 rank`: the bytes into `token`, the rank as the result.
+fn read_line(line: &[u8], token: &mut Vec<u8>) -> Result<u32, String> {
+    if line.is_empty() {
+        return Err("the line is empty; each line is `base64 rank`".to_owned());
+    }
+    if line.ends_with(b"\r") {
+        return Err(
+            "the line ends with a carriage return; the file was converted to Windows line \
+                    ends, fetch it again as binary"
+                .to_owned(),
+        );
+    }
+    let space = memchr::memchr(b' ', line);
+    let Some((base64, [_, rank @ ..])) = space.and_then(|space| line.split_at_checked(space))
+    else {
+        return Err("no space between the base64 and the rank".to_owned());
+    };
+    decode_base64(base64, token)?;
+    read_rank(rank)
+}
+
+fn read_rank(digits: &[u8]) -> Result<u32, String> {
+    let text = digits.escape_ascii();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(format!("the rank {:?} is not a whole number", text.to_string()));
+    }
+    if digits.len() > 1 && digits.starts_with(b"0") {
+        return Err(format!("the rank {text} begins with 0"));
+    }
+    let too_high =
+        || format!("the rank {text} is too high; at most {MAX_TOKENS} tokens are allowed");
+    let rank = digits
+        .iter()
+        .try_fold(0u32, |rank, digit| rank.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
+    rank.filter(|&rank| (rank as usize) < MAX_TOKENS).ok_or_else(too_high)
+}
+
+/// Standard base64 with padding; only the one canonical form of each byte string is accepted.
+fn decode_base64(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), String> {
+    bytes.clear();
+    let (quads, rest) = text.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(format!("the base64 has {} characters, not a multiple of 4", text.len()));
+    }
+    let Some((last, full)) = quads.split_last() else {
+        return Err("the base64 is empty".to_owned());
+    };
+    for &quad in full {
+        bytes.extend_from_slice(&three_bytes(quad)?);
+    }
+    let (last, length) = last_bytes(*last)?;
+    bytes.extend(last.iter().take(length));
+    Ok(())
+}
+
+/// The bytes that the last four digits stand for, of which the second or the last may be padding, and how
+/// many they are.
+fn last_bytes(quad: [u8; 4]) -> Result<([u8; 3], usize), String> {
+    let (quad, length) = match quad {
+        [a, b, b'=', b'='] => ([a, b, b'A', b'A'], 1),
+        [a, b, c, b'='] => ([a, b, c, b'A'], 2),
+        quad => (quad, 3),
+    };
+    let bytes = three_bytes(quad)?;
+    if bytes.iter().skip(length).any(|&byte| byte != 0) {
+        return Err("the base64 has bits behind its last byte".to_owned());
+    }
+    Ok((bytes, length))
+}
+
+/// What is no digit of base64.
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of each character as a digit of base64.
+static DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut value = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+    while value < alphabet.len() {
+        digits[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
+/// The bytes that four digits stand for, or what is no digit.
+fn three_bytes(quad: [u8; 4]) -> Result<[u8; 3], String> {
+    decoded(quad).ok_or_else(|| {
+        // There always is one; it is for the message alone.
+        let wrong = quad.into_iter().find(|&char| digit(char) == NO_DIGIT).unwrap_or_default();
+        format!("'{}' is not a base64 character", wrong.escape_ascii())
+    })
+}
+
+/// The bytes that four digits stand for.
+#[inline]
+fn decoded(quad: [u8; 4]) -> Option<[u8; 3]> {
+    let digits = quad.map(digit);
+    let bits = digits.iter().fold(0, |bits, &digit| bits << 6 | u32::from(digit));
+    let [_, three @ ..] = bits.to_be_bytes();
+    (digits.iter().fold(0, |all, digit| all | digit) & NO_DIGIT == 0).then_some(three)
+}
+
+#[inline]
+fn digit(char: u8) -> u8 {
+    // A byte is below 256.
+    DIGITS.get(usize::from(char)).copied().unwrap_or(NO_DIGIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reference::rank_file;
+
+    fn contents(tokens: &Tokens) -> Vec<Vec<u8>> {
+        tokens.iter().map(|(_, token)| token.to_vec()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_in_order_is_read_in_one_go(
+            tokens in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..120),
+            last_end in any::<bool>(),
+        ) {
+            let mut file = rank_file(&tokens).into_bytes();
+            file.truncate(file.len() - usize::from(!last_end));
+            prop_assert_eq!(contents(&read_in_order(&file).unwrap()), tokens.clone());
+            prop_assert_eq!(contents(&read_lines(&file).unwrap().0), tokens);
+        }
+
+        /// Whatever a file has instead, reading in one go leaves it alone or reads what the lines say.
+        #[test]
+        fn any_other_file_is_left_to_the_lines(
+            tokens in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..8), 1..14),
+            at in any::<prop::sample::Index>(),
+            put in prop::collection::vec(prop::sample::select(b"A=9 0\n\r-+\xFF".to_vec()), 0..4),
+            kept in any::<bool>(),
+        ) {
+            let mut file = rank_file(&tokens).into_bytes();
+            let at = at.index(file.len());
+            file.splice(at..at + usize::from(!kept), put);
+            if let Some(tokens) = read_in_order(&file) {
+                let lines = read_lines(&file);
+                prop_assert_eq!(contents(&tokens), contents(&lines.unwrap().0));
+            }
+        }
+    }
+}

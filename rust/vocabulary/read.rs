@@ -1,0 +1,62 @@
+//! Reading a vocabulary file, whose format is told by its content.
+
+use crate::bpe::pairs::Pairs;
+use crate::error::Error;
+use crate::vocabulary::{Fault, Vocabulary, json, ranks};
+
+impl Vocabulary {
+    /// Reads a vocabulary file; `file` is its name for messages. The format is told by content.
+    ///
+    /// `is_meta` says that the file is Meta's own rank file, byte for byte, for which the merges need
+    /// not be computed.
+    pub fn parse(data: &[u8], file: &str, is_meta: bool) -> Result<Self, Error> {
+        Self::read(data, is_meta).map_err(|(line, reason)| Error::Vocabulary {
+            file: file.to_owned(),
+            line,
+            reason,
+        })
+    }
+
+    fn read(data: &[u8], is_meta: bool) -> Result<Self, Fault> {
+        if let Some(reason) = other_format(data) {
+            return Err((None, reason));
+        }
+        if data.trim_ascii_start().starts_with(b"{") {
+            return json::read(data);
+        }
+        let (tokens, lines) = ranks::read(data)?;
+        let pairs = if is_meta { |_: &_| Pairs::of_meta() } else { Pairs::build };
+        Self::build(tokens, pairs, |id| match &lines {
+            Some(lines) => lines.get(id as usize).copied(),
+            None => Some(id as usize + 1),
+        })
+    }
+}
+
+/// Files that are mistaken for a vocabulary, told by how they begin.
+pub fn other_format(data: &[u8]) -> Option<String> {
+    let head = data.get(..data.len().min(1024)).unwrap_or_default();
+    let start = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
+    let reason = if data.is_empty() {
+        "the file is empty; fetch it again"
+    } else if head.starts_with(b"version https://git-lfs.github.com/spec/") {
+        "this is a Git LFS pointer, not the file itself; run `git lfs pull` in its repository"
+    } else if start.starts_with(b"<") {
+        "this is an HTML page or other XML, such as a login page, not a vocabulary; the download \
+         needs access to the model, so log in and fetch the file again"
+    } else if head.starts_with(b"\xEF\xBB\xBF") {
+        "the file begins with a byte order mark, so an editor has changed it; fetch it again"
+    } else if head.starts_with(b"\n") && memchr::memmem::find(head, b"<unk>").is_some() {
+        "this is a SentencePiece model, as Llama 2 has; Llama 3's vocabulary is a rank file, also \
+         named tokenizer.model, or a tokenizer.json"
+    } else if head.starts_with(b"GGUF") {
+        "this is a GGUF model; `llama3-tok convert FILE tokenizer.model` makes a rank file of it"
+    } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"\x1f\x8b") {
+        "this is a compressed archive; unpack it first"
+    } else if memchr::memchr(0, head).is_some() {
+        "this is a binary file, neither a rank file nor a tokenizer.json"
+    } else {
+        return None;
+    };
+    Some(reason.to_owned())
+}

@@ -1,0 +1,88 @@
+//! What decoding copies from: each token in 16 bytes, by its id.
+//!
+//! A token that fits is one load, one store of all 16 bytes, and a step by its length; nothing branches
+//! on how long it is. The table, 2 MB for Meta's vocabulary, is made when it is first worth it: loading
+//! does not wait for it.
+
+use crate::bpe::tokens::Tokens;
+use crate::machine::prefetch::prefetch;
+
+/// Bytes of a slot.
+pub const SLOT: usize = 16;
+
+/// Up to 15 bytes of a token, and in the last one their number, or 255 if they do not fit.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct Slot([u8; SLOT]);
+
+static NO_SLOT: Slot = Slot([u8::MAX; SLOT]);
+
+impl Slot {
+    fn new(token: &[u8]) -> Self {
+        // A token that does not fit is decoded without its slot.
+        let mut slot = [0; SLOT];
+        let (place, [length]) = slot.split_at_mut(SLOT - 1) else { return NO_SLOT };
+        let Some(place) = place.get_mut(..token.len()) else { return NO_SLOT };
+        place.copy_from_slice(token);
+        *length = token.len() as u8;
+        Self(slot)
+    }
+}
+
+/// The slots of all tokens.
+pub struct Slots(Vec<Slot>);
+
+impl Slots {
+    /// `None` if there is no memory for them.
+    pub fn new(tokens: &Tokens) -> Option<Self> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(tokens.len()).ok()?;
+        slots.extend(tokens.iter().map(|(_, token)| Slot::new(token)));
+        Some(Self(slots))
+    }
+
+    /// For an id that no token has it is a slot that [`Slots::get`] gives nothing from.
+    #[inline(always)]
+    fn at(&self, id: i64) -> &Slot {
+        usize::try_from(id).ok().and_then(|id| self.0.get(id)).unwrap_or(&NO_SLOT)
+    }
+
+    /// A token's bytes, with anything behind them, and how many they are; `None` for a token that is
+    /// too long, and for what is no token.
+    #[inline(always)]
+    pub fn get(&self, id: i64) -> Option<([u8; SLOT], usize)> {
+        let Slot(slot @ [.., length]) = *self.at(id);
+        ((length as usize) < SLOT).then_some((slot, length as usize))
+    }
+
+    /// Says that [`Slots::get`] will be asked for a token soon.
+    #[inline(always)]
+    pub fn expect(&self, id: i64) {
+        prefetch(self.at(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_has_the_token_or_says_that_it_does_not_fit() {
+        let mut tokens = Tokens::default();
+        for length in 1..40 {
+            tokens.push(&vec![length; length as usize]).unwrap();
+        }
+        let slots = Slots::new(&tokens).unwrap();
+        for (id, token) in tokens.iter() {
+            let found = slots.get(id.into());
+            match found {
+                Some((slot, length)) => assert_eq!(&slot[..length], token),
+                None => assert!(token.len() > 15),
+            }
+            assert_eq!(found.is_some(), token.len() <= 15);
+        }
+        for id in [-1, 39, i64::MIN, i64::MAX] {
+            assert!(slots.get(id).is_none());
+        }
+    }
+}
