@@ -59,7 +59,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--count-gb", type=float, metavar="GB", help="file to count (default: 10; quick: 0.2)")
     add("--json", type=Path, metavar="PATH", help="where the result goes (default: results/)")
     add("--chart", type=Path, metavar="PATH", help="draw the README's chart there")
-    add("--table", type=Path, metavar="PATH", help="write the README's table there")
+    add("--table", type=Path, metavar="PATH", help="write the guide's table there")
     add("--from", nargs="+", type=Path, dest="stored", metavar="PATH", help=FROM)
     add("--list", action="store_true", help="name the peers and cases, and stop")
     options = parser.parse_args(given)

@@ -1,4 +1,4 @@
-"""Tables from a result: the whole of it for the terminal, a short one for the README."""
+"""Tables from a result: the whole of it for the terminal, a short one for docs/encoding.md."""
 
 from collections.abc import Iterator
 
@@ -164,7 +164,7 @@ def notes(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """The README's table: unseen documents, the same again, loading."""
+    """The table of docs/encoding.md: unseen documents, the same again, loading."""
     header = ["MB/s, one thread, ids as NumPy"]
     header += results.corpora + [f"{text}, again" for text in results.corpora] + ["load"]
     rows = []

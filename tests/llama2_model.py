@@ -25,7 +25,8 @@ def small() -> bytes:
     characters.
     """
     project = Path(__file__).resolve().parent.parent
-    prose = "\n".join((project / name).read_text() for name in ("README.md", "DESIGN.md"))
+    names = ("encoding.md", "chat.md", "design/merging.md", "measurements.md")
+    prose = "\n".join((project / "docs" / name).read_text() for name in names)
     alphabets = (strategies.SCRIPTS, strategies.CJK, "Việt việc 好き \ufffd\ufffd  \xa0 ▁ ():\r '")
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

@@ -203,7 +203,9 @@ def test_a_fault_is_named_with_its_file_and_place(folder):
         "llama3-tok: bad.json: messages[1].content: is missing"
     )
     (folder / "bad.json").write_text('[{"role": "usr", "content": "Hi"}]')
-    assert 'bad.json: messages[0].role: "usr" is no role' in fails("chat", "bad.json", cwd=folder)
+    assert 'bad.json: messages[0].role: "usr" is not a role' in fails(
+        "chat", "bad.json", cwd=folder
+    )
     (folder / "bad-tools.json").write_text('[{}, "f"]')
     message = fails("chat", "--tools", "bad-tools.json", "messages.json", cwd=folder)
     assert "bad-tools.json: tools[1]: must be a dictionary" in message
@@ -213,11 +215,14 @@ def test_a_fault_is_named_with_its_file_and_place(folder):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'[\n{"role" "user"}]', "bad.json, line 2: no JSON: "),
-        (b"", "bad.json, line 1: no JSON: "),
-        (b'["\xff"]', "bad.json: no JSON: "),
-        (b"[" * 200_000, "bad.json: no JSON: "),
-        (b'[{"content": ' + b"9" * 5000 + b"}]", "bad.json: no JSON: Exceeds the limit"),
+        (b'[\n{"role" "user"}]', "bad.json, line 2: this is not valid JSON: "),
+        (b"", "bad.json, line 1: this is not valid JSON: "),
+        (b'["\xff"]', "bad.json: this is not valid JSON: "),
+        (b"[" * 200_000, "bad.json: this is not valid JSON: "),
+        (
+            b'[{"content": ' + b"9" * 5000 + b"}]",
+            "bad.json: this is not valid JSON: Exceeds the limit",
+        ),
         (b"5", "bad.json: must be a list of messages, or an object with messages"),
         (b"{}", "bad.json: must be a list of messages, or an object with messages"),
         (b'{"messages": "Hi"}', "bad.json: messages: must be a list, not str"),

@@ -252,7 +252,8 @@ def test_what_is_there_is_replaced_only_with_force(sources, tmp_path):
     for name in ("out.model", "out.json"):
         (tmp_path / name).write_text("mine")
         message = fails("convert", str(sources["model"]), str(tmp_path / name))
-        assert message == f"llama3-tok: {tmp_path / name} is there already; --force replaces it\n"
+        there = tmp_path / name
+        assert message == f"llama3-tok: {there} already exists; pass --force to replace it\n"
         assert (tmp_path / name).read_text() == "mine"
         output("convert", "--force", str(sources["model"]), str(tmp_path / name))
         assert (tmp_path / name).stat().st_size > 2_000_000
@@ -261,7 +262,7 @@ def test_what_is_there_is_replaced_only_with_force(sources, tmp_path):
 def test_a_folder_with_one_of_the_files_is_kept(sources, tmp_path):
     (tmp_path / "generation_config.json").write_text('{"temperature": 1}')
     message = fails("convert", str(sources["model"]), str(tmp_path))
-    assert "generation_config.json is there already" in message
+    assert "generation_config.json already exists" in message
     assert len(list(tmp_path.iterdir())) == 1
     output("convert", "--force", str(sources["model"]), str(tmp_path))
     assert json.loads((tmp_path / "generation_config.json").read_text())["temperature"] == 1
@@ -278,7 +279,7 @@ def test_a_source_that_is_no_vocabulary_is_refused(tmp_path):
     message = fails("convert", str(tmp_path / "page.model"), str(tmp_path / "out.json"))
     assert "page.model: this is an HTML page" in message
     message = fails("convert", str(tmp_path / "nosuch"), str(tmp_path / "out.json"))
-    assert "nosuch, which does not exist" in message
+    assert f"the source {tmp_path / 'nosuch'} does not exist" in message
     (tmp_path / "empty").mkdir()
     message = fails("convert", str(tmp_path / "empty"), str(tmp_path / "out.json"))
     assert "the folder has no tokenizer" in message

@@ -43,7 +43,9 @@ def _imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
     text = re.sub(r"^\s*//.*$", "", FILES[module].read_text(), flags=re.MULTILINE)
     text = text.split("#[cfg(test)]\nmod tests {")[0]
     # What is there for tests alone.
-    text = re.sub(r"#\[cfg\(test\)\]\s*(?:use [^;]*;|[^{;]*\{.*?^    \}\n)", "", text, flags=re.M | re.S)
+    text = re.sub(
+        r"#\[cfg\(test\)\]\s*(?:use [^;]*;|[^{;]*\{.*?^    \}\n)", "", text, flags=re.M | re.S
+    )
     is_folder = FILES[module].name == "mod.rs"
     found = set()
     paths = [path for tree in re.findall(r"\buse ([^;]+);", text) for path in _flat(tree)]
@@ -53,10 +55,14 @@ def _imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
         if names[0] == "crate":
             names = names[1:]
         elif names[0] == "super":
-            names = [*(module if is_folder else module[:-1]), *names[1:]] if not is_folder else [
-                *module[:-1],
-                *names[1:],
-            ]
+            names = (
+                [*(module if is_folder else module[:-1]), *names[1:]]
+                if not is_folder
+                else [
+                    *module[:-1],
+                    *names[1:],
+                ]
+            )
         elif names[0] == "self":
             names = [*module, *names[1:]]
         else:
@@ -81,7 +87,11 @@ def test_imports_are_seen():
 
 @pytest.mark.parametrize("module", FILES, ids="::".join)
 def test_no_import_goes_to_a_later_room(module):
-    later = {"::".join(other) for other in GRAPH[module] if ROOMS.index(other[0]) > ROOMS.index(module[0])}
+    later = {
+        "::".join(other)
+        for other in GRAPH[module]
+        if ROOMS.index(other[0]) > ROOMS.index(module[0])
+    }
     assert not later
 
 

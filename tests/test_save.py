@@ -479,3 +479,20 @@ def test_new_files_have_the_permissions_that_new_files_have(tmp_path):
 def test_every_profile_has_a_chat_template():
     for profile in llama3_tok.PROFILES:
         assert "<|start_header_id|>" in hugging_face.chat_template(profile)
+
+
+def test_a_tokenizer_json_by_itself_is_a_release_with_its_chats(tokenizer, tmp_path):
+    """No file speaks of conversations, so they are the release's, and `save` writes its template."""
+    tokenizer.save(tmp_path / "whole")
+    (tmp_path / "alone").mkdir()
+    data = (tmp_path / "whole" / "tokenizer.json").read_bytes()
+    (tmp_path / "alone" / "tokenizer.json").write_bytes(data)
+    for path in (tmp_path / "alone", tmp_path / "alone" / "tokenizer.json"):
+        alone = llama3_tok.Tokenizer(path)
+        assert alone.chat_templates == tokenizer.chat_templates
+        alone.save(tmp_path / "again")
+        for file in (tmp_path / "whole").iterdir():
+            assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
+    # A configuration that has no template says that there is none, as the base models' does.
+    (tmp_path / "alone" / "tokenizer_config.json").write_text('{"bos_token": "<|begin_of_text|>"}')
+    assert llama3_tok.Tokenizer(tmp_path / "alone").chat_templates == {}

@@ -7,7 +7,7 @@
 //!
 //! Only with AVX-512: without it, and for other text, Python's decoder reads UTF-8 itself. The twin that
 //! tests compare with is the standard library's `encode_utf16`. Decoding ids to multilingual text becomes
-//! a third faster; DESIGN.md has the numbers.
+//! a third faster; docs/measurements.md has the numbers.
 
 use std::arch::x86_64::*;
 

@@ -78,6 +78,10 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
         )
         post_processor = json.dumps(value)
     kept = {name: value for name, value in named.items() if name != "chat_template"}
+    if release and not templates and not kept:
+        # No file speaks of conversations or names anything: then all is as the release has it.
+        templates = (("default", hugging_face.chat_template(release)),)
+        kept = hugging_face.usual_config(release)
     return Folder(
         added,
         roles,
