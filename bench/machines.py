@@ -67,7 +67,7 @@ def goals_table(results: Sequence[Results]) -> str:
 
 
 def summary(results: Sequence[Results]) -> str:
-    """The table of docs/encoding.md: this project's MB/s on each text, beside the fastest exact peer."""
+    """The table of docs/encoding.md: MB/s on each text, beside the fastest exact peer."""
     texts = dict.fromkeys(text for one in results for text in one.corpora)
     rows = [
         [f"{text}, {word}", *(_beside(one, case, text) for one in results)]

@@ -1,4 +1,4 @@
-"""Writes rust/text/unicode_tables.rs: the class of every code point, as tiktoken's regex engine has it.
+"""Writes rust/text/unicode_tables.rs: the class of each code point, as tiktoken's engine has it.
 
 The classes are read from tiktoken itself, not from a copy of the Unicode database: an encoding
 whose pattern is the class alone drops every character outside it, so decoding what is left gives

@@ -1,4 +1,4 @@
-"""The core is read from the first room to the last: no import goes back up, and none goes in a circle."""
+"""The core is read from the first room to the last: no import goes back up, or in a circle."""
 
 import re
 from pathlib import Path
@@ -39,14 +39,13 @@ def _flat(tree: str) -> list[str]:
 
 
 def _imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """The modules that a file uses outside its tests: by `use`, or by a path that begins with `crate`."""
+    """The modules that a file uses outside its tests: by `use`, or by a path from `crate` on."""
     text = re.sub(r"^\s*//.*$", "", FILES[module].read_text(), flags=re.MULTILINE)
     text = text.split("#[cfg(test)]\nmod tests {")[0]
     # What is there for tests alone.
     text = re.sub(
         r"#\[cfg\(test\)\]\s*(?:use [^;]*;|[^{;]*\{.*?^    \}\n)", "", text, flags=re.M | re.S
     )
-    is_folder = FILES[module].name == "mod.rs"
     found = set()
     paths = [path for tree in re.findall(r"\buse ([^;]+);", text) for path in _flat(tree)]
     paths += re.findall(r"\bcrate(?:::\w+)+", re.sub(r"\buse [^;]+;", "", text))
@@ -55,14 +54,7 @@ def _imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
         if names[0] == "crate":
             names = names[1:]
         elif names[0] == "super":
-            names = (
-                [*(module if is_folder else module[:-1]), *names[1:]]
-                if not is_folder
-                else [
-                    *module[:-1],
-                    *names[1:],
-                ]
-            )
+            names = [*module[:-1], *names[1:]]
         elif names[0] == "self":
             names = [*module, *names[1:]]
         else:

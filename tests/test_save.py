@@ -482,7 +482,7 @@ def test_every_profile_has_a_chat_template():
 
 
 def test_a_tokenizer_json_by_itself_is_a_release_with_its_chats(tokenizer, tmp_path):
-    """No file speaks of conversations, so they are the release's, and `save` writes its template."""
+    """No file speaks of conversations: they are the release's, and `save` writes its template."""
     tokenizer.save(tmp_path / "whole")
     (tmp_path / "alone").mkdir()
     data = (tmp_path / "whole" / "tokenizer.json").read_bytes()

@@ -132,13 +132,14 @@ def _resolve(place: Place) -> str:
         raise _refused(path, reason)
     if not os.path.exists(path):
         raise VocabularyNotFound(
-            f"{place.way} names the vocabulary {path}, which does not exist. {_meant(place.path)}{WAYS}"
+            f"{place.way} names the vocabulary {path}, which does not exist. "
+            f"{_meant(place.path)}{WAYS}"
         )
     return path
 
 
 def _meant(path: str) -> str:
-    """What somebody who gives a path that does not exist may have meant, as a sentence before another."""
+    """What a path that does not exist may have been meant as: a sentence, or nothing."""
     if path in PROFILES:
         return f"{path!r} is a profile: pass it as profile={path!r}. "
     owner, _, name = path.partition("/")
