@@ -3,9 +3,9 @@
 For each token, in the order of the ranks, two numbers of three bytes each, the lowest first: the
 ranks of the two tokens that merging joins last when the token's bytes are encoded alone. A token is
 never formed from any other two parts (docs/design/merging.md has the argument), so these pairs are
-all that merging needs. For a single byte the numbers are the byte and 2^24 - 1. For each of the 588 tokens
-that merging never gives they are the ranks of some two tokens that it consists of, the first with
-its highest bit set: so the file says of any vocabulary whether it is Meta's.
+all that merging needs. For a single byte the numbers are the byte and 2^24 - 1. For each of the 588
+tokens that merging never gives they are the ranks of some two tokens that it consists of, the first
+with its highest bit set: so the file says of any vocabulary whether it is Meta's.
 
     python scripts/meta_splits.py            # writes the file; some seconds
     python scripts/meta_splits.py --check    # exit 1 if the committed file differs

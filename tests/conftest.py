@@ -1,5 +1,6 @@
 """Fixtures, and how much the property tests try."""
 
+import inspect
 import os
 import signal
 from pathlib import Path
@@ -9,8 +10,10 @@ from hypothesis import HealthCheck, settings
 
 import llama3_tok
 
-# Examples for each main property. CI runs this number; LLAMA3_TOK_EXAMPLES sets another.
-EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "20000"))
+# Examples for each main property. The default is the small profile, with which all tests end in minutes;
+# CI runs the large one besides: LLAMA3_TOK_EXAMPLES=20000.
+EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "500"))
+LARGE = 20_000
 
 settings.register_profile(
     "llama3_tok",
@@ -19,6 +22,23 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("llama3_tok")
+
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what tries more with more examples, and leaves out what only the large profile has."""
+    for item in items:
+        function = getattr(item, "function", None)
+        if hasattr(function, "hypothesis") or _asks_for_examples(function):
+            item.add_marker("property")
+        if item.get_closest_marker("large") and EXAMPLES < LARGE:
+            reason = f"takes minutes: LLAMA3_TOK_EXAMPLES={LARGE} has it"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _asks_for_examples(function: object) -> bool:
+    return inspect.isfunction(function) and "EXAMPLES" in function.__code__.co_names
+
 
 # What a shell runs in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

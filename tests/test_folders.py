@@ -73,7 +73,7 @@ def test_tokens_and_roles_are_the_same(ours, theirs):
 
 
 def test_ids_are_the_same_for_any_text(ours, theirs):
-    # Half of LLAMA3_TOK_EXAMPLES: 10,000 texts for each shape by default.
+    # 10,000 texts for each shape in the large profile.
     given = texts(ours, max(EXAMPLES // 2, 1000))
     found = ours.encode_batch(given, allowed_special="all")
     for text, ids, expected in zip(
