@@ -25,6 +25,7 @@ CONTEXTS = {
 }
 
 
+@pytest.mark.large
 def test_every_code_point_gives_the_ids_of_tiktoken_in_every_context(tokenizer):
     encode = oracle.encoding().encode_ordinary
     paths = {name: tokenizer._core.with_path(name) for name in tokenizer._core.paths()}

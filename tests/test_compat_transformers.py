@@ -566,6 +566,7 @@ def test_decoding_never_takes_spaces_out_of_a_text(folder):
         assert made.batch_decode([ids]) == [text]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("bos", [None, True, False])
 @pytest.mark.parametrize("eos", [None, True, False])
 def test_what_is_put_around_a_text_survives_files_and_is_set(folder, tmp_path, bos, eos):

@@ -27,6 +27,7 @@ def test_lines_give_the_ids_of_hugging_face(corpus, tokenizer):
     assert tokenizer.encode_batch(lines) == expected
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_batches_give_the_same_ids_on_any_number_of_threads(corpus, tokenizer, threads):
     lines = corpus.splitlines(keepends=True)

@@ -380,6 +380,7 @@ def test_gaps_can_not_be_written(tmp_path):
     assert not list((tmp_path / "folder").iterdir())
 
 
+@pytest.mark.large
 def test_a_folder_stays_the_same_whatever_is_done_to_it(tmp_path):
     """Saving, loading and converting in any order."""
     made = random.Random(EXAMPLES)
@@ -464,6 +465,7 @@ END = folders.token(128256, "<end>", "special", "single_word")
 TYPED = {"__type": "AddedToken", "content": "<e>", "special": False, "lstrip": True}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("more", "config", "files"),
     [

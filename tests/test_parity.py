@@ -95,6 +95,7 @@ def test_the_same_seed_gives_the_same_battery(tokenizer):
     assert len(of_random[0] & of_random[1]) < RANDOM_STRINGS / 10
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("profile", ["llama3", "llama3.2-vision", "meta"])
 def test_other_profiles_have_nothing_unexplained_either(profile):
     report = parity(

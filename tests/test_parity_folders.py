@@ -32,6 +32,7 @@ def causes_of(one):
     return {cause.name: count for cause, count in one.causes.items()}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("shape", "conversations"), [("chatml", 7), ("reasoning", 7), ("added", 0), ("published", 0)]
 )

@@ -145,6 +145,7 @@ def test_each_cause_holds_where_it_is_named_and_together_they_are_the_difference
                 ), (cause, cut, data[start:end])
 
 
+@pytest.mark.large
 @EXAMPLES
 @given(texts=st.lists(strategies.texts(), max_size=4))
 def test_the_sums_are_those_of_the_tokenizers(tokenizer, llama2, texts):
@@ -213,6 +214,7 @@ def sums(comparison):
     return found
 
 
+@pytest.mark.large
 def test_a_file_in_parts_gives_what_its_text_gives(tokenizer, llama2_path, long_text, tmp_path):
     whole = report.compare(long_text, tokenizer=tokenizer, llama2=llama2_path)
     plain, packed, records = (tmp_path / name for name in ("a.txt", "b.txt.gz", "c.jsonl"))
@@ -325,6 +327,7 @@ def test_the_examples_of_the_docstrings(module, real_model, tmp_path, monkeypatc
     assert result.failed == 0
 
 
+@pytest.mark.large
 def test_the_example_in_docs_is_what_the_corpora_give(real_model, monkeypatch, tokenizer):
     folder = os.environ.get("LLAMA3_TOK_CORPORA")
     if not folder:

@@ -121,6 +121,7 @@ def test_every_language_that_may_be_told_has_a_name(model):
     assert languages.name(NOT_TOLD) == "not told"
 
 
+@pytest.mark.large
 @settings(max_examples=150)
 @given(
     texts=st.lists(
