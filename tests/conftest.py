@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 
 import llama3_tok
 
-# Examples for each main property. The default is the small profile, with which all tests end in minutes;
-# CI runs the large one besides: LLAMA3_TOK_EXAMPLES=20000.
+# Examples for each main property. The default is the small profile, with which all tests end in
+# minutes; CI runs the large one besides: LLAMA3_TOK_EXAMPLES=20000.
 EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "500"))
 LARGE = 20_000
 
@@ -22,7 +22,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("llama3_tok")
-
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

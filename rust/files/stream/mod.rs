@@ -9,7 +9,7 @@
 //! What is guaranteed:
 //!
 //! - **Order.** A part is given when all before it were; likewise an error, when its turn comes.
-//! - **Bounded memory.** Nothing is read while [`HELD`] bytes are held in pieces and results that
+//! - **Bounded memory.** Nothing is read while 32 MB are held in pieces and results that
 //!   nobody took, but for the one piece that is needed next.
 //! - **Nobody waits on the pool.** A thread of the pool works while there is something to do and is
 //!   then free for others; it never waits, neither for a caller who takes results nor for a pipe. What
