@@ -494,6 +494,57 @@ mod tests {
         }
     }
 
+    /// Nor on what it forgot: words that are too long for a line, some new and some again, so that the ring goes
+    /// round, grows, and goes round again.
+    #[test]
+    fn ids_do_not_depend_on_what_the_cache_forgot() {
+        let (encoder, _) = reference::best_encoder();
+        let with_cache = |bytes| {
+            let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
+            encoder.unwrap().with_cache(bytes)
+        };
+        let without = with_cache(0);
+        let mut state = 1u64;
+        let mut below = move |most: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % most
+        };
+        let letters: Vec<char> = "堀田仙台市出身何故か教員用éßбв".chars().collect();
+        let words: Vec<String> = (0..12_000)
+            .map(|_| (0..14 + below(20)).map(|_| letters[below(letters.len())]).collect())
+            .collect();
+        let expected: Vec<Vec<u32>> =
+            words.iter().map(|word| reference::ids(&without, word.as_bytes())).collect();
+        for (turn, limit) in
+            (0..120).zip([1 << 20, 2 << 20, cache::DEFAULT_LIMIT].into_iter().cycle())
+        {
+            // A thread of its own, whose cache is empty.
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let encoder = with_cache(limit);
+                    let check = |numbers: &mut dyn Iterator<Item = usize>| {
+                        for number in numbers {
+                            let found = reference::ids(&encoder, words[number].as_bytes());
+                            assert!(
+                                found == expected[number],
+                                "word {number}, turn {turn}, {limit} bytes"
+                            );
+                        }
+                    };
+                    // All new, so that it does not pay to grow; then the same again, so that it does; then a
+                    // few new ones, for which it grows; then all, the last ones first.
+                    let count = 1_500 + 31 * turn;
+                    check(&mut (0..count));
+                    for _ in 0..4 {
+                        check(&mut (count - 400..count));
+                    }
+                    check(&mut (count..count + 20));
+                    check(&mut (0..count).rev());
+                });
+            });
+        }
+    }
+
     #[test]
     fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
         let encoder = sample_encoder();

@@ -18,6 +18,8 @@ pub struct Ring {
     bytes: Vec<u8>,
     /// How many bytes were ever written or passed over. Where a record begins is such a number too.
     written: u64,
+    /// What has a smaller number was overwritten before the ring grew, and is not there again.
+    lost: u64,
     /// Bytes that it may have.
     allowed: usize,
 }
@@ -76,6 +78,7 @@ impl Ring {
         }
         let Ok(mut bytes) = huge_pages::table(size, 0) else { return };
         let old = self.bytes.len();
+        self.lost = self.lost.max(self.written.saturating_sub(old as u64));
         if old > 0 {
             // The latest bytes: those of the turn that is not complete, and the end of the turn before.
             let (latest, before) = self.bytes.split_at(self.at(self.written));
@@ -99,7 +102,7 @@ impl Ring {
         count: usize,
         length: usize,
     ) -> Option<(&[[u8; ID_BYTES]], &[u8])> {
-        let there = self.written.wrapping_sub(start) <= self.bytes.len() as u64;
+        let there = start >= self.lost && self.written - start <= self.bytes.len() as u64;
         let record = self.bytes.get(self.at(start)..).filter(|_| there)?;
         let (ids, rest) = record.split_at_checked(count * ID_BYTES)?;
         Some((ids.as_chunks().0, rest.get(..length)?))
@@ -160,6 +163,34 @@ mod tests {
         assert!(numbers.iter().copied().eq(numbers[0]..100_000), "a record missing in between");
         let bytes: usize = numbers.iter().map(|&number| record(number).1.len() + 6).sum();
         assert!((MOST - 1_000..=MOST).contains(&bytes), "{bytes}");
+    }
+
+    /// A record that was overwritten in part is not whole again because the ring has more room: its bytes
+    /// may still stand there, with nothing before them where its ids were.
+    #[test]
+    fn what_was_overwritten_does_not_come_back_when_the_ring_grows() {
+        let mut partly = 0;
+        for turns in 0..400 {
+            let mut ring = Ring::default();
+            ring.allow(MOST);
+            let mut starts = Vec::new();
+            // It goes round once and a bit, each time a little further, and grows then.
+            for number in 0..1_300 + turns {
+                let (ids, bytes) = record(number);
+                starts.push(ring.add(&ids, &bytes, false).unwrap());
+            }
+            let oldest = ring.written.saturating_sub(ring.size() as u64);
+            partly += starts.windows(2).filter(|at| at[0] < oldest && oldest < at[1]).count();
+            while ring.size() < 4 * FIRST {
+                let (ids, bytes) = record(starts.len() as u32);
+                starts.push(ring.add(&ids, &bytes, true).unwrap());
+            }
+            for (number, &start) in (0..).zip(&starts) {
+                // If it is there it is its own; none is lost that was there before.
+                assert_eq!(is_there(&ring, start, number), start >= oldest, "{number} of {turns}");
+            }
+        }
+        assert!(partly > 200, "{partly}");
     }
 
     #[test]
