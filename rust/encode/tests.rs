@@ -1,0 +1,155 @@
+//! The loop from text to ids, compared with the slow encoder and with itself.
+
+use super::*;
+use crate::added::Selection;
+use crate::encode::offsets::Offsets;
+use crate::machine::lanes::WINDOW;
+use crate::reference::{self, sample_encoder};
+
+#[test]
+fn the_sinks_agree() {
+    let encoder = sample_encoder();
+    let options = Options { bos: true, eos: true, allowed: Selection::All, ..Options::default() };
+    let text = "The quick <|eot_id|> brown\n\nfox's 12345 Ünïcödé <|nope|>".as_bytes();
+    let (mut ids, mut count) = (Vec::new(), Count::default());
+    let mut offsets = Offsets::new(&encoder.vocabulary);
+    encoder.encode(text, &options, &mut ids, &reference::go_on).unwrap();
+    encoder.encode(text, &options, &mut offsets, &reference::go_on).unwrap();
+    encoder.encode(text, &options, &mut count, &reference::go_on).unwrap();
+    assert_eq!(offsets.ids, ids);
+    assert_eq!(count.0, ids.len());
+    let mut at = 0;
+    for (range, &id) in offsets.spans.iter().zip(&ids) {
+        assert_eq!(range.start, at);
+        at = range.end;
+        if !range.is_empty() {
+            assert_eq!(encoder.token_bytes(id), Some(&text[range.clone()]));
+        }
+    }
+    assert_eq!(at, text.len());
+}
+
+/// A round with room for one window less than it takes: told as a fault, not given as fewer ids.
+#[test]
+fn a_round_that_loses_pretokens_is_an_error() {
+    let encoder = sample_encoder();
+    let text = "a1".repeat(300);
+    for path in Path::available() {
+        let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "sample", "llama3.1");
+        let encoder = encoder.unwrap().on_path(path);
+        let count = |limit: usize| {
+            let round = Round::with_limit(limit);
+            let mut scratch = Scratch { round, ..Scratch::default() };
+            let mut ids = Vec::new();
+            let result =
+                encoder.encode_text(text.as_bytes(), &mut ids, &mut scratch, &reference::go_on);
+            result.map(|()| ids.len())
+        };
+        let right = encoder.count(text.as_bytes(), &reference::go_on).unwrap();
+        assert_eq!(count(ENDS - WINDOW).unwrap(), right);
+        let mut faults = 0;
+        for limit in (0..ENDS + 2 * WINDOW).chain([usize::MAX]) {
+            match count(limit) {
+                Ok(count) => assert_eq!(count, right, "{} {limit}", path.name()),
+                Err(Error::Internal(_)) => faults += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        // Such as 0, which never cuts anything, and what is beyond the room for ends.
+        assert!(faults > WINDOW, "{faults} on {}", path.name());
+    }
+}
+
+/// Ids don't depend on what the cache holds: as small and as large as it may be, with a million other
+/// pretokens between.
+#[test]
+fn ids_do_not_depend_on_the_cache() {
+    let (encoder, ranks) = reference::best_encoder();
+    let text = "The caching Straße über 漢字かな交じり文 Привет, мир ".repeat(3)
+        + &"unsplittablyverylongwordofmorethanthirtyonebytes ภาษาไทยไม่มีวรรค ".repeat(2);
+    let expected = reference::encode(ranks, text.as_bytes());
+    let many: String = (0..1_000_000u32).map(|n| format!(" q{n:x}z")).collect();
+    for path in Path::available() {
+        for cache in [0, 1, 1 << 20, cache::DEFAULT_LIMIT, 32 << 20] {
+            let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
+            let encoder = encoder.unwrap().on_path(path).with_cache(cache);
+            for _ in 0..3 {
+                assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
+            }
+            if path == Path::best() || cache == cache::DEFAULT_LIMIT {
+                encoder.count(many.as_bytes(), &reference::go_on).unwrap();
+                assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
+            }
+            let info = encoder.cache_info();
+            assert!(info.bytes <= cache, "{info:?}");
+        }
+    }
+}
+
+/// Nor on what it forgot: words that are too long for a line, some new and some again, so that the ring goes
+/// round, grows, and goes round again.
+#[test]
+fn ids_do_not_depend_on_what_the_cache_forgot() {
+    let (encoder, _) = reference::best_encoder();
+    let with_cache = |bytes| {
+        let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
+        encoder.unwrap().with_cache(bytes)
+    };
+    let without = with_cache(0);
+    let mut state = 1u64;
+    let mut below = move |most: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % most
+    };
+    let letters: Vec<char> = "堀田仙台市出身何故か教員用éßбв".chars().collect();
+    let words: Vec<String> = (0..12_000)
+        .map(|_| (0..14 + below(20)).map(|_| letters[below(letters.len())]).collect())
+        .collect();
+    let expected: Vec<Vec<u32>> =
+        words.iter().map(|word| reference::ids(&without, word.as_bytes())).collect();
+    for (turn, limit) in (0..120).zip([1 << 20, 2 << 20, cache::DEFAULT_LIMIT].into_iter().cycle())
+    {
+        // A thread of its own, whose cache is empty.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let encoder = with_cache(limit);
+                let check = |numbers: &mut dyn Iterator<Item = usize>| {
+                    for number in numbers {
+                        let found = reference::ids(&encoder, words[number].as_bytes());
+                        assert!(
+                            found == expected[number],
+                            "word {number}, turn {turn}, {limit} bytes"
+                        );
+                    }
+                };
+                // All new, so that it does not pay to grow; then the same again, so that it does; then a
+                // few new ones, for which it grows; then all, the last ones first.
+                let count = 1_500 + 31 * turn;
+                check(&mut (0..count));
+                for _ in 0..4 {
+                    check(&mut (count - 400..count));
+                }
+                check(&mut (count..count + 20));
+                check(&mut (0..count).rev());
+            });
+        });
+    }
+}
+
+#[test]
+fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
+    let encoder = sample_encoder();
+    let stop = || Err(Error::Interrupted);
+    for text in ["some words ".repeat(20_000), "z".repeat(200_000)] {
+        let result = encoder.count(text.as_bytes(), &stop);
+        assert!(matches!(result, Err(Error::Interrupted)));
+    }
+    // One word, so that only merging can ask: of a run, and of letters in no order.
+    let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
+    for word in [vec![b'z'; 2_000_000], mixed] {
+        let mut merging = crate::bpe::merge::Merging::default();
+        let result =
+            encoder.vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &stop);
+        assert!(matches!(result, Err(Error::Interrupted)));
+    }
+}
