@@ -186,7 +186,7 @@ fn make_sixteen<L: Lanes>(
 ) {
     let words = words.get_mut(from..).and_then(|words| words.first_chunk_mut());
     let hashes = hashes.get_mut(from..).and_then(|hashes| hashes.first_chunk_mut());
-    // There always are so many; what is left out would be missing and then found in the slow way.
+    // There always are so many: more ends are an error, see `Ends::are_whole`.
     if let (Some(bounds), Some(words), Some(hashes)) = (ends.bounds_of(from), words, hashes) {
         lanes.words(text, bounds, &KEPT, words, hashes);
         for &hash in &*hashes {

@@ -244,7 +244,7 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
 
 /// Loads NumPy where nobody has: the crate does so when it is first needed, but what is raised meanwhile,
 /// as Ctrl-C does, would be a panic there.
-fn load_numpy(py: Python) -> PyResult<()> {
+pub(super) fn load_numpy(py: Python) -> PyResult<()> {
     static LOADED: PyOnceLock<()> = PyOnceLock::new();
     let load = || {
         py.import("numpy")?;

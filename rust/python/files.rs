@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::convert::{array, gathered};
+use super::convert::{array, gathered, load_numpy};
 use super::detach::detached;
 use crate::files::parts::{Part, Task};
 use crate::files::stream::{Named, Stream};
@@ -38,6 +38,10 @@ impl Files {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // What is taken from the stream is not given again, so all that may fail before comes first.
+        if !matches!(self.gives, Gives::Totals) {
+            load_numpy(py)?;
+        }
         let progress = self.progress.as_ref().map(|callable| callable.clone_ref(py));
         let part = detached(py, progress, |check, read| {
             let check = || {
@@ -49,7 +53,12 @@ impl Files {
                 Gives::Parts => self.stream.next_part(&check),
             }
         })?;
-        part.map(|part| self.object(py, part)).transpose()
+        let object = part.map(|part| self.object(py, part)).transpose();
+        if let (Gives::Parts, Err(_)) = (self.gives, &object) {
+            // The next part would stand where the lost one should.
+            self.stream.end();
+        }
+        object
     }
 
     /// The bytes read so far of all files, before unpacking; files that were given up count as read.

@@ -12,13 +12,16 @@
 //! ```
 //!
 //! So one comparison of all words with a b c d a b a b answers for both halves and for the whole: the first two
-//! are the same, or the fifth and sixth, or the others. Words 1 and 5 of a whole line are no b; neither is
-//! word 7 of a line of halves, whose last byte is 0.
+//! are the same, or the fifth and sixth, or the others. For the last byte of a name's b is neither 0 nor what
+//! marks a whole line: it is a length from 1 to 31, or what stands for a longer one. So words 1 and 5 of a
+//! whole line are no b, a free half has none, and neither is word 7 of a line of halves, whose last byte is 0 (it
+//! is ids, or how many ids a record has). A half needs no c and d: where the length in b is at most 15, they
+//! are zero.
 
 use std::hint::select_unpredictable;
 
 use crate::bpe::tokens::MAX_TOKENS;
-use crate::encode::cache::name::{LENGTH, LONGEST_HALF, Name};
+use crate::encode::cache::name::{LENGTH, LONG, LONGEST_HALF, Name, SHORT_NAME};
 use crate::encode::sink::Sink;
 use crate::error::Error;
 use crate::machine::lanes::Lanes;
@@ -38,7 +41,8 @@ const COUNT: u32 = 3 * ID_BITS;
 const ELSEWHERE: u64 = 15;
 /// In words 1 and 5 of a whole line, where a half would have its length.
 const WHOLE: u64 = 0xFE << LENGTH;
-// It stands above two ids.
+// No name's length is like it, nor what stands for one, and it stands above two ids.
+const _: () = assert!(LONG << LENGTH != WHOLE && (SHORT_NAME as u64) < WHOLE >> LENGTH);
 const _: () = assert!(WHOLE >> (2 * ID_BITS) << (2 * ID_BITS) == WHOLE);
 
 /// What is known of a name: its ids, where they are, or nothing.

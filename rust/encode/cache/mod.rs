@@ -146,11 +146,19 @@ impl Cache {
             (self.used, self.asked, self.found) = (0, 0, 0);
             self.owner = owner;
             self.grow(limit);
+            self.account();
         }
         if self.limit != limit {
             self.limit = limit;
-            self.ring.allow(limit / RING_SHARE);
+            self.allow_ring(limit);
         }
+    }
+
+    /// Lets the ring have its share, and no more than the lines leave, which may be larger than theirs if the
+    /// limit was lowered.
+    fn allow_ring(&mut self, limit: usize) {
+        let left = limit.saturating_sub(self.lines.len() * size_of::<Line>());
+        self.ring.allow(left.min(limit / RING_SHARE));
     }
 
     fn bytes(&self) -> usize {
@@ -308,13 +316,17 @@ impl Cache {
     /// Makes more lines, or the first ones, if that is within the limit and there is memory.
     fn grow(&mut self, limit: usize) {
         (self.inserted, self.asked, self.found) = (0, 0, 0);
-        let most = (limit - limit / RING_SHARE) / size_of::<Line>();
-        self.ring.allow(limit / RING_SHARE);
+        self.allow_ring(limit);
+        let share = limit - limit / RING_SHARE;
+        // The ring may be larger than its share if the limit was lowered.
+        let most = share.min(limit.saturating_sub(self.ring.size())) / size_of::<Line>();
         // By four, so that little time goes into moving; or by two, where four are too many.
         let sizes = match self.lines.len() {
             0 => [1 << FIRST_BITS; 2],
             count => [4 * count, 2 * count],
         };
+        // The ring may be larger than its share if the limit was lowered.
+
         let Some(size) = sizes.into_iter().find(|&size| size <= most) else { return };
         let Ok(lines) = huge_pages::table(size, Line::default()) else { return };
         let old = std::mem::replace(&mut self.lines, lines);
@@ -398,6 +410,42 @@ mod tests {
             cache.begin(2, limit);
             assert_eq!(known(&mut cache, "1é"), None);
         }
+    }
+
+    /// A limit that is lowered holds, too, however lines and ring have shared what there was.
+    #[test]
+    fn it_stays_within_a_limit_that_is_lowered() {
+        for (long, limit) in (0..40).map(|turn| (200 * turn, (1 << 20) + turn as usize * (1 << 16)))
+        {
+            let mut cache = Cache::default();
+            cache.begin(1, DEFAULT_LIMIT);
+            // Long ones, which fill the ring alone, again and again.
+            for number in 0..4 * long {
+                let text = format!("{}{}", number % long, "é".repeat(90));
+                if known(&mut cache, &text).is_none() {
+                    keep(&mut cache, &text, &[number % long; 60]);
+                }
+            }
+            // Short ones, which fill lines alone.
+            for number in 0..4 * (8_000 - long) {
+                let (text, id) = (format!("q{number}"), number % 1_000_000);
+                keep(&mut cache, &text, &[id]);
+            }
+            cache.begin(1, limit);
+            for number in 0..60_000 {
+                let (text, ids) = word(number % 20_000);
+                if known(&mut cache, &text).is_none() {
+                    keep(&mut cache, &text, &ids);
+                }
+                let info = cache.info();
+                assert!(info.bytes <= limit, "{long} {limit} {info:?}");
+            }
+        }
+        let mut cache = Cache::default();
+        cache.begin(1, DEFAULT_LIMIT);
+        let before = cache.counted;
+        cache.begin(1, 0);
+        assert!(before > 0 && cache.counted == 0, "what was given back still counts");
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub const LONGEST_HALF: usize = 15;
 /// Where in the second word the length stands, above seven bytes of text.
 pub const LENGTH: u32 = 56;
 /// In place of the length of a longer one.
-const LONG: u64 = 0xFF;
+pub const LONG: u64 = 0xFF;
 
 /// A pretoken of up to 31 bytes: 15 of them, the length, and the other 16; zeros where there are none. Of a
 /// longer one two hashes, `LONG` in place of the length, and the length; what is found by that is confirmed by

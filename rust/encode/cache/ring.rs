@@ -102,7 +102,8 @@ impl Ring {
         count: usize,
         length: usize,
     ) -> Option<(&[[u8; ID_BYTES]], &[u8])> {
-        let there = start >= self.lost && self.written - start <= self.bytes.len() as u64;
+        let since = self.written.checked_sub(start)?;
+        let there = start >= self.lost && since <= self.bytes.len() as u64;
         let record = self.bytes.get(self.at(start)..).filter(|_| there)?;
         let (ids, rest) = record.split_at_checked(count * ID_BYTES)?;
         Some((ids.as_chunks().0, rest.get(..length)?))

@@ -85,15 +85,26 @@ impl Stream {
     /// an error of the whole ends all.
     pub fn next_file(&self, check: &Check) -> Result<Option<Part>, Error> {
         self.in_turn(check, |shared| {
-            let mut whole = Part::default();
+            let (mut whole, mut refused) = (Part::default(), None);
             while let Some(next) = shared.next(check)? {
                 match next {
-                    Next::Part(part) => whole.join(part)?,
-                    Next::End => return Ok(Some(whole)),
+                    // What is left of a file that was given up is no file of its own: it is read on to its end.
+                    Next::Part(_) if refused.is_some() => {}
+                    Next::Part(part) => {
+                        if let Err(error) = whole.join(part) {
+                            (whole, refused) = (Part::default(), Some(error));
+                        }
+                    }
+                    Next::End => return refused.map_or(Ok(Some(whole)), Err),
                 }
             }
             Ok(None)
         })
+    }
+
+    /// Ends it: nothing more is given.
+    pub fn end(&self) {
+        self.shared.end();
     }
 
     /// The next part of the files, which is not empty unless a file is; `None` behind the last.
