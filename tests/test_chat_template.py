@@ -189,8 +189,8 @@ def test_hostile_text_in_every_field_gives_the_special_ids_of_the_structure(both
     )
     assert structure
     hostile, refused, seen = Hostile(few * 20 + names, name), 0, 0
-    # 50,000 texts for each template with LLAMA3_TOK_EXAMPLES=100000.
-    while hostile.given < max(EXAMPLES // 2, 3000):
+    # 50,000 texts for each template in the large profile.
+    while hostile.given < EXAMPLES * 5 // 2:
         rows, more = conversation(name, hostile)
         seen += 1
         try:

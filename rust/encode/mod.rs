@@ -19,6 +19,7 @@ pub mod partial;
 pub mod truncate;
 pub mod decode;
 pub mod pool;
+mod groups;
 pub mod parallel;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,208 @@
+//! Work on all threads: a list of items is cut into groups, which threads take one after another.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::encode::pool::pool;
+use crate::error::{Check, Error, always, slice};
+
+/// As much text as is worth handing to a thread at a time.
+pub(super) const GROUP_BYTES: usize = 1 << 16;
+/// What an item costs besides its bytes.
+const ITEM_COST: usize = 32;
+/// How long the waiting thread waits at most between two calls of `check`.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Calls `work` with groups of consecutive items, the index of the first before them, on up to
+/// `threads` threads, and gives the results in order; if some fail, the error of the earliest group.
+/// `cost` is about the bytes of work that an item is.
+///
+/// A batch that is one group runs on the calling thread.
+pub fn map_groups<B: Sync, T: Send>(
+    items: &[B],
+    cost: impl Fn(&B) -> usize,
+    threads: usize,
+    check: &Check,
+    work: impl Fn(usize, &[B], &Check) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let groups: Vec<Range<usize>> = groups(items, cost).collect();
+    let work = |group: &Range<usize>, check: &Check| {
+        work(group.start, slice(items, group.clone())?, check)
+    };
+    let threads = threads.min(groups.len());
+    let pool = if threads > 1 { pool() } else { None };
+    let Some(pool) = pool.filter(|pool| pool.current_num_threads() > 1) else {
+        return groups.iter().map(|group| check().and_then(|()| work(group, check))).collect();
+    };
+    let threads = threads.min(pool.current_num_threads());
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    let run = |sender: mpsc::Sender<(usize, Result<T, Error>)>| {
+        let check = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(index) else { return };
+            let result = check().and_then(|()| work(group, &check));
+            if sender.send((index, result)).is_err() {
+                return;
+            }
+        }
+    };
+    pool.in_place_scope(|scope| {
+        for _ in 0..threads {
+            let sender = sender.clone();
+            scope.spawn(|_| run(sender));
+        }
+        drop(sender);
+        let collected = collect(&receiver, groups.len(), check);
+        stop.store(true, Ordering::Relaxed);
+        collected
+    })
+}
+
+const NO_RESULT: &str = "no thread has the result of a group";
+
+/// Waits for `count` results and puts them in order; calls `check` meanwhile, whether they come
+/// slowly or fast.
+fn collect<T>(
+    receiver: &mpsc::Receiver<(usize, Result<T, Error>)>,
+    count: usize,
+    check: &Check,
+) -> Result<Vec<T>, Error> {
+    let mut results: Vec<Option<Result<T, Error>>> = Vec::new();
+    results.try_reserve_exact(count)?;
+    results.resize_with(count, || None);
+    let mut missing = count;
+    while missing > 0 {
+        check()?;
+        match receiver.recv_timeout(WAIT) {
+            Ok((index, result)) => {
+                missing -= 1;
+                *always(results.get_mut(index), "a thread worked on a group that is none")? =
+                    Some(result);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // All threads have ended. If one panicked, the pool's scope goes on with that panic.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Internal(NO_RESULT)),
+        }
+    }
+    results.into_iter().map(|result| always(result, NO_RESULT)?).collect()
+}
+
+/// Cuts a batch into groups of about [`GROUP_BYTES`].
+pub(super) fn groups<B>(
+    items: &[B],
+    cost: impl Fn(&B) -> usize,
+) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        // `start` is a place of the batch, or its end.
+        let rest = items.get(start..)?;
+        let full = rest.iter().position(|item| {
+            sum += cost(item) + ITEM_COST;
+            sum >= GROUP_BYTES
+        });
+        let end = start + full.map_or(rest.len(), |last| last + 1);
+        let group = start..end;
+        start = end;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::tests::sees_a_fault;
+    use crate::reference::go_on;
+
+    #[test]
+    fn groups_cover_the_batch_in_order() {
+        let long = vec![b'a'; GROUP_BYTES];
+        let texts: Vec<&[u8]> = vec![b"a", &long, b"", b"b"];
+        assert_eq!(groups(&texts, |text| text.len()).collect::<Vec<_>>(), [0..2, 2..4]);
+        assert_eq!(groups(&[b""; 0], |text| text.len()).count(), 0);
+    }
+
+    #[test]
+    fn results_are_in_order_whatever_the_threads() {
+        let texts: Vec<Vec<u8>> = (0..500).map(|n| vec![b'x'; n * 7]).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        for threads in [1, 2, 8, 1000] {
+            let work = |first: usize, group: &[&[u8]], _: &Check| {
+                assert_eq!(group[0].as_ptr(), texts[first].as_ptr());
+                Ok(group.iter().map(|t| t.len()).collect::<Vec<_>>())
+            };
+            let groups = map_groups(&texts, |text| text.len(), threads, &go_on, work).unwrap();
+            assert_eq!(groups.concat(), lengths);
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_result_is_an_error_and_not_left_out() {
+        // Two for one group, one for a group that is none, and threads that end too early.
+        for indices in [&[0, 0][..], &[0, 2], &[0]] {
+            let (sender, receiver) = mpsc::channel();
+            indices.iter().for_each(|&index| sender.send((index, Ok(()))).unwrap());
+            drop(sender);
+            assert!(sees_a_fault(|| collect(&receiver, 2, &go_on)), "{indices:?}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_error_is_given() {
+        let texts: Vec<Vec<u8>> = (0..50).map(|_| vec![b'x'; GROUP_BYTES]).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let result = map_groups(
+            &texts,
+            |text| text.len(),
+            4,
+            &go_on,
+            |first, _, _| match first {
+                0 => Err::<(), _>(Error::UnknownToken(vec![])),
+                _ => Err(Error::OutOfMemory),
+            },
+        );
+        assert!(matches!(result, Err(Error::UnknownToken(_))));
+    }
+
+    #[test]
+    fn a_failing_check_stops_the_threads() {
+        let texts = vec![vec![b' '; 2 * GROUP_BYTES]; 8];
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let stop = || Err(Error::Interrupted);
+        let result: Result<Vec<()>, Error> = map_groups(
+            &texts,
+            |text| text.len(),
+            2,
+            &stop,
+            |_, _, check| {
+                // On one processor this is the failing check itself, and its error the result.
+                loop {
+                    check()?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            },
+        );
+        assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn a_failing_check_stops_groups_that_end_quickly() {
+        let texts = vec![[b' '; GROUP_BYTES]; 500];
+        for threads in [1, 2] {
+            let (stop, done) = (|| Err(Error::Interrupted), AtomicUsize::new(0));
+            let work = |_: usize, _: &[_], _: &Check| {
+                std::thread::sleep(Duration::from_millis(1));
+                done.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            let result = map_groups(&texts, |text| text.len(), threads, &stop, work);
+            assert!(matches!(result, Err(Error::Interrupted)));
+            assert!(done.into_inner() < 100);
+        }
+    }
+}
