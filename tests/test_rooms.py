@@ -103,3 +103,29 @@ def test_no_import_goes_in_a_circle():
 
     for module in FILES:
         visit(module)
+
+
+PROJECT = RUST.parent
+PAGES = [
+    PROJECT / "DESIGN.md",
+    PROJECT / "CONTRIBUTING.md",
+    *sorted((PROJECT / "docs" / "design").glob("*.md")),
+    *sorted(RUST.rglob("*.rs")),
+]
+SOURCES = [
+    path
+    for folder in ("rust", "python", "bench", "scripts", "tests", "examples")
+    for path in (PROJECT / folder).rglob("*")
+    if path.suffix in (".rs", ".py", ".sh", ".bin")
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_files_that_are_named_exist(page):
+    """By their whole path or the end of it, in documents and in comments of the core."""
+    text = page.read_text()
+    if page.suffix == ".rs":
+        text = "\n".join(re.findall(r"^\s*//[/!]?(.*)$", text, re.MULTILINE))
+    known = [str(path) for path in SOURCES]
+    for name in re.findall(r"(?<![\w./-])[\w/]*\w\.(?:rs|py|sh|bin)\b", text):
+        assert any(path.endswith("/" + name) for path in known), name

@@ -4,7 +4,7 @@
 //! ([`Selection`]). Others (`<think>`) are ordinary tokens, which every text may have. A release of Llama 3
 //! has special ones alone; a folder may have any of both.
 //!
-//! **The rule**, which is that of the library tokenizers (`added_vocabulary.rs` there): of the names that
+//! **The rule**, which is that of the library tokenizers (in the module `added_vocabulary` there): of the names that
 //! begin first the longest is looked at. It is a token, unless it is special and not selected, or a
 //! whole word is asked for and it is only a part of one; then its characters are text. A token that asks
 //! for it takes the white space before or after it. What is left is searched again for the names of tokens

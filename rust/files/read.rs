@@ -3,7 +3,7 @@
 //! The pieces of a text end where the pattern always cuts ([`crate::text::cuts::last_cut`]) and never inside a special
 //! token's name, those of a JSONL file at ends of lines. So the ids of a file are those of its pieces,
 //! one behind the other, while memory is that of a piece; only a text without any such place, as one
-//! endless word, is held whole. `stream.rs` works on the pieces.
+//! endless word, is held whole. `stream/mod.rs` works on the pieces.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
