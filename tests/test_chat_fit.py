@@ -3,7 +3,8 @@
 import pytest
 
 import chat_oracle
-from llama3_tok import ChatFormatError, FittedChat, Tokenizer, chat
+from llama3_tok import ChatFormatError, FittedChat, Tokenizer
+from llama3_tok.chat import messages as chat
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 CALL = {"function": {"name": "f", "arguments": {}}}

@@ -107,7 +107,7 @@ def both(tmp_path_factory):
 
 
 def template_of(name):
-    from llama3_tok import hugging_face
+    from llama3_tok.formats import hugging_face
 
     if name.startswith("own "):
         template = hugging_face.chat_template(name.removeprefix("own "))

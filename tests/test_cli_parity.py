@@ -10,7 +10,7 @@ import pytest
 
 from cli import COMMAND, environment, fails, on_terminal, output, run
 from llama3_tok import Tokenizer
-from llama3_tok.hugging_face import tokenizer_json
+from llama3_tok.formats.hugging_face import tokenizer_json
 
 
 @pytest.fixture(scope="module")

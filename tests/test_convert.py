@@ -13,9 +13,10 @@ import pytest
 
 import oracle
 from cli import fails, output, run
-from llama3_tok import PROFILES, Tokenizer, VocabularyError, convert, vocabulary
-from llama3_tok.gguf_fields import fields
-from llama3_tok.hugging_face import chat_template
+from llama3_tok import PROFILES, Tokenizer, VocabularyError, vocabulary
+from llama3_tok.formats import convert
+from llama3_tok.formats.gguf_fields import fields
+from llama3_tok.formats.hugging_face import chat_template
 
 KINDS = ["model", "tiktoken", "json", "gguf"]
 

@@ -120,10 +120,10 @@ def places(page):
     "module",
     [
         "llama3_tok",
-        "llama3_tok.assistant",
-        "llama3_tok.encoding",
+        "llama3_tok.chat.assistant",
+        "llama3_tok.text.encoding",
         "llama3_tok.report.page.page",
-        "llama3_tok.streaming",
+        "llama3_tok.text.streaming",
         "llama3_tok.tokenizer",
         "llama3_tok.tokenizer.conversations",
         "llama3_tok.tokenizer.text_files",

@@ -18,8 +18,8 @@ from llama3_tok import (
     SpecialTokenError,
     Tokenizer,
     VocabularyError,
-    convert,
 )
+from llama3_tok.formats import convert
 
 transformers = pytest.importorskip("transformers")
 

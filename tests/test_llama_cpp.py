@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 
 import strategies
 from llama3_tok import PROFILES, Tokenizer
-from llama3_tok.convert import convert
+from llama3_tok.formats.convert import convert
 
 llama_cpp = pytest.importorskip(
     "llama_cpp", reason="llama.cpp is not installed: pip install llama-cpp-python"

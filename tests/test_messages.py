@@ -49,7 +49,7 @@ def test_the_name_of_a_model_of_a_hub_is_told_that_nothing_is_downloaded(folder)
 
 
 def test_a_source_that_does_not_exist_is_not_called_a_vocabulary(folder):
-    from llama3_tok.convert import convert
+    from llama3_tok.formats.convert import convert
 
     assert _message(convert, "nothere", "x.json") == "the source nothere does not exist"
     (folder / "x.json").write_text("{}")

@@ -10,7 +10,7 @@ import pytest
 
 import oracle
 from llama3_tok import Tokenizer
-from llama3_tok.hugging_face import tokenizer_json
+from llama3_tok.formats.hugging_face import tokenizer_json
 from llama3_tok.report import parity
 from llama3_tok.report.battery import RANDOM_STRINGS, battery, unreachable
 from llama3_tok.report.outcome import vote

@@ -22,10 +22,9 @@ from llama3_tok import (
     Llama3TokError,
     Tokenizer,
     VocabularyError,
-    hugging_face,
-    save,
     vocabulary,
 )
+from llama3_tok.formats import hugging_face, save
 
 # In the order in which they get their names.
 ORDER = [
@@ -451,7 +450,8 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
 def test_a_killed_process_leaves_no_half_file_under_a_name(tmp_path):
     code = """
 import os, sys
-from llama3_tok import Tokenizer, save
+from llama3_tok import Tokenizer
+from llama3_tok.formats import save
 def die(path):
     os._exit(9)
 save._settle = die

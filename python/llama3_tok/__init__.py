@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
-from llama3_tok.chat import FittedChat
+from llama3_tok.chat.messages import FittedChat
 from llama3_tok.errors import (
     ChatFormatError,
     CheckpointError,
@@ -41,8 +41,8 @@ from llama3_tok.tokenizer import (
 )
 
 if TYPE_CHECKING:
-    from llama3_tok.assistant import AssistantMessage, ToolCall, parse_assistant
-    from llama3_tok.padding import Padded
+    from llama3_tok.chat.assistant import AssistantMessage, ToolCall, parse_assistant
+    from llama3_tok.text.padding import Padded
 
 __all__ = [
     "PROFILES",
@@ -76,10 +76,10 @@ __all__ = [
 
 # What most programs don't use is imported when it is asked for.
 _LAZY = {
-    "AssistantMessage": "assistant",
-    "Padded": "padding",
-    "ToolCall": "assistant",
-    "parse_assistant": "assistant",
+    "AssistantMessage": "chat.assistant",
+    "Padded": "text.padding",
+    "ToolCall": "chat.assistant",
+    "parse_assistant": "chat.assistant",
 }
 
 

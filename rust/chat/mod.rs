@@ -12,7 +12,7 @@
 //! special ids of a conversation are exactly those of its structure, whatever the messages say.
 //!
 //! What needs Python's own rules (JSON as `json.dumps` writes it, the types of what the caller gave)
-//! is done in `python/llama3_tok/chat.py` and arrives here as text.
+//! is done in `python/llama3_tok/chat/messages.py` and arrives here as text.
 
 use crate::error::Error;
 use crate::profile::Profile;

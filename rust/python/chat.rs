@@ -1,4 +1,4 @@
-//! Conversations: what `python/llama3_tok/chat.py` makes of dictionaries, as the core takes it.
+//! Conversations: what `python/llama3_tok/chat/messages.py` makes of dictionaries, as the core takes it.
 
 use std::borrow::Cow;
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
-from llama3_tok.chat import DIALECTS, TOOL_FORMATS
+from llama3_tok.chat.messages import DIALECTS, TOOL_FORMATS
 from llama3_tok.cli.terminal import (
     UsageError,
     escaped,

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.show import INK, PASTELS, Cell, Token, barred, cells, columns, painted
 from llama3_tok.cli.terminal import (
@@ -22,6 +21,7 @@ from llama3_tok.cli.terminal import (
     utf8,
     write,
 )
+from llama3_tok.text import files
 
 if TYPE_CHECKING:
     from llama3_tok.report.comparison import Comparison

@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes it, and says what was written."""
-    from llama3_tok.convert import convert
+    from llama3_tok.formats.convert import convert
 
     paths = convert(
         arguments.source, arguments.destination, profile=arguments.profile, force=arguments.force

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 
-from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.terminal import (
     UNUSABLE,
@@ -18,7 +17,8 @@ from llama3_tok.cli.terminal import (
     utf8,
     write,
 )
-from llama3_tok.files import Fault, Source, Totals
+from llama3_tok.text import files
+from llama3_tok.text.files import Fault, Source, Totals
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Count tokens, exactly."

@@ -5,7 +5,6 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import files
 from llama3_tok.cli.progress import Bar, shows_bar
 from llama3_tok.cli.show import columns, visible
 from llama3_tok.cli.terminal import (
@@ -20,6 +19,7 @@ from llama3_tok.cli.terminal import (
     utf8,
     write,
 )
+from llama3_tok.text import files
 
 if TYPE_CHECKING:
     from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from llama3_tok import files
 from llama3_tok.cli.terminal import is_terminal
+from llama3_tok.text import files
 
 if TYPE_CHECKING:
     from rich.progress import Progress

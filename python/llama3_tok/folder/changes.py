@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llama3_tok import _core, hugging_face
+from llama3_tok import _core
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder.files import default_first
 from llama3_tok.folder.reading import release_of
@@ -18,6 +18,7 @@ from llama3_tok.folder.says import (
     canonical,
     ids_of,
 )
+from llama3_tok.formats import hugging_face
 
 __all__ = ["described", "named", "usual", "with_special"]
 

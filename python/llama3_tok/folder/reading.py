@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import Any
 
-from llama3_tok import _core, hugging_face
+from llama3_tok import _core
 from llama3_tok.folder.files import Files, read_json, refuse, stop_ids
 from llama3_tok.folder.files import templates as templates_of
 from llama3_tok.folder.says import (
@@ -24,6 +24,7 @@ from llama3_tok.folder.says import (
     ids_of,
 )
 from llama3_tok.folder.tokens import EXTRA, Tokens, of_decoder, of_older, with_roles
+from llama3_tok.formats import hugging_face
 
 __all__ = ["read", "release_of"]
 

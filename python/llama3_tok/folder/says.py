@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from llama3_tok import hugging_face
+from llama3_tok.formats import hugging_face
 
 __all__ = [
     "CONFIG",

@@ -130,8 +130,8 @@ def _shared(
     tokenizer: Tokenizer, folder: str, template: str | None, wanted: Iterable[Reference]
 ) -> dict[str, Any]:
     """The tokenizer as the libraries load it: files in `folder`, and what is beside them."""
-    from llama3_tok.hugging_face import chat_template
-    from llama3_tok.save import rank_file, tokenizer_json
+    from llama3_tok.formats.hugging_face import chat_template
+    from llama3_tok.formats.save import rank_file, tokenizer_json
 
     rank_path = os.path.join(folder, "tokenizer.model")
     rank_file(tokenizer).write(rank_path)
@@ -161,7 +161,7 @@ def _own_json(tokenizer: Tokenizer) -> str | None:
     """The user's own `tokenizer.json`, unless other files say more than it of added tokens."""
     import json
 
-    from llama3_tok.hugging_face import added_token
+    from llama3_tok.formats.hugging_face import added_token
 
     with open(tokenizer.vocabulary, "rb") as file:
         if file.read(64).lstrip()[:1] != b"{":

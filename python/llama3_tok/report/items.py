@@ -19,9 +19,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
 
-from llama3_tok import files
 from llama3_tok._core import Pieces, record_text
 from llama3_tok.errors import InputError
+from llama3_tok.text import files
 from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["ITEM_BYTES", "Chat", "Input", "Inputs", "Item"]

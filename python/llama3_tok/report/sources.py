@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from llama3_tok.files import STANDARD_INPUT, Fault, Source
 from llama3_tok.report.llama2 import Llama2
+from llama3_tok.text.files import STANDARD_INPUT, Fault, Source
 from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["Part", "parts", "size", "suffix"]

@@ -11,18 +11,18 @@ from llama3_tok import arguments, thread_cache
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Ranks
 from llama3_tok.arguments import FilePath, Ids, Side, SpecialTokens, Tensors, Text
-from llama3_tok.encoding import Encoding
-from llama3_tok.ragged import Ragged
-from llama3_tok.streaming import StreamDecoder
+from llama3_tok.text.encoding import Encoding
+from llama3_tok.text.ragged import Ragged
+from llama3_tok.text.streaming import StreamDecoder
 from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer.conversations import Conversations
 from llama3_tok.tokenizer.text_files import TextFiles
 from llama3_tok.tokenizer.texts import Texts
 
 if TYPE_CHECKING:
-    from llama3_tok.assistant import AssistantMessage
+    from llama3_tok.chat.assistant import AssistantMessage
     from llama3_tok.folder import Folder
-    from llama3_tok.padding import Padded, Padding
+    from llama3_tok.text.padding import Padded, Padding
 
 __all__ = [
     "Encoding",
@@ -87,7 +87,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
 
     def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
         """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
-        from llama3_tok.assistant import parse_assistant
+        from llama3_tok.chat.assistant import parse_assistant
 
         return parse_assistant(answer, tokenizer=self)
 
@@ -119,7 +119,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
         >>> padded.input_ids.tolist(), padded.attention_mask.tolist()
         ([[9906, 128004], [9906, 1917]], [[1, 0], [1, 1]])
         """
-        from llama3_tok import padding
+        from llama3_tok.text import padding
 
         return padding.pad(
             self, sequences, max_length, side, pad_id, pad_to_multiple_of, return_tensors
@@ -150,7 +150,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
         >>> llama3_tok.Tokenizer()("Hello world")["input_ids"]
         [128000, 9906, 1917]
         """
-        from llama3_tok.padding import call
+        from llama3_tok.text.padding import call
 
         return call(
             self,
@@ -249,7 +249,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
         >>> llama3_tok.Tokenizer("saved").profile
         'llama3.2'
         """
-        from llama3_tok.save import save
+        from llama3_tok.formats.save import save
 
         save(self, os.path.expanduser(arguments.path(folder, "folder")))
 

@@ -92,7 +92,7 @@ class Base:
     @property
     def chat_templates(self) -> dict[str, str]:
         """The chat templates by name, "default" the first: the folder's, or the release's."""
-        from llama3_tok import hugging_face
+        from llama3_tok.formats import hugging_face
 
         if self._folder is None:
             return {"default": hugging_face.chat_template(self._profile)}
@@ -109,7 +109,7 @@ class Base:
         """What `tokenizer.json` has of what is put around a text."""
         import json
 
-        from llama3_tok import hugging_face
+        from llama3_tok.formats import hugging_face
 
         if self._folder is None:
             return hugging_face.post_processor(self.added_tokens.values(), self.bos_id, None)

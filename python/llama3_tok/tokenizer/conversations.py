@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from llama3_tok import _core, arguments
-from llama3_tok import chat as _chat
-from llama3_tok.chat import ChatOptions
+from llama3_tok.chat import messages as _chat
+from llama3_tok.chat import own
+from llama3_tok.chat.messages import ChatOptions
 from llama3_tok.errors import ChatFormatError
-from llama3_tok.tokenizer import templated
 from llama3_tok.tokenizer.base import Base
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llama3_tok.chat_template import Marked
+    from llama3_tok.chat.template import Marked
 
 __all__ = ["Conversations"]
 
@@ -97,9 +97,9 @@ class Conversations(Base):
         given = list(_chat.several(messages, "messages"))
         marked = self._marked(template, given, options)
         if not return_mask:
-            return templated.ids(self, marked)
-        templated.check_mask(marked, given)
-        return templated.ids_and_mask(self, marked)
+            return own.ids(self, marked)
+        own.check_mask(marked, given)
+        return own.ids_and_mask(self, marked)
 
     def render_chat(self, messages: Iterable[_chat.Message], **options: Unpack[ChatOptions]) -> str:
         r"""The text of a conversation, special tokens by their names, for people to read.
@@ -167,7 +167,7 @@ class Conversations(Base):
         has_tools = bool(options.get("tools"))
         if asked is None and (folder is None or folder.chat is not None):
             return None
-        return templated.template_of(self, asked, has_tools)
+        return own.template_of(self, asked, has_tools)
 
     def _conversation(
         self, messages: Iterable[_chat.Message], options: ChatOptions
@@ -196,6 +196,4 @@ class Conversations(Base):
         variables = _chat.variables(**given)
         if goes_on:
             variables["add_generation_prompt"] = False
-        return templated.rendered(
-            self, template, messages, "content" if goes_on else None, variables
-        )
+        return own.rendered(self, template, messages, "content" if goes_on else None, variables)

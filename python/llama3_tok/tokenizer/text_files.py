@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, overload
 
 from llama3_tok import arguments
 from llama3_tok.arguments import NONE, FilePath, SpecialTokens
-from llama3_tok.ragged import Ragged
+from llama3_tok.text.ragged import Ragged
 from llama3_tok.tokenizer.base import Base
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
 
 from llama3_tok import arguments
-from llama3_tok import chat as _chat
 from llama3_tok.arguments import NONE, Ids, Side, SpecialTokens, Text
-from llama3_tok.encoding import Encoding
-from llama3_tok.ragged import Ragged
-from llama3_tok.streaming import StreamDecoder
+from llama3_tok.chat import messages as _chat
+from llama3_tok.text.encoding import Encoding
+from llama3_tok.text.ragged import Ragged
+from llama3_tok.text.streaming import StreamDecoder
 from llama3_tok.tokenizer.base import Base
 
 if TYPE_CHECKING:

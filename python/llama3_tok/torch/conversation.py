@@ -9,8 +9,8 @@ template writes an answer that the model gave.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok.assistant import AssistantMessage
-from llama3_tok.chat import Message
+from llama3_tok.chat.assistant import AssistantMessage
+from llama3_tok.chat.messages import Message
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.torch.generation import Generation, Reader
 

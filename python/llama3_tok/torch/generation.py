@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.padding import reserved_id
+from llama3_tok.text.padding import reserved_id
 from llama3_tok.torch.memory import cache_bytes, explained, written
 from llama3_tok.torch.sampling import Sampling, draw, filtered
 from llama3_tok.torch.stopping import StopStrings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, ov
 
 from llama3_tok import arguments
 from llama3_tok.arguments import FilePath, Ids, Text
-from llama3_tok.chat import Message
+from llama3_tok.chat.messages import Message
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.folder import Attention, ModelFolder

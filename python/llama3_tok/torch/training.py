@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama3_tok import arguments
-from llama3_tok.chat import Message
+from llama3_tok.chat.messages import Message
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import need
-from llama3_tok.padding import checked_pad_id
+from llama3_tok.text.padding import checked_pad_id
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from llama3_tok import vocabulary
 from llama3_tok._core import Ranks
+from llama3_tok.chat import own
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
-from llama3_tok.tokenizer import Tokenizer, made, templated
+from llama3_tok.tokenizer import Tokenizer, made
 
 need("transformers", "transformers")
 
@@ -20,7 +21,7 @@ from transformers.utils import PaddingStrategy  # noqa: E402
 from llama3_tok.compat.transformers import given as _given  # noqa: E402
 
 if TYPE_CHECKING:
-    from llama3_tok.chat_template import Marked
+    from llama3_tok.chat.template import Marked
 
 __all__ = ["Conversations"]
 
@@ -62,7 +63,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
 
         A published template, or one that `Tokenizer.save` wrote, is rendered by the core, and its
         ids are those of `Tokenizer.encode_chat`. Any other, given here or set, is run as
-        `llama3_tok.chat_template` describes.
+        `llama3_tok.chat.template` describes.
 
         `return_assistant_tokens_mask` gives `assistant_masks`, 1 for what the assistant writes and
         its end; with a template that the core does not know, for what stands in its
@@ -105,7 +106,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
                 return texts if batch else texts[0]
             if return_assistant_tokens_mask:
                 for one, messages in zip(rendered, conversations, strict=True):
-                    templated.check_mask(one, messages)
+                    own.check_mask(one, messages)
             encoded = [self._of_rendered(one, return_assistant_tokens_mask) for one in rendered]
         else:
             options: dict[str, Any] = {
@@ -167,7 +168,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         continue_in: str | None,
         variables: Mapping[str, Any],
     ) -> "Marked":
-        from llama3_tok import chat_template
+        from llama3_tok.chat import template as chat_template
 
         return chat_template.render(
             template,
@@ -181,8 +182,8 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
     def _of_rendered(self, rendered: "Marked", with_mask: bool) -> tuple[list[int], list[int]]:
         """The ids of a rendered conversation, and which of them the assistant writes."""
         if not with_mask:
-            return templated.ids(self.llama3, rendered), []
-        ids, mask = templated.ids_and_mask(self.llama3, rendered)
+            return own.ids(self.llama3, rendered), []
+        ids, mask = own.ids_and_mask(self.llama3, rendered)
         return ids, mask.tolist()
 
     def _fitted(self, masks: list[list[int]], out: BatchEncoding) -> list[list[int]]:

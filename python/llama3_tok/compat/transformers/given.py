@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from transformers.utils import get_json_schema
 
 if TYPE_CHECKING:
-    from llama3_tok.chat import Message
+    from llama3_tok.chat.messages import Message
 
 __all__ = ["conversations", "described", "is_batch", "pairs", "words"]
 

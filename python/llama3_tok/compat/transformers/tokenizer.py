@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from llama3_tok import _core, hugging_face, save
+from llama3_tok import _core
 from llama3_tok._core import Ranks
 from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken as Added
 from llama3_tok.folder import Around
+from llama3_tok.formats import hugging_face, save
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import FOLDER
 

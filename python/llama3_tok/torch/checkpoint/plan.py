@@ -11,13 +11,14 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from llama3_tok import save, vocabulary
+from llama3_tok import vocabulary
 from llama3_tok._core import PROFILES, Ranks, special_names
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
 from llama3_tok.folder.reading import release_of
-from llama3_tok.hugging_face import generation_config
+from llama3_tok.formats import save
+from llama3_tok.formats.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer, made
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder

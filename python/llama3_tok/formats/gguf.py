@@ -13,13 +13,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from llama3_tok import _core, hugging_face
+from llama3_tok import _core
 from llama3_tok._core import Ranks
 from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken, Folder, Roles, described
-from llama3_tok.gguf_fields import Value, fields
-from llama3_tok.save import Draft
+from llama3_tok.formats import hugging_face
+from llama3_tok.formats.gguf_fields import Value, fields
+from llama3_tok.formats.save import Draft
 
 if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from llama3_tok.literals import LiteralProblem, Reader
+from llama3_tok.chat.literals import LiteralProblem, Reader
 
 if TYPE_CHECKING:
     from llama3_tok.arguments import Ids

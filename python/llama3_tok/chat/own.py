@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llama3_tok.chat_template import Marked
+    from llama3_tok.chat.template import Marked
 
 __all__ = ["check_mask", "ids", "ids_and_mask", "rendered", "template_of"]
 
@@ -57,14 +57,14 @@ def rendered(
     variables: Mapping[str, Any],
 ) -> "Marked":
     """A conversation as a template renders it."""
-    from llama3_tok import chat_template
+    from llama3_tok.chat import template as chat_template
 
     folder = tokenizer._folder
     if folder is not None:
         roles = folder.names
     else:
         # Imports json, which a tokenizer that only encodes has no use for.
-        from llama3_tok import hugging_face
+        from llama3_tok.formats import hugging_face
 
         roles = hugging_face.named_roles(tokenizer._profile)
     reserved = {"messages", *_PARAMETERS} & variables.keys()

@@ -3,10 +3,12 @@
 import hashlib
 import os
 
-from llama3_tok import _core, gguf_vocabulary, save, vocabulary
+from llama3_tok import _core, vocabulary
 from llama3_tok._core import Core
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.gguf_fields import MAGIC
+from llama3_tok.formats import gguf as gguf_vocabulary
+from llama3_tok.formats import save
+from llama3_tok.formats.gguf_fields import MAGIC
 from llama3_tok.tokenizer import Tokenizer, made
 
 __all__ = ["convert"]

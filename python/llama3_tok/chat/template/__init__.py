@@ -37,9 +37,9 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-from llama3_tok.chat_template.sandbox import run, tells_generated
+from llama3_tok.chat.template.names import longest
+from llama3_tok.chat.template.sandbox import run, tells_generated
 from llama3_tok.errors import ChatFormatError
-from llama3_tok.names import longest
 
 __all__ = ["Marked", "Span", "render"]
 

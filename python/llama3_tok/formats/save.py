@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llama3_tok import _core, hugging_face
+from llama3_tok import _core
 from llama3_tok._core import Ranks
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import TEMPLATE, TEMPLATES
+from llama3_tok.formats import hugging_face
 from llama3_tok.vocabulary import as_text
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import lru_cache, wraps
 from typing import Any, cast
 
+from llama3_tok.chat.template.names import longest
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.extras import need
-from llama3_tok.names import longest
 
 need("jinja2", "transformers")
 

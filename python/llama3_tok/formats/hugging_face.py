@@ -218,7 +218,7 @@ def chat_template(profile: str) -> str:
     }
     parts = [f"{{%- set {name} = {str(is_set).lower()} %}}\n" for name, is_set in flags.items()]
     for name in ("content.jinja", body):
-        path = os.path.join(os.path.dirname(__file__), "templates", name)
+        path = os.path.join(os.path.dirname(__file__), "..", "chat", "jinja", name)
         with open(path, encoding="utf-8") as file:
             parts.append(file.read())
     return "".join(parts)

@@ -1,0 +1,1 @@
+"""Conversations to ids, and answers back."""

@@ -1,0 +1,1 @@
+"""Files that hold a tokenizer: written, and one kind made from another."""

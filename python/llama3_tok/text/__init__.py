@@ -1,0 +1,1 @@
+"""Text to ids and back: what goes in, and what comes out."""
