@@ -346,7 +346,7 @@ fn encode_cold(criterion: &mut Criterion, texts: &[(&Text, &[u32])], encoder: &E
 fn count(criterion: &mut Criterion, texts: &[(&Text, &[u32])], encoder: &Encoder) {
     let mut group = stage(criterion, "count");
     for &(text, expected) in texts {
-        let count = || encoder.count(black_box(text.text.as_bytes()), &go_on);
+        let count = || encoder.count(black_box(text.text.as_bytes()), &Options::default(), &go_on);
         assert_eq!(count().ok(), Some(expected.len()), "count: {}", text.name);
         time(&mut group, &text.name, text.text.len(), count);
     }

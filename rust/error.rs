@@ -40,6 +40,15 @@ pub enum Error {
     #[error("this tokenizer has no {0} token; pass {0}=False")]
     NoToken(&'static str),
 
+    /// A limit of tokens that BOS and EOS alone exceed.
+    #[error("max_tokens is {limit}, and BOS and EOS alone are {ends}; raise it or leave them out")]
+    NoRoom {
+        /// The limit.
+        limit: usize,
+        /// How many tokens BOS and EOS are.
+        ends: usize,
+    },
+
     /// Text with a special token that the caller forbade.
     #[error(
         "the text has the special token {token} at byte {offset}, which disallowed_special forbids; \
@@ -69,7 +78,7 @@ pub enum Error {
     UnknownToken(Vec<u8>),
 
     /// A conversation that its chat format can't hold.
-    #[error("{}: {reason}", chat_place(*index, field))]
+    #[error("{reason}")]
     Chat {
         /// The message, or the tool if `field` is `tools` or `builtin_tools`; `None` for the whole.
         index: Option<usize>,
@@ -178,15 +187,6 @@ impl Error {
 impl From<std::collections::TryReserveError> for Error {
     fn from(_: std::collections::TryReserveError) -> Self {
         Self::OutOfMemory
-    }
-}
-
-fn chat_place(index: Option<usize>, field: &str) -> String {
-    match index {
-        None => field.to_owned(),
-        Some(index) if matches!(field, "tools" | "builtin_tools") => format!("{field}[{index}]"),
-        Some(index) if field.is_empty() => format!("messages[{index}]"),
-        Some(index) => format!("messages[{index}].{field}"),
     }
 }
 

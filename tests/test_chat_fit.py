@@ -29,7 +29,7 @@ def test_the_oldest_turns_go_first_and_the_system_message_stays(tokenizer):
     fitted = tokenizer.fit_chat(messages, least)
     assert fitted == FittedChat([SYSTEM, messages[-1]], [1, 2, 3, 4, 5, 6], least)
     with pytest.raises(
-        ChatFormatError, match=f"{least} tokens, and {least - 1} are there"
+        ChatFormatError, match=f"{least} tokens, and there is room for {least - 1}"
     ) as caught:
         tokenizer.fit_chat(messages, least - 1)
     assert (caught.value.index, caught.value.field) == (None, "max_tokens")

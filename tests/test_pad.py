@@ -33,13 +33,13 @@ def test_the_length_is_the_maximum_or_a_multiple(tokenizer):
     def length(**options):
         return tokenizer.pad(SEQUENCES, **options).input_ids.shape[1]
 
-    assert length(max_length=5) == 5
-    assert length(max_length=3) == 3
+    assert length(max_tokens=5) == 5
+    assert length(max_tokens=3) == 3
     assert length(pad_to_multiple_of=8) == 8
     assert length(pad_to_multiple_of=3) == 3
-    assert length(max_length=5, pad_to_multiple_of=4) == 8
+    assert length(max_tokens=5, pad_to_multiple_of=4) == 8
     assert tokenizer.pad([], pad_to_multiple_of=4).input_ids.shape == (0, 0)
-    assert tokenizer.pad([[], []], max_length=2).attention_mask.tolist() == [[0, 0], [0, 0]]
+    assert tokenizer.pad([[], []], max_tokens=2).attention_mask.tolist() == [[0, 0], [0, 0]]
 
 
 def test_sequences_are_ids_of_any_kind(tokenizer):
@@ -52,8 +52,8 @@ def test_sequences_are_ids_of_any_kind(tokenizer):
 
 
 def test_too_long_is_an_error_that_names_the_sequence(tokenizer):
-    with pytest.raises(Llama3TokError, match=r"sequences\[2\] has 3 ids, more than max_length=2"):
-        tokenizer.pad(SEQUENCES, max_length=2)
+    with pytest.raises(Llama3TokError, match=r"sequences\[2\] has 3 ids, more than max_tokens=2"):
+        tokenizer.pad(SEQUENCES, max_tokens=2)
 
 
 def test_the_original_profile_says_what_to_do_without_a_padding_token(original):
@@ -88,11 +88,11 @@ def test_what_means_something_is_refused_as_padding(tokenizer, pad_id, reason):
 
 def test_wrong_arguments_are_named(tokenizer):
     for wrong in ("5", 5.0, True):
-        for argument in ("pad_id", "max_length", "pad_to_multiple_of"):
+        for argument in ("pad_id", "max_tokens", "pad_to_multiple_of"):
             with pytest.raises(TypeError, match=f"{argument} must be an int"):
                 tokenizer.pad(SEQUENCES, **{argument: wrong})
-    with pytest.raises(ValueError, match="max_length must be at least 0, not -1"):
-        tokenizer.pad([[]], max_length=-1)
+    with pytest.raises(ValueError, match="max_tokens must be at least 0, not -1"):
+        tokenizer.pad([[]], max_tokens=-1)
     with pytest.raises(ValueError, match="pad_to_multiple_of must be at least 1, not 0"):
         tokenizer.pad([[]], pad_to_multiple_of=0)
     with pytest.raises(ValueError, match="side must be one of 'left', 'right', not 'top'"):

@@ -12,10 +12,11 @@ The functions of this module use one shared `Tokenizer` with the default vocabul
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from llama3_tok._core import PROFILES, UNICODE_VERSION, __version__
-from llama3_tok.chat.messages import FittedChat
+from llama3_tok.arguments import DecodeOptions, TextOptions
+from llama3_tok.chat.fit import FittedChat
 from llama3_tok.errors import (
     ChatFormatError,
     CheckpointError,
@@ -34,14 +35,13 @@ from llama3_tok.tokenizer import (
     Encoding,
     Ids,
     Ragged,
-    SpecialTokens,
     StreamDecoder,
     Text,
     Tokenizer,
 )
 
 if TYPE_CHECKING:
-    from llama3_tok.chat.assistant import AssistantMessage, ToolCall, parse_assistant
+    from llama3_tok.chat.assistant import AssistantMessage, ToolCall
     from llama3_tok.text.padding import Padded
 
 __all__ = [
@@ -79,7 +79,6 @@ _LAZY = {
     "AssistantMessage": "chat.assistant",
     "Padded": "text.padding",
     "ToolCall": "chat.assistant",
-    "parse_assistant": "chat.assistant",
 }
 
 
@@ -88,32 +87,53 @@ def _shared() -> Tokenizer:
     return Tokenizer()
 
 
-def encode(
-    text: Text,
-    *,
-    bos: bool = False,
-    eos: bool = False,
-    allowed_special: SpecialTokens = frozenset(),
-    disallowed_special: SpecialTokens = frozenset(),
-) -> list[int]:
+def encode(text: Text, **options: Unpack[TextOptions]) -> list[int]:
     """The ids of a text: `Tokenizer.encode` of the shared tokenizer."""
-    return _shared().encode(
-        text,
-        bos=bos,
-        eos=eos,
-        allowed_special=allowed_special,
-        disallowed_special=disallowed_special,
-    )
+    return _shared().encode(text, **options)
 
 
-def decode(ids: Ids, *, errors: str = "replace", skip_special: bool = False) -> str:
+def decode(ids: Ids, **options: Unpack[DecodeOptions]) -> str:
     """The text of ids: `Tokenizer.decode` of the shared tokenizer."""
-    return _shared().decode(ids, errors=errors, skip_special=skip_special)
+    return _shared().decode(ids, **options)
 
 
-def count(text: Text) -> int:
+def count(text: Text, **options: Unpack[TextOptions]) -> int:
     """How many ids a text has: `Tokenizer.count` of the shared tokenizer."""
-    return _shared().count(text)
+    return _shared().count(text, **options)
+
+
+def parse_assistant(
+    answer: "str | Ids", *, tokenizer: Tokenizer | None = None
+) -> "AssistantMessage":
+    r"""Reads what a model generated behind the header `assistant`, as ids or as text.
+
+    Ids are the safe way: only special ids are structure, wherever they stand. The answer ends
+    with the first stop id; with `<|python_tag|>` the text before is the content, and what is behind
+    is a call, or else code. `tokenizer` is the one they belong to (default: the shared one).
+
+    In text, `<|python_tag|>` at its very beginning and stop tokens at its very end are structure,
+    and the same names elsewhere are content. Text that was decoded with `skip_special` has none of
+    them; code can't be told from other text then.
+
+    A call is read if it is all there is, white space aside: `name.call(key="text")`,
+    `{"name": ..., "parameters": {...}}` (or "arguments", and perhaps `"type": "function"`), such
+    objects with `;` or white space between them or in a list,
+    `<function=name>{...}</function>` and `[name(key=value), ...]`. Values are literals of JSON or
+    Python. In the first form, which templates write without escapes, only `\"` is an escape.
+
+    Raises InvalidTokenId with id and position, TypeError for what is neither text nor ids; no text
+    is an error.
+
+    >>> answer = '<|python_tag|>brave_search.call(query="llamas")<|eom_id|>'
+    >>> message = llama3_tok.parse_assistant(answer)
+    >>> message.tool_calls[0].name, message.tool_calls[0].arguments, message.stop_reason
+    ('brave_search', {'query': 'llamas'}, 'end_of_message')
+    """
+    if isinstance(answer, str):
+        from llama3_tok.chat.assistant import of_text
+
+        return of_text(answer)
+    return (_shared() if tokenizer is None else tokenizer).parse_assistant(answer)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

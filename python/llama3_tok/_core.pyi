@@ -1,12 +1,10 @@
 """The Rust core. Not public: `Tokenizer` is, and it checks what comes in."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar, final, overload
+from typing import Literal, Protocol, TypeAlias, TypedDict, TypeVar, final, overload
 
 import numpy as np
 import numpy.typing as npt
-
-from llama3_tok.errors import ChatFormatError
 
 __version__: str
 PATTERN: str
@@ -14,11 +12,7 @@ UNICODE_VERSION: str
 PROFILES: list[str]
 
 _Names: TypeAlias = Literal["all"] | list[str] | None
-# BOS, EOS, allowed and disallowed special tokens; None where nothing is asked for.
-_Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
 _Ids: TypeAlias = list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]
-# Texts, tokens, bytes, characters, whether some bytes are not UTF-8.
-_Totals: TypeAlias = tuple[int, int, int, int, bool]
 _Ragged: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 _T = TypeVar("_T")
 
@@ -37,10 +31,79 @@ class StreamDecoder:
     @property
     def held(self) -> bytes: ...
 
-# Id, name, special, single_word, lstrip, rstrip, normalized.
-_Added: TypeAlias = tuple[int, str, bool, bool, bool, bool, bool]
-# BOS, EOS, EOT, padding and stop ids.
-_Roles: TypeAlias = tuple[int | None, int | None, int | None, int | None, Sequence[int]]
+class CoreTotals(TypedDict):
+    texts: int
+    tokens: int
+    bytes: int
+    characters: int
+    invalid_utf8: bool
+
+class CoreAddedToken(TypedDict):
+    id: int
+    content: str
+    special: bool
+    single_word: bool
+    lstrip: bool
+    rstrip: bool
+    normalized: bool
+
+class CoreRoles(TypedDict):
+    bos: int | None
+    eos: int | None
+    eot: int | None
+    pad: int | None
+    stops: list[int]
+
+class CoreCacheInfo(TypedDict):
+    used: int
+    entries: int
+    bytes: int
+    limit: int
+    threads: int
+    bytes_of_all: int
+
+class _AddedToken(Protocol):
+    """`folder.AddedToken`."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def content(self) -> str: ...
+    @property
+    def special(self) -> bool: ...
+    @property
+    def single_word(self) -> bool: ...
+    @property
+    def lstrip(self) -> bool: ...
+    @property
+    def rstrip(self) -> bool: ...
+    @property
+    def normalized(self) -> bool: ...
+
+class _Roles(Protocol):
+    """`folder.Roles`."""
+
+    @property
+    def bos(self) -> int | None: ...
+    @property
+    def eos(self) -> int | None: ...
+    @property
+    def eot(self) -> int | None: ...
+    @property
+    def pad(self) -> int | None: ...
+    @property
+    def stops(self) -> Sequence[int]: ...
+
+@final
+class Options:
+    def __new__(
+        cls, bos: bool, eos: bool, allowed: _Names = None, disallowed: _Names = None
+    ) -> Options: ...
+    @property
+    def bos(self) -> bool: ...
+    @property
+    def eos(self) -> bool: ...
+    def allows(self, name: str) -> bool: ...
 
 @final
 class Ranks:
@@ -48,7 +111,7 @@ class Ranks:
     @property
     def size(self) -> int: ...
     @property
-    def added(self) -> list[_Added] | None: ...
+    def added(self) -> list[CoreAddedToken] | None: ...
     @property
     def post_processor(self) -> str | None: ...
     def differs_from(self, other: Ranks) -> int | None: ...
@@ -63,50 +126,56 @@ class Core:
     def __new__(cls, ranks: Ranks, file: str, profile: str) -> Core: ...
     @staticmethod
     def with_added(
-        ranks: Ranks, file: str, tokens: list[_Added], roles: _Roles, release: str | None
+        ranks: Ranks, file: str, tokens: Sequence[_AddedToken], roles: _Roles, release: str | None
     ) -> Core: ...
     def with_special_named(self, names: dict[str, str]) -> Core: ...
     @property
-    def added_tokens(self) -> list[_Added]: ...
+    def added_tokens(self) -> list[CoreAddedToken]: ...
     @staticmethod
     def paths() -> list[str]: ...
     def with_path(self, name: str) -> Core: ...
     def with_cache(self, bytes: int) -> Core: ...
-    def cache_info(self) -> tuple[int, int, int, int, int, int]: ...
+    def cache_info(self) -> CoreCacheInfo: ...
     @property
     def vocab_size(self) -> int: ...
     @property
     def special_tokens(self) -> dict[str, int]: ...
     @property
-    def special_ids(self) -> tuple[int | None, int | None, int | None, int | None]: ...
-    @property
-    def stop_ids(self) -> list[int]: ...
-    def encode(self, text: str | bytes, asked: _Asked = None) -> list[int]: ...
-    def encode_array(self, text: str | bytes, asked: _Asked = None) -> npt.NDArray[np.uint32]: ...
+    def roles(self) -> CoreRoles: ...
+    def encode(self, text: str | bytes, options: Options | None = None) -> list[int]: ...
+    def encode_array(
+        self, text: str | bytes, options: Options | None = None
+    ) -> npt.NDArray[np.uint32]: ...
     def encode_spans(
-        self, text: str | bytes, asked: _Asked
+        self, text: str | bytes, options: Options | None
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
     def added_places(
-        self, text: str | bytes, asked: _Asked = None
+        self, text: str | bytes, options: Options | None = None
     ) -> list[tuple[int, int, int]]: ...
     @overload
-    def truncate(self, text: str, limit: int, from_end: bool) -> str: ...
+    def truncate(
+        self, text: str, limit: int, from_end: bool, options: Options | None = None
+    ) -> str: ...
     @overload
-    def truncate(self, text: bytes, limit: int, from_end: bool) -> bytes: ...
+    def truncate(
+        self, text: bytes, limit: int, from_end: bool, options: Options | None = None
+    ) -> bytes: ...
     def encode_batch(
         self,
         texts: list[str | bytes],
         threads: int,
-        asked: _Asked,
+        options: Options | None,
     ) -> list[list[int]]: ...
     def encode_ragged(
         self,
         texts: list[str | bytes],
         threads: int,
-        asked: _Asked,
+        options: Options | None,
     ) -> _Ragged: ...
-    def count(self, text: str | bytes) -> int: ...
-    def count_batch(self, texts: list[str | bytes], threads: int) -> npt.NDArray[np.int64]: ...
+    def count(self, text: str | bytes, options: Options | None = None) -> int: ...
+    def count_batch(
+        self, texts: list[str | bytes], threads: int, options: Options | None
+    ) -> npt.NDArray[np.int64]: ...
     def decode(self, ids: _Ids, skip_special: bool, argument: str = "ids") -> bytes: ...
     def decode_text(self, ids: _Ids, skip_special: bool) -> str | None: ...
     def decode_batch(
@@ -115,38 +184,72 @@ class Core:
     def stream_decoder(self, skip_special: bool) -> StreamDecoder: ...
     def is_canonical(self, ids: _Ids) -> bool: ...
     def token_id(self, token: str | bytes) -> int: ...
-    def count_file(self, path: str, field: str | None, threads: int) -> int: ...
+    def count_file(
+        self, path: str, field: str | None, threads: int, options: Options | None
+    ) -> int: ...
     def count_files(
-        self, paths: list[str], field: str | None, threads: int
+        self, paths: list[str], field: str | None, threads: int, options: Options | None
     ) -> npt.NDArray[np.int64]: ...
     def totals(
         self,
         paths: list[tuple[str | None, bool]],
         field: str | None,
         threads: int,
+        options: Options | None,
         progress: Callable[[int], object] | None,
-    ) -> Files[_Totals | None]: ...
+    ) -> Files[CoreTotals | None]: ...
     @overload
     def encode_files(
-        self, paths: list[str], field: None, threads: int, asked: _Asked, whole: bool
+        self, paths: list[str], field: None, threads: int, options: Options | None, whole: bool
     ) -> Files[npt.NDArray[np.uint32]]: ...
     @overload
     def encode_files(
-        self, paths: list[str], field: str, threads: int, asked: _Asked, whole: bool
+        self, paths: list[str], field: str, threads: int, options: Options | None, whole: bool
     ) -> Files[_Ragged]: ...
 
-# What `chat.conversation` gives.
-_Chat: TypeAlias = dict[str, Any]
+# What `chat.messages` makes of a conversation; a part is a text, and None for an image.
+Parts: TypeAlias = list[str | None]
 
-def encode_chat(core: Core, chat: _Chat) -> list[int]: ...
-def encode_chat_mask(core: Core, chat: _Chat) -> tuple[list[int], npt.NDArray[np.uint8]]: ...
-def chat_ends(core: Core, chat: _Chat) -> list[int]: ...
-def render_chat(core: Core, chat: _Chat) -> str: ...
-def chat_error(index: int | None, field: str, reason: str) -> ChatFormatError: ...
+class CoreArgument(TypedDict):
+    name: str
+    text: str | None
+    json: str
+
+class CoreCall(TypedDict):
+    name: str
+    quoted_name: str
+    json: str
+    arguments: list[CoreArgument]
+
+class CoreMessage(TypedDict):
+    role: str
+    content: Parts
+    calls: list[CoreCall] | None
+    context: Parts | None
+    turn_goes_on: bool
+
+class CoreChat(TypedDict):
+    dialect: str
+    tool_format: str
+    messages: list[CoreMessage]
+    tools: list[str] | None
+    builtin_tools: list[str] | None
+    tools_in_user: bool
+    date: str | None
+    add_generation_prompt: bool
+    continue_final_message: bool
+
+def encode_chat(core: Core, chat: CoreChat) -> list[int]: ...
+def encode_chat_array(core: Core, chat: CoreChat) -> npt.NDArray[np.uint32]: ...
+def encode_chat_masked(
+    core: Core, chat: CoreChat
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]: ...
+def chat_ends(core: Core, chat: CoreChat) -> list[int]: ...
+def render_chat(core: Core, chat: CoreChat) -> str: ...
 def pretoken_ends(text: bytes) -> npt.NDArray[np.int64]: ...
 def not_a_vocabulary(head: bytes) -> str | None: ...
 def special_names(profile: str) -> list[str]: ...
-def roles(profile: str, first: int) -> _Roles: ...
+def roles(profile: str, first: int) -> CoreRoles: ...
 def tokens(core: Core) -> list[bytes]: ...
 def last_pretoken(text: bytes) -> int: ...
 def merge_batch(core: Core, pieces: list[bytes]) -> list[list[int]]: ...

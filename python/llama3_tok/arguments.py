@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Set
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast, overload
 
 from llama3_tok import _core
 from llama3_tok.errors import SpecialTokenError
@@ -22,24 +22,85 @@ Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
 Side: TypeAlias = Literal["left", "right"]
 Tensors: TypeAlias = Literal["np", "pt"]
 
-NONE: frozenset[str] = frozenset()
 # The types of arrays that the core reads as they are.
 _READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
 
-Names: TypeAlias = Literal["all"] | list[str] | None
-# BOS, EOS, allowed and disallowed special tokens; None where nothing is asked for.
-Asked: TypeAlias = tuple[bool, bool, Names, Names] | None
+
+class TextOptions(TypedDict, total=False):
+    """Options of every call that makes or counts ids: `Tokenizer.encode` says what they mean."""
+
+    bos: bool
+    eos: bool
+    allowed_special: SpecialTokens
+    disallowed_special: SpecialTokens
 
 
-def asked(bos: bool, eos: bool, allowed: SpecialTokens, disallowed: SpecialTokens) -> Asked:
-    if bos is False and eos is False and allowed is NONE and disallowed is NONE:
+class BatchOptions(TextOptions, total=False):
+    """The options of calls that do so for several texts, or for files.
+
+    `threads` is how many threads may work; by default one for each processor.
+    """
+
+    threads: int | None
+
+
+class DecodeOptions(TypedDict, total=False):
+    """The options of calls that make text of ids; `Tokenizer.decode` says what they mean."""
+
+    errors: str
+    skip_special: bool
+
+
+# BOS and EOS alone, which most calls that ask for something ask for.
+_ENDS = {(bos, eos): _core.Options(bos, eos) for bos in (False, True) for eos in (False, True)}
+
+
+def chosen(given: Mapping[str, Any], call: str, *others: str) -> _core.Options | None:
+    """The options of a text as the core takes them; None where nothing is asked for.
+
+    `others` are the options that `call` has besides and that are looked at elsewhere.
+    """
+    if not given:
         return None
-    flag(bos, "bos")
-    flag(eos, "eos")
-    return bos, eos, _names(allowed, "allowed_special"), _names(disallowed, "disallowed_special")
+    bos = eos = False
+    allowed = disallowed = None
+    for name, value in given.items():
+        if name == "bos":
+            flag(value, name)
+            bos = value
+        elif name == "eos":
+            flag(value, name)
+            eos = value
+        elif name == "allowed_special":
+            allowed = _names(value, name)
+        elif name == "disallowed_special":
+            disallowed = _names(value, name)
+        elif name not in others:
+            raise unknown(call, name, (*TextOptions.__annotations__, *others))
+    if allowed is disallowed is None:
+        return _ENDS[bos, eos] if bos or eos else None
+    return _core.Options(bos, eos, allowed, disallowed)
 
 
-def _names(value: SpecialTokens, argument: str) -> Names:
+def decoding(given: Mapping[str, Any], call: str, *others: str) -> tuple[str, bool]:
+    """The options of decoding: `errors` and `skip_special`."""
+    for name in given:
+        if name not in DecodeOptions.__annotations__ and name not in others:
+            raise unknown(call, name, (*DecodeOptions.__annotations__, *others))
+    skip_special = given.get("skip_special", False)
+    flag(skip_special, "skip_special")
+    return given.get("errors", "replace"), skip_special
+
+
+def unknown(call: str, name: str, known: Iterable[str]) -> TypeError:
+    """The error for an option that a call does not have."""
+    from llama3_tok.elsewhere import option
+
+    hint = option(call, name) or f"its options are {', '.join(known)}"
+    return TypeError(f"{call}() has no option {name!r}; {hint}")
+
+
+def _names(value: SpecialTokens, argument: str) -> Literal["all"] | list[str] | None:
     if isinstance(value, str) and value == "all":
         return "all"
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
@@ -49,7 +110,7 @@ def _names(value: SpecialTokens, argument: str) -> Names:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"{argument} must hold names (str), not {type(name).__name__}")
-        if not name.isascii():  # as no special token is; the core takes no lone surrogates
+        if any("\ud800" <= c <= "\udfff" for c in name):  # which the core does not take
             raise SpecialTokenError(f"{name!r} is not a special token", token=name)
     return names or None
 

@@ -85,11 +85,18 @@ class ChatFormatError(Llama3TokError):
 
     `index` is the message's, from 0, or the tool's where `field` is "tools" or "builtin_tools";
     None if it is about the whole. `field` is what is wrong, as "role", "content" or
-    "tool_calls[0].function.name"; it is empty if the message as such is.
+    "tool_calls[0].function.name"; it is empty if the message as such is. The message of the error
+    is `reason` after the place that these two name, as in `messages[1].role: is missing`.
     """
 
-    def __init__(self, message: str, index: int | None = None, field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, index: int | None = None, field: str = "") -> None:
+        if index is None:
+            place = field
+        elif field in ("tools", "builtin_tools"):
+            place = f"{field}[{index}]"
+        else:
+            place = f"messages[{index}]" + (f".{field}" if field else "")
+        super().__init__(f"{place}: {reason}" if place else reason)
         self.index, self.field = index, field
 
 

@@ -12,7 +12,9 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from llama3_tok import arguments
 from llama3_tok._core import PROFILES, Core, Ranks, not_a_vocabulary, special_names
+from llama3_tok.definition import Definition
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 
 if TYPE_CHECKING:
@@ -56,20 +58,6 @@ class Place(NamedTuple):
     way: str
     path: str | None
     """What the place names; None if it names nothing."""
-
-
-class Loaded(NamedTuple):
-    """A vocabulary in use."""
-
-    core: Core
-    path: str
-    """The file, absolute."""
-    sha256: str
-    """Of the file's content, in hexadecimal."""
-    profile: str
-    """The release whose special tokens it has, else "folder"."""
-    folder: "Folder | None"
-    """What its folder says, if it is not just what is usual for the release."""
 
 
 def places(vocabulary: str | os.PathLike[str] | None = None) -> list[Place]:
@@ -159,7 +147,7 @@ _Key: TypeAlias = "tuple[str, str, Folder | None]"
 _cores: weakref.WeakValueDictionary[_Key, Core] = weakref.WeakValueDictionary()
 
 
-def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Loaded:
+def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Definition:
     """Finds and reads a vocabulary, and what its folder says of it.
 
     With a profile the special tokens and all else are those of that release, and the folder must
@@ -184,7 +172,7 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Load
         Core(described, beside, as_text(profile))
     elif directory is not None and ranks.added is None:
         _check_profile(directory, path, ranks, profile)
-    return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
+    return Definition(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
 
 
 def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
@@ -197,7 +185,7 @@ def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
     return read(directory, ranks, path)
 
 
-def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Loaded:
+def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Definition:
     """A vocabulary with what a folder says of it, perhaps nothing but what is usual."""
     profile = DEFAULT_PROFILE
     if folder is not None:
@@ -207,13 +195,31 @@ def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> L
         if folder.release and folder == usual(profile, ranks.size):
             folder = None
     core = _core(ranks, path, (sha256, profile, folder))
-    return Loaded(core, path, sha256, profile, folder)
+    return Definition(core, path, sha256, profile, folder)
 
 
-def with_folder(loaded: Loaded, folder: "Folder") -> Loaded:
+def with_folder(definition: Definition, folder: "Folder") -> Definition:
     """The same ranks with other added tokens, or what else a folder says."""
-    ranks = Ranks.of(loaded.core)
-    return of_ranks(ranks, loaded.path, loaded.sha256, folder)
+    ranks = Ranks.of(definition.core)
+    return of_ranks(ranks, definition.path, definition.sha256, folder)
+
+
+def with_special(
+    definition: Definition,
+    special_tokens: Mapping[str, int],
+    **roles: Any,  # noqa: ANN401 - those of `folder.with_special`
+) -> Definition:
+    """The same with more special tokens: see `Tokenizer.with_special_tokens`."""
+    from llama3_tok.folder import usual, with_special
+
+    tokens = {}
+    for name, id in special_tokens.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"special_tokens: {name!r} is not a name")
+        tokens[name] = arguments.count(id, f"special_tokens[{name!r}]", 0)
+    ranks = Ranks.of(definition.core)
+    base = definition.folder or usual(definition.profile, ranks.size)
+    return with_folder(definition, with_special(base, ranks, tokens, **roles))
 
 
 def _folder_of(path: str) -> str | None:
@@ -260,14 +266,14 @@ def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> Non
         )
 
 
-def loaded(data: bytes, path: str, profile: str) -> Loaded:
+def loaded(data: bytes, path: str, profile: str) -> Definition:
     """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     sha256 = hashlib.sha256(data).hexdigest()
     ranks = _ranks_of(data, path, sha256)
-    return Loaded(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
+    return Definition(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
 
 
-def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Loaded:
+def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Definition:
     """The vocabulary that a file's content is, with special tokens of any names and ids."""
     sha256 = hashlib.sha256(data).hexdigest()
     ranks = _ranks_of(data, path, sha256)
@@ -333,13 +339,11 @@ def _core(ranks: Ranks, path: str, key: _Key) -> Core:
         core = Core(ranks, as_text(path), profile.encode("utf-8", "replace").decode())
     else:
         release = folder.chat or folder.release
-        tokens: list[Any] = [tuple(token) for token in folder.added]
-        roles: Any = tuple(folder.roles)
-        core = Core.with_added(ranks, as_text(path), tokens, roles, release)
+        core = Core.with_added(ranks, as_text(path), list(folder.added), folder.roles, release)
     return _cores.setdefault(key, core)
 
 
-def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = None) -> Loaded:
+def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = None) -> Definition:
     """The vocabulary with this hash: already in the process, at `path`, or where one is looked for.
 
     This is how a pickled tokenizer finds its vocabulary, perhaps on another machine; what its
@@ -349,7 +353,7 @@ def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = N
     same = next((core for known, core in list(_cores.items()) if known[0] == sha256), None)
     if same is not None:
         core = _core(Ranks.of(same), path, key)
-        return Loaded(core, path, sha256, profile, folder)
+        return Definition(core, path, sha256, profile, folder)
     tried = []
     for candidate in dict.fromkeys([path, *(place.path for place in places())]):
         if candidate is None:
@@ -359,7 +363,7 @@ def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = N
             data = _read(found)
             if (other := hashlib.sha256(data).hexdigest()) == sha256:
                 core = _core(_ranks_of(data, found, sha256), found, key)
-                return Loaded(core, found, sha256, profile, folder)
+                return Definition(core, found, sha256, profile, folder)
         except (VocabularyNotFound, VocabularyError, OSError) as error:
             tried.append(f"  - {error}")
             continue

@@ -39,6 +39,7 @@ pub struct AddedTokens {
 }
 
 /// Which special tokens are meant.
+#[derive(Clone, Debug)]
 pub enum Selection {
     /// No special token.
     None,
@@ -276,11 +277,16 @@ impl AddedTokens {
         Ok(places)
     }
 
-    /// Where names stand in a text without special tokens, in no order: of tokens, with the white space
-    /// that they take, and of those that are text.
-    pub(crate) fn names_in(&self, text: &[u8], check: &Check) -> Result<Vec<Range<usize>>, Error> {
+    /// Where names stand in a text, in no order: of tokens, with the white space that they take, and of
+    /// those that are text.
+    pub(crate) fn names_in(
+        &self,
+        text: &[u8],
+        allowed: &Selection,
+        check: &Check,
+    ) -> Result<Vec<Range<usize>>, Error> {
         let (mut matches, mut found) = (Matches::new(self, text, check), Vec::new());
-        while let Some(name) = matches.next(&|index| self.wants(&Selection::None, index))? {
+        while let Some(name) = matches.next(&|index| self.wants(allowed, index))? {
             found.try_reserve(1)?;
             found.push(name.range);
         }

@@ -172,7 +172,9 @@ fn search(
 
 pub fn encoder(tokens: Vec<AddedToken>) -> Encoder {
     let vocabulary = Arc::clone(&sample_encoder().vocabulary);
-    Encoder::with_added(vocabulary, "odd", tokens, Roles::default(), None).unwrap()
+    let (bos, eos) = (Some(tokens[0].id), Some(tokens[1].id));
+    let roles = Roles { bos, eos, ..Roles::default() };
+    Encoder::with_added(vocabulary, "odd", tokens, roles, None).unwrap()
 }
 
 pub fn texts() -> impl Strategy<Value = String> {

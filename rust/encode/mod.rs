@@ -243,10 +243,17 @@ impl Encoder {
         Ok(())
     }
 
-    /// How many ids `text` has without any special token.
-    pub fn count(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
+    /// How many ids `options` adds to a text: BOS and EOS. An error for one that there is not.
+    pub fn added_ends(&self, options: &Options) -> Result<usize, Error> {
+        let bos = options.bos.then(|| self.roles.bos()).transpose()?;
+        let eos = options.eos.then(|| self.roles.eos()).transpose()?;
+        Ok(usize::from(bos.is_some()) + usize::from(eos.is_some()))
+    }
+
+    /// How many ids [`Encoder::encode`] gives.
+    pub fn count(&self, text: &[u8], options: &Options, check: &Check) -> Result<usize, Error> {
         let mut count = Count::default();
-        self.encode(text, &Options::default(), &mut count, check)?;
+        self.encode(text, options, &mut count, check)?;
         Ok(count.0)
     }
 }

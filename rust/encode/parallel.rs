@@ -133,13 +133,18 @@ impl Encoder {
         Ok(ids)
     }
 
-    /// How many ids `text` has without any special token; a large one is counted in parts by all
-    /// processors.
-    pub fn count_whole(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
+    /// How many ids `text` has; a large one is counted in parts by all processors.
+    pub fn count_whole(
+        &self,
+        text: &[u8],
+        options: &Options,
+        check: &Check,
+    ) -> Result<usize, Error> {
         if text.len() < LARGE {
-            return self.count(text, check);
+            return self.count(text, options, check);
         }
-        let parts = self.parts(text, &Options::default(), check)?;
+        let ends = self.added_ends(options)?;
+        let parts = self.parts(text, options, check)?;
         let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
             let mut count = Count::default();
             for piece in group {
@@ -150,7 +155,7 @@ impl Encoder {
             }
             Ok(count.0)
         })?;
-        Ok(groups.iter().sum())
+        Ok(groups.iter().sum::<usize>() + ends)
     }
 
     /// A text as added tokens and pieces of the text between, each to be encoded by itself.
@@ -239,11 +244,15 @@ impl Encoder {
         &self,
         texts: &[B],
         threads: usize,
+        options: &Options,
         check: &Check,
     ) -> Result<Vec<i64>, Error> {
         let cost = |text: &B| text.as_ref().len();
-        let groups = map_groups(texts, cost, threads, check, |_, group, check| {
-            let counts = group.iter().map(|text| Ok(self.count(text.as_ref(), check)? as i64));
+        let groups = map_groups(texts, cost, threads, check, |first, group, check| {
+            let counts = (first..).zip(group).map(|(index, text)| {
+                let count = self.count(text.as_ref(), options, check);
+                Ok(count.map_err(|error| error.in_item("texts", index))? as i64)
+            });
             counts.collect::<Result<Vec<_>, Error>>()
         })?;
         let mut counts = Vec::new();
@@ -319,9 +328,9 @@ mod tests {
                 let mut expected = Vec::new();
                 encoder.encode(text, &options, &mut expected, &go_on).unwrap();
                 assert_eq!(encoder.encode_whole(text, &options, &go_on).unwrap(), expected);
+                let count = encoder.count_whole(text, &options, &go_on).unwrap();
+                assert_eq!(count, expected.len());
             }
-            let count = encoder.count(text, &go_on).unwrap();
-            assert_eq!(encoder.count_whole(text, &go_on).unwrap(), count);
             assert_eq!(pieces(text).collect::<Vec<_>>().concat(), text);
         }
     }

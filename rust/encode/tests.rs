@@ -45,7 +45,7 @@ fn a_round_that_loses_pretokens_is_an_error() {
                 encoder.encode_text(text.as_bytes(), &mut ids, &mut scratch, &reference::go_on);
             result.map(|()| ids.len())
         };
-        let right = encoder.count(text.as_bytes(), &reference::go_on).unwrap();
+        let right = encoder.count(text.as_bytes(), &Options::default(), &reference::go_on).unwrap();
         assert_eq!(count(ENDS - WINDOW).unwrap(), right);
         let mut faults = 0;
         for limit in (0..ENDS + 2 * WINDOW).chain([usize::MAX]) {
@@ -77,7 +77,7 @@ fn ids_do_not_depend_on_the_cache() {
                 assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
             }
             if path == Path::best() || cache == cache::DEFAULT_LIMIT {
-                encoder.count(many.as_bytes(), &reference::go_on).unwrap();
+                encoder.count(many.as_bytes(), &Options::default(), &reference::go_on).unwrap();
                 assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
             }
             let info = encoder.cache_info();
@@ -141,7 +141,7 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
     let encoder = sample_encoder();
     let stop = || Err(Error::Interrupted);
     for text in ["some words ".repeat(20_000), "z".repeat(200_000)] {
-        let result = encoder.count(text.as_bytes(), &stop);
+        let result = encoder.count(text.as_bytes(), &Options::default(), &stop);
         assert!(matches!(result, Err(Error::Interrupted)));
     }
     // One word, so that only merging can ask: of a run, and of letters in no order.

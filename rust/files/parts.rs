@@ -29,7 +29,7 @@ pub enum Want {
 pub struct Totals {
     /// Texts: 1 for a text file, the records of a JSONL file.
     pub texts: u64,
-    /// Ids, without BOS or EOS.
+    /// Ids, with BOS and EOS of each text if they are asked for.
     pub tokens: u64,
     /// Bytes of text, unpacked.
     pub bytes: u64,
@@ -168,10 +168,10 @@ impl Task {
     ) -> Result<(), Error> {
         let (encoder, totals) = (&self.encoder, &mut part.totals);
         match self.want {
-            Want::Tokens => totals.tokens += encoder.count(text, check)? as u64,
+            Want::Tokens => totals.tokens += self.count(text, first, last, check)?,
             Want::Totals => {
                 let (characters, valid) = count_chars(text);
-                totals.tokens += encoder.count(text, check)? as u64;
+                totals.tokens += self.count(text, first, last, check)?;
                 totals.bytes += text.len() as u64;
                 totals.characters += characters as u64;
                 totals.invalid_utf8 |= !valid;
@@ -190,5 +190,12 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// How many ids a text has, or the part of one, with BOS before the first and EOS after the last.
+    fn count(&self, text: &[u8], first: bool, last: bool, check: &Check) -> Result<u64, Error> {
+        let (bos, eos) = (self.ends.0 && first, self.ends.1 && last);
+        let ends = self.encoder.added_ends(&Options { bos, eos, ..Options::default() })?;
+        Ok((self.encoder.count(text, &self.options, check)? + ends) as u64)
     }
 }

@@ -20,10 +20,27 @@ pub(super) struct Ranks {
     pub(super) vocabulary: Arc<Vocabulary>,
 }
 
-/// Id, name, special, single_word, lstrip, rstrip, normalized.
-pub(super) type Given = (u32, String, bool, bool, bool, bool, bool);
-/// BOS, EOS, EOT, padding and stop ids.
-pub(super) type GivenRoles = (Option<u32>, Option<u32>, Option<u32>, Option<u32>, Vec<u32>);
+/// An added token: Python's `AddedToken` on the way in, a dictionary with its fields on the way out.
+#[derive(FromPyObject, IntoPyObject)]
+pub(super) struct Given {
+    id: u32,
+    content: String,
+    special: bool,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
+}
+
+/// The same for Python's `Roles`.
+#[derive(FromPyObject, IntoPyObject)]
+pub(super) struct GivenRoles {
+    bos: Option<u32>,
+    eos: Option<u32>,
+    eot: Option<u32>,
+    pad: Option<u32>,
+    stops: Vec<u32>,
+}
 
 #[pymethods]
 impl Ranks {
@@ -81,25 +98,26 @@ impl Ranks {
 }
 
 pub(super) fn given(token: &AddedToken) -> Given {
-    let AddedToken { id, name, special, single_word, lstrip, rstrip, normalized } = token.clone();
-    (id, name, special, single_word, lstrip, rstrip, normalized)
+    let AddedToken { id, name: content, special, single_word, lstrip, rstrip, normalized } =
+        token.clone();
+    Given { id, content, special, single_word, lstrip, rstrip, normalized }
+}
+
+pub(super) fn given_roles(roles: &Roles) -> GivenRoles {
+    let Roles { bos, eos, eot, pad, stops } = roles.clone();
+    GivenRoles { bos, eos, eot, pad, stops }
 }
 
 pub(super) fn core(
     vocabulary: &Arc<Vocabulary>,
     file: &str,
     tokens: Vec<Given>,
-    (bos, eos, eot, pad, stops): GivenRoles,
+    GivenRoles { bos, eos, eot, pad, stops }: GivenRoles,
     release: Option<&str>,
 ) -> Result<Core, Error> {
-    let token = |(id, name, special, single_word, lstrip, rstrip, normalized)| AddedToken {
-        id,
-        name,
-        special,
-        single_word,
-        lstrip,
-        rstrip,
-        normalized,
+    let token = |given| {
+        let Given { id, content: name, special, single_word, lstrip, rstrip, normalized } = given;
+        AddedToken { id, name, special, single_word, lstrip, rstrip, normalized }
     };
     let tokens = tokens.into_iter().map(token).collect();
     let roles = Roles { bos, eos, eot, pad, stops };

@@ -12,17 +12,40 @@ use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
 use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};
-use crate::error::Error;
 
 type Text<'py> = Bound<'py, PyString>;
 /// Texts, and `None` where an image is.
 type Parts<'py> = Vec<Option<Text<'py>>>;
-/// The name, the name as JSON, the arguments as JSON, and each as `(name, text or None, JSON)`.
-type GivenCall<'py> =
-    (Text<'py>, Text<'py>, Text<'py>, Vec<(Text<'py>, Option<Text<'py>>, Text<'py>)>);
-/// Role, content, calls, context, and whether the turn goes on.
-type GivenMessage<'py> =
-    (Text<'py>, Parts<'py>, Option<Vec<GivenCall<'py>>>, Option<Parts<'py>>, bool);
+
+/// An argument of a call. Not JSON: the value itself, if it is a text.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct GivenArgument<'py> {
+    name: Text<'py>,
+    text: Option<Text<'py>>,
+    json: Text<'py>,
+}
+
+/// A call of a tool.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct GivenCall<'py> {
+    name: Text<'py>,
+    quoted_name: Text<'py>,
+    json: Text<'py>,
+    arguments: Vec<GivenArgument<'py>>,
+}
+
+/// A message.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct GivenMessage<'py> {
+    role: Text<'py>,
+    content: Parts<'py>,
+    calls: Option<Vec<GivenCall<'py>>>,
+    context: Option<Parts<'py>>,
+    turn_goes_on: bool,
+}
 
 /// A conversation, checked as far as Python's types go.
 #[derive(FromPyObject)]
@@ -42,10 +65,10 @@ pub(super) struct GivenChat<'py> {
 /// Adds the functions to the module.
 pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_chat, module)?)?;
-    module.add_function(wrap_pyfunction!(encode_chat_mask, module)?)?;
+    module.add_function(wrap_pyfunction!(encode_chat_array, module)?)?;
+    module.add_function(wrap_pyfunction!(encode_chat_masked, module)?)?;
     module.add_function(wrap_pyfunction!(chat_ends, module)?)?;
-    module.add_function(wrap_pyfunction!(render_chat, module)?)?;
-    module.add_function(wrap_pyfunction!(chat_error, module)?)
+    module.add_function(wrap_pyfunction!(render_chat, module)?)
 }
 
 #[pyfunction]
@@ -53,14 +76,23 @@ fn encode_chat<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<Bound<
     list_of(core.py(), &encoded(core, &chat, false)?.ids)
 }
 
-/// The ids, and `uint8[n]`, 1 where they are the assistant's.
+/// The ids as `uint32[n]`.
 #[pyfunction]
-fn encode_chat_mask<'py>(
+fn encode_chat_array<'py>(
     core: &Bound<'py, Core>,
     chat: GivenChat,
-) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyArray1<u8>>)> {
-    let encoded = encoded(core, &chat, true)?;
-    Ok((list_of(core.py(), &encoded.ids)?, array(core.py(), encoded.mask)?))
+) -> PyResult<Bound<'py, PyArray1<u32>>> {
+    array(core.py(), encoded(core, &chat, false)?.ids)
+}
+
+/// The same, and `uint8[n]`, 1 where they are the assistant's.
+#[pyfunction]
+fn encode_chat_masked<'py>(
+    core: &Bound<'py, Core>,
+    chat: GivenChat,
+) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u8>>)> {
+    let Encoded { ids, mask, .. } = encoded(core, &chat, true)?;
+    Ok((array(core.py(), ids)?, array(core.py(), mask)?))
 }
 
 /// How many ids stand before the first message, and up to the end of each.
@@ -91,7 +123,7 @@ fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
         .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
     let mut messages = Vec::new();
     for (index, given) in given.messages.iter().enumerate() {
-        let role = Role::of(&characters_of(&given.0)?, index, dialect, profile);
+        let role = Role::of(&characters_of(&given.role)?, index, dialect, profile);
         messages.push(message(given, role.map_err(|error| raise(py, error))?)?);
     }
     let chat = Chat {
@@ -111,13 +143,13 @@ fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
 }
 
 fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
-    let (_, content, calls, context, turn_goes_on) = given;
+    let calls = given.calls.as_ref().map(|calls| calls.iter().map(call).collect());
     Ok(Message {
         role,
-        content: parts(content)?,
-        calls: calls.as_ref().map(|calls| calls.iter().map(call).collect()).transpose()?,
-        context: context.as_ref().map(parts).transpose()?,
-        turn_goes_on: *turn_goes_on,
+        content: parts(&given.content)?,
+        calls: calls.transpose()?,
+        context: given.context.as_ref().map(parts).transpose()?,
+        turn_goes_on: given.turn_goes_on,
     })
 }
 
@@ -128,25 +160,20 @@ fn parts<'a>(given: &'a Parts) -> PyResult<Vec<Part<'a>>> {
     gathered(given.len(), given.iter().map(part))
 }
 
-fn call<'a>((name, quoted_name, json, arguments): &'a GivenCall) -> PyResult<Call<'a>> {
-    let argument = |(name, text, json): &'a (Text, Option<Text>, Text)| {
-        let text = text.as_ref().map(characters_of).transpose()?;
-        Ok(Argument { name: characters_of(name)?, text, json: characters_of(json)? })
+fn call<'a>(given: &'a GivenCall) -> PyResult<Call<'a>> {
+    let argument = |given: &'a GivenArgument| {
+        let text = given.text.as_ref().map(characters_of).transpose()?;
+        let (name, json) = (characters_of(&given.name)?, characters_of(&given.json)?);
+        Ok(Argument { name, text, json })
     };
     Ok(Call {
-        name: characters_of(name)?,
-        quoted_name: characters_of(quoted_name)?,
-        json: characters_of(json)?,
-        arguments: arguments.iter().map(argument).collect::<PyResult<_>>()?,
+        name: characters_of(&given.name)?,
+        quoted_name: characters_of(&given.quoted_name)?,
+        json: characters_of(&given.json)?,
+        arguments: given.arguments.iter().map(argument).collect::<PyResult<_>>()?,
     })
 }
 
 fn texts<'a>(given: &'a [Text]) -> PyResult<Vec<Cow<'a, str>>> {
     gathered(given.len(), given.iter().map(characters_of))
-}
-
-/// The error of a conversation, for what Python's side of it finds.
-#[pyfunction]
-fn chat_error(py: Python, index: Option<usize>, field: String, reason: String) -> Bound<PyAny> {
-    raise(py, Error::Chat { index, field, reason }).into_value(py).into_bound(py).into_any()
 }

@@ -9,7 +9,7 @@ use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 
 use super::raise::exception;
 use crate::encode::decode::whole_characters;
@@ -40,16 +40,23 @@ pub(super) fn bytes_of<'a>(
         return Ok(Cow::Borrowed(bytes.as_bytes()));
     }
     let Ok(string) = text.cast::<PyString>() else {
-        let kind = text.get_type().name()?;
-        return Err(PyTypeError::new_err(format!(
-            "{} must be str or bytes, not {kind}",
-            argument()
-        )));
+        let (argument, kind) = (argument(), text.get_type().name()?);
+        let hint = match argument == "text" && is_sequence(text) {
+            true => "; several texts go to encode_batch, count_batch or encode_ragged",
+            false => "",
+        };
+        let message = format!("{argument} must be str or bytes, not {kind}{hint}");
+        return Err(PyTypeError::new_err(message));
     };
     Ok(match characters_of(string)? {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     })
+}
+
+/// Whether it is a list or tuple: of texts or of ids, where one was wanted.
+fn is_sequence(value: &Bound<PyAny>) -> bool {
+    value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>()
 }
 
 /// The same of what is known to be a `str`.
@@ -237,7 +244,12 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
         Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
         _ => {
             let kind = id.get_type().name()?;
-            Err(PyTypeError::new_err(format!("{argument}[{index}] must be an integer, not {kind}")))
+            let hint = match is_sequence(id) {
+                true => "; several sequences go to decode_batch or pad",
+                false => "",
+            };
+            let message = format!("{argument}[{index}] must be an integer, not {kind}{hint}");
+            Err(PyTypeError::new_err(message))
         }
     }
 }

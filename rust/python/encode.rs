@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::PyList;
 
 use super::convert::{all_bytes, bytes_of, gathered};
 use super::core::Core;
 use super::detach::{detached, go_on};
+use super::options::Given;
 use super::raise::raise;
-use crate::added::Selection;
 use crate::encode::options::Options;
 use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
@@ -24,39 +24,15 @@ thread_local! {
     static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
-/// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
-pub(super) type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
-
 impl Core {
-    pub(super) fn options(&self, asked: Option<Asked>) -> PyResult<Options> {
-        let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
-        let allowed = self.selection(allowed)?;
-        let disallowed = match self.selection(disallowed)? {
-            Selection::All => self.encoder.added.complement(&allowed),
-            selection => selection,
-        };
-        Ok(Options { bos, eos, allowed, disallowed })
-    }
-
-    /// `None`, `"all"` or a list of names, as `tokenizer.py` gives them.
-    fn selection(&self, names: Option<Bound<PyAny>>) -> PyResult<Selection> {
-        let Some(names) = names else { return Ok(Selection::None) };
-        if names.is_instance_of::<PyString>() {
-            return Ok(Selection::All);
-        }
-        let names_of = names.extract::<Vec<String>>()?;
-        let selection = self.encoder.added.select(&names_of, self.encoder.profile());
-        selection.map_err(|error| raise(names.py(), error))
-    }
-
     /// Encodes `text` and gives the ids to `take`: lent from memory that is used again if they are few.
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,
-        asked: Option<Asked>,
+        options: Given,
         take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (py, options) = (text.py(), self.options(asked)?);
+        let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         if bytes.len() > REUSED {
             let encode = |check: &Check, _: &_| self.encoder.encode_whole(&bytes, &options, check);
@@ -77,12 +53,14 @@ impl Core {
     }
 
     /// How many ids a text has.
-    pub(super) fn counted(&self, text: &Bound<PyAny>) -> PyResult<usize> {
+    pub(super) fn counted(&self, text: &Bound<PyAny>, options: Given) -> PyResult<usize> {
+        let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         if bytes.len() <= SHORT {
-            return self.encoder.count(&bytes, &go_on).map_err(|error| raise(text.py(), error));
+            let counted = self.encoder.count(&bytes, &options, &go_on);
+            return counted.map_err(|error| raise(py, error));
         }
-        detached(text.py(), None, |check, _| self.encoder.count_whole(&bytes, check))
+        detached(py, None, |check, _| self.encoder.count_whole(&bytes, &options, check))
     }
 
     pub(super) fn encode_groups(
@@ -104,8 +82,13 @@ impl Core {
     }
 
     /// How many ids each text has.
-    pub(super) fn counts(&self, texts: &Bound<PyList>, threads: usize) -> PyResult<Vec<i64>> {
-        with_bytes(texts, |texts, check| self.encoder.count_batch(texts, threads, check))
+    pub(super) fn counts(
+        &self,
+        texts: &Bound<PyList>,
+        threads: usize,
+        options: &Options,
+    ) -> PyResult<Vec<i64>> {
+        with_bytes(texts, |texts, check| self.encoder.count_batch(texts, threads, options, check))
     }
 }
 

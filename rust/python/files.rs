@@ -6,18 +6,28 @@ use pyo3::prelude::*;
 
 use super::convert::{array, gathered, load_numpy};
 use super::detach::detached;
-use crate::files::parts::{Part, Task};
+use crate::files::parts::{Part, Task, Totals as Counted};
 use crate::files::stream::{Named, Stream};
 
 /// What an iterator over files gives.
 #[derive(Clone, Copy)]
 pub(super) enum Gives {
-    /// For each file `(texts, tokens, bytes, characters, invalid_utf8)`, or `None` for a binary one.
+    /// For each file [`Totals`], or `None` for a binary one.
     Totals,
     /// The ids of each file.
     Files,
     /// The ids of one file, part by part.
     Parts,
+}
+
+/// What a file holds: a dictionary of these in Python.
+#[derive(IntoPyObject)]
+struct Totals {
+    texts: u64,
+    tokens: u64,
+    bytes: u64,
+    characters: u64,
+    invalid_utf8: bool,
 }
 
 /// An iterator over files. It goes on behind a file that raises, but for errors of the whole.
@@ -82,8 +92,8 @@ impl Files {
 
     fn object<'py>(&self, py: Python<'py>, part: Part) -> PyResult<Bound<'py, PyAny>> {
         if let Gives::Totals = self.gives {
-            let t = part.totals;
-            let totals = (t.texts, t.tokens, t.bytes, t.characters, t.invalid_utf8);
+            let Counted { texts, tokens, bytes, characters, invalid_utf8 } = part.totals;
+            let totals = Totals { texts, tokens, bytes, characters, invalid_utf8 };
             return (!part.is_binary).then_some(totals).into_pyobject(py);
         }
         if !self.is_ragged {

@@ -9,6 +9,7 @@ mod decode;
 mod detach;
 mod encode;
 mod files;
+mod options;
 mod pieces;
 mod places;
 mod raise;
@@ -32,19 +33,30 @@ use self::convert::{
 };
 use self::core::Core;
 use self::detach::detached;
-use self::encode::Asked;
 use self::files::{Files, Gives};
+use self::options::{Given as GivenOptions, Options};
 use self::raise::raise;
 use self::streaming::StreamDecoder;
 use crate::encode::Encoder;
 use crate::encode::cache::Info;
-use crate::encode::options::Options;
+use crate::encode::options::Options as Chosen;
 use crate::encode::parallel::Ids;
 use crate::files::parts::{Task, Want};
 use crate::machine::path::Path;
-use crate::profile::{PROFILES, Roles};
+use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
+
+/// What `CacheInfo` has in Python.
+#[derive(IntoPyObject)]
+struct CacheInfo {
+    used: usize,
+    entries: usize,
+    bytes: usize,
+    limit: usize,
+    threads: usize,
+    bytes_of_all: usize,
+}
 
 type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
@@ -77,7 +89,7 @@ impl Core {
         Ok(Self { encoder: Arc::new(encoder.map_err(|error| raise(py, error))?) })
     }
 
-    /// All added tokens, ascending by id: id, name, special, single_word, lstrip, rstrip, normalized.
+    /// All added tokens, ascending by id.
     #[getter]
     fn added_tokens(&self) -> Vec<added::Given> {
         self.encoder.added.iter().map(added::given).collect()
@@ -103,11 +115,11 @@ impl Core {
         Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
     }
 
-    /// Of this thread's cache: entries in use, entries, bytes, bytes at most; of all threads': how many
-    /// there are, and their bytes.
-    fn cache_info(&self) -> (usize, usize, usize, usize, usize, usize) {
-        let Info { used, entries, bytes, limit, all } = self.encoder.cache_info();
-        (used, entries, bytes, limit, all.0, all.1)
+    /// The cache of this thread, and those of all, as `llama3_tok.CacheInfo` has them.
+    fn cache_info(&self) -> CacheInfo {
+        let Info { used, entries, bytes, limit, all: (threads, bytes_of_all) } =
+            self.encoder.cache_info();
+        CacheInfo { used, entries, bytes, limit, threads, bytes_of_all }
     }
 
     #[getter]
@@ -122,73 +134,69 @@ impl Core {
         special.map(|token| (&token.name, token.id)).into_py_dict(py)
     }
 
-    /// `(bos, eos, eot, pad)`.
+    /// The ids with a meaning of their own.
     #[getter]
-    fn special_ids(&self) -> (Option<u32>, Option<u32>, Option<u32>, Option<u32>) {
-        let Roles { bos, eos, eot, pad, .. } = self.encoder.roles;
-        (bos, eos, eot, pad)
+    fn roles(&self) -> added::GivenRoles {
+        added::given_roles(&self.encoder.roles)
     }
 
-    #[getter]
-    fn stop_ids(&self) -> Vec<u32> {
-        self.encoder.roles.stops.clone()
-    }
-
-    #[pyo3(signature = (text, asked=None))]
+    #[pyo3(signature = (text, options=None))]
     fn encode<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<Asked>,
+        options: GivenOptions,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.with_ids(text, asked, |ids| list_of(text.py(), &ids))
+        self.with_ids(text, options, |ids| list_of(text.py(), &ids))
     }
 
-    #[pyo3(signature = (text, asked=None))]
+    #[pyo3(signature = (text, options=None))]
     fn encode_array<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<Asked>,
+        options: GivenOptions,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        self.with_ids(text, asked, |ids| array_of(text.py(), ids))
+        self.with_ids(text, options, |ids| array_of(text.py(), ids))
     }
 
     /// The ids, and the byte range and the character range of each: `uint32[n]` and twice `int64[n, 2]`.
     fn encode_spans<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<Asked>,
+        options: GivenOptions,
     ) -> PyResult<places::Spans<'py>> {
-        places::spans(&self.encoder, text, &self.options(asked)?)
+        places::spans(&self.encoder, text, &self.options(options)?)
     }
 
     /// Where added tokens stand in a text: first and last byte, and id.
     fn added_places(
         &self,
         text: &Bound<PyAny>,
-        asked: Option<Asked>,
+        options: GivenOptions,
     ) -> PyResult<Vec<(usize, usize, u32)>> {
-        let (py, options) = (text.py(), self.options(asked)?);
+        let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         detached(py, None, |check, _| self.encoder.added.places(&bytes, &options.allowed, check))
     }
 
     /// The longest beginning of a text, or with `from_end` the longest end, of at most `limit` tokens.
+    #[pyo3(signature = (text, limit, from_end, options=None))]
     fn truncate<'py>(
         &self,
         text: &Bound<'py, PyAny>,
         limit: usize,
         from_end: bool,
+        options: GivenOptions,
     ) -> PyResult<Bound<'py, PyAny>> {
-        places::truncate(&self.encoder, text, limit, from_end)
+        places::truncate(&self.encoder, text, limit, from_end, &self.options(options)?)
     }
 
     fn encode_batch<'py>(
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        asked: Option<Asked>,
+        options: GivenOptions,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = self.options(asked)?;
+        let options = self.options(options)?;
         let groups = self.encode_groups(texts, threads, &options)?;
         let lists = PyList::empty(texts.py());
         for (index, ids) in groups.iter().flat_map(|group| group.texts()).enumerate() {
@@ -203,25 +211,27 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        asked: Option<Asked>,
+        options: GivenOptions,
     ) -> PyResult<IdsAndOffsets<'py>> {
-        let (py, options) = (texts.py(), self.options(asked)?);
+        let (py, options) = (texts.py(), self.options(options)?);
         let all = self.encode_all(texts, threads, &options)?;
         let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
         let offsets = gathered(all.offsets.len(), offsets)?;
         Ok((array(py, all.ids)?, array(py, offsets)?))
     }
 
-    fn count(&self, text: &Bound<PyAny>) -> PyResult<usize> {
-        self.counted(text)
+    #[pyo3(signature = (text, options=None))]
+    fn count(&self, text: &Bound<PyAny>, options: GivenOptions) -> PyResult<usize> {
+        self.counted(text, options)
     }
 
     fn count_batch<'py>(
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
+        options: GivenOptions,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        array(texts.py(), self.counts(texts, threads)?)
+        array(texts.py(), self.counts(texts, threads, &self.options(options)?)?)
     }
 
     /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`; `argument` is what the
@@ -311,8 +321,9 @@ impl Core {
         path: PathBuf,
         field: Option<String>,
         threads: usize,
+        options: GivenOptions,
     ) -> PyResult<i64> {
-        let task = self.task(field, Want::Tokens, Options::default());
+        let task = self.task(field, Want::Tokens, self.options(options)?);
         Ok(files::counts(py, task, vec![path], threads)?.iter().sum())
     }
 
@@ -322,8 +333,9 @@ impl Core {
         paths: Vec<PathBuf>,
         field: Option<String>,
         threads: usize,
+        options: GivenOptions,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let task = self.task(field, Want::Tokens, Options::default());
+        let task = self.task(field, Want::Tokens, self.options(options)?);
         array(py, files::counts(py, task, paths, threads)?)
     }
 
@@ -334,10 +346,11 @@ impl Core {
         paths: Vec<(Option<PathBuf>, bool)>,
         field: Option<String>,
         threads: usize,
+        options: GivenOptions,
         progress: Option<Py<PyAny>>,
-    ) -> Files {
-        let task = self.task(field, Want::Totals, Options::default());
-        Files::new(task, files::given(paths), threads, Gives::Totals, progress)
+    ) -> PyResult<Files> {
+        let task = self.task(field, Want::Totals, self.options(options)?);
+        Ok(Files::new(task, files::given(paths), threads, Gives::Totals, progress))
     }
 
     /// The ids of each file; with `whole=False` part by part.
@@ -346,10 +359,10 @@ impl Core {
         paths: Vec<PathBuf>,
         field: Option<String>,
         threads: usize,
-        asked: Option<Asked>,
+        options: GivenOptions,
         whole: bool,
     ) -> PyResult<Files> {
-        let task = self.task(field, Want::Ids, self.options(asked)?);
+        let task = self.task(field, Want::Ids, self.options(options)?);
         let gives = if whole { Gives::Files } else { Gives::Parts };
         Ok(Files::new(task, files::named(paths), threads, gives, None))
     }
@@ -361,7 +374,7 @@ impl Core {
         self.encoder.again().map_err(|error| raise(py, error))
     }
 
-    fn task(&self, field: Option<String>, want: Want, options: Options) -> Task {
+    fn task(&self, field: Option<String>, want: Want, options: Chosen) -> Task {
         Task::new(Arc::clone(&self.encoder), field, want, options)
     }
 }
@@ -370,6 +383,7 @@ impl Core {
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     module.add_class::<Ranks>()?;
+    module.add_class::<Options>()?;
     chat::add(module)?;
     module.add_class::<StreamDecoder>()?;
     system::add(module)?;

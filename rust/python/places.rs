@@ -49,14 +49,15 @@ pub(super) fn truncate<'py>(
     text: &Bound<'py, PyAny>,
     limit: usize,
     from_end: bool,
+    options: &Options,
 ) -> PyResult<Bound<'py, PyAny>> {
     let bytes = bytes_of(text, || "text".to_owned())?;
     let is_bytes = is_bytes(text);
     let wide = joined_pairs(text)?;
     let place = detached(text.py(), None, |check, _| {
         let place = match from_end {
-            false => encoder.longest_beginning(&bytes, limit, check)?,
-            true => encoder.longest_end(&bytes, limit, check)?,
+            false => encoder.longest_beginning(&bytes, limit, options, check)?,
+            true => encoder.longest_end(&bytes, limit, options, check)?,
         };
         // Most texts have no surrogates, and counting their characters is fast.
         Ok(match (is_bytes, wide.is_empty()) {

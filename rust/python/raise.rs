@@ -1,6 +1,8 @@
 //! The one place where the core's errors become exceptions.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError};
+use pyo3::exceptions::{
+    PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -74,6 +76,7 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             let reason = reason.extract::<String>()?;
             return Ok(PyOSError::new_err((number, reason, path.into_os_string())));
         }
+        Error::NoRoom { .. } => return Ok(PyValueError::new_err(message)),
         Error::Forked | Error::Busy => return Ok(PyRuntimeError::new_err(message)),
         Error::OutOfMemory => return Ok(PyMemoryError::new_err(message)),
         Error::Interrupted => return Ok(PyKeyboardInterrupt::new_err(())),

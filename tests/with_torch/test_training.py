@@ -163,8 +163,8 @@ def test_conversations_that_would_train_badly_are_refused():
         Llama3TokError, match=r"conversations\[1\] has no token .* loss would be NaN"
     ):
         collate(tokenizer, [CHATS[0], CHATS[0][:1]])
-    with pytest.raises(Llama3TokError, match=r"sequences\[1\] has .* more than max_length=50"):
-        collate(tokenizer, CHATS, max_length=50)
+    with pytest.raises(Llama3TokError, match=r"sequences\[1\] has .* more than max_tokens=50"):
+        collate(tokenizer, CHATS, max_tokens=50)
     with pytest.raises(Llama3TokError, match="no padding token"):
         collate(Tokenizer(profile="llama3"), CHATS)
     with pytest.raises(Llama3TokError, match="ends generation"):

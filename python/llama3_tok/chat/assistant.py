@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from llama3_tok._core import Core
 from llama3_tok.chat.literals import LiteralProblem, Reader
+from llama3_tok.definition import Definition
 
 if TYPE_CHECKING:
     from llama3_tok.arguments import Ids
-    from llama3_tok.tokenizer import Tokenizer
 
-__all__ = ["AssistantMessage", "ToolCall", "parse_assistant"]
+__all__ = ["AssistantMessage", "ToolCall", "of_ids", "of_text"]
 
 Kind: TypeAlias = Literal["builtin", "json", "function", "pythonic"]
 StopReason: TypeAlias = Literal["end_of_turn", "end_of_message", "end_of_text"]
@@ -102,43 +103,8 @@ class AssistantMessage:
         return message
 
 
-def parse_assistant(
-    answer: "str | Ids", *, tokenizer: "Tokenizer | None" = None
-) -> AssistantMessage:
-    r"""Reads what a model generated behind the header `assistant`, as ids or as text.
-
-    Ids are the safe way: only special ids are structure, wherever they stand. The answer ends
-    with the first stop id; with `<|python_tag|>` the text before is the content, and what is behind
-    is a call, or else code. `tokenizer` is the one they belong to (default: the shared one).
-
-    In text, `<|python_tag|>` at its very beginning and stop tokens at its very end are structure,
-    and the same names elsewhere are content. Text that was decoded with `skip_special` has none of
-    them; code can't be told from other text then.
-
-    A call is read if it is all there is, white space aside: `name.call(key="text")`,
-    `{"name": ..., "parameters": {...}}` (or "arguments", and perhaps `"type": "function"`), such
-    objects with `;` or white space between them or in a list,
-    `<function=name>{...}</function>` and `[name(key=value), ...]`. Values are literals of JSON or
-    Python. In the first form, which templates write without escapes, only `\"` is an escape.
-
-    Raises InvalidTokenId with id and position, TypeError for what is neither text nor ids; no text
-    is an error.
-
-    >>> answer = '<|python_tag|>brave_search.call(query="llamas")<|eom_id|>'
-    >>> message = llama3_tok.parse_assistant(answer)
-    >>> message.tool_calls[0].name, message.tool_calls[0].arguments, message.stop_reason
-    ('brave_search', {'query': 'llamas'}, 'end_of_message')
-    """
-    if isinstance(answer, str):
-        return _of_text(answer)
-    if tokenizer is None:
-        from llama3_tok import _shared
-
-        tokenizer = _shared()
-    return _of_ids(answer, tokenizer)
-
-
-def _of_text(text: str) -> AssistantMessage:
+def of_text(text: str) -> AssistantMessage:
+    """An answer as text: see `llama3_tok.parse_assistant`."""
     stop_reason: StopReason | None = None
     end = len(text)
     while name := next((name for name in (*_STOPS, _PAD) if text.endswith(name, 0, end)), None):
@@ -150,31 +116,37 @@ def _of_text(text: str) -> AssistantMessage:
     return _untagged(text, stop_reason)
 
 
-def _of_ids(answer: "Ids", tokenizer: "Tokenizer") -> AssistantMessage:
+def _text(core: Core, ids: list[int]) -> str:
+    return core.decode(ids, False).decode("utf-8", "replace")
+
+
+def of_ids(answer: "Ids", definition: Definition) -> AssistantMessage:
+    """An answer as ids, which are those of `definition`: see `llama3_tok.parse_assistant`."""
     from llama3_tok import arguments
 
     given = arguments.ids(answer, "answer")
-    tokenizer._core.decode(given, False, "answer")  # raises for what is no id, with its position
+    core, roles = definition.core, definition.roles
+    core.decode(given, False, "answer")  # raises for what is no id, with its position
     ids = [int(id) for id in given]
-    specials = tokenizer.special_tokens
+    specials = core.special_tokens
     stops = {specials[name]: reason for name, reason in _STOPS.items() if name in specials}
-    for id in tokenizer.stop_ids:  # a folder may have others
+    for id in roles.stops:  # a folder may have others
         stops.setdefault(id, "end_of_turn")
     end = next((place for place, id in enumerate(ids) if id in stops), len(ids))
     stop_reason = stops[ids[end]] if end < len(ids) else None
     tag = next((place for place in range(end) if ids[place] == specials.get(_PYTHON_TAG)), None)
 
-    filling = {*stops, tokenizer.pad_id}
+    filling = {*stops, roles.pad}
     known = {id: name for name, id in specials.items()}
     for place, id in enumerate(ids):
         if place < end and id in known and place != tag:
             odd = f"the special token {known[id]} at position {place} is no part of an answer"
-            return AssistantMessage(tokenizer.decode(ids[:end]), (), None, stop_reason, odd)
+            return AssistantMessage(_text(core, ids[:end]), (), None, stop_reason, odd)
     surplus = sum(id not in filling for id in ids[end + 1 :])
     problem = f"behind the end at position {end} there are {surplus} more ids" if surplus else None
     if tag is None:
-        return _untagged(tokenizer.decode(ids[:end]), stop_reason, problem)
-    before, behind = tokenizer.decode(ids[:tag]), tokenizer.decode(ids[tag + 1 : end])
+        return _untagged(_text(core, ids[:end]), stop_reason, problem)
+    before, behind = _text(core, ids[:tag]), _text(core, ids[tag + 1 : end])
     return _tagged(before, behind, stop_reason, problem)
 
 

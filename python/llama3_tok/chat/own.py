@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok._core import Core
+from llama3_tok._core import Core, Options
+from llama3_tok.definition import Definition
 from llama3_tok.errors import ChatFormatError
-from llama3_tok.tokenizer.base import Base
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
     from llama3_tok.chat.template import Marked
 
-__all__ = ["check_mask", "ids", "ids_and_mask", "rendered", "template_of"]
+__all__ = ["check_mask", "ids", "ids_and_mask", "ids_array", "rendered", "template_of"]
 
 
-def template_of(tokenizer: Base, asked: str | None, has_tools: bool) -> str:
+# Marks are special tokens wherever they stand.
+_ALL = Options(False, False, "all")
+
+
+def template_of(definition: Definition, asked: str | None, has_tools: bool) -> str:
     """The chat template to run: the one with the name that is asked for, or whose text that is.
 
     By default it is "tool_use" for a conversation with tools where there is one of that name, else
     "default", as in transformers.
     """
-    templates = tokenizer.chat_templates
+    templates = definition.chat_templates
     if asked is not None:
         if not isinstance(asked, str):
             raise TypeError(f"chat_template must be a str or None, not {type(asked).__name__}")
@@ -50,7 +54,7 @@ def template_of(tokenizer: Base, asked: str | None, has_tools: bool) -> str:
 
 
 def rendered(
-    tokenizer: Base,
+    definition: Definition,
     template: str,
     messages: Iterable[Mapping[str, Any]],
     continue_in: str | None,
@@ -59,14 +63,6 @@ def rendered(
     """A conversation as a template renders it."""
     from llama3_tok.chat import template as chat_template
 
-    folder = tokenizer._folder
-    if folder is not None:
-        roles = folder.names
-    else:
-        # Imports json, which a tokenizer that only encodes has no use for.
-        from llama3_tok.formats import hugging_face
-
-        roles = hugging_face.named_roles(tokenizer._profile)
     reserved = {"messages", *_PARAMETERS} & variables.keys()
     if reserved:
         raise ChatFormatError(
@@ -75,8 +71,8 @@ def rendered(
     return chat_template.render(
         template,
         list(messages),
-        tokenizer.special_tokens,
-        tokens=roles,
+        definition.core.special_tokens,
+        tokens=definition.token_roles,
         continue_in=continue_in,
         **variables,
     )
@@ -86,33 +82,42 @@ def rendered(
 _PARAMETERS = ("template", "names", "tokens", "continue_in")
 
 
-def ids(tokenizer: Base, marked: "Marked") -> list[int]:
+def ids(definition: Definition, marked: "Marked") -> list[int]:
     """The ids of a rendered conversation."""
-    core = _marked_core(tokenizer._core, tuple(marked.marks.items()))
-    text, _ = _with_words(tokenizer, marked)
-    return core.encode(text, (False, False, "all", None))
+    core = _marked_core(definition.core, tuple(marked.marks.items()))
+    text, _ = _with_words(definition, marked)
+    return core.encode(text, _ALL)
 
 
-def ids_and_mask(tokenizer: Base, marked: "Marked") -> "tuple[list[int], npt.NDArray[np.uint8]]":
-    """The ids and a mask, `uint8[n]`: 1 for what stands in the template's generation blocks."""
+def ids_array(definition: Definition, marked: "Marked") -> "npt.NDArray[np.uint32]":
+    """The same as `uint32[n]`."""
+    core = _marked_core(definition.core, tuple(marked.marks.items()))
+    text, _ = _with_words(definition, marked)
+    return core.encode_array(text, _ALL)
+
+
+def ids_and_mask(
+    definition: Definition, marked: "Marked"
+) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]":
+    """The ids, `uint32[n]`, and `uint8[n]`: 1 for what stands in generation blocks."""
     import numpy as np
 
-    core = _marked_core(tokenizer._core, tuple(marked.marks.items()))
-    text, places = _with_words(tokenizer, marked)
-    found, _, spans = core.encode_spans(text, (False, False, "all", None))
+    core = _marked_core(definition.core, tuple(marked.marks.items()))
+    text, places = _with_words(definition, marked)
+    found, _, spans = core.encode_spans(text, _ALL)
     mask = np.zeros(len(found), np.uint8)
     for start, end in marked.generated:
         start, end = (at + sum(more for place, more in places if place < at) for at in (start, end))
         mask |= (spans[:, 0] < end) & (start < spans[:, 1])
-    return found.tolist(), mask
+    return found, mask
 
 
-def _with_words(tokenizer: Base, marked: "Marked") -> tuple[str, list[tuple[int, int]]]:
+def _with_words(definition: Definition, marked: "Marked") -> tuple[str, list[tuple[int, int]]]:
     """The marked text in which a token that has to be a whole word, and is not, is its name.
 
     And the places of these marks, each with how many characters more there are now.
     """
-    added = tokenizer.added_tokens
+    added = definition.added_tokens
     alone = {mark: name for mark, name in marked.marks.items() if added[name].single_word}
     if not alone:
         return marked.marked, []
@@ -122,7 +127,7 @@ def _with_words(tokenizer: Base, marked: "Marked") -> tuple[str, list[tuple[int,
         if name is not None:
             around = [marked.marks.get(one, one) for one in (text[:at][-1:], text[at + 1 :][:1])]
             before, after = around[0][-1:], around[1][:1]
-            found = tokenizer._core.added_places(before + name + after, (False, False, "all", None))
+            found = definition.core.added_places(before + name + after, _ALL)
             if not any(id == added[name].id for *_, id in found):
                 parts.append(name)
                 places.append((at, len(name) - 1))

@@ -28,8 +28,7 @@ def usual(release: str, first: int) -> Folder:
     added = tuple(
         AddedToken(first + at, name) for at, name in enumerate(_core.special_names(release))
     )
-    bos, eos, eot, pad, stops = _core.roles(release, first)
-    roles = Roles(bos, eos, eot, pad, tuple(stops))
+    roles = Roles.of(_core.roles(release, first))
     return Folder(
         added,
         roles,

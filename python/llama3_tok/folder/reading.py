@@ -130,7 +130,7 @@ def _roles(
     size = max([first, *(token.id + 1 for token in added)])
     stops = stop_ids(folder, files, size)
     if stops is None:
-        stops = list(_core.roles(release, first)[4]) if release else ids_of(eos, eot)
+        stops = _core.roles(release, first)["stops"] if release else ids_of(eos, eot)
     return Roles(bos, eos, eot, pad, tuple(stops))
 
 

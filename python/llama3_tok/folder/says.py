@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from llama3_tok.formats import hugging_face
+
+if TYPE_CHECKING:
+    from llama3_tok._core import CoreRoles
 
 __all__ = [
     "CONFIG",
@@ -73,6 +76,12 @@ class Roles(NamedTuple):
     eot: int | None
     pad: int | None
     stops: tuple[int, ...]
+
+    @classmethod
+    def of(cls, roles: "CoreRoles") -> "Roles":
+        """As the core gives them."""
+        stops = tuple(roles["stops"])
+        return cls(roles["bos"], roles["eos"], roles["eot"], roles["pad"], stops)
 
 
 class Around(NamedTuple):

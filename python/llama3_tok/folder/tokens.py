@@ -18,7 +18,7 @@ class Tokens:
 
     def __init__(self, ranks: _core.Ranks, file: str) -> None:
         self._ranks, self._file = ranks, file
-        given = (AddedToken(*one) for one in ranks.added or ())
+        given = (AddedToken(**one) for one in ranks.added or ())
         self._of = {token.content: token for token in given}
         self._is_new = not self._of
         self._taken: set[str] | None = None

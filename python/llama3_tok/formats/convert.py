@@ -5,11 +5,12 @@ import os
 
 from llama3_tok import _core, vocabulary
 from llama3_tok._core import Core
+from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.folder import Roles
 from llama3_tok.formats import gguf as gguf_vocabulary
 from llama3_tok.formats import save
 from llama3_tok.formats.gguf_fields import MAGIC
-from llama3_tok.tokenizer import Tokenizer, made
 
 __all__ = ["convert"]
 
@@ -37,22 +38,22 @@ def convert(
     parent = os.path.dirname(destination)
     if kind != "folder" and parent and not os.path.isdir(parent):
         raise Llama3TokError(f"{destination}: there is no folder {parent}; make it first")
-    tokenizer = _read(source, profile)
+    definition = _read(source, profile)
     if kind == "folder":
-        paths = [os.path.join(destination, name) for name in save.names(tokenizer)]
+        paths = [os.path.join(destination, name) for name in save.names(definition)]
     else:
         paths = [destination]
     there = [path for path in paths if os.path.lexists(path)]
     if there and not force:
         raise Llama3TokError(f"{there[0]} already exists; pass force=True to replace it")
     if kind == "folder":
-        tokenizer.save(destination)
+        save.save(definition, destination)
         return paths
     if kind == "gguf":
-        draft = gguf_vocabulary.draft(tokenizer)
+        draft = gguf_vocabulary.draft(definition)
     else:
-        draft = (save.rank_file if kind == "rank file" else save.tokenizer_json)(tokenizer)
-    save.write(tokenizer, {destination: draft})
+        draft = (save.rank_file if kind == "rank file" else save.tokenizer_json)(definition)
+    save.write(definition, {destination: draft})
     return paths
 
 
@@ -73,7 +74,7 @@ def _kind(destination: str) -> str:
     return "folder"
 
 
-def _read(source: str, profile: str | None) -> Tokenizer:
+def _read(source: str, profile: str | None) -> Definition:
     path = os.path.expanduser(source)
     if not os.path.exists(path):
         raise Llama3TokError(f"the source {source} does not exist")
@@ -81,17 +82,17 @@ def _read(source: str, profile: str | None) -> Tokenizer:
         with open(path, "rb") as file:
             head = file.read(len(MAGIC))
         if head == MAGIC:
-            return made(Tokenizer, _of_gguf(path, profile))
-    return Tokenizer(source, profile=profile)
+            return _of_gguf(path, profile)
+    return vocabulary.load(source, profile)
 
 
-def _of_gguf(path: str, profile: str | None) -> vocabulary.Loaded:
+def _of_gguf(path: str, profile: str | None) -> Definition:
     ranks, folder = gguf_vocabulary.read(path)
     if profile is None:
-        core = Core.with_added(ranks, path, [], (None, None, None, None, []), None)
+        core = Core.with_added(ranks, path, [], Roles(None, None, None, None, ()), None)
     else:
         core = Core(ranks, path, profile)
     sha256 = hashlib.sha256(_core.rank_file(core)).hexdigest()
     if profile is None:
         return vocabulary.of_ranks(ranks, path, sha256, folder)
-    return vocabulary.Loaded(core, path, sha256, profile, None)
+    return Definition(core, path, sha256, profile, None)

@@ -11,19 +11,17 @@ import json
 import logging
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from llama3_tok import _core
 from llama3_tok._core import Ranks
+from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken, Folder, Roles, described
 from llama3_tok.formats import hugging_face
 from llama3_tok.formats.gguf_fields import Value, fields
 from llama3_tok.formats.save import Draft
-
-if TYPE_CHECKING:
-    from llama3_tok.tokenizer import Tokenizer
 
 _T = TypeVar("_T")
 
@@ -40,27 +38,27 @@ _UNUSED = 5
 _TEMPLATE = "tokenizer.chat_template"
 
 
-def draft(tokenizer: "Tokenizer") -> Draft:
+def draft(definition: Definition) -> Draft:
     """The GGUF file of a tokenizer; MissingExtra without the package gguf.
 
     Raises Llama3TokError for added tokens that the format can't hold as they are.
     """
-    for token in tokenizer.added_tokens.values():
+    for token in definition.added_tokens.values():
         if token.lstrip or token.rstrip or token.single_word:
             raise Llama3TokError(
                 f"the added token {token.content!r} takes white space or whole words only, and "
                 "GGUF has no place for that; a tokenizer.json has"
             )
     gguf = need("gguf", "gguf")
-    return Draft(_writer(gguf, tokenizer), lambda path: read(path)[0])
+    return Draft(_writer(gguf, definition), lambda path: read(path)[0])
 
 
-def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:
+def _writer(gguf: ModuleType, definition: Definition) -> Callable[[str], None]:
     def write(path: str) -> None:
-        core = tokenizer._core
+        core, its = definition.core, definition.roles
         names = _core.written_tokens(core)
         types = [_NORMAL] * len(names)
-        for token in tokenizer.added_tokens.values():
+        for token in definition.added_tokens.values():
             while len(names) <= token.id:
                 names.append(f"[PAD{len(names)}]")
                 types.append(_UNUSED)
@@ -68,8 +66,8 @@ def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:
             if token.id >= Ranks.of(core).size:
                 names[token.id] = token.content
         writer = gguf.GGUFWriter(None, "llama")
-        writer.add_name(f"Llama 3 vocabulary, profile {tokenizer.profile}")
-        writer.add_vocab_size(tokenizer.vocab_size)
+        writer.add_name(f"Llama 3 vocabulary, profile {definition.profile}")
+        writer.add_vocab_size(core.vocab_size)
         writer.add_tokenizer_model(_MODEL)
         writer.add_tokenizer_pre(_PRE)
         writer.add_token_list(names)
@@ -77,20 +75,20 @@ def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:
         if merges := _core.written_merges(core):  # an empty list is refused
             writer.add_token_merges(merges)
         roles = {
-            "bos": tokenizer.bos_id,
-            "eos": tokenizer.eos_id,
-            "eot": tokenizer.eot_id,
-            "eom": tokenizer.special_tokens.get("<|eom_id|>"),
-            "pad": tokenizer.pad_id,
+            "bos": its.bos,
+            "eos": its.eos,
+            "eot": its.eot,
+            "eom": core.special_tokens.get("<|eom_id|>"),
+            "pad": its.pad,
         }
         for role, id in roles.items():
             if id is not None:
                 getattr(writer, f"add_{role}_token_id")(id)
-        before, after, _ = tokenizer._around
+        before, after, _ = definition.around
         writer.add_add_bos_token(bool(before))
         if after:
             writer.add_add_eos_token(True)
-        templates = tokenizer.chat_templates
+        templates = definition.chat_templates
         if list(templates) == ["default"]:
             writer.add_chat_template(templates["default"])
         elif templates:

@@ -16,8 +16,8 @@ from llama3_tok import _core
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llama3_tok.definition import Definition
     from llama3_tok.folder import AddedToken
-    from llama3_tok.tokenizer import Tokenizer
 
 Json = dict[str, Any]
 
@@ -45,20 +45,20 @@ PRE_TOKENIZER: Json = {
 }
 
 
-def tokenizer_json(tokenizer: "Tokenizer", around: Json | None = None) -> Json:
+def tokenizer_json(definition: "Definition", around: Json | None = None) -> Json:
     """The `tokenizer.json`; `around`, a post-processor, is put in place of the tokenizer's."""
-    tokens = _core.written_tokens(tokenizer._core)
+    tokens = _core.written_tokens(definition.core)
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added_token(token) for token in tokenizer.added_tokens.values()],
+        "added_tokens": [added_token(token) for token in definition.added_tokens.values()],
         "normalizer": None,
         "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": tokenizer._post_processor if around is None else around,
+        "post_processor": definition.post_processor if around is None else around,
         "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": model(
-            {token: id for id, token in enumerate(tokens)}, _core.written_merges(tokenizer._core)
+            {token: id for id, token in enumerate(tokens)}, _core.written_merges(definition.core)
         ),
     }
 
@@ -121,9 +121,9 @@ def post_processor(added: "Iterable[AddedToken]", bos: int | None, eos: int | No
     return {"type": "Sequence", "processors": [byte_level, template]}
 
 
-def special_tokens_map(tokenizer: "Tokenizer") -> Json:
+def special_tokens_map(definition: "Definition") -> Json:
     """The `special_tokens_map.json`: the tokens that have a role."""
-    config = tokenizer_config(tokenizer)
+    config = tokenizer_config(definition)
     names = {role: config.get(role) for role in _ROLES}
     more = {"additional_special_tokens": config.get("additional_special_tokens")}
     return {role: name for role, name in (names | more).items() if name}
@@ -136,8 +136,8 @@ _ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "
 def named_roles(release: str) -> dict[str, str]:
     """The tokens of a release that have a role, as "bos_token"."""
     names = _core.special_names(release)
-    bos, eos, _, pad, _ = _core.roles(release, 0)
-    roles = {"bos_token": bos, "eos_token": eos, "pad_token": pad}
+    ids = _core.roles(release, 0)
+    roles = {"bos_token": ids["bos"], "eos_token": ids["eos"], "pad_token": ids["pad"]}
     return {role: names[place] for role, place in roles.items() if place is not None}
 
 
@@ -154,12 +154,12 @@ def usual_config(release: str) -> Json:
     }
 
 
-def tokenizer_config(tokenizer: "Tokenizer") -> Json:
+def tokenizer_config(definition: "Definition") -> Json:
     """The `tokenizer_config.json`: a folder's own, with its tokens and chat templates."""
-    folder = tokenizer._folder
+    folder = definition.folder
     if folder is None:
-        template = chat_template(tokenizer.profile)
-        return usual_config(tokenizer.profile) | {"chat_template": template}
+        template = chat_template(definition.profile)
+        return usual_config(definition.profile) | {"chat_template": template}
     config: Json = json.loads(folder.config) if folder.config else {}
     config.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
     for role, id in (
@@ -171,10 +171,10 @@ def tokenizer_config(tokenizer: "Tokenizer") -> Json:
         name = given.get("content") if isinstance(given, dict) else given
         if id is None:
             config.pop(f"{role}_token", None)
-        elif name is None and role == "pad" and _name(tokenizer, id) == _USUAL_PAD:
+        elif name is None and role == "pad" and _name(definition, id) == _USUAL_PAD:
             continue  # which no file of the folder names, either
-        elif name != _name(tokenizer, id):
-            config[f"{role}_token"] = _name(tokenizer, id)
+        elif name != _name(definition, id):
+            config[f"{role}_token"] = _name(definition, id)
     if "added_tokens_decoder" in config:
         written = map(added_token, folder.added)
         config["added_tokens_decoder"] = {str(token.pop("id")): token for token in written}
@@ -186,12 +186,13 @@ def tokenizer_config(tokenizer: "Tokenizer") -> Json:
     return config
 
 
-def generation_config(tokenizer: "Tokenizer") -> Json:
+def generation_config(definition: "Definition") -> Json:
     """The ids of the `generation_config.json`: where a text begins, what ends it, what pads it."""
+    roles = definition.core.roles
     ids = {
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.stop_ids or None,
-        "pad_token_id": tokenizer.pad_id,
+        "bos_token_id": roles["bos"],
+        "eos_token_id": roles["stops"] or None,
+        "pad_token_id": roles["pad"],
     }
     return {name: id for name, id in ids.items() if id is not None}
 
@@ -248,6 +249,6 @@ def profile_of_template(template: str) -> str | None:
     return _PUBLISHED.get(sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
-def _name(tokenizer: "Tokenizer", id: int) -> str:
-    added = (token.content for token in tokenizer.added_tokens.values() if token.id == id)
-    return next(added, None) or tokenizer.token_bytes(id).decode("utf-8", "replace")
+def _name(definition: "Definition", id: int) -> str:
+    added = (token.content for token in definition.added_tokens.values() if token.id == id)
+    return next(added, None) or definition.name(id)

@@ -14,17 +14,15 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from llama3_tok import _core
 from llama3_tok._core import Ranks
+from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import TEMPLATE, TEMPLATES
 from llama3_tok.formats import hugging_face
 from llama3_tok.vocabulary import as_text
-
-if TYPE_CHECKING:
-    from llama3_tok.tokenizer import Tokenizer
 
 
 class Draft(NamedTuple):
@@ -36,7 +34,7 @@ class Draft(NamedTuple):
     """Reads the vocabulary back from a path; None for a file that holds none."""
 
 
-def save(tokenizer: "Tokenizer", folder: str) -> None:
+def save(definition: Definition, folder: str) -> None:
     """Writes `folder`: what `Tokenizer.save` says.
 
     Files of these names are replaced. Of a `generation_config.json` that is there the settings
@@ -47,13 +45,13 @@ def save(tokenizer: "Tokenizer", folder: str) -> None:
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise Llama3TokError(f"{folder} is there and is no folder, so nothing is written")
     os.makedirs(folder, exist_ok=True)
-    drafts = _drafts(tokenizer, folder)
+    drafts = _drafts(definition, folder)
     for name in (*_OTHERS, *_found_templates(folder)):
         if name not in drafts and os.path.exists(path := os.path.join(folder, name)):
             raise Llama3TokError(f"{path} is of another tokenizer; remove it, or save elsewhere")
     if any(os.sep in name for name in drafts):
         os.makedirs(os.path.join(folder, TEMPLATES), exist_ok=True)
-    write(tokenizer, {os.path.join(folder, name): draft for name, draft in drafts.items()})
+    write(definition, {os.path.join(folder, name): draft for name, draft in drafts.items()})
 
 
 _ODD = {"\0", "/", "\\", os.sep}
@@ -68,10 +66,10 @@ def _found_templates(folder: str) -> list[str]:
     return [os.path.join(TEMPLATES, name) for name in names if name.endswith(".jinja")]
 
 
-def names(tokenizer: "Tokenizer") -> list[str]:
+def names(definition: Definition) -> list[str]:
     """What `save` writes to a folder, in this order."""
     vocabulary = ["tokenizer.model", "tokenizer.json", "special_tokens_map.json"]
-    templates = map(_place, tokenizer.chat_templates)
+    templates = map(_place, definition.chat_templates)
     return [*vocabulary, *templates, "generation_config.json", "tokenizer_config.json"]
 
 
@@ -92,19 +90,19 @@ def _place(template: str) -> str:
     return TEMPLATE if template == "default" else os.path.join(TEMPLATES, f"{template}.jinja")
 
 
-def _drafts(tokenizer: "Tokenizer", folder: str) -> dict[str, Draft]:
+def _drafts(definition: Definition, folder: str) -> dict[str, Draft]:
     """The files of a folder by their names, in the order in which they are written."""
     kept = _settings(os.path.join(folder, "generation_config.json"))
-    config = hugging_face.tokenizer_config(tokenizer)
+    config = hugging_face.tokenizer_config(definition)
     drafts = [
-        rank_file(tokenizer),
-        tokenizer_json(tokenizer),
-        _json(hugging_face.special_tokens_map(tokenizer)),
-        *(Draft(_writer(text.encode())) for text in tokenizer.chat_templates.values()),
-        _json(kept | hugging_face.generation_config(tokenizer)),
+        rank_file(definition),
+        tokenizer_json(definition),
+        _json(hugging_face.special_tokens_map(definition)),
+        *(Draft(_writer(text.encode())) for text in definition.chat_templates.values()),
+        _json(kept | hugging_face.generation_config(definition)),
         _json(config),
     ]
-    return dict(zip(names(tokenizer), drafts, strict=True))
+    return dict(zip(names(definition), drafts, strict=True))
 
 
 def _settings(path: str) -> dict[str, Any]:
@@ -131,27 +129,27 @@ def _unreadable(path: str, reason: str) -> Llama3TokError:
     )
 
 
-def rank_file(tokenizer: "Tokenizer") -> Draft:
+def rank_file(definition: Definition) -> Draft:
     """The rank file: for Meta's vocabulary, Meta's own file byte for byte."""
-    return Draft(_writer(_core.rank_file(tokenizer._core)), read)
+    return Draft(_writer(_core.rank_file(definition.core)), read)
 
 
-def tokenizer_json(tokenizer: "Tokenizer", around: dict[str, Any] | None = None) -> Draft:
+def tokenizer_json(definition: Definition, around: dict[str, Any] | None = None) -> Draft:
     """The `tokenizer.json` of Hugging Face's libraries.
 
     `around` is the post-processor, which puts tokens around texts; by default the tokenizer's own.
 
     Raises Llama3TokError for ids of added tokens that the format can't hold.
     """
-    _check_ids(tokenizer)
-    text = json.dumps(hugging_face.tokenizer_json(tokenizer, around), ensure_ascii=False)
+    _check_ids(definition)
+    text = json.dumps(hugging_face.tokenizer_json(definition, around), ensure_ascii=False)
     return Draft(_writer(text.encode() + b"\n"), read)
 
 
-def _check_ids(tokenizer: "Tokenizer") -> None:
+def _check_ids(definition: Definition) -> None:
     """Refuses gaps between ids: Hugging Face's library numbers added tokens without any."""
-    first = expected = Ranks.of(tokenizer._core).size
-    for token in tokenizer.added_tokens.values():
+    first = expected = Ranks.of(definition.core).size
+    for token in definition.added_tokens.values():
         if token.id >= first and token.id != expected:
             raise Llama3TokError(
                 f"the added token {token.content!r} has the id {token.id}, and {expected} has no "
@@ -178,7 +176,7 @@ def _writer(data: bytes) -> Callable[[str], None]:
     return write
 
 
-def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
+def write(definition: Definition, drafts: Mapping[str, Draft]) -> None:
     """Writes files, given by their paths: none of them if one can't be written or reads back wrong.
 
     Raises OSError for a place that can't be written, and Llama3TokError if what is there afterwards
@@ -195,7 +193,7 @@ def write(tokenizer: "Tokenizer", drafts: Mapping[str, Draft]) -> None:
             except OSError as error:  # under the name that was asked for
                 raise OSError(error.errno, error.strerror, path) from error
             if draft.read is not None:
-                _compare(tokenizer, draft.read(temporary[path]), path)
+                _compare(definition, draft.read(temporary[path]), path)
         _rename(temporary)
 
 
@@ -239,9 +237,9 @@ def _settle(path: str) -> None:
         os.fsync(file.fileno())
 
 
-def _compare(tokenizer: "Tokenizer", again: Ranks, path: str) -> None:
+def _compare(definition: Definition, again: Ranks, path: str) -> None:
     """Compares all tokens, and added ones where the file has any, with what was read back."""
-    ours = tokenizer._core
+    ours = definition.core
     if again.differs_from(Ranks.of(ours)) is not None or again.added not in (
         None,
         ours.added_tokens or None,

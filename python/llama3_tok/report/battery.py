@@ -154,7 +154,7 @@ def _own(tokenizer: Tokenizer) -> list[str]:
 def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
     templates: dict[str, str] = {}
     end = "<|eot_id|>"
-    if tokenizer._folder is not None and tokenizer._folder.chat is None:
+    if tokenizer.definition.folder is not None and tokenizer.definition.folder.chat is None:
         templates = tokenizer.chat_templates
         if not templates:
             return

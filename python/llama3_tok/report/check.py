@@ -115,7 +115,7 @@ def _texts(texts: Iterable[Text]) -> Iterator[Item]:
 
 def _fitting(reference: Reference, tokenizer: Tokenizer) -> Reference:
     """A reference with what it can be asked for where the tokenizer is a folder's."""
-    folder = tokenizer._folder
+    folder = tokenizer.definition.folder
     if folder is None:
         return reference
     if reference.kind == "transformers":
@@ -134,18 +134,20 @@ def _shared(
     from llama3_tok.formats.save import rank_file, tokenizer_json
 
     rank_path = os.path.join(folder, "tokenizer.model")
-    rank_file(tokenizer).write(rank_path)
+    rank_file(tokenizer.definition).write(rank_path)
     json_path = _own_json(tokenizer)
     if json_path is None:
         json_path = os.path.join(folder, "tokenizer.json")
-        tokenizer_json(tokenizer).write(json_path)
+        tokenizer_json(tokenizer.definition).write(json_path)
     whole = None
-    if tokenizer._folder is not None and any(one.kind == "transformers" for one in wanted):
+    if tokenizer.definition.folder is not None and any(
+        one.kind == "transformers" for one in wanted
+    ):
         whole = _own_folder(tokenizer)
         if whole is None:
             whole = os.path.join(folder, "folder")
             tokenizer.save(whole)
-    if template is None and tokenizer._folder is None:
+    if template is None and tokenizer.definition.folder is None:
         template = chat_template(tokenizer.profile)
     return {
         "rank_file": rank_path,
@@ -166,7 +168,7 @@ def _own_json(tokenizer: Tokenizer) -> str | None:
     with open(tokenizer.vocabulary, "rb") as file:
         if file.read(64).lstrip()[:1] != b"{":
             return None
-        if tokenizer._folder is None:
+        if tokenizer.definition.folder is None:
             return tokenizer.vocabulary
         file.seek(0)
         value = json.load(file)
@@ -182,7 +184,7 @@ def _own_folder(tokenizer: Tokenizer) -> str | None:
     if not os.path.isfile(os.path.join(folder, "tokenizer.json")):
         return None
     try:
-        is_same = vocabulary.load(folder, None).folder == tokenizer._folder
+        is_same = vocabulary.load(folder, None).folder == tokenizer.definition.folder
     except VocabularyError:  # it has changed, and is not to be hidden by what it was
         is_same = True
     return folder if is_same else None

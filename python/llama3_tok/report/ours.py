@@ -8,7 +8,7 @@ from llama3_tok import _core
 from llama3_tok.errors import ChatFormatError, InvalidTokenId, UnknownToken
 from llama3_tok.report.client import Answer, Failure
 from llama3_tok.report.items import Item
-from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import loaded, with_names
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ class Ours:
 @cache
 def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
     data = _core.rank_file(tokenizer._core)
-    return Ours(made(Tokenizer, loaded(data, tokenizer.vocabulary, profile)))
+    return Ours(Tokenizer.of(loaded(data, tokenizer.vocabulary, profile)))
 
 
 @cache
 def _with_names_alone(tokenizer: Tokenizer) -> Ours:
     data = _core.rank_file(tokenizer._core)
-    return Ours(made(Tokenizer, with_names(data, tokenizer.vocabulary, tokenizer.special_tokens)))
+    return Ours(Tokenizer.of(with_names(data, tokenizer.vocabulary, tokenizer.special_tokens)))
 
 
 def _character_ends(text: str) -> list[int]:

@@ -1,13 +1,23 @@
 """`Encoding`: the ids of a text, and where in the text each token stands."""
 
+import html
+from collections.abc import Mapping
 from operator import index as integer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex, overload
+
+from llama3_tok.arguments import Text
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 __all__ = ["Encoding"]
+
+# Tokens that a notebook shows; more would make it slow.
+_SHOWN = 2000
+_STYLE = "font-family:monospace;white-space:pre-wrap;line-height:1.8"
+# Light enough for black text; five, so that the same one is never beside itself.
+_COLOURS = ("#cfe8ff", "#ffe3c2", "#d7f5d0", "#f8d3e2", "#e6dcfb")
 
 
 class Encoding:
@@ -26,15 +36,18 @@ class Encoding:
     [[0, 2], [2, 4], [3, 4], [4, 5]]
     """
 
-    __slots__ = ("byte_spans", "char_spans", "ids")
+    __slots__ = ("_ends", "_text", "byte_spans", "char_spans", "ids")
 
     def __init__(
         self,
         ids: "npt.NDArray[np.uint32]",
         byte_spans: "npt.NDArray[np.int64]",
         char_spans: "npt.NDArray[np.int64]",
+        text: Text,
+        ends: Mapping[int, bytes],
     ) -> None:
         self.ids, self.byte_spans, self.char_spans = ids, byte_spans, char_spans
+        self._text, self._ends = text, ends
 
     def __repr__(self) -> str:
         """For people."""
@@ -43,6 +56,45 @@ class Encoding:
     def __len__(self) -> int:
         """How many ids there are."""
         return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> "npt.NDArray[np.uint32]": ...
+    def __getitem__(self, index: SupportsIndex | slice) -> "int | npt.NDArray[np.uint32]":
+        """One id, or with a slice several, `uint32[m]`; negative indices count from the end."""
+        if isinstance(index, slice):
+            return self.ids[index]
+        count, at = len(self.ids), integer(index)
+        if not -count <= at < count:
+            raise IndexError(f"index {at} is out of range for {count} ids")
+        return int(self.ids[at])
+
+    @property
+    def tokens(self) -> list[bytes]:
+        r"""What each token stands for, in bytes: of the text, or its name for BOS and EOS.
+
+        >>> llama3_tok.Tokenizer().encode_with_offsets("Việt Nam").tokens
+        [b'Vi', b'\xe1\xbb\x87', b't', b' Nam']
+        """
+        data = self._text if isinstance(self._text, bytes) else _utf8(self._text)
+        spans = self.byte_spans.tolist()
+        return [
+            data[start:end] if start < end else self._ends.get(id, b"")
+            for id, (start, end) in zip(self.ids.tolist(), spans, strict=True)
+        ]
+
+    def _repr_html_(self) -> str:
+        """The text with each token on a colour of its own, for notebooks; the id is its title.
+
+        Everything is escaped, and what can't be seen is written out: a space as "·", a line end as
+        "⏎", a byte that is no character by itself as two hexadecimal digits.
+        """
+        shown = zip(self.ids[:_SHOWN].tolist(), self.tokens[:_SHOWN], strict=True)
+        spans = "".join(_span(number, id, token) for number, (id, token) in enumerate(shown))
+        more = len(self.ids) - _SHOWN
+        rest = f" … and {more:,} more" if more > 0 else ""
+        return f"<div><p>{html.escape(repr(self))}</p><p style='{_STYLE}'>{spans}{rest}</p></div>"
 
     def token_at(self, char: int) -> int:
         """The index of the token that has a character; of several, that with its first byte.
@@ -63,3 +115,27 @@ class Encoding:
 
     def _characters(self) -> int:
         return int(self.char_spans[-1, 1]) if len(self.ids) else 0
+
+
+def _utf8(text: str) -> bytes:
+    """As the core reads a text: surrogate pairs joined, lone ones as U+FFFD."""
+    if text.isascii():
+        return text.encode()
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def _span(number: int, id: int, token: bytes) -> str:
+    colour = _COLOURS[number % len(_COLOURS)]
+    style = f"background:{colour};color:black;padding:1px;border-radius:3px"
+    return f"<span title='{id}' style='{style}'>{_visible(token)}</span>"
+
+
+def _visible(token: bytes) -> str:
+    """A token as HTML text."""
+    try:
+        text = token.decode()
+    except UnicodeDecodeError:
+        text = "".join(chr(byte) if 32 < byte < 127 else f"⟨{byte:02X}⟩" for byte in token)
+    shown = text.replace(" ", "·").replace("\r", "␍").replace("\n", "⏎\n").replace("\t", "⇥\t")
+    parts = (c if c.isprintable() or c in "\n\t" else f"⟨U+{ord(c):04X}⟩" for c in shown)
+    return html.escape("".join(parts))

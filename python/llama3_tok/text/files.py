@@ -10,13 +10,13 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok._core import cpu_count, walk
+from llama3_tok import arguments
+from llama3_tok._core import walk
 from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llama3_tok._core import Files
-    from llama3_tok._core import _Totals as CoreTotals
+    from llama3_tok._core import CoreTotals, Files
 
 STANDARD_INPUT = "-"
 
@@ -142,7 +142,7 @@ def count(
 ) -> Iterator[tuple[str, Totals | Fault | None]]:
     """The path of each source, with what it holds, or what is wrong; None for a walked binary file.
 
-    `field` counts that field of each line's JSON object. `bos` adds one token per text. The files
+    `field` counts that field of each line's JSON object. `bos` counts BOS for each text. The files
     are counted on up to `threads` threads (default: all processors), and given in their order.
     `progress` gets the bytes read so far of all files, as stored.
     """
@@ -151,15 +151,17 @@ def count(
         for source in sources
         if isinstance(source, Source)
     ]
-    processors = cpu_count()
-    counts = tokenizer._core.totals(given, field, min(threads or processors, processors), progress)
+    options = arguments.chosen({"bos": bos}, "count")
+    counts = tokenizer.definition.core.totals(
+        given, field, arguments.threads(threads), options, progress
+    )
     for source in sources:
-        yield source.path, source if isinstance(source, Fault) else _next(counts, source.path, bos)
+        yield source.path, source if isinstance(source, Fault) else _next(counts, source.path)
         if progress:
             progress(counts.read)
 
 
-def _next(counts: "Files[CoreTotals | None]", path: str, bos: bool) -> Totals | Fault | None:
+def _next(counts: "Files[CoreTotals | None]", path: str) -> Totals | Fault | None:
     try:
         counted = next(counts)
     except (OSError, InputError) as error:
@@ -169,10 +171,7 @@ def _next(counts: "Files[CoreTotals | None]", path: str, bos: bool) -> Totals | 
         return Fault(path, reason)
     if counted is None:
         return None
-    totals = Totals(*counted)
-    if bos:
-        totals.tokens += totals.texts
-    return totals
+    return Totals(**counted)
 
 
 def _fault(error: Exception, path: str) -> Fault:

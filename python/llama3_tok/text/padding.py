@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llama3_tok import arguments
 from llama3_tok.arguments import Ids, Side, Tensors, Text
+from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder.says import RESERVED
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["Padded", "Padding", "call", "pad"]
 
@@ -76,31 +76,32 @@ class Padded(Mapping[str, Any]):
 
 
 def pad(
-    tokenizer: "Tokenizer",
+    definition: Definition,
     sequences: Iterable[Ids],
-    max_length: int | None,
+    max_tokens: int | None,
     side: Side,
     pad_id: int | None,
     pad_to_multiple_of: int | None,
     return_tensors: Tensors,
+    called: str = "max_tokens",
 ) -> Padded:
-    """`Tokenizer.pad`, which has the description."""
+    """`Tokenizer.pad`, which has the description; `called` is what the caller calls the limit."""
     import numpy as np
 
     arguments.choice(side, "side", ("left", "right"))
     arguments.choice(return_tensors, "return_tensors", ("np", "pt"))
     arguments.refuse_text(sequences, "sequences")
-    filling = checked_pad_id(tokenizer, pad_id)
+    filling = checked_pad_id(definition, pad_id)
     given = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
-    tokenizer._core.decode_batch(given, 1, False)  # raises for what are no ids
+    definition.core.decode_batch(given, 1, False)  # raises for what are no ids
     rows = [np.asarray(ids, np.int64) for ids in given]
     length = max(map(len, rows), default=0)
-    if max_length is not None:
-        length = arguments.count(max_length, "max_length", 0)
+    if max_tokens is not None:
+        length = arguments.count(max_tokens, called, 0)
         long = next((index for index, row in enumerate(rows) if len(row) > length), None)
         if long is not None:
             raise Llama3TokError(
-                f"sequences[{long}] has {len(rows[long]):,} ids, more than max_length={length:,}; "
+                f"sequences[{long}] has {len(rows[long]):,} ids, more than {called}={length:,}; "
                 "cut it first, with truncate() for text or a slice for ids"
             )
     if pad_to_multiple_of is not None:
@@ -116,7 +117,7 @@ def pad(
 
 
 def call(
-    tokenizer: "Tokenizer",
+    definition: Definition,
     text: Text | Iterable[Text],
     add_special_tokens: bool,
     padding: Padding,
@@ -138,21 +139,22 @@ def call(
 
     is_one = isinstance(text, str | bytes)
     texts: Iterable[Text] = [text] if isinstance(text, str | bytes) else text
-    rows = tokenizer.encode_batch(texts)
+    rows = definition.core.encode_batch(arguments.texts(texts), arguments.threads(None), None)
     if add_special_tokens:
-        before, after, _ = tokenizer._around
+        before, after, _ = definition.around
         rows = [[*before, *row, *after] for row in rows]
     if truncation:
         rows = [row[:most] for row in rows]
     if padding in (True, "longest", "max_length"):
         padded = pad(
-            tokenizer,
+            definition,
             rows,
             most if padding == "max_length" else None,
             padding_side,
             None,
             pad_to_multiple_of,
             return_tensors or "np",
+            "max_length",
         )
         if return_tensors:
             return padded
@@ -174,15 +176,15 @@ def call(
     return Padded(*(part[0] for part in lists)) if is_one else Padded(*lists)
 
 
-def checked_pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
-    size = tokenizer.vocab_size
-    reserved = reserved_id(tokenizer)
+def checked_pad_id(definition: Definition, given: int | None) -> int:
+    size, roles = definition.core.vocab_size, definition.roles
+    reserved = reserved_id(definition)
     if given is None:
-        if tokenizer.pad_id is not None:
-            return tokenizer.pad_id
+        if roles.pad is not None:
+            return roles.pad
         line = "" if reserved is None else _RESERVED.format(reserved=reserved)
         message = _NO_PAD.format(
-            profile=tokenizer.profile, reserved=line, added=size, eos=tokenizer.eos_id
+            profile=definition.profile, reserved=line, added=size, eos=roles.eos
         )
         raise Llama3TokError(message)
     if isinstance(given, bool) or not hasattr(given, "__index__"):
@@ -190,21 +192,21 @@ def checked_pad_id(tokenizer: "Tokenizer", given: int | None) -> int:
     id = integer(given)
     if id < 0:
         why = "no id is negative, and an embedding would take another row for it or fail"
-    elif id in tokenizer.stop_ids:
+    elif id in roles.stops:
         why = "it ends generation: a model trained where padding is left out learns not to stop"
-    elif id == tokenizer.bos_id:
+    elif id == roles.bos:
         why = "it begins a text"
-    elif id < size and id not in tokenizer.special_tokens.values():
-        why = f"it is a token of text, {tokenizer.decode([id])!r}"
+    elif id < size and id not in definition.core.special_tokens.values():
+        why = f"it is a token of text, {definition.name(id)!r}"
     else:
         return id
-    choice = next(one for one in (tokenizer.pad_id, reserved, size) if one is not None)
+    choice = next(one for one in (roles.pad, reserved, size) if one is not None)
     raise Llama3TokError(f"pad_id={id} can't be padding, since {why}; {choice} can")
 
 
-def reserved_id(tokenizer: "Tokenizer") -> int | None:
+def reserved_id(definition: Definition) -> int | None:
     """A special token that nothing uses; None if there is none."""
-    special = tokenizer.special_tokens.items()
+    special = definition.core.special_tokens.items()
     return next((id for name, id in special if name.startswith(RESERVED)), None)
 
 

@@ -245,7 +245,7 @@ def filler(tokenizer: "Tokenizer") -> int:
     if tokenizer.pad_id is not None:
         return tokenizer.pad_id
     # Whatever stands there is masked, so any id will do.
-    reserved = reserved_id(tokenizer)
+    reserved = reserved_id(tokenizer.definition)
     return 0 if reserved is None else reserved
 
 

@@ -49,7 +49,7 @@ def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None
     embedding = network.get_input_embeddings()
     rows = embedding.weight.shape[0]
     if pad_id is not None:
-        id = checked_pad_id(tokenizer, pad_id)
+        id = checked_pad_id(tokenizer.definition, pad_id)
     elif tokenizer.pad_id is not None:
         id = tokenizer.pad_id
     elif (known := network.config.pad_token_id) is not None and known >= tokenizer.vocab_size:
@@ -102,7 +102,7 @@ def collate(
     conversations: Iterable[Chat],
     *,
     pad_id: int | None = None,
-    max_length: int | None = None,
+    max_tokens: int | None = None,
     pad_to_multiple_of: int | None = None,
     **options: Any,  # noqa: ANN401 - those of `encode_chat`
 ) -> "dict[str, torch.Tensor]":
@@ -114,7 +114,7 @@ def collate(
     `options` are those of `Tokenizer.encode_chat`, `pad_id` what `add_pad_token` gave. As a
     `collate_fn`: `functools.partial(collate, tokenizer, pad_id=pad_id)`.
 
-    Raises Llama3TokError for a conversation longer than `max_length` (nothing is cut; `fit_chat`
+    Raises Llama3TokError for a conversation longer than `max_tokens` (nothing is cut; `fit_chat`
     leaves out turns), for one that the assistant writes nothing in, whose loss would be NaN, and
     for a wrong `pad_id`; ChatFormatError as `encode_chat`.
 
@@ -140,7 +140,7 @@ def collate(
         masks.append(mask)
     padded = tokenizer.pad(
         rows,
-        max_length=max_length,
+        max_tokens=max_tokens,
         pad_id=pad_id,
         pad_to_multiple_of=pad_to_multiple_of,
         return_tensors="pt",

@@ -1,4 +1,4 @@
-//! The same for a text that may have ordinary added tokens, as `<think>`.
+//! The same for a text that may have added tokens: ordinary ones, as `<think>`, or special ones that are allowed.
 //!
 //! The text is cut into pieces where that changes no ids (`added/cut.rs`), so that the tokens of pieces add
 //! up whatever is cut off. One of them is too much. What is kept of it is
@@ -10,6 +10,7 @@
 use super::PIECE;
 use crate::added::Selection;
 use crate::encode::Encoder;
+use crate::encode::options::Options;
 use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::unicode::char_at;
@@ -25,6 +26,7 @@ impl Encoder {
         &self,
         text: &[u8],
         limit: usize,
+        options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
         let (mut start, mut tokens, mut size) = (0, 0, PIECE.1);
@@ -32,8 +34,8 @@ impl Encoder {
             if start == text.len() {
                 return Ok(start);
             }
-            let end = self.piece_end(text, start, size, check)?;
-            let more = self.count(slice(text, start..end)?, check)?;
+            let end = self.piece_end(text, start, size, &options.allowed, check)?;
+            let more = self.count(slice(text, start..end)?, options, check)?;
             if tokens + more <= limit {
                 (start, tokens) = (end, tokens + more);
             } else if size > CLOSE {
@@ -43,10 +45,10 @@ impl Encoder {
             }
         };
         let piece = slice(text, start..end)?;
-        let names = self.added.names_in(piece, check)?;
+        let names = self.added.names_in(piece, &options.allowed, check)?;
         let first = names.iter().map(|name| name.start).min().unwrap_or(piece.len());
         for cut in places(piece).rev().filter(|&cut| cut > first) {
-            if tokens + self.count(slice(piece, ..cut)?, check)? <= limit {
+            if tokens + self.count(slice(piece, ..cut)?, options, check)? <= limit {
                 return Ok(start + cut);
             }
         }
@@ -57,6 +59,7 @@ impl Encoder {
         &self,
         text: &[u8],
         limit: usize,
+        options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
         let (mut start, mut end, mut tokens) = (0, text.len(), 0);
@@ -64,14 +67,15 @@ impl Encoder {
         for size in [PIECE.1, CLOSE] {
             let mut at = start;
             while at < end {
-                let next = self.piece_end(slice(text, ..end)?, at, size, check)?;
+                let next =
+                    self.piece_end(slice(text, ..end)?, at, size, &options.allowed, check)?;
                 pieces.try_reserve(1)?;
                 pieces.push(at);
                 at = next;
             }
             loop {
                 let Some(at) = pieces.pop() else { return Ok(start) };
-                let more = self.count(slice(text, at..end)?, check)?;
+                let more = self.count(slice(text, at..end)?, options, check)?;
                 if tokens + more > limit {
                     start = at;
                     break;
@@ -84,14 +88,14 @@ impl Encoder {
         let chain = CHAIN * self.added.longest_name();
         let before = pieces.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
         let piece = slice(text, before..end)?;
-        let names = self.added.names_in(piece, check)?;
+        let names = self.added.names_in(piece, &options.allowed, check)?;
         let last = names.iter().map(|name| name.end).max().unwrap_or(0).max(start - before);
         for cut in places(piece).skip(1).take_while(|&cut| cut < last) {
             let in_name = names.iter().any(|name| name.start < cut && cut < name.end);
             let fits = match in_name {
-                true => self.count(slice(text, before + cut..)?, check)? <= limit,
+                true => self.count(slice(text, before + cut..)?, options, check)? <= limit,
                 false if before + cut <= start => false,
-                false => tokens + self.count(slice(piece, cut..)?, check)? <= limit,
+                false => tokens + self.count(slice(piece, cut..)?, options, check)? <= limit,
             };
             if fits {
                 return Ok(before + cut);
@@ -107,11 +111,12 @@ impl Encoder {
         text: &[u8],
         start: usize,
         mut size: usize,
+        allowed: &Selection,
         check: &Check,
     ) -> Result<usize, Error> {
         let none = Selection::None;
         while let Some(piece) = text.get(start..start.saturating_add(size)) {
-            match self.added.last_cut(piece, &none, &none, check)? {
+            match self.added.last_cut(piece, allowed, &none, check)? {
                 Some(cut) if cut > 0 => return Ok(start + cut),
                 _ => size *= 2,
             }
@@ -141,19 +146,40 @@ fn places(text: &[u8]) -> std::vec::IntoIter<usize> {
 mod tests {
     use proptest::prelude::*;
 
+    use crate::added::Selection;
     use crate::added::tests::{encoder, odd_tokens, texts};
+    use crate::encode::options::Options;
+    use crate::error::Error;
     use crate::reference::go_on;
+
+    fn selection() -> impl Strategy<Value = Selection> {
+        let flags = proptest::collection::vec(any::<bool>(), odd_tokens().len());
+        prop_oneof![Just(Selection::None), Just(Selection::All), flags.prop_map(Selection::Some)]
+    }
 
     proptest! {
         #[test]
-        fn nothing_longer_would_fit(text in texts(), limit in 0usize..12) {
+        fn nothing_longer_would_fit(
+            text in texts(),
+            limit in 0usize..12,
+            allowed in selection(),
+            ends in (any::<bool>(), any::<bool>()),
+        ) {
             let encoder = encoder(odd_tokens());
+            let options = Options { bos: ends.0, eos: ends.1, allowed, ..Options::default() };
             let cuts = (0..=text.len()).filter(|&at| text.is_char_boundary(at));
-            let count = |text: &str| encoder.count(text.as_bytes(), &go_on).unwrap();
-            let end = cuts.clone().rev().find(|&at| count(&text[..at]) <= limit).unwrap();
-            prop_assert_eq!(encoder.longest_beginning(text.as_bytes(), limit, &go_on).unwrap(), end);
-            let start = cuts.into_iter().find(|&at| count(&text[at..]) <= limit).unwrap();
-            prop_assert_eq!(encoder.longest_end(text.as_bytes(), limit, &go_on).unwrap(), start);
+            let count = |text: &str| encoder.count(text.as_bytes(), &options, &go_on).unwrap();
+            let beginning = encoder.longest_beginning(text.as_bytes(), limit, &options, &go_on);
+            let end = encoder.longest_end(text.as_bytes(), limit, &options, &go_on);
+            let Some(last) = cuts.clone().rev().find(|&at| count(&text[..at]) <= limit) else {
+                prop_assert!(limit < usize::from(ends.0) + usize::from(ends.1));
+                let refused = |end| matches!(end, Err(Error::NoRoom { .. }));
+                prop_assert!(refused(beginning) && refused(end));
+                return Ok(());
+            };
+            prop_assert_eq!(beginning.unwrap(), last);
+            let first = cuts.into_iter().find(|&at| count(&text[at..]) <= limit).unwrap();
+            prop_assert_eq!(end.unwrap(), first);
         }
     }
 }

@@ -37,6 +37,7 @@ use std::collections::VecDeque;
 
 use crate::bpe::merge::Merging;
 use crate::encode::Encoder;
+use crate::encode::options::Options;
 use crate::encode::partial::{Beginnings, Endings};
 use crate::error::{CHECK_BYTES, Check, Error, always, slice};
 use crate::text::cuts::{first_cut, is_cut, last_cut};
@@ -64,20 +65,24 @@ struct Base {
 }
 
 impl Encoder {
-    /// Where the longest beginning of `text` ends whose own encoding has at most `limit` tokens: between
+    /// Where the longest beginning of `text` ends whose own encoding has at most `limit` tokens, BOS and
+    /// EOS among them if `options` has them: between
     /// two characters, where a byte outside valid UTF-8 counts as one.
     pub fn longest_beginning(
         &self,
         text: &[u8],
         limit: usize,
+        options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
+        let limit = self.limit_of_text(text, limit, options, check)?;
         // No token is empty.
         if text.len() <= limit {
             return Ok(text.len());
         }
-        if self.added.has_ordinary() {
-            return self.longest_beginning_with_added(text, limit, check);
+        if !self.added.none_in(&options.allowed) {
+            let options = &Options { allowed: options.allowed.clone(), ..Options::default() };
+            return self.longest_beginning_with_added(text, limit, options, check);
         }
         self.longest_plain_beginning(text, limit, check)
     }
@@ -192,14 +197,36 @@ impl Encoder {
 
     /// Where the longest end of `text` begins whose own encoding has at most `limit` tokens; characters
     /// are as in [`Encoder::longest_beginning`].
-    pub fn longest_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
+    pub fn longest_end(
+        &self,
+        text: &[u8],
+        limit: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<usize, Error> {
+        let limit = self.limit_of_text(text, limit, options, check)?;
         if text.len() <= limit {
             return Ok(0);
         }
-        if self.added.has_ordinary() {
-            return self.longest_end_with_added(text, limit, check);
+        if !self.added.none_in(&options.allowed) {
+            let options = &Options { allowed: options.allowed.clone(), ..Options::default() };
+            return self.longest_end_with_added(text, limit, options, check);
         }
         self.longest_plain_end(text, limit, check)
+    }
+
+    /// How many tokens are left for the text when BOS and EOS are counted. An error if it has a special
+    /// token that is disallowed.
+    fn limit_of_text(
+        &self,
+        text: &[u8],
+        limit: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<usize, Error> {
+        self.added.refuse(text, &options.disallowed, check)?;
+        let ends = self.added_ends(options)?;
+        limit.checked_sub(ends).ok_or(Error::NoRoom { limit, ends })
     }
 
     /// The same for a text in which the names of added tokens are text.
@@ -296,7 +323,7 @@ mod tests {
     /// Both sides against what each place gives, for every limit.
     fn is_the_longest(encoder: &Encoder, text: &[u8]) -> Result<(), TestCaseError> {
         let places = places(text);
-        let count = |text: &[u8]| encoder.count(text, &go_on).unwrap();
+        let count = |text: &[u8]| encoder.count(text, &Options::default(), &go_on).unwrap();
         let beginnings: Vec<usize> = places.iter().map(|&at| count(&text[..at])).collect();
         let ends: Vec<usize> = places.iter().map(|&at| count(&text[at..])).collect();
         let most = *beginnings.iter().chain(&ends).max().unwrap();
@@ -304,9 +331,15 @@ mod tests {
         for limit in (0..=most + 1).step_by(1 + most / 100) {
             let fits = |&tokens: &usize| tokens <= limit;
             let expected = places[beginnings.iter().rposition(fits).unwrap()];
-            prop_assert_eq!(encoder.longest_beginning(text, limit, &go_on).unwrap(), expected);
+            prop_assert_eq!(
+                encoder.longest_beginning(text, limit, &Options::default(), &go_on).unwrap(),
+                expected
+            );
             let expected = places[ends.iter().position(fits).unwrap()];
-            prop_assert_eq!(encoder.longest_end(text, limit, &go_on).unwrap(), expected);
+            prop_assert_eq!(
+                encoder.longest_end(text, limit, &Options::default(), &go_on).unwrap(),
+                expected
+            );
         }
         Ok(())
     }
@@ -350,9 +383,15 @@ mod tests {
         let word = "z".repeat(3 * CHECK_CHARACTERS);
         // In each of these another loop is long: what is skipped in pieces, and what has no place to cut.
         for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
-            let found = encoder.longest_beginning(text.as_bytes(), text.len() / 5, &stop);
+            let found = encoder.longest_beginning(
+                text.as_bytes(),
+                text.len() / 5,
+                &Options::default(),
+                &stop,
+            );
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
-            let found = encoder.longest_end(text.as_bytes(), text.len() / 5, &stop);
+            let found =
+                encoder.longest_end(text.as_bytes(), text.len() / 5, &Options::default(), &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
         }
     }
@@ -363,15 +402,19 @@ mod tests {
         let encoder = &best_encoder().0;
         let find = |text: &str, limit: usize| {
             steps(|| {
-                encoder.longest_beginning(text.as_bytes(), limit, &go_on).unwrap();
+                encoder
+                    .longest_beginning(text.as_bytes(), limit, &Options::default(), &go_on)
+                    .unwrap();
             }) + steps(|| {
-                encoder.longest_end(text.as_bytes(), limit, &go_on).unwrap();
+                encoder.longest_end(text.as_bytes(), limit, &Options::default(), &go_on).unwrap();
             })
         };
         let (small, large) = (2_000, 20_000);
         for (name, text) in worst() {
             let (few, many) = (text(small), text(large));
-            let half = |text: &str| encoder.count(text.as_bytes(), &go_on).unwrap() / 2;
+            let half = |text: &str| {
+                encoder.count(text.as_bytes(), &Options::default(), &go_on).unwrap() / 2
+            };
             for (of_few, of_many) in [(half(&few), half(&many)), (5, 5)] {
                 let (of_few, of_many) = (find(&few, of_few), find(&many, of_many));
                 let growth = of_many as f64 / of_few.max(2_000) as f64;

@@ -166,7 +166,7 @@ proptest! {
         let (characters, valid) = count_chars(&text);
         prop_assert_eq!(totals, Totals {
             texts: 1,
-            tokens: encoder.count(&text, &go_on).unwrap() as u64,
+            tokens: encoder.count(&text, &Options::default(), &go_on).unwrap() as u64,
             bytes: text.len() as u64,
             characters: characters as u64,
             invalid_utf8: !valid,
@@ -235,7 +235,7 @@ fn files_are_given_in_order_with_their_errors_on_any_number_of_threads() {
             match (number % 10, result) {
                 (3 | 7, Err(Error::Io { .. })) => {}
                 (_, Ok(part)) => {
-                    let count = encoder.count(&text(number), &go_on).unwrap();
+                    let count = encoder.count(&text(number), &Options::default(), &go_on).unwrap();
                     assert_eq!(part.totals.tokens, count as u64, "{number}");
                 }
                 (_, result) => panic!("{number}: {result:?}"),

@@ -9,10 +9,10 @@ from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from llama3_tok import _core, vocabulary
-from llama3_tok._core import PATTERN
+from llama3_tok._core import PATTERN, Options
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
-from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ _Allowed = Literal["all"] | AbstractSet[str]
 _Disallowed = Literal["all"] | Collection[str]
 
 # All that the core is asked for in the common case: special tokens are refused.
-_REFUSE = (False, False, None, "all")
+_REFUSE = Options(False, False, None, "all")
 
 
 class Encoding:
@@ -67,7 +67,7 @@ class Encoding:
             raise Llama3TokError(
                 f"explicit_n_vocab is {explicit_n_vocab}, but there are {loaded.core.vocab_size}"
             )
-        self._set(name, made(Tokenizer, loaded))
+        self._set(name, Tokenizer.of(loaded))
         # Several names may have one id, and then each is that token.
         self._special_tokens = dict(special_tokens)
 
@@ -365,7 +365,7 @@ class Encoding:
                 return encode(text, _REFUSE)
             chosen, refused, others = self._selected(allowed, disallowed)
             _refuse(text, others)
-            return encode(text, (False, False, _listed(chosen), _listed(refused)))
+            return encode(text, Options(False, False, _listed(chosen), _listed(refused)))
         except SpecialTokenError as error:
             _raise_disallowed(error)
 

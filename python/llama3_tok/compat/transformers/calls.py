@@ -6,8 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, cast
 
-from llama3_tok import arguments
-from llama3_tok.arguments import NONE
+from llama3_tok._core import Options
 from llama3_tok.extras import need
 from llama3_tok.folder import Around
 
@@ -41,7 +40,7 @@ _MORE = (
 _NAMES = ["input_ids", "attention_mask"]
 # `encode(text, allowed_special="all")`, whose arguments need no check: that is a tenth of a short
 # call (1.3 of 15 us, 2026-11-29).
-_WITH_SPECIAL = arguments.asked(False, False, "all", NONE)
+_WITH_SPECIAL = Options(False, False, "all")
 _NOTHING = Around()
 
 
@@ -78,7 +77,7 @@ class Calls(Backend):
         has_special = self._has_special(options)
         if len(texts) == 1:
             return [self.llama3._core.encode(texts[0], _WITH_SPECIAL if has_special else None)]
-        return self.llama3.encode_batch(texts, allowed_special="all" if has_special else NONE)
+        return self.llama3.encode_batch(texts, allowed_special="all" if has_special else ())
 
     def _has_special(self, options: Mapping[str, Any]) -> bool:
         """Whether special tokens in a text count."""

@@ -8,7 +8,7 @@ from llama3_tok._core import Ranks
 from llama3_tok.chat import own
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
-from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.tokenizer import Tokenizer
 
 need("transformers", "transformers")
 
@@ -148,7 +148,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         """The tokenizer that writes the conversations of a template, if the core knows it."""
         if template not in self._of_template:
             known = self._with(templates=(("default", template),))
-            is_known = known._folder is None or known._folder.chat is not None
+            is_known = known.definition.folder is None or known.definition.folder.chat is not None
             self._of_template[template] = known if is_known else None
         return self._of_template[template]
 
@@ -156,10 +156,10 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         """The tokenizer as another folder would have it."""
         llama3 = self.llama3
         ranks = Ranks.of(llama3._core)
-        base = llama3._folder or usual(llama3.profile, ranks.size)
+        base = llama3.definition.folder or usual(llama3.profile, ranks.size)
         path, sha256 = llama3.vocabulary, llama3.vocabulary_sha256
         loaded = vocabulary.of_ranks(ranks, path, sha256, base._replace(**changes))
-        return made(Tokenizer, loaded)
+        return Tokenizer.of(loaded)
 
     def _rendered(
         self,
@@ -182,9 +182,9 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
     def _of_rendered(self, rendered: "Marked", with_mask: bool) -> tuple[list[int], list[int]]:
         """The ids of a rendered conversation, and which of them the assistant writes."""
         if not with_mask:
-            return own.ids(self.llama3, rendered), []
-        ids, mask = own.ids_and_mask(self.llama3, rendered)
-        return ids, mask.tolist()
+            return own.ids(self.llama3.definition, rendered), []
+        ids, mask = own.ids_and_mask(self.llama3.definition, rendered)
+        return ids.tolist(), mask.tolist()
 
     def _fitted(self, masks: list[list[int]], out: BatchEncoding) -> list[list[int]]:
         """The masks, cut and padded as the ids were."""
@@ -201,4 +201,4 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
 
 
 def _release(known: Tokenizer) -> str | None:
-    return known.profile if known._folder is None else known._folder.chat
+    return known.profile if known.definition.folder is None else known.definition.folder.chat

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llama3_tok import _core, arguments
-from llama3_tok.arguments import NONE, SpecialTokens
+from llama3_tok import _core
+from llama3_tok._core import Options
 from llama3_tok.errors import InternalError
 from llama3_tok.tokenizer import Tokenizer
 
@@ -54,13 +54,13 @@ class Reader:
 
     def _read(self, text: str, into: Reading, word: int | None) -> None:
         """Adds the tokens of one text, all of one word if that is given."""
-        allowed: SpecialTokens = "all" if self._has_special else NONE
+        options = Options(False, False, "all") if self._has_special else None
+        allowed = "all" if self._has_special else ()
         encoding = self._llama3.encode_with_offsets(text, allowed_special=allowed)
         ids, written = encoding.ids.tolist(), self._written()
         tokens = [written[id] for id in ids]
         spans = list(map(tuple, encoding.char_spans.tolist()))
-        asked = arguments.asked(False, False, allowed, NONE)
-        places = self._llama3._core.added_places(text, asked)
+        places = self._llama3._core.added_places(text, options)
         data, starts = _utf8(text), encoding.byte_spans[:, 0]
         words: list[int] = []
         at = count = 0

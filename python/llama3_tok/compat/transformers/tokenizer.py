@@ -84,7 +84,7 @@ class Llama3Tokenizer(Calls):
         # From a folder transformers hands all of this on, and more.
         config = {
             name: value
-            for name, value in hugging_face.tokenizer_config(self.llama3).items()
+            for name, value in hugging_face.tokenizer_config(self.llama3.definition).items()
             if name in _OWN and (not name.endswith("_token") or isinstance(value, str))
         }
         pattern, self._other_sides = self._usual_sides(add_bos_token, add_eos_token)
@@ -106,7 +106,7 @@ class Llama3Tokenizer(Calls):
 
         As transformers calls it, or if it has no word for it, the ids themselves.
         """
-        around = self.llama3._around
+        around = self.llama3.definition.around
         id_of = {"bos": self.llama3.bos_id, "eos": self.llama3.eos_id}
         known = {
             name: _sides(id_of["bos"] if has_bos else None, id_of["eos"] if has_eos else None)
@@ -289,7 +289,7 @@ class Llama3Tokenizer(Calls):
         """Writes `tokenizer.model` and `tokenizer.json`, the latter with the tokens added here."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         if self._other_sides is not None:
-            around = self.llama3._post_processor
+            around = self.llama3.definition.post_processor
         else:
             bos, eos = _OF_PATTERN[self.special_tokens_pattern]
             around = hugging_face.post_processor(
@@ -298,11 +298,11 @@ class Llama3Tokenizer(Calls):
                 self._named("eos_token") if eos else None,
             )
         drafts = {
-            "tokenizer.model": save.rank_file(self.llama3),
-            "tokenizer.json": save.tokenizer_json(self.llama3, around),
+            "tokenizer.model": save.rank_file(self.llama3.definition),
+            "tokenizer.json": save.tokenizer_json(self.llama3.definition, around),
         }
         paths = {os.path.join(save_directory, prefix + name): d for name, d in drafts.items()}
-        save.write(self.llama3, paths)
+        save.write(self.llama3.definition, paths)
         return tuple(paths)
 
     def _save_pretrained(
@@ -327,7 +327,7 @@ class Llama3Tokenizer(Calls):
 
 def _noted(llama3: Tokenizer) -> str | None:
     """The profile that a folder notes, whatever was added since."""
-    folder = llama3._folder
+    folder = llama3.definition.folder
     config = json.loads(folder.config) if folder is not None and folder.config else {}
     return cast(str | None, config.get("profile"))
 

@@ -19,7 +19,7 @@ from llama3_tok.folder import usual
 from llama3_tok.folder.reading import release_of
 from llama3_tok.formats import save
 from llama3_tok.formats.hugging_face import generation_config
-from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
 from llama3_tok.torch.checkpoint.job import Target
@@ -70,7 +70,9 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
 
     def finish(output: str) -> None:
         tokenizer.save(output)
-        _write_json(output, CONFIG, to_config(sizes, wanted, generation_config(tokenizer)))
+        _write_json(
+            output, CONFIG, to_config(sizes, wanted, generation_config(tokenizer.definition))
+        )
         index = {
             "metadata": {"total_size": sum(target.bytes for target in targets)},
             "weight_map": {out.name: target.name for target in targets for out in target.outs},
@@ -83,7 +85,7 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
         {"to": "transformers", "dtype": wanted, "shard_size": most},
         wanted,
         source.ranks,
-        [*save.names(tokenizer), CONFIG, INDEX],
+        [*save.names(tokenizer.definition), CONFIG, INDEX],
         finish,
     )
 
@@ -117,7 +119,11 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
 
     # A rank file has no names of special tokens, and no chat template. Those of the release that
     # the weights tell are known without; others are written beside it.
-    known = tokenizer._folder.chat if tokenizer._folder is not None else tokenizer.profile
+    known = (
+        tokenizer.definition.folder.chat
+        if tokenizer.definition.folder is not None
+        else tokenizer.profile
+    )
     is_known = (
         tokenizer.profile in PROFILES
         and known is not None
@@ -127,7 +133,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     def finish(output: str) -> None:
         if is_known:
             rank_file = os.path.join(output, TOKENIZER)
-            save.write(tokenizer, {rank_file: save.rank_file(tokenizer)})
+            save.write(tokenizer.definition, {rank_file: save.rank_file(tokenizer.definition)})
         else:
             tokenizer.save(output)
         _write_json(output, PARAMS, params)
@@ -138,7 +144,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
         {"to": "meta", "dtype": wanted, "ranks": ranks},
         wanted,
         ranks,
-        [*([TOKENIZER] if is_known else save.names(tokenizer)), PARAMS],
+        [*([TOKENIZER] if is_known else save.names(tokenizer.definition)), PARAMS],
         finish,
     )
 
@@ -196,7 +202,7 @@ def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Siz
     ranks = Ranks.of(tokenizer._core)
     path, sha256 = tokenizer.vocabulary, tokenizer.vocabulary_sha256
     loaded = vocabulary.of_ranks(ranks, path, sha256, usual(release, ranks.size))
-    return made(Tokenizer, loaded), replace(sizes, vocabulary=last.id)
+    return Tokenizer.of(loaded), replace(sizes, vocabulary=last.id)
 
 
 _SAYS_MORE = ("tokenizer.json", "tokenizer_config.json")

@@ -1,0 +1,92 @@
+"""`Definition`: what a tokenizer is made of. It never changes.
+
+A `Tokenizer` is one of these with methods. What they do stands in other modules, whose functions
+take a definition: so none of them has to know the class, which knows them all.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llama3_tok._core import Core
+
+if TYPE_CHECKING:
+    from llama3_tok.folder import AddedToken, Around, Folder, Roles
+
+__all__ = ["Definition"]
+
+
+class Definition(NamedTuple):
+    """A vocabulary in use, with its added tokens and what its folder says."""
+
+    core: Core
+    path: str
+    """The vocabulary file, absolute."""
+    sha256: str
+    """Of the file's content, in hexadecimal."""
+    profile: str
+    """The release whose special tokens it has, else "folder"."""
+    folder: "Folder | None"
+    """What its folder says, if it is not just what is usual for the release."""
+
+    @property
+    def roles(self) -> "Roles":
+        """The ids with a meaning of their own."""
+        from llama3_tok.folder import Roles
+
+        return Roles.of(self.core.roles)
+
+    @property
+    def added_tokens(self) -> "dict[str, AddedToken]":
+        """Every token that a text has by its name, in the order of the ids."""
+        from llama3_tok.folder import AddedToken
+
+        return {token["content"]: AddedToken(**token) for token in self.core.added_tokens}
+
+    @property
+    def chat_templates(self) -> dict[str, str]:
+        """The chat templates by name, "default" the first: the folder's, or the release's."""
+        from llama3_tok.formats import hugging_face
+
+        if self.folder is None:
+            return {"default": hugging_face.chat_template(self.profile)}
+        return dict(self.folder.templates)
+
+    @property
+    def chat_release(self) -> str | None:
+        """The release whose conversations the core writes; None if a template has to be run."""
+        return self.profile if self.folder is None else self.folder.chat
+
+    @property
+    def token_roles(self) -> dict[str, str]:
+        """The names of the tokens that have a role in a configuration, as "bos_token"."""
+        from llama3_tok.formats import hugging_face
+
+        if self.folder is None:
+            return hugging_face.named_roles(self.profile)
+        return self.folder.names
+
+    @property
+    def post_processor(self) -> dict[str, Any] | None:
+        """What `tokenizer.json` has of what is put around a text."""
+        import json
+
+        from llama3_tok.formats import hugging_face
+
+        if self.folder is None:
+            bos = self.core.roles["bos"]
+            return hugging_face.post_processor(self.added_tokens.values(), bos, None)
+        return json.loads(self.folder.post_processor) if self.folder.post_processor else None
+
+    @property
+    def around(self) -> "Around":
+        """The ids that are put around a text for a model."""
+        from llama3_tok.folder import Around
+
+        if self.folder is not None:
+            return self.folder.around
+        id = self.core.roles["bos"]
+        bos = () if id is None else (id,)
+        return Around(bos, (), (bos, (), bos, ()))
+
+    def name(self, id: int) -> str:
+        """What a special token is called."""
+        return self.core.decode([id], False).decode("utf-8", "replace")

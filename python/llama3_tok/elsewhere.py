@@ -1,0 +1,142 @@
+"""What other libraries call what a `Tokenizer` has, for the errors of those who type their names.
+
+The names are those of transformers' tokenizers, of tiktoken's `Encoding` and of `tokenizers`. None
+of them is offered here, since most do something else there: `llama3_tok.compat` has classes with
+their interfaces.
+"""
+
+__all__ = ["attribute", "option"]
+
+_COMPAT = "llama3_tok.compat has classes with the interfaces of transformers and tiktoken"
+
+_ATTRIBUTES = {
+    # transformers
+    "add_special_tokens": "with_special_tokens({name: id}), which gives another tokenizer",
+    "add_tokens": "with_special_tokens({name: id}), which gives another tokenizer",
+    "all_special_ids": "special_tokens.values()",
+    "all_special_tokens": "special_tokens",
+    "additional_special_tokens": "special_tokens",
+    "apply_chat_template": "encode_chat(messages) for ids, render_chat(messages) for text",
+    "backend_tokenizer": None,
+    "batch_decode": "decode_batch(sequences)",
+    "batch_encode_plus": "encode_batch(texts), or the call tokenizer(texts)",
+    "bos_token": "special_tokens, and bos_id",
+    "bos_token_id": "bos_id",
+    "build_inputs_with_special_tokens": "encode(text, bos=True, eos=True)",
+    "chat_template": 'chat_templates["default"]',
+    "convert_ids_to_tokens": "token_bytes(id), or encode_with_offsets(text).tokens",
+    "convert_tokens_to_ids": "token_id(token)",
+    "convert_tokens_to_string": "decode(ids)",
+    "encode_plus": "encode(text), or the call tokenizer(text)",
+    "eos_token": "special_tokens, and eos_id",
+    "eos_token_id": "eos_id",
+    "from_pretrained": "Tokenizer(folder); nothing is downloaded",
+    "get_added_vocab": "added_tokens",
+    "get_chat_template": 'chat_templates["default"]',
+    "get_vocab": "token_id(token) and token_bytes(id)",
+    "model_max_length": None,
+    "name_or_path": "vocabulary",
+    "num_special_tokens_to_add": "count(text, bos=True, eos=True)",
+    "pad_token": "special_tokens, and pad_id",
+    "pad_token_id": "pad_id",
+    "padding_side": "pad(sequences, side=...)",
+    "prepare_for_model": "pad(sequences)",
+    "save_pretrained": "save(folder)",
+    "save_vocabulary": "save(folder)",
+    "special_tokens_map": "special_tokens",
+    "tokenize": "encode_with_offsets(text).tokens",
+    "truncate_sequences": "truncate(text, max_tokens)",
+    "truncation_side": "truncate(text, max_tokens, side=...)",
+    "unk_token": None,
+    "unk_token_id": None,
+    # tiktoken
+    "decode_single_token_bytes": "token_bytes(id)",
+    "decode_tokens_bytes": "token_bytes(id) for each id",
+    "decode_with_offsets": "encode_with_offsets(text), which has them",
+    "encode_ordinary": "encode(text), in which special tokens are text",
+    "encode_ordinary_batch": "encode_batch(texts), in which special tokens are text",
+    "encode_single_token": "token_id(token)",
+    "encode_to_numpy": "encode_array(text)",
+    "encode_with_unstable": None,
+    "decode_bytes_batch": "decode_bytes(ids) for each sequence",
+    "eot_token": "eos_id",
+    "is_special_token": "special_tokens",
+    "max_token_value": "vocab_size - 1",
+    "n_vocab": "vocab_size, or len(tokenizer)",
+    "special_tokens_set": "special_tokens",
+    "token_byte_values": "token_bytes(id) for each id",
+    # tokenizers
+    "decode_stream": "stream_decoder()",
+    "encode_batch_fast": "encode_batch(texts)",
+    "enable_padding": "pad(sequences)",
+    "enable_truncation": "truncate(text, max_tokens)",
+    "from_file": "Tokenizer(path)",
+    "get_vocab_size": "vocab_size, or len(tokenizer)",
+    "id_to_token": "token_bytes(id)",
+    "no_padding": None,
+    "no_truncation": None,
+    "to_str": "save(folder)",
+    "token_to_id": "token_id(token)",
+    # Meta's class, and sentencepiece
+    "bos": "bos_id",
+    "eos": "eos_id",
+    "eot": "eot_id",
+    "n_words": "vocab_size, or len(tokenizer)",
+    "piece_to_id": "token_id(token)",
+    "id_to_piece": "token_bytes(id)",
+}
+
+_TEXT = {
+    "add_bos": "it is bos=True",
+    "add_bos_token": "it is bos=True",
+    "add_eos": "it is eos=True",
+    "add_eos_token": "it is eos=True",
+    "add_special_tokens": "BOS and EOS are bos=True and eos=True; special tokens in the text are "
+    'allowed_special="all"',
+    "max_length": "the ids of a text that was cut are those of truncate(text, max_tokens)",
+    "truncation": "the ids of a text that was cut are those of truncate(text, max_tokens)",
+    "padding": "pad(sequences) pads, and so does the call tokenizer(texts, padding=True)",
+    "num_threads": "it is threads=",
+    "return_offsets_mapping": "encode_with_offsets(text) gives offsets",
+    "return_tensors": 'encode_array(text) gives an array, pad(..., return_tensors="pt") tensors',
+    "split_special_tokens": "special tokens in a text are text unless allowed_special has them",
+}
+
+_DECODE = {
+    "clean_up_tokenization_spaces": "spaces are never cleaned up",
+    "skip_special_tokens": "it is skip_special=True",
+    "spaces_between_special_tokens": "no spaces are added",
+    "num_threads": "it is threads=",
+}
+
+_CHAT = {
+    "add_special_tokens": "a conversation has the special tokens of its format, one BOS among them",
+    "conversation": "it is the first argument",
+    "custom_tools": "it is tools=",
+    "date_string": "it is date=",
+    "max_length": "fit_chat(messages, max_tokens) leaves the oldest turns out",
+    "max_tokens": "fit_chat(messages, max_tokens) leaves the oldest turns out",
+    "padding": "pad(sequences) pads",
+    "return_assistant_tokens_mask": "it is return_mask=True",
+    "return_dict": "ids come as they are, and with return_mask=True their mask",
+    "return_tensors": "encode_chat_array(messages) gives an array",
+    "tokenize": "encode_chat gives ids, and render_chat text",
+    "tools_in_user_message": 'it is tools_in="user" or "system"',
+    "truncation": "fit_chat(messages, max_tokens) leaves the oldest turns out",
+}
+
+
+def attribute(kind: str, name: str) -> AttributeError:
+    """The error for an attribute that `Tokenizer` does not have."""
+    message = f"{kind!r} object has no attribute {name!r}"
+    if name in _ATTRIBUTES:
+        ours = _ATTRIBUTES[name]
+        message += f"; use {ours}. {_COMPAT}" if ours else f". {_COMPAT}"
+    return AttributeError(message, name=name)
+
+
+def option(call: str, name: str) -> str | None:
+    """What to say about an option that a call does not have; None if nothing is known of it."""
+    if "chat" in call:
+        return _CHAT.get(name)
+    return (_DECODE if call.startswith("decode") else _TEXT).get(name)

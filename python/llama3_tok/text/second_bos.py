@@ -1,0 +1,37 @@
+"""The warning of a text that would begin with BOS twice."""
+
+import warnings
+from collections.abc import Iterable
+
+from llama3_tok._core import Options
+
+__all__ = ["warn"]
+
+# How conversations of the releases go on after BOS.
+_HEADER = "<|start_header_id|>"
+
+
+def warn(texts: Iterable[object], options: Options, bos: str, stacklevel: int) -> None:
+    """Warns if a text that gets a BOS, called `bos`, has one, or is a rendered chat taken for text.
+
+    A text that merely begins with the name, which is then plain text, is the caller's business.
+    `stacklevel` counts from the caller of this function.
+    """
+    is_special = options.allows(bos)
+    opening = bos if is_special else bos + _HEADER
+    if not bos or not any(_begins_with(text, opening) for text in texts):
+        return
+    if is_special:
+        message = f"the text begins with {bos} already, and bos=True adds a second one"
+    else:
+        message = (
+            f"the text begins with {bos} already, here as plain text, and bos=True adds the "
+            "special token; encode_chat, or `llama3-tok chat`, gives the ids of a conversation"
+        )
+    warnings.warn(message, stacklevel=stacklevel + 1)
+
+
+def _begins_with(text: object, opening: str) -> bool:
+    if isinstance(text, str):
+        return text.startswith(opening)
+    return isinstance(text, bytes) and text.startswith(opening.encode())

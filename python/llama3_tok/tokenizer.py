@@ -1,0 +1,978 @@
+"""`Tokenizer`: text to Llama 3 ids and back. What is allowed is decided here, the work is Rust's.
+
+The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, on the uncut text.
+Each method is a line or two: it checks its arguments and asks the core, or the module whose
+business it is.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack, overload
+
+from llama3_tok import arguments, elsewhere, thread_cache
+from llama3_tok import vocabulary as _vocabulary
+from llama3_tok._core import Core
+from llama3_tok.arguments import (
+    BatchOptions,
+    DecodeOptions,
+    FilePath,
+    Ids,
+    Side,
+    SpecialTokens,
+    Tensors,
+    Text,
+    TextOptions,
+)
+from llama3_tok.chat.fit import FittedChat
+from llama3_tok.chat.messages import ChatOptions, Message
+from llama3_tok.definition import Definition
+from llama3_tok.text import second_bos
+from llama3_tok.text.encoding import Encoding
+from llama3_tok.text.ragged import Ragged
+from llama3_tok.text.streaming import StreamDecoder
+from llama3_tok.thread_cache import CacheInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from llama3_tok._core import Options
+    from llama3_tok.chat.assistant import AssistantMessage
+    from llama3_tok.folder import AddedToken, Folder
+    from llama3_tok.text.padding import Padded, Padding
+
+__all__ = [
+    "Encoding",
+    "FilePath",
+    "Ids",
+    "Ragged",
+    "SpecialTokens",
+    "StreamDecoder",
+    "Text",
+    "Tokenizer",
+]
+
+
+class _Class(type):
+    """The class of `Tokenizer`, which knows what other libraries call its names."""
+
+    def __getattr__(cls, name: str) -> NoReturn:
+        raise elsewhere.attribute(cls.__name__, name)
+
+
+class Tokenizer(metaclass=_Class):
+    """The Llama 3 tokenizer.
+
+    `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
+    model folder that has one; without it, the environment variable LLAMA3_TOK_VOCAB and then the
+    installed package llama-models are used. A folder is read as it is: added tokens, special or
+    not, BOS and EOS, stop ids, padding and chat templates are those that its files say, as
+    transformers' `AutoTokenizer` takes them.
+
+    `profile` says instead which release is meant: its special tokens, which the folder must have,
+    and its chat template. "llama3", "llama3.1" (also 3.3), "llama3.2" (text; the special tokens of
+    3.1), "llama3.2-vision" or "meta". A rank file by itself has those of "llama3.1" without one.
+    `special_tokens` are names and ids of more, as `with_special_tokens` takes them.
+
+    Each thread keeps what it merged in a cache, which begins with less than half a megabyte, grows
+    while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
+    the environment variable LLAMA3_TOK_CACHE_MB says, else 24. It changes speed, never ids.
+
+    A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
+    the pickle but found again by path and hash) and used after a fork.
+
+    Raises VocabularyNotFound, VocabularyError, or Llama3TokError for an unknown profile; ValueError
+    for a `cache_mb` that is not from 0 to 32.
+
+    >>> tokenizer = llama3_tok.Tokenizer()
+    >>> tokenizer.encode("This is a test sentence.", bos=True, eos=True)
+    [128000, 2028, 374, 264, 1296, 11914, 13, 128001]
+    """
+
+    __slots__ = ("__weakref__", "_bos", "_core", "_definition")
+
+    _bos: str
+    """What BOS is called; "" if there is none."""
+    _core: Core
+    _definition: Definition
+
+    def __init__(
+        self,
+        vocabulary: str | os.PathLike[str] | None = None,
+        *,
+        profile: str | None = None,
+        special_tokens: Mapping[str, int] | None = None,
+        cache_mb: float | None = None,
+    ) -> None:
+        if not isinstance(profile, str | None):
+            raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
+        cache_bytes = thread_cache.limit(cache_mb)
+        definition = _vocabulary.load(vocabulary, profile)
+        if special_tokens is not None:
+            definition = _vocabulary.with_special(definition, special_tokens)
+        self._set(definition, cache_bytes)
+
+    @classmethod
+    def of(cls, definition: Definition, cache_bytes: int | None = None) -> "Tokenizer":
+        """The tokenizer of a definition, for the other modules of this package.
+
+        `cache_bytes` is the limit of a thread's cache; by default that of the definition.
+        """
+        tokenizer = cls.__new__(cls)
+        tokenizer._set(definition, cache_bytes)
+        return tokenizer
+
+    def _set(self, definition: Definition, cache_bytes: int | None) -> None:
+        if cache_bytes is not None:
+            definition = definition._replace(core=definition.core.with_cache(cache_bytes))
+        self._core, self._definition = definition.core, definition
+        bos = self.bos_id
+        self._bos = "" if bos is None else definition.name(bos)
+
+    # Text to ids
+
+    def encode(
+        self,
+        text: Text,
+        **options: Unpack[TextOptions],
+    ) -> list[int]:
+        """The ids of a text.
+
+        `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text
+        unless `allowed_special` names them ("all", or a set of names); those that
+        `disallowed_special` names raise ("all" means all that are not allowed). Both are tiktoken's
+        parameters, with the default of Meta's class. A text that begins with BOS already gets a
+        second one from `bos`, and the caller a warning.
+
+        Lone surrogates of a `str` are encoded as U+FFFD, as tiktoken does. `bytes` need not be
+        UTF-8: decoding gives back exactly what was encoded.
+
+        Raises TypeError for what is no text, SpecialTokenError for a disallowed special token (with
+        its byte offset) and for names that the profile does not have.
+
+        >>> llama3_tok.encode("<|eot_id|>")
+        [27, 91, 68, 354, 851, 91, 29]
+        >>> llama3_tok.encode("<|eot_id|>", allowed_special="all")
+        [128009]
+        """
+        if not options:
+            return self._core.encode(text)
+        return self._core.encode(text, self._chosen(options, "encode", (text,)))
+
+    def encode_array(
+        self,
+        text: Text,
+        **options: Unpack[TextOptions],
+    ) -> "npt.NDArray[np.uint32]":
+        """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
+        if not options:
+            return self._core.encode_array(text)
+        return self._core.encode_array(text, self._chosen(options, "encode_array", (text,)))
+
+    def encode_batch(
+        self,
+        texts: Iterable[Text],
+        **options: Unpack[BatchOptions],
+    ) -> list[list[int]]:
+        """The ids of each text, encoded on up to `threads` threads (default: all processors).
+
+        Parameters and errors otherwise as in `encode`; an error names the index of the text, which
+        a SpecialTokenError also has as `index`.
+        """
+        texts = arguments.texts(texts)
+        chosen = self._chosen(options, "encode_batch", texts, "threads")
+        threads = arguments.threads(options.get("threads"))
+        return self._core.encode_batch(texts, threads, chosen)
+
+    def encode_ragged(
+        self,
+        texts: Iterable[Text],
+        **options: Unpack[BatchOptions],
+    ) -> Ragged:
+        """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
+        texts = arguments.texts(texts)
+        chosen = self._chosen(options, "encode_ragged", texts, "threads")
+        threads = arguments.threads(options.get("threads"))
+        return Ragged(*self._core.encode_ragged(texts, threads, chosen))
+
+    def encode_with_offsets(
+        self,
+        text: Text,
+        **options: Unpack[TextOptions],
+    ) -> Encoding:
+        """The ids of a text, and which bytes and characters each token is.
+
+        Parameters and errors as in `encode`; `Encoding` describes the spans. Takes time and memory
+        linear in the text, and runs on one thread.
+
+        >>> encoding = llama3_tok.Tokenizer().encode_with_offsets("Việt Nam")
+        >>> encoding.ids
+        array([36644, 26298,    83, 31074], dtype=uint32)
+        >>> encoding.char_spans.tolist()
+        [[0, 2], [2, 3], [3, 4], [4, 8]]
+        """
+        chosen = self._chosen(options, "encode_with_offsets", (text,))
+        spans = self._core.encode_spans(text, chosen)
+        ends = {id: self._core.decode([id], False) for id in self._ends(chosen)}
+        return Encoding(*spans, text=text, ends=ends)
+
+    @overload
+    def truncate(
+        self, text: str, max_tokens: int, *, side: Side = "right", **options: Unpack[TextOptions]
+    ) -> str: ...
+    @overload
+    def truncate(
+        self, text: bytes, max_tokens: int, *, side: Side = "right", **options: Unpack[TextOptions]
+    ) -> bytes: ...
+    def truncate(
+        self, text: Text, max_tokens: int, *, side: Side = "right", **options: Unpack[TextOptions]
+    ) -> Text:
+        """The longest part of a text that has at most `max_tokens` tokens when it is encoded.
+
+        With `side="right"` the right side is cut off and the longest such beginning is kept, with
+        `side="left"` the longest such end. That is more than cutting the ids and decoding them: no
+        character is cut, and since a part may have fewer tokens than a shorter one, none that fits
+        is missed. BOS and EOS are not counted, special tokens in the text are text. Of `bytes` a
+        part is given, where each byte outside valid UTF-8 counts as a character; of a `str` a
+        surrogate pair is not cut.
+
+        Raises TypeError for what is no text, ValueError for a negative `max_tokens`.
+
+        >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 4)
+        'This is a test'
+        >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 3, side="left")
+        ' test sentence.'
+        """
+        arguments.choice(side, "side", ("left", "right"))
+        limit = arguments.count(max_tokens, "max_tokens", 0)
+        chosen = self._chosen(options, "truncate", (text,), "side")
+        return self._core.truncate(text, min(limit, sys.maxsize), side == "left", chosen)
+
+    def count(
+        self,
+        text: Text,
+        **options: Unpack[TextOptions],
+    ) -> int:
+        """How many ids `encode(text)` has, without making them.
+
+        >>> llama3_tok.count("This is a test sentence.")
+        6
+        """
+        if not options:
+            return self._core.count(text)
+        return self._core.count(text, self._chosen(options, "count", (text,)))
+
+    def count_batch(
+        self,
+        texts: Iterable[Text],
+        **options: Unpack[BatchOptions],
+    ) -> "npt.NDArray[np.int64]":
+        """How many ids each text has, as `int64[len(texts)]`."""
+        texts = arguments.texts(texts)
+        chosen = self._chosen(options, "count_batch", texts, "threads")
+        threads = arguments.threads(options.get("threads"))
+        return self._core.count_batch(texts, threads, chosen)
+
+    def _chosen(
+        self, given: Mapping[str, Any], call: str, texts: Iterable[object] = (), *others: str
+    ) -> "Options | None":
+        """The options of a call, checked; of a text that would have a second BOS it warns."""
+        chosen = arguments.chosen(given, call, *others)
+        if chosen is not None and chosen.bos:
+            second_bos.warn(texts, chosen, self._bos, 3)
+        return chosen
+
+    def _ends(self, chosen: "Options | None") -> list[int]:
+        """The ids that options put around a text."""
+        if chosen is None:
+            return []
+        both = ((chosen.bos, self.bos_id), (chosen.eos, self.eos_id))
+        return [id for is_chosen, id in both if is_chosen and id is not None]
+
+    # Files to ids
+
+    def count_file(
+        self,
+        path: FilePath,
+        *,
+        field: str | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> int:
+        """How many ids a text file has, or with `field` that field of a JSONL file's records.
+
+        The file may be of any size: it is read in pieces, which up to `threads` threads (default:
+        all processors) count in a bounded amount of memory. Files whose names end in `.gz` and
+        `.zst` are unpacked. A text file is counted as it is, a byte order mark included; bytes that
+        are not UTF-8 are counted as `encode` has them.
+
+        Raises OSError for a file that can't be read, and InputError, with path and line, for a
+        damaged archive and for a line that is not a JSON object with a string in `field`.
+
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> tokenizer.count_file("hello.txt")
+        2
+        >>> tokenizer.count_file("hello.jsonl", field="text")
+        3
+        """
+        chosen = self._chosen(options, "count_file", (), "threads", "field")
+        threads = arguments.threads(options.get("threads"))
+        return self._core.count_file(arguments.path(path), arguments.field(field), threads, chosen)
+
+    def count_files(
+        self,
+        paths: Iterable[FilePath],
+        *,
+        field: str | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> "npt.NDArray[np.int64]":
+        """How many ids each file has, as `int64[len(paths)]`.
+
+        Parameters and errors as in `count_file`; of several bad files the first one raises.
+        """
+        chosen = self._chosen(options, "count_files", (), "threads", "field")
+        threads = arguments.threads(options.get("threads"))
+        return self._core.count_files(
+            arguments.paths(paths), arguments.field(field), threads, chosen
+        )
+
+    @overload
+    def encode_file(
+        self, path: FilePath, *, field: None = None, **options: Unpack[BatchOptions]
+    ) -> "npt.NDArray[np.uint32]": ...
+    @overload
+    def encode_file(
+        self, path: FilePath, *, field: str, **options: Unpack[BatchOptions]
+    ) -> Ragged: ...
+    def encode_file(
+        self, path: FilePath, *, field: str | None = None, **options: Unpack[BatchOptions]
+    ) -> "npt.NDArray[np.uint32] | Ragged":
+        """The ids of a file: `uint32[n]`, or with `field` a Ragged with those of each record.
+
+        They are exactly the ids of `encode(pathlib.Path(path).read_bytes())`; `bos` and `eos` add
+        to the file, or with `field` to each record. The file is read as `count_file` reads it.
+
+        Raises what `count_file` raises, and what `encode` raises; a SpecialTokenError names `path`
+        and the byte `offset` in the unpacked text, or with `field` the `line` and the offset in
+        that record's text.
+
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> tokenizer.encode_file("hello.txt")
+        array([9906, 1917], dtype=uint32)
+        >>> tokenizer.encode_file("hello.jsonl", field="text")
+        Ragged(2 texts, 3 ids)
+        """
+        chosen = self._chosen(options, "encode_file", (), "threads", "field")
+        files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
+        if field is None:
+            return next(self._core.encode_files(files, None, threads, chosen, True))
+        named = arguments.field(field)
+        return Ragged(*next(self._core.encode_files(files, named, threads, chosen, True)))
+
+    @overload
+    def encode_files(
+        self, paths: Iterable[FilePath], *, field: None = None, **options: Unpack[BatchOptions]
+    ) -> "Iterator[npt.NDArray[np.uint32]]": ...
+    @overload
+    def encode_files(
+        self, paths: Iterable[FilePath], *, field: str, **options: Unpack[BatchOptions]
+    ) -> Iterator[Ragged]: ...
+    def encode_files(
+        self,
+        paths: Iterable[FilePath],
+        *,
+        field: str | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
+        """An iterator over the ids of files, in the order of the paths.
+
+        Each is what `encode_file` gives. While one is used those behind it are read, as far as
+        some megabytes allow; that stops when the iterator is deleted. A bad file raises when its
+        turn comes, and the iterator can be asked for the next. Several threads may share it, but a
+        process that was forked can't go on with it.
+
+        Parameters and errors as in `encode_file`.
+
+        >>> paths = ["hello.txt", "hello.txt.gz"]
+        >>> for ids in llama3_tok.Tokenizer().encode_files(paths):
+        ...     print(ids)
+        [9906 1917]
+        [9906 1917]
+        """
+        chosen = self._chosen(options, "encode_files", (), "threads", "field")
+        files, threads = arguments.paths(paths), arguments.threads(options.get("threads"))
+        if field is None:
+            return self._core.encode_files(files, None, threads, chosen, True)
+        named = arguments.field(field)
+        return starmap(Ragged, self._core.encode_files(files, named, threads, chosen, True))
+
+    @overload
+    def stream_file(
+        self, path: FilePath, *, field: None = None, **options: Unpack[BatchOptions]
+    ) -> "Iterator[npt.NDArray[np.uint32]]": ...
+    @overload
+    def stream_file(
+        self, path: FilePath, *, field: str, **options: Unpack[BatchOptions]
+    ) -> Iterator[Ragged]: ...
+    def stream_file(
+        self, path: FilePath, *, field: str | None = None, **options: Unpack[BatchOptions]
+    ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
+        """The ids of a file part by part, in a bounded amount of memory whatever its size.
+
+        The parts, one behind the other, are exactly what `encode_file` gives; there is at least
+        one. How long they are is not specified: that of a quarter of a megabyte of text, or more
+        where the text can't be cut. Parameters and errors as in `encode_file`; the iterator is like
+        that of `encode_files`.
+
+        >>> for ids in llama3_tok.Tokenizer().stream_file("hello.txt"):
+        ...     print(ids)
+        [9906 1917]
+        """
+        chosen = self._chosen(options, "stream_file", (), "threads", "field")
+        files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
+        if field is None:
+            return self._core.encode_files(files, None, threads, chosen, False)
+        named = arguments.field(field)
+        return starmap(Ragged, self._core.encode_files(files, named, threads, chosen, False))
+
+    # Ids to text
+
+    def decode(
+        self,
+        ids: Ids,
+        **options: Unpack[DecodeOptions],
+    ) -> str:
+        """The text of ids.
+
+        `ids` may be a list, an array of any integer dtype, a tensor, or anything with the buffer
+        protocol. Bytes that are not UTF-8, as in the middle of a character, are handled as `errors`
+        says (`bytes.decode` has the choices). Special tokens are their names, or nothing with
+        `skip_special`. Spaces are never cleaned up.
+
+        Raises InvalidTokenId with id and position, TypeError for what are no integers.
+
+        >>> llama3_tok.decode([9906, 1917])
+        'Hello world'
+        """
+        given = ids if type(ids) is list else arguments.ids(ids, "ids")
+        if not options:
+            errors, skip_special = "replace", False
+        else:
+            errors, skip_special = arguments.decoding(options, "decode")
+        # Any other `errors` might be wrong, which `bytes.decode` has to find out.
+        if type(errors) is str and errors in ("replace", "strict"):
+            text = self._core.decode_text(given, skip_special)
+            if text is not None:
+                return text
+        return self._core.decode(given, skip_special).decode("utf-8", errors)
+
+    def decode_bytes(
+        self,
+        ids: Ids,
+        *,
+        skip_special: bool = False,
+    ) -> bytes:
+        """The bytes of ids, exactly; parameters and errors as in `decode`."""
+        given = ids if type(ids) is list else arguments.ids(ids, "ids")
+        return self._core.decode(given, skip_special)
+
+    def decode_batch(
+        self,
+        sequences: Iterable[Ids],
+        *,
+        threads: int | None = None,
+        **options: Unpack[DecodeOptions],
+    ) -> list[str]:
+        """The text of each sequence of ids, decoded on up to `threads` threads (default: all).
+
+        Parameters and errors otherwise as in `decode`; an error names the index of the sequence,
+        which an InvalidTokenId also has as `index`.
+        """
+        arguments.refuse_text(sequences, "sequences")
+        errors, skip_special = arguments.decoding(options, "decode_batch", "threads")
+        lists = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
+        texts = self._core.decode_batch(lists, arguments.threads(threads), skip_special)
+        return [text.decode("utf-8", errors) for text in texts]
+
+    def stream_decoder(
+        self,
+        *,
+        skip_special: bool = False,
+    ) -> StreamDecoder:
+        """A decoder of ids that come one by one, as a model generates them.
+
+        Its `push` gives text as soon as it is complete UTF-8, and `flush` the rest; together they
+        are `decode` of all ids. Special tokens are their names, or nothing with `skip_special`.
+
+        >>> decoder = llama3_tok.Tokenizer().stream_decoder(skip_special=True)
+        >>> decoder.push(9906) + decoder.push([1917, 128009]) + decoder.flush()
+        'Hello world'
+        """
+        arguments.flag(skip_special, "skip_special")
+        return StreamDecoder(self._core.stream_decoder(skip_special))
+
+    def is_canonical(
+        self,
+        ids: Ids,
+    ) -> bool:
+        """Whether encoding the text of `ids` gives the same ids.
+
+        A model may generate a text by other tokens than the tokenizer would; then a model that is
+        given the text reads other ids. Special ids stand for themselves: what is between two of
+        them is encoded as a text of its own. Raises as `decode`.
+
+        >>> llama3_tok.Tokenizer().is_canonical([9906, 1917])
+        True
+        >>> llama3_tok.Tokenizer().is_canonical([39, 4896, 1917])  # "H", "ello", " world"
+        False
+        """
+        return self._core.is_canonical(arguments.ids(ids, "ids"))
+
+    # Conversations
+
+    @overload
+    def encode_chat(
+        self,
+        messages: Iterable[Message],
+        *,
+        return_mask: Literal[False] = False,
+        **options: Unpack[ChatOptions],
+    ) -> list[int]: ...
+    @overload
+    def encode_chat(
+        self,
+        messages: Iterable[Message],
+        *,
+        return_mask: Literal[True],
+        **options: Unpack[ChatOptions],
+    ) -> "tuple[list[int], npt.NDArray[np.uint8]]": ...
+    def encode_chat(
+        self,
+        messages: Iterable[Message],
+        *,
+        return_mask: bool = False,
+        **options: Unpack[ChatOptions],
+    ) -> "list[int] | tuple[list[int], npt.NDArray[np.uint8]]":
+        """The ids of a conversation, one BOS included, as its model was trained to read it.
+
+        `messages` are dictionaries with `role` ("system", "user", "assistant", and but for
+        profile "llama3" "tool", which dialect "hf" also knows as "ipython") and `content`: a str,
+        a list of `{"type": "text", "text": ...}` and, where the profile has images,
+        `{"type": "image"}`, or for a tool's result in dialect "hf" any JSON value. An assistant's
+        message may have `tool_calls`: `[{"function": {"name": ..., "arguments": {...}}}]`.
+
+        `dialect` "hf" is the template that was published with the profile's release (3; 3.1 and
+        3.3, also for profile "meta"; 3.2 text; 3.2 vision), as transformers' `apply_chat_template`
+        renders it: content is stripped of white space but in vision models, a call hides its
+        content, and a call in a conversation with `builtin_tools` ends with `<|eom_id|>`. "meta",
+        the default for profile "meta" alone, is `ChatFormat` of llama-models 0.3.0: content as it
+        is, `stop_reason` in a message says how it ends, and `tool_format` how calls are written.
+
+        `tools` are dictionaries that describe functions; they stand in the first user message, or
+        with `tools_in="system"` in the system message. `builtin_tools` are names such as
+        "brave_search". `date` is a date, "today", or a str that is written as it is; by default it
+        is the "26 Jul 2024" of the published templates, so the same call gives the same ids next
+        year. The ids end with the header of the assistant's answer; not so without
+        `add_generation_prompt`, and with `continue_final_message` the last message has no end.
+
+        Structure gives special tokens, content never does: `<|eot_id|>` in any text of a message
+        is plain text. `return_mask` also gives `uint8[n]`, 1 for the tokens that the assistant
+        writes: content or call, and what ends it.
+
+        A folder with a chat template of its own has that run, in a sandbox of Jinja (extra
+        `transformers`) and in such a way that no text of `messages`, `tools` or `documents` can
+        make a special token. `chat_template` is the name of another one of the folder, or the text
+        of one; `documents` and `template_variables` reach a template that is run, and so do the
+        options above by the names that published templates have for them. A mask is then 1 for what
+        stands in the template's `{% generation %}` blocks.
+
+        Raises ChatFormatError with `index` and `field` for what the format can't hold, as an
+        unknown role, a tool's result without its call, or several calls in dialect "hf".
+
+        >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
+        >>> tokenizer.encode_chat([{"role": "user", "content": "hi"}])
+        [128000, 128006, 882, 128007, 271, 6151, 128009, 128006, 78191, 128007, 271]
+        """
+        from llama3_tok.chat import conversations
+
+        arguments.flag(return_mask, "return_mask")
+        definition = self._definition
+        if return_mask:
+            ids, mask = conversations.encode_masked(definition, messages, options, "encode_chat")
+            return ids.tolist(), mask
+        return conversations.encode(definition, messages, options, "encode_chat")
+
+    @overload
+    def encode_chat_array(
+        self,
+        messages: Iterable[Message],
+        *,
+        return_mask: Literal[False] = False,
+        **options: Unpack[ChatOptions],
+    ) -> "npt.NDArray[np.uint32]": ...
+    @overload
+    def encode_chat_array(
+        self,
+        messages: Iterable[Message],
+        *,
+        return_mask: Literal[True],
+        **options: Unpack[ChatOptions],
+    ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]": ...
+    def encode_chat_array(
+        self,
+        messages: Iterable[Message],
+        *,
+        return_mask: bool = False,
+        **options: Unpack[ChatOptions],
+    ) -> "npt.NDArray[np.uint32] | tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]":
+        """The ids of a conversation as `uint32[n]`, with `return_mask` and `uint8[n]` for its mask.
+
+        Parameters and errors as in `encode_chat`.
+        """
+        from llama3_tok.chat import conversations
+
+        arguments.flag(return_mask, "return_mask")
+        call = conversations.encode_masked if return_mask else conversations.encode_array
+        return call(self._definition, messages, options, "encode_chat_array")
+
+    def render_chat(
+        self,
+        messages: Iterable[Message],
+        **options: Unpack[ChatOptions],
+    ) -> str:
+        r"""The text of a conversation, special tokens by their names, for people to read.
+
+        Parameters and errors as in `encode_chat`, which makes ids. Don't encode this text: in it
+        the names that content has can't be told from those of the structure.
+
+        >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
+        >>> tokenizer.render_chat([{"role": "user", "content": "hi"}], add_generation_prompt=False)
+        '<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>'
+        """
+        from llama3_tok.chat import conversations
+
+        return conversations.render(self._definition, messages, options)
+
+    def fit_chat(
+        self,
+        messages: Iterable[Message],
+        max_tokens: int,
+        *,
+        answer_tokens: int = 0,
+        **options: Unpack[ChatOptions],
+    ) -> FittedChat:
+        """The conversation less its oldest turns, so that it has at most `max_tokens` ids.
+
+        `answer_tokens` of these are left free for the answer. A turn is a user's message with all
+        that follows it up to the next, so that calls stay with their results. The system messages
+        that it begins with and the last turn are always kept. The other parameters are those of
+        `encode_chat`, which gives the ids of what is kept. Time grows with the length alone.
+
+        Raises ChatFormatError as `encode_chat` does, and with `field` "max_tokens" if what is
+        always kept is too long.
+
+        >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
+        >>> messages = [{"role": "user", "content": text} for text in ("one", "two", "three")]
+        >>> tokenizer.fit_chat(messages, 20, answer_tokens=8).dropped
+        [0, 1]
+        """
+        from llama3_tok.chat import conversations
+
+        return conversations.fitted(self._definition, messages, max_tokens, answer_tokens, options)
+
+    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
+        """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
+        from llama3_tok.chat import assistant
+
+        if isinstance(answer, str):
+            return assistant.of_text(answer)
+        return assistant.of_ids(answer, self._definition)
+
+    # Batches for a model
+
+    def pad(
+        self,
+        sequences: Iterable[Ids],
+        *,
+        max_tokens: int | None = None,
+        side: Side = "right",
+        pad_id: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors = "np",
+    ) -> "Padded":
+        """Sequences of ids as one batch: `input_ids` and `attention_mask`, `int64[batch, length]`.
+
+        The length is that of the longest sequence, or `max_tokens`, rounded up to a multiple of
+        `pad_to_multiple_of`. `side` is where padding goes: "left" for generation, which has to go
+        on behind the last id. `pad_id` is another padding token than that of the profile; it may be
+        a special token with no other use, or one behind the vocabulary that the model was given.
+        With `return_tensors="pt"` both are torch tensors.
+
+        Raises Llama3TokError for a sequence that is longer than `max_tokens` (nothing is cut), for
+        profile "llama3" without `pad_id`, for a `pad_id` that is a token of text, begins a text or
+        ends generation, and where torch is missing; InvalidTokenId as `decode_batch`.
+
+        >>> padded = llama3_tok.Tokenizer().pad([[9906], [9906, 1917]])
+        >>> padded.input_ids.tolist(), padded.attention_mask.tolist()
+        ([[9906, 128004], [9906, 1917]], [[1, 0], [1, 1]])
+        """
+        from llama3_tok.text import padding
+
+        return padding.pad(
+            self._definition,
+            sequences,
+            max_tokens,
+            side,
+            pad_id,
+            pad_to_multiple_of,
+            return_tensors,
+        )
+
+    def __call__(
+        self,
+        text: Text | Iterable[Text],
+        *,
+        add_special_tokens: bool = True,
+        padding: "Padding" = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        padding_side: Side = "right",
+        pad_to_multiple_of: int | None = None,
+        return_tensors: Tensors | None = None,
+    ) -> "Padded":
+        """`input_ids` and `attention_mask` of one text or several, as transformers gives them.
+
+        BOS is added unless `add_special_tokens=False`, EOS is not. `padding` is True or "longest",
+        or "max_length"; `truncation` cuts the ids behind the first `max_length`, BOS among them.
+        Without `return_tensors` both are lists, of one text or of several; with "np" or "pt" they
+        are `int64[batch, length]`, as in `pad`. Special tokens in the text are text, which they are
+        not in transformers.
+
+        Raises as `encode_batch` and `pad`; ValueError for arguments that don't go together.
+
+        >>> llama3_tok.Tokenizer()("Hello world")["input_ids"]
+        [128000, 9906, 1917]
+        """
+        from llama3_tok.text.padding import call
+
+        return call(
+            self._definition,
+            text,
+            add_special_tokens,
+            padding,
+            truncation,
+            max_length,
+            padding_side,
+            pad_to_multiple_of,
+            return_tensors,
+        )
+
+    # Tokens
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes of one token; a special token's are its name. Raises InvalidTokenId."""
+        if isinstance(id, bool) or not hasattr(id, "__index__"):
+            raise TypeError(f"id must be an integer, not {type(id).__name__}")
+        return self._core.decode([id], False)
+
+    def token_id(self, token: Text) -> int:
+        """The id of the token that is exactly these bytes, or has this special name.
+
+        Raises UnknownToken if there is none.
+        """
+        return self._core.token_id(token)
+
+    def with_special_tokens(
+        self,
+        special_tokens: Mapping[str, int],
+        *,
+        bos: str | None = None,
+        eos: str | None = None,
+        pad: str | None = None,
+        stop_ids: Iterable[int] | None = None,
+        chat_template: str | None = None,
+    ) -> "Tokenizer":
+        """A tokenizer that has more special tokens, by their names and ids.
+
+        An id is that of a reserved token, which is then called so, or one from the end of the
+        vocabulary on, for which a model has rows. `bos`, `eos` and `pad` name the tokens that have
+        these roles, `stop_ids` are the ids that end generation (by default as before, and `eos` if
+        given), `chat_template` is a template for conversations, in Jinja.
+
+        Raises Llama3TokError for an id or name that another token has, and for an unknown role.
+
+        >>> names = {"<|im_start|>": 128002, "<|im_end|>": 128003}
+        >>> tokenizer = llama3_tok.Tokenizer().with_special_tokens(names, eos="<|im_end|>")
+        >>> tokenizer.encode("hi<|im_end|>", allowed_special="all"), tokenizer.eos_id
+        ([6151, 128003], 128003)
+        """
+        stops = (
+            None if stop_ids is None else [arguments.count(id, "stop_ids", 0) for id in stop_ids]
+        )
+        roles = {"bos": bos, "eos": eos, "pad": pad, "chat_template": chat_template}
+        changed = _vocabulary.with_special(
+            self._definition, special_tokens, stop_ids=stops, **roles
+        )
+        return self.of(changed, self.cache_info().limit)
+
+    def cache_info(self) -> CacheInfo:
+        """What the calling thread's cache holds and takes, and what those of all threads take.
+
+        A thread has one cache, for the vocabulary that it used last.
+
+        >>> llama3_tok.Tokenizer(cache_mb=8).cache_info().limit
+        8388608
+        """
+        return CacheInfo(**self._core.cache_info())
+
+    # What it is
+
+    def __len__(self) -> int:
+        """How many ids there are: `vocab_size`."""
+        return self._core.vocab_size
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, added tokens included: 128,256 (vision: 128,257)."""
+        return self._core.vocab_size
+
+    @property
+    def profile(self) -> str:
+        """Which release's special tokens are used; "folder" if a folder has others."""
+        return self._definition.profile
+
+    @property
+    def vocabulary(self) -> str:
+        """The vocabulary file, as an absolute path."""
+        return self._definition.path
+
+    @property
+    def vocabulary_sha256(self) -> str:
+        """The SHA-256 of the vocabulary file's content, in hexadecimal."""
+        return self._definition.sha256
+
+    @property
+    def bos_id(self) -> int | None:
+        """What a text begins with, `<|begin_of_text|>`, 128000; None for a folder without one."""
+        return self._core.roles["bos"]
+
+    @property
+    def eos_id(self) -> int | None:
+        """What a text ends with, `<|end_of_text|>`, 128001; None for a folder without one."""
+        return self._core.roles["eos"]
+
+    @property
+    def eot_id(self) -> int | None:
+        """`<|eot_id|>`, the end of a turn: 128009; None for a folder without it."""
+        return self._core.roles["eot"]
+
+    @property
+    def pad_id(self) -> int | None:
+        """The padding token: 128004; None for profile "llama3", which has none."""
+        return self._core.roles["pad"]
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """The ids that end generation, ascending."""
+        return self._core.roles["stops"]
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Name to id of every special token, in the order of the ids."""
+        return self._core.special_tokens
+
+    @property
+    def added_tokens(self) -> "dict[str, AddedToken]":
+        """Every token that a text has by its name, special or not, in the order of the ids.
+
+        Special ones are in a text only if `allowed_special` has them, the others always.
+        """
+        return self._definition.added_tokens
+
+    @property
+    def chat_templates(self) -> dict[str, str]:
+        """The chat templates by name, "default" the first: the folder's, or the release's."""
+        return self._definition.chat_templates
+
+    @property
+    def definition(self) -> Definition:
+        """What it is made of, for the other modules of this package."""
+        return self._definition
+
+    # Files of its own
+
+    def save(self, folder: FilePath) -> None:
+        """Writes the tokenizer to a folder, which is made if it is not there.
+
+        The folder is one that transformers' `AutoTokenizer` loads, with the same ids for text and
+        for chat: `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (a template
+        that renders as `render_chat`), `special_tokens_map.json` and `generation_config.json` (stop
+        ids). `tokenizer.model` is the rank file, as Meta's code and `Tokenizer(folder)` read it.
+
+        Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
+        files are read back and compared first. Of a `generation_config.json` that is there, the
+        settings that are no ids stay. Of a release `tokenizer_config.json` notes the profile, as
+        "profile". What another folder said is written as it was read: flags, chat templates by
+        name, what is put around a text, its own settings.
+
+        All are written before the first is replaced; should a replacement fail then, the error says
+        which files are the new ones.
+
+        Raises OSError where the folder can't be written, and Llama3TokError for one whose
+        `generation_config.json` can't be read or that has another tokenizer's `added_tokens.json`.
+
+        >>> llama3_tok.Tokenizer(profile="llama3.2").save("saved")
+        >>> llama3_tok.Tokenizer("saved").profile
+        'llama3.2'
+        """
+        from llama3_tok.formats.save import save
+
+        save(self._definition, os.path.expanduser(arguments.path(folder, "folder")))
+
+    # As a Python object
+
+    def __repr__(self) -> str:
+        """For people."""
+        return f"Tokenizer({self.vocabulary!r}, profile={self.profile!r})  # {len(self):,} ids"
+
+    def __eq__(self, other: object) -> bool:
+        """Tokenizers are equal if they give the same ids: same vocabulary, profile and folder."""
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Equal tokenizers hash alike."""
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        _, _, sha256, profile, folder = self._definition
+        return sha256, profile, folder
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """For names that it does not have: the error says what it calls them."""
+        raise elsewhere.attribute("Tokenizer", name)
+
+    def __copy__(self) -> "Tokenizer":
+        """Itself, since it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Tokenizer":
+        """Itself, since it never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as path and hash, which find the file, and what its folder said."""
+        return _restore, (type(self), self.vocabulary, *self._key(), self.cache_info().limit)
+
+
+def _restore(
+    kind: type[Tokenizer],
+    path: str,
+    sha256: str,
+    profile: str,
+    folder: "Folder | None",
+    cache_bytes: int,
+) -> Tokenizer:
+    return kind.of(_vocabulary.load_again(path, sha256, profile, folder), cache_bytes)

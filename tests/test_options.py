@@ -1,0 +1,285 @@
+"""One vocabulary of options: what an option means, it means on every call that has it."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama3_tok
+import strategies
+from llama3_tok import SpecialTokenError, Tokenizer
+
+TEXTS = [
+    "",
+    "Hello world",
+    "a<|eot_id|>b",
+    "<|begin_of_text|>",
+    "Việt\ud83d\ude00 \udc00 ",
+    "x" * 3000,
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer()
+
+
+def options():
+    names = st.sampled_from([(), "all", {"<|eot_id|>"}, ["<|eom_id|>", "<|eot_id|>"]])
+    given = {"bos": st.booleans(), "eos": st.booleans(), "allowed_special": names}
+    return st.fixed_dictionaries({}, optional=given)
+
+
+@pytest.mark.filterwarnings("ignore:the text begins with")
+@given(texts=st.lists(strategies.texts() | st.sampled_from(TEXTS), max_size=5), options=options())
+def test_calls_that_count_count_what_encode_gives(tmp_path_factory, tokenizer, texts, options):
+    expected = [tokenizer.encode(text, **options) for text in texts]
+    lengths = list(map(len, expected))
+    assert [tokenizer.count(text, **options) for text in texts] == lengths
+    assert [llama3_tok.count(text, **options) for text in texts] == lengths
+    assert [len(tokenizer.encode_array(text, **options)) for text in texts] == lengths
+    assert [len(tokenizer.encode_with_offsets(text, **options)) for text in texts] == lengths
+    for threads in (1, 3):
+        counted = tokenizer.count_batch(texts, threads=threads, **options)
+        assert counted.dtype == np.int64
+        assert counted.tolist() == lengths
+        assert tokenizer.encode_batch(texts, threads=threads, **options) == expected
+
+    folder = tmp_path_factory.getbasetemp() / "options"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(folder / f"{number}.txt")
+        paths[-1].write_bytes(tokenizer.decode_bytes(tokenizer.encode(text)))
+    assert [tokenizer.count_file(path, **options) for path in paths] == lengths
+    assert tokenizer.count_files(paths, **options).tolist() == lengths
+    lines = folder / "lines.jsonl"
+    records = [path.read_bytes().decode() for path in paths]
+    lines.write_text("".join(json.dumps({"t": text}) + "\n" for text in records), encoding="utf-8")
+    assert tokenizer.count_file(lines, field="t", **options) == sum(lengths)
+    assert list(map(len, tokenizer.encode_file(lines, field="t", **options))) == lengths
+
+
+@pytest.mark.filterwarnings("ignore:the text begins with")
+@given(strategies.texts() | st.sampled_from(TEXTS[:5]), st.integers(0, 8), options())
+def test_what_is_kept_of_a_text_is_the_longest_that_fits(tokenizer, text, limit, options):
+    text = text[:40].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    ends = options.get("bos", False) + options.get("eos", False)
+    if limit < ends:
+        with pytest.raises(ValueError, match=f"max_tokens is {limit}, and BOS and EOS alone are"):
+            tokenizer.truncate(text, limit, **options)
+        return
+    places = range(len(text) + 1)
+    for side, parts in (
+        ("right", (text[:at] for at in reversed(places))),
+        ("left", (text[at:] for at in places)),
+    ):
+        longest = next(part for part in parts if tokenizer.count(part, **options) <= limit)
+        assert tokenizer.truncate(text, limit, side=side, **options) == longest
+
+
+def test_disallowed_special_tokens_are_refused_by_each_call(tokenizer, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a<|eot_id|>b")
+    lines = tmp_path / "a.jsonl"
+    lines.write_text('{"t": "a<|eot_id|>b"}')
+    text, no = "a<|eot_id|>b", {"disallowed_special": "all"}
+    calls = [
+        lambda **options: tokenizer.encode(text, **options),
+        lambda **options: tokenizer.encode_array(text, **options),
+        lambda **options: tokenizer.encode_batch([text], **options),
+        lambda **options: tokenizer.encode_ragged([text], **options),
+        lambda **options: tokenizer.encode_with_offsets(text, **options),
+        lambda **options: tokenizer.count(text, **options),
+        lambda **options: tokenizer.count_batch([text], **options),
+        lambda **options: tokenizer.truncate(text, 100, **options),
+        lambda **options: tokenizer.count_file(path, **options),
+        lambda **options: tokenizer.count_files([path], **options),
+        lambda **options: tokenizer.count_file(lines, field="t", **options),
+        lambda **options: tokenizer.encode_file(path, **options),
+        lambda **options: list(tokenizer.encode_files([path], **options)),
+        lambda **options: list(tokenizer.stream_file(path, **options)),
+    ]
+    for call in calls:
+        with pytest.raises(SpecialTokenError) as caught:
+            call(**no)
+        assert (caught.value.token, caught.value.offset) == ("<|eot_id|>", 1)
+        call(allowed_special="all", **no)
+        for wrong in ({"bos": 1}, {"eos": None}, {"allowed_special": "<|eot_id|>"}):
+            with pytest.raises(TypeError, match=next(iter(wrong))):
+                call(**wrong)
+        with pytest.raises(SpecialTokenError, match="'<x>' is not a special token|\"<x>\""):
+            call(allowed_special={"<x>"})
+        with pytest.raises(TypeError, match=r"\w+\(\) has no option 'add_bos'; it is bos=True"):
+            call(add_bos=True)
+        with pytest.raises(TypeError, match="'nothing'; its options are bos, eos, allowed_special"):
+            call(nothing=1)
+
+
+def test_bos_and_eos_of_a_folder_without_them_are_errors(tokenizer, tmp_path):
+    bare = {"<|a|>": 128000}
+    from llama3_tok import vocabulary
+
+    data = Path(tokenizer.vocabulary).read_bytes()
+    other = Tokenizer.of(vocabulary.with_names(data, tokenizer.vocabulary, bare))
+    for call, name in itertools.product((other.count, other.encode), ("bos", "eos")):
+        with pytest.raises(llama3_tok.Llama3TokError, match=f"this tokenizer has no {name} token"):
+            call("a", **{name: True})
+    with pytest.raises(llama3_tok.Llama3TokError, match="this tokenizer has no bos token"):
+        other.truncate("a", 5, bos=True)
+
+
+def test_special_tokens_with_names_beyond_ascii_can_be_allowed(tokenizer):
+    other = tokenizer.with_special_tokens({"<｜User｜>": 128002})
+    assert other.encode("<｜User｜>", allowed_special={"<｜User｜>"}) == [128002]
+    assert other.count("<｜User｜>", allowed_special={"<｜User｜>"}) == 1
+    with pytest.raises(SpecialTokenError):
+        other.encode("a", allowed_special={"\ud800"})
+
+
+def test_the_length_of_a_tokenizer_is_how_many_ids_there_are(tokenizer):
+    assert len(tokenizer) == tokenizer.vocab_size == 128256
+    assert len(Tokenizer(profile="llama3.2-vision")) == 128257
+
+
+def test_an_encoding_can_be_indexed_and_has_its_tokens(tokenizer):
+    text = "Việt Nam <b>&amp;</b>\n漢"
+    encoding = tokenizer.encode_with_offsets(text, bos=True, eos=True)
+    assert list(encoding) == encoding.ids.tolist()
+    assert (encoding[0], encoding[-1]) == (128000, 128001)
+    assert type(encoding[0]) is int
+    assert encoding[1:3].dtype == np.uint32
+    assert encoding.tokens[0] == b"<|begin_of_text|>"
+    assert encoding.tokens[-1] == b"<|end_of_text|>"
+    assert b"".join(encoding.tokens[1:-1]) == text.encode()
+    for index in (len(encoding), -len(encoding) - 1):
+        with pytest.raises(IndexError, match="out of range"):
+            encoding[index]
+    odd = tokenizer.encode_with_offsets("a\ud83d\ude00\udc00")
+    assert b"".join(odd.tokens) == "a\U0001f600\ufffd".encode()
+    raw = tokenizer.encode_with_offsets(b"a\xff")
+    assert b"".join(raw.tokens) == b"a\xff"
+
+
+def test_an_encoding_shows_itself_in_a_notebook_and_escapes_what_it_shows(tokenizer):
+    text = "<script>alert('&')</script> a\tb\n\x00漢𠮷"
+    shown = tokenizer.encode_with_offsets(text)._repr_html_()
+    assert "<script" not in shown
+    assert "&lt;" in shown
+    assert "⟨U+0000⟩" in shown
+    assert "·" in shown
+    assert "⏎" in shown
+    assert shown.count("<span") == len(tokenizer.encode(text))
+    long = tokenizer.encode_with_offsets("a b " * 5000)._repr_html_()
+    assert "more" in long
+    assert long.count("<span") == 2000
+
+
+MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]
+
+
+def test_conversations_come_as_arrays(tokenizer):
+    ids, mask = tokenizer.encode_chat(MESSAGES, return_mask=True)
+    array, other = tokenizer.encode_chat_array(MESSAGES, return_mask=True)
+    assert array.dtype == np.uint32
+    assert array.tolist() == ids == tokenizer.encode_chat_array(MESSAGES).tolist()
+    assert other.dtype == mask.dtype == np.uint8
+    assert other.tolist() == mask.tolist()
+    with pytest.raises(
+        TypeError, match=r"encode_chat_array\(\) has no option 'return_tensors'; enc"
+    ):
+        tokenizer.encode_chat_array(MESSAGES, return_tensors="np")
+    template = (
+        "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    )
+    own = tokenizer.with_special_tokens({}, chat_template=template)
+    array, mask = own.encode_chat_array(MESSAGES, return_mask=True)
+    assert array.tolist() == own.encode_chat(MESSAGES) == own.encode_chat_array(MESSAGES).tolist()
+    assert set(mask.tolist()) == {1}
+
+
+def test_the_header_of_an_answer_follows_unless_an_answer_is_last(tokenizer):
+    header = "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    for messages, follows in ((MESSAGES[:1], True), (MESSAGES, False)):
+        text = tokenizer.render_chat(messages)
+        assert text.endswith(header) == follows
+        assert text == tokenizer.render_chat(messages, add_generation_prompt=follows)
+        assert text == tokenizer.render_chat(messages, add_generation_prompt=None)
+        opposite = tokenizer.render_chat(messages, add_generation_prompt=not follows)
+        assert opposite.endswith(header) != follows
+    own = tokenizer.with_special_tokens({}, chat_template="{{ add_generation_prompt }}")
+    assert own.render_chat(MESSAGES) == "False"
+    assert own.render_chat(MESSAGES[:1]) == "True"
+    with pytest.raises(TypeError, match="add_generation_prompt must be a bool, not int"):
+        tokenizer.encode_chat(MESSAGES, add_generation_prompt=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("apply_chat_template", "encode_chat"),
+        ("convert_ids_to_tokens", "token_bytes"),
+        ("convert_tokens_to_ids", "token_id"),
+        ("eos_token_id", "eos_id"),
+        ("encode_ordinary", "encode(text)"),
+        ("n_vocab", "vocab_size"),
+        ("save_pretrained", "save"),
+        ("from_pretrained", "nothing is downloaded"),
+        ("batch_decode", "decode_batch"),
+    ],
+)
+def test_names_of_other_libraries_are_told_what_they_are_here(tokenizer, name, ours):
+    for asked in (tokenizer, Tokenizer):
+        with pytest.raises(AttributeError) as caught:
+            getattr(asked, name)
+        assert ours in str(caught.value)
+        assert "llama3_tok.compat" in str(caught.value)
+        assert not hasattr(asked, name)
+
+
+def test_a_hint_names_only_what_there_is(tokenizer):
+    from llama3_tok import elsewhere
+
+    for name, hint in elsewhere._ATTRIBUTES.items():
+        assert not hasattr(tokenizer, name), name
+        if hint:
+            ours = hint.split("(")[0].split(",")[0].split(".")[0].split("[")[0].split(" ")[0]
+            assert ours == "Tokenizer" or hasattr(tokenizer, ours), hint
+
+
+def test_other_names_that_are_missing_are_missing(tokenizer):
+    with pytest.raises(AttributeError, match="'Tokenizer' object has no attribute 'nothing'$"):
+        _ = tokenizer.nothing
+    assert not hasattr(tokenizer, "__array__")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda t: t.encode(["a", "b"]),
+            "not list; several texts go to encode_batch",
+        ),
+        (lambda t: t.decode([[1], [2]]), "not list; several sequences go to decode_batch"),
+        (
+            lambda t: t.decode([1], skip_special_tokens=True),
+            "it is skip_special=True",
+        ),
+        (
+            lambda t: t.decode_batch([[1]], clean_up_tokenization_spaces=True),
+            "spaces are never cleaned up",
+        ),
+        (lambda t: t.encode("a", return_tensors="pt"), "encode_array"),
+        (lambda t: t.encode("a", max_length=5), "truncate(text, max_tokens)"),
+        (lambda t: t.encode_chat(MESSAGES, tokenize=False), "render_chat"),
+        (lambda t: t.decode([1], skip_special=1), "skip_special must be a bool, not int"),
+    ],
+)
+def test_arguments_of_other_libraries_are_told_what_they_are_here(tokenizer, call, message):
+    with pytest.raises(TypeError) as caught:
+        call(tokenizer)
+    assert message in str(caught.value)
