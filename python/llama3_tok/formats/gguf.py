@@ -86,7 +86,7 @@ def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:
         for role, id in roles.items():
             if id is not None:
                 getattr(writer, f"add_{role}_token_id")(id)
-        before, after, _ = tokenizer._around
+        before, after, _ = tokenizer.around
         writer.add_add_bos_token(bool(before))
         if after:
             writer.add_add_eos_token(True)

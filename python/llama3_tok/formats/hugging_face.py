@@ -55,7 +55,7 @@ def tokenizer_json(tokenizer: "Tokenizer", around: Json | None = None) -> Json:
         "added_tokens": [added_token(token) for token in tokenizer.added_tokens.values()],
         "normalizer": None,
         "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": tokenizer._post_processor if around is None else around,
+        "post_processor": tokenizer.post_processor if around is None else around,
         "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": model(
             {token: id for id, token in enumerate(tokens)}, _core.written_merges(tokenizer._core)

@@ -140,7 +140,7 @@ def call(
     texts: Iterable[Text] = [text] if isinstance(text, str | bytes) else text
     rows = tokenizer.encode_batch(texts)
     if add_special_tokens:
-        before, after, _ = tokenizer._around
+        before, after, _ = tokenizer.around
         rows = [[*before, *row, *after] for row in rows]
     if truncation:
         rows = [row[:most] for row in rows]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import arguments, thread_cache
+from llama3_tok import _core, arguments, thread_cache
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Ranks
 from llama3_tok.arguments import FilePath, Ids, Side, SpecialTokens, Tensors, Text
@@ -82,6 +82,37 @@ class Tokenizer(Texts, TextFiles, Conversations):
         if special_tokens is not None:
             loaded = _with_special(loaded, special_tokens)
         self._set(loaded, cache_bytes)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        vocabulary: bytes,
+        *,
+        profile: str | None = None,
+        all_special_tokens: Mapping[str, int] | None = None,
+        name: str = "<bytes>",
+    ) -> "Tokenizer":
+        """A tokenizer from the content of a vocabulary file, as `rank_file` gives it.
+
+        It has the special tokens of `profile`, "llama3.1" by default, or in their place
+        `all_special_tokens`, names and ids. `name` stands for the file in errors, in `vocabulary`
+        and in a pickle, which another process can read only if it is the path of such a file.
+
+        Raises VocabularyError for other content, Llama3TokError for an unknown profile and for
+        special tokens with ids that others have, ValueError for a profile with special tokens.
+
+        >>> ranks = llama3_tok.Tokenizer().rank_file()
+        >>> names = {"<|im_start|>": 128000, "<|im_end|>": 128001}
+        >>> tokenizer = llama3_tok.Tokenizer.from_bytes(ranks, all_special_tokens=names)
+        >>> tokenizer.encode("hi<|im_end|>", allowed_special="all")
+        [6151, 128001]
+        """
+        if all_special_tokens is None:
+            profile = _vocabulary.DEFAULT_PROFILE if profile is None else profile
+            return made(cls, _vocabulary.loaded(vocabulary, name, profile))
+        if profile is not None:
+            raise ValueError("give a profile or all_special_tokens, not both")
+        return made(cls, _vocabulary.with_names(vocabulary, name, all_special_tokens))
 
     # Answers
 
@@ -179,6 +210,32 @@ class Tokenizer(Texts, TextFiles, Conversations):
         """
         return self._core.token_id(token)
 
+    def tokens(self) -> list[bytes]:
+        """The bytes of every token of text, by id: 128,000. `added_tokens` has the others.
+
+        >>> llama3_tok.Tokenizer().tokens()[9906]
+        b'Hello'
+        """
+        return _core.tokens(self._core)
+
+    def written_tokens(self) -> list[str]:
+        """Every token of text as `tokenizer.json` writes it, by id: each byte is a character.
+
+        >>> llama3_tok.Tokenizer().written_tokens()[1917]
+        'Ġworld'
+        """
+        return _core.written_tokens(self._core)
+
+    def with_folder(self, folder: "Folder") -> "Tokenizer":
+        """A tokenizer with the same ranks, of which `folder` says all else.
+
+        >>> from llama3_tok.folder import usual
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> tokenizer.with_folder(usual("llama3.2", tokenizer.rank_count)).profile
+        'llama3.2'
+        """
+        return made(type(self), _vocabulary.with_folder(self._loaded(), folder), self._cache_bytes)
+
     def with_special_tokens(
         self,
         special_tokens: Mapping[str, int],
@@ -203,15 +260,12 @@ class Tokenizer(Texts, TextFiles, Conversations):
         >>> tokenizer.encode("hi<|im_end|>", allowed_special="all"), tokenizer.eos_id
         ([6151, 128003], 128003)
         """
-        loaded = _vocabulary.Loaded(
-            self._core, self._path, self._sha256, self._profile, self._folder
-        )
         stops = (
             None if stop_ids is None else [arguments.count(id, "stop_ids", 0) for id in stop_ids]
         )
         roles = {"bos": bos, "eos": eos, "pad": pad, "chat_template": chat_template}
-        changed = _with_special(loaded, special_tokens, stop_ids=stops, **roles)
-        return made(type(self), changed, self._core.cache_info()[3])
+        changed = _with_special(self._loaded(), special_tokens, stop_ids=stops, **roles)
+        return made(type(self), changed, self._cache_bytes)
 
     def cache_info(self) -> CacheInfo:
         """What the calling thread's cache holds and takes, and what those of all threads take.
@@ -224,6 +278,14 @@ class Tokenizer(Texts, TextFiles, Conversations):
         return CacheInfo(*self._core.cache_info())
 
     # Files of its own
+
+    def rank_file(self) -> bytes:
+        r"""The content of the rank file: for Meta's vocabulary, Meta's own file byte for byte.
+
+        >>> llama3_tok.Tokenizer().rank_file()[:9]
+        b'IQ== 0\nIg'
+        """
+        return _core.rank_file(self._core)
 
     def save(self, folder: FilePath) -> None:
         """Writes the tokenizer to a folder, which is made if it is not there.
@@ -269,6 +331,13 @@ class Tokenizer(Texts, TextFiles, Conversations):
         """Equal tokenizers hash alike."""
         return hash(self._key())
 
+    @property
+    def _cache_bytes(self) -> int:
+        return self._core.cache_info()[3]
+
+    def _loaded(self) -> _vocabulary.Loaded:
+        return _vocabulary.Loaded(self._core, self._path, self._sha256, self._profile, self._folder)
+
     def _key(self) -> tuple[Any, ...]:
         return self._sha256, self._profile, self._folder
 
@@ -282,8 +351,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as path and hash, which find the file, and what its folder said."""
-        cache_bytes = self._core.cache_info()[3]
-        return _restore, (type(self), self._path, *self._key(), cache_bytes)
+        return _restore, (type(self), self._path, *self._key(), self._cache_bytes)
 
 
 def _restore(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import vocabulary as _vocabulary
-from llama3_tok._core import Core
+from llama3_tok._core import Core, Ranks
 
 if TYPE_CHECKING:
     from llama3_tok.folder import AddedToken, Around, Folder
@@ -24,7 +24,8 @@ class Base:
 
     def _set(self, loaded: _vocabulary.Loaded, cache_bytes: int | None = None) -> None:
         self._core, self._path, self._sha256, self._profile, self._folder = loaded
-        if cache_bytes is not None:
+        # Of the same core there is one in the process, as long as its cache is as it is by default.
+        if cache_bytes is not None and cache_bytes != self._core.cache_info()[3]:
             self._core = self._core.with_cache(cache_bytes)
 
     # What it is
@@ -33,6 +34,11 @@ class Base:
     def vocab_size(self) -> int:
         """How many ids there are, added tokens included: 128,256 (vision: 128,257)."""
         return self._core.vocab_size
+
+    @property
+    def rank_count(self) -> int:
+        """How many ranks the vocabulary file has, which are the ids of text: 128,000."""
+        return Ranks.of(self._core).size
 
     @property
     def profile(self) -> str:
@@ -48,6 +54,28 @@ class Base:
     def vocabulary_sha256(self) -> str:
         """The SHA-256 of the vocabulary file's content, in hexadecimal."""
         return self._sha256
+
+    @property
+    def folder(self) -> "Folder | None":
+        """What a model folder or the caller says of the tokens, besides their ranks.
+
+        None if that is only what is usual for the release.
+
+        >>> llama3_tok.Tokenizer().folder is None
+        True
+        """
+        return self._folder
+
+    @property
+    def chat_profile(self) -> str | None:
+        """The release in whose format conversations are encoded.
+
+        None if a chat template of the folder is run instead, or the folder has none.
+
+        >>> llama3_tok.Tokenizer(profile="llama3.2").chat_profile
+        'llama3.2'
+        """
+        return self._profile if self._folder is None else self._folder.chat
 
     @property
     def bos_id(self) -> int | None:
@@ -105,8 +133,8 @@ class Base:
         return "" if id is None else self._core.decode([id], False).decode()
 
     @property
-    def _post_processor(self) -> dict[str, Any] | None:
-        """What `tokenizer.json` has of what is put around a text."""
+    def post_processor(self) -> dict[str, Any] | None:
+        """What is put around a text, as `tokenizer.json` says it; None for nothing."""
         import json
 
         from llama3_tok.formats import hugging_face
@@ -116,8 +144,12 @@ class Base:
         return json.loads(self._folder.post_processor) if self._folder.post_processor else None
 
     @property
-    def _around(self) -> "Around":
-        """The ids that are put around a text for a model."""
+    def around(self) -> "Around":
+        """The ids that are put around a text for a model: by default BOS before it.
+
+        >>> llama3_tok.Tokenizer().around.before
+        (128000,)
+        """
         from llama3_tok.folder import Around
 
         if self._folder is not None:

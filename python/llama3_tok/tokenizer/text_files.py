@@ -1,8 +1,8 @@
 """Text files of any size to ids."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import starmap
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from llama3_tok import arguments
 from llama3_tok.arguments import NONE, FilePath, SpecialTokens
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from llama3_tok._core import Files
+
 __all__ = ["TextFiles"]
+
+_T = TypeVar("_T")
 
 
 class TextFiles(Base):
@@ -182,6 +186,7 @@ class TextFiles(Base):
         eos: bool = False,
         allowed_special: SpecialTokens = NONE,
         disallowed_special: SpecialTokens = NONE,
+        progress: Callable[[int], object] | None = None,
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def stream_file(
@@ -194,6 +199,7 @@ class TextFiles(Base):
         eos: bool = False,
         allowed_special: SpecialTokens = NONE,
         disallowed_special: SpecialTokens = NONE,
+        progress: Callable[[int], object] | None = None,
     ) -> Iterator[Ragged]: ...
     def stream_file(
         self,
@@ -205,13 +211,14 @@ class TextFiles(Base):
         eos: bool = False,
         allowed_special: SpecialTokens = NONE,
         disallowed_special: SpecialTokens = NONE,
+        progress: Callable[[int], object] | None = None,
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
         The parts, one behind the other, are exactly what `encode_file` gives; there is at least
         one. How long they are is not specified: that of a quarter of a megabyte of text, or more
-        where the text can't be cut. Parameters and errors as in `encode_file`; the iterator is like
-        that of `encode_files`.
+        where the text can't be cut. `progress` gets the bytes read so far, as stored. Parameters
+        and errors otherwise as in `encode_file`; the iterator is like that of `encode_files`.
 
         >>> for ids in llama3_tok.Tokenizer().stream_file("hello.txt"):
         ...     print(ids)
@@ -220,7 +227,19 @@ class TextFiles(Base):
         asked = arguments.asked(bos, eos, allowed_special, disallowed_special)
         files, count = [arguments.path(path)], arguments.threads(threads)
         if field is None:
-            return self._core.encode_files(files, None, count, asked, False)
-        return starmap(
-            Ragged, self._core.encode_files(files, arguments.field(field), count, asked, False)
-        )
+            return _told(self._core.encode_files(files, None, count, asked, False), progress)
+        stream = self._core.encode_files(files, arguments.field(field), count, asked, False)
+        parts = _told(stream, progress)
+        return starmap(Ragged, parts)
+
+
+def _told(parts: "Files[_T]", progress: Callable[[int], object] | None) -> Iterator[_T]:
+    """The parts, with a call of `progress` before each and at the end."""
+    return parts if progress is None else _telling(parts, progress)
+
+
+def _telling(parts: "Files[_T]", progress: Callable[[int], object]) -> Iterator[_T]:
+    for part in parts:
+        progress(parts.read)
+        yield part
+    progress(parts.read)

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING, overload
 
-from llama3_tok import arguments
+from llama3_tok import _core, arguments
+from llama3_tok._core import Ranks
 from llama3_tok.arguments import NONE, Ids, Side, SpecialTokens, Text
 from llama3_tok.chat import messages as _chat
 from llama3_tok.text.encoding import Encoding
@@ -180,6 +182,62 @@ class Texts(Base):
         """How many ids each text has, as `int64[len(texts)]`."""
         return self._core.count_batch(arguments.texts(texts), arguments.threads(threads))
 
+    # How a text becomes ids
+
+    @overload
+    def pretokens(self, text: str) -> list[str]: ...
+    @overload
+    def pretokens(self, text: bytes) -> list[bytes]: ...
+    def pretokens(self, text: Text) -> list[str] | list[bytes]:
+        """What the pattern cuts a text into before anything is merged; together it is the text.
+
+        Special tokens in the text are text. Of a `str` they are `str`, in which lone surrogates are
+        U+FFFD, as in `encode`; of `bytes` they are `bytes`. Raises TypeError for what is no text.
+
+        >>> llama3_tok.Tokenizer().pretokens("In 2024 we've")
+        ['In', ' ', '202', '4', ' we', "'ve"]
+        """
+        data = arguments.utf8(text, "text")
+        ends = _core.pretoken_ends(data).tolist()
+        pieces = [data[start:end] for start, end in pairwise([0, *ends])]
+        return pieces if isinstance(text, bytes) else [piece.decode() for piece in pieces]
+
+    def pretoken_ends(self, text: Text) -> "npt.NDArray[np.int64]":
+        """Where each of the `pretokens` of a text ends, in bytes of UTF-8, as `int64[n]`.
+
+        >>> llama3_tok.Tokenizer().pretoken_ends("In 2024")
+        array([2, 3, 6, 7])
+        """
+        return _core.pretoken_ends(arguments.utf8(text, "text"))
+
+    def merge(self, pretoken: Text, *, vocab_first: bool = False) -> list[int]:
+        """The ids that merging gives for a pretoken, or for any text that is not to be cut.
+
+        With `vocab_first` a pretoken that is a token is this token, as it is in `encode`; merging
+        alone does not reach every token. Raises TypeError for what is no text.
+
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> tokenizer.merge(" Việt"), tokenizer.merge(" Việt", vocab_first=True)
+        ([11655, 26298, 83], [101798])
+        """
+        data = arguments.utf8(pretoken, "pretoken")
+        if vocab_first and (id := Ranks.of(self._core).id(data)) is not None:
+            return [id]
+        return _core.merge_batch(self._core, [data])[0]
+
+    def added_places(
+        self, text: Text, *, allowed_special: SpecialTokens = NONE
+    ) -> list[tuple[int, int, int]]:
+        """The added tokens that `encode` finds in a text: `(start, end, id)`, in bytes of UTF-8.
+
+        The white space that a token takes is part of its place. `allowed_special` and errors are as
+        in `encode`.
+
+        >>> llama3_tok.Tokenizer().added_places("hi<|eot_id|>", allowed_special="all")
+        [(2, 12, 128009)]
+        """
+        return self._core.added_places(text, arguments.asked(False, False, allowed_special, NONE))
+
     # Ids to text
 
     def decode(self, ids: Ids, *, errors: str = "replace", skip_special: bool = False) -> str:
@@ -225,6 +283,18 @@ class Texts(Base):
         lists = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
         texts = self._core.decode_batch(lists, arguments.threads(threads), skip_special)
         return [text.decode("utf-8", errors) for text in texts]
+
+    def checked_ids(self, ids: Ids, argument: str = "ids") -> list[int]:
+        """Ids as a list, each of which is a token's.
+
+        `argument` is what they are called in an error. Raises as `decode`.
+
+        >>> llama3_tok.Tokenizer().checked_ids(range(3))
+        [0, 1, 2]
+        """
+        given = arguments.ids(ids, argument)
+        self._core.decode(given, False, argument)
+        return [int(id) for id in given]
 
     def stream_decoder(self, *, skip_special: bool = False) -> StreamDecoder:
         """A decoder of ids that come one by one, as a model generates them.
