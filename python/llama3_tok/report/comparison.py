@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import UNICODE_VERSION, __version__
+from llama3_tok.about import UNICODE_VERSION, __version__
 from llama3_tok.report import languages, scripts, sources
 from llama3_tok.report import llama2 as _llama2
 from llama3_tok.report.causes import MEANINGS
@@ -342,11 +342,9 @@ class _Files:
         threads: int | None,
         excerpt: int,
     ) -> None:
-        from llama3_tok._core import cpu_count
-
         self._tally, self._encoder, self._model = tally, encoder, model
         self._field, self._excerpt = field, excerpt
-        self._threads = cpu_count() if threads is None else threads
+        self._threads = threads
         self.counted: list[FileCount] = []
         self.excerpts: list[tuple[str, Excerpt]] = []
         self.faults: list[Fault] = []

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok import _core
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import Explainer
 from llama3_tok.report.characters import sizes_of
@@ -89,7 +88,7 @@ class Tally:
         import numpy as np
 
         self._llama3, self._llama2, self._languages = llama3, llama2, languages
-        tokens = _core.tokens(llama3._core)
+        tokens = llama3.tokens()
         self._lengths = np.array([len(token) for token in tokens], np.int64)
         self._explainer = Explainer(llama3, llama2, tokens)
         self._loses_space = llama2.loses_space()
@@ -191,7 +190,7 @@ class Tally:
     ) -> dict[int, tuple[str, ...]]:
         import numpy as np
 
-        pretokens = _pretokens(texts)
+        pretokens = self._pretokens(texts)
         counts3, counts2 = np.diff(places.first3), np.diff(places.first2)
         differ = np.flatnonzero((counts3 != 1) | (counts2 != 1))
         low = np.searchsorted(pretokens, places.starts[differ], side="right").tolist()
@@ -228,6 +227,16 @@ class Tally:
         self._forget()
         return notes
 
+    def _pretokens(self, texts: Sequence[bytes]) -> "npt.NDArray[np.int64]":
+        """Where pretokens end, texts one behind the other."""
+        import numpy as np
+
+        at, found = 0, []
+        for text in texts:
+            found.append(self._llama3.pretoken_ends(text) + at)
+            at += len(text)
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
     def _word(
         self, whole: bytes, words: _Places, number: int, ids3: list[int], ids2: list[int]
     ) -> Pair | None:
@@ -253,17 +262,6 @@ class Tally:
             cause: Counter(dict(counter.most_common(keep // 8)))
             for cause, counter in self.examples.items()
         }
-
-
-def _pretokens(texts: Sequence[bytes]) -> "npt.NDArray[np.int64]":
-    """Where pretokens end, texts one behind the other."""
-    import numpy as np
-
-    at, found = 0, []
-    for text in texts:
-        found.append(_core.pretoken_ends(text) + at)
-        at += len(text)
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def _places(length: int, row3: Row, row2: Row) -> _Places:
