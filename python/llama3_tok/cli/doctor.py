@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from llama3_tok import UNICODE_VERSION, __version__, vocabulary
-from llama3_tok._core import cpu_count, cpu_features
+from llama3_tok import vocabulary
+from llama3_tok.about import UNICODE_VERSION, __version__, cpu_count, cpu_features
 from llama3_tok.cli.terminal import UNUSABLE, complain, escaped, tokenizer, write
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.tokenizer import Tokenizer

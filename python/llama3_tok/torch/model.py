@@ -7,7 +7,7 @@ and `training` what training needs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 from llama3_tok import arguments
 from llama3_tok.arguments import FilePath, Ids, Text
@@ -117,7 +117,9 @@ class Llama3:
                 "they are not of the same model"
             )
         self.network, self.tokenizer = network, tokenizer
-        self.stop_ids = _ids(tokenizer.stop_ids if stop_ids is None else stop_ids, tokenizer)
+        self.stop_ids = tokenizer.checked_ids(
+            tokenizer.stop_ids if stop_ids is None else stop_ids, "stop_ids"
+        )
 
     @classmethod
     def load(
@@ -284,7 +286,7 @@ class Llama3:
         if "stop" in options:
             options["stop"] = checked(options["stop"])
         if options.get("stop_ids") is not None:
-            options["stop_ids"] = _ids(options["stop_ids"] or (), self.tokenizer)
+            options["stop_ids"] = self.tokenizer.checked_ids(options["stop_ids"] or (), "stop_ids")
         self._settings(options)
         described = {
             "tools": tools,
@@ -326,7 +328,7 @@ class Llama3:
         limit = arguments.count(rest.pop("max_new_tokens", 256), "max_new_tokens", 1)
         stops = checked(rest.pop("stop", ()))
         given = rest.pop("stop_ids", None)
-        stop_ids = self.stop_ids if given is None else _ids(given, self.tokenizer)
+        stop_ids = self.stop_ids if given is None else self.tokenizer.checked_ids(given, "stop_ids")
         return Sampling(**rest), _Make(self, limit, stops, stop_ids)
 
     def _prompt(self, prompt: Prompt) -> list[int]:
@@ -338,12 +340,10 @@ class Llama3:
                 return self.tokenizer.encode_chat(prompt)
             if isinstance(prompt[0], str | bytes | list | tuple):
                 raise TypeError("prompt must be one; several go to generate_batch")
-        ids = arguments.ids(prompt, "prompt")
-        # Raises for what is no id, with its position.
-        self.tokenizer._core.decode(ids, False, "prompt")
-        if not len(ids):
+        ids = self.tokenizer.checked_ids(cast(Ids, prompt), "prompt")
+        if not ids:
             raise ValueError("prompt must have at least one id, as that of <|begin_of_text|>")
-        return [int(id) for id in ids]
+        return ids
 
     def check_length(self, tokens: int) -> None:
         """Raises Llama3TokError if a prompt leaves no room for an answer."""
@@ -377,10 +377,3 @@ class _Make:
             generator,
             keeps_logprobs,
         )
-
-
-def _ids(given: Iterable[int], tokenizer: Tokenizer) -> list[int]:
-    """Stop ids, checked."""
-    ids = arguments.ids(given, "stop_ids")
-    tokenizer._core.decode(ids, False, "stop_ids")
-    return [int(id) for id in ids]

@@ -11,15 +11,14 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from llama3_tok import vocabulary
-from llama3_tok._core import PROFILES, Ranks, special_names
+from llama3_tok.about import PROFILES, special_names
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
 from llama3_tok.folder.reading import release_of
 from llama3_tok.formats import save
 from llama3_tok.formats.hugging_face import generation_config
-from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
 from llama3_tok.torch.checkpoint.job import Target
@@ -117,10 +116,9 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
 
     # A rank file has no names of special tokens, and no chat template. Those of the release that
     # the weights tell are known without; others are written beside it.
-    known = tokenizer._folder.chat if tokenizer._folder is not None else tokenizer.profile
     is_known = (
         tokenizer.profile in PROFILES
-        and known is not None
+        and tokenizer.chat_profile is not None
         and special_names(tokenizer.profile) == special_names(sizes.profile)
     )
 
@@ -193,10 +191,8 @@ def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Siz
     release = release_of(others, (), others[0].id) if others else None
     if last.id != tokenizer.pad_id or last.id != sizes.vocabulary - 1 or release is None:
         return tokenizer, sizes
-    ranks = Ranks.of(tokenizer._core)
-    path, sha256 = tokenizer.vocabulary, tokenizer.vocabulary_sha256
-    loaded = vocabulary.of_ranks(ranks, path, sha256, usual(release, ranks.size))
-    return made(Tokenizer, loaded), replace(sizes, vocabulary=last.id)
+    tokenizer = tokenizer.with_folder(usual(release, tokenizer.rank_count))
+    return tokenizer, replace(sizes, vocabulary=last.id)
 
 
 _SAYS_MORE = ("tokenizer.json", "tokenizer_config.json")
