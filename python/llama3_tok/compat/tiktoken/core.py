@@ -8,11 +8,10 @@ from functools import cached_property
 from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from llama3_tok import _core, vocabulary
-from llama3_tok._core import PATTERN
+from llama3_tok.about import PATTERN
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
-from llama3_tok.tokenizer import Tokenizer, made
+from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,25 +61,27 @@ class Encoding:
             )
         lines = sorted((rank, b64encode(token)) for token, rank in mergeable_ranks.items())
         data = b"".join(b"%s %d\n" % (token, rank) for rank, token in lines)
-        loaded = vocabulary.with_names(data, name, special_tokens)
-        if explicit_n_vocab and explicit_n_vocab != loaded.core.vocab_size:
+        tokenizer = Tokenizer.from_bytes(data, all_special_tokens=special_tokens, name=name)
+        if explicit_n_vocab and explicit_n_vocab != tokenizer.vocab_size:
             raise Llama3TokError(
-                f"explicit_n_vocab is {explicit_n_vocab}, but there are {loaded.core.vocab_size}"
+                f"explicit_n_vocab is {explicit_n_vocab}, but there are {tokenizer.vocab_size}"
             )
-        self._set(name, made(Tokenizer, loaded))
+        self._hold(name, tokenizer)
         # Several names may have one id, and then each is that token.
         self._special_tokens = dict(special_tokens)
 
     @classmethod
     def _of(cls, name: str, tokenizer: Tokenizer) -> "Encoding":
         encoding = cls.__new__(cls)
-        encoding._set(name, tokenizer)
+        encoding._hold(name, tokenizer)
         return encoding
 
-    def _set(self, name: str, tokenizer: Tokenizer) -> None:
+    def _hold(self, name: str, tokenizer: Tokenizer) -> None:
         self.name = name
         self.max_token_value = tokenizer.vocab_size - 1
         self._tokenizer = tokenizer
+        # For `encode` alone, whose arguments are those of tiktoken: to check them again by way of
+        # the tokenizer would take longer than some texts do.
         self._core = tokenizer._core
         self._special_tokens = tokenizer.special_tokens
         self._pat_str = PATTERN
@@ -180,7 +181,7 @@ class Encoding:
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
         try:
-            return self._core.token_id(text_or_bytes)
+            return self._tokenizer.token_id(text_or_bytes)
         except UnknownToken as error:
             raise KeyError(text_or_bytes) from error
 
@@ -206,7 +207,7 @@ class Encoding:
     def decode_single_token_bytes(self, token: int) -> bytes:
         """The bytes of one token; a special token's are its name. KeyError if there is none."""
         try:
-            return self._core.decode([integer(token)], False)
+            return self._tokenizer.decode_bytes([integer(token)])
         except InvalidTokenId as error:
             _raise_unknown(error)
 
@@ -288,16 +289,13 @@ class Encoding:
 
     @cached_property
     def _mergeable_ranks(self) -> dict[bytes, int]:
-        return {token: rank for rank, token in enumerate(_core.tokens(self._core))}
+        return {token: rank for rank, token in enumerate(self._tokenizer.tokens())}
 
     def _encode_single_piece(self, text_or_bytes: str | bytes) -> list[int]:
         """The ids of a text, or bytes, that is not cut: one token, or else merged."""
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
-        id = self._ranks.id(text_or_bytes)
-        if id is not None:
-            return [id]
-        return _core.merge_batch(self._core, [text_or_bytes])[0]
+        return self._tokenizer.merge(text_or_bytes, vocab_first=True)
 
     def _encode_only_native_bpe(self, text: str) -> list[int]:
         """The same as `encode_ordinary`; in tiktoken another way to it."""
@@ -312,13 +310,9 @@ class Encoding:
         try:
             return self.encode_ordinary(text.decode())
         except UnicodeDecodeError as error:
-            ids, rest = self._completions.settled(self._core.encode(text[: error.start]))
+            ids, rest = self._completions.settled(self._tokenizer.encode(text[: error.start]))
             rest += text[error.start :]
         return ids + self._encode_single_piece(rest)
-
-    @cached_property
-    def _ranks(self) -> _core.Ranks:
-        return _core.Ranks.of(self._core)
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:
@@ -326,7 +320,7 @@ class Encoding:
 
     @cached_property
     def _completions(self) -> unstable.Completions:
-        return unstable.Completions(self._core)
+        return unstable.Completions(self._tokenizer)
 
     def __getstate__(self) -> object:
         """Its name, or if that is not enough all of it."""
