@@ -1,5 +1,10 @@
-"""The core is read from the first room to the last: no import goes back up, or in a circle."""
+"""The core is read from the first room to the last: no import goes back up, or in a circle.
 
+Of the package in Python no import goes in a circle either, and what is made with the tokenizer uses
+what everybody can use.
+"""
+
+import ast
 import re
 from pathlib import Path
 
@@ -106,6 +111,79 @@ def test_no_import_goes_in_a_circle():
 
 
 PROJECT = RUST.parent
+
+# The package in Python
+
+PACKAGE = PROJECT / "python" / "llama3_tok"
+TREES = {
+    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8"))
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+# Rooms that use the tokenizer as everybody does.
+USERS = ("report/", "torch/", "compat/", "cli/")
+# Where a call is so short that checking its arguments again would be felt.
+HOT = {
+    "compat/tiktoken/core.py": {
+        *("self._core", "tokenizer._core"),
+        *("self._core.encode", "self._core.encode_array"),
+    },
+    "compat/transformers/calls.py": {"self.llama3._core.encode"},
+}
+
+
+def _members(tree: ast.Module) -> set[str]:
+    """The names of what the classes of a module have."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        for one in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(one, ast.FunctionDef):
+                found.add(one.name)
+            elif isinstance(one, ast.AnnAssign):
+                found.add(ast.unparse(one.target))
+    return found
+
+
+# What is the tokenizer's own: `_core`, and its other names without a public one.
+OWN = {
+    name
+    for file, tree in TREES.items()
+    if re.match(r"tokenizer\b", file)
+    for name in _members(tree)
+    if name.startswith("_") and not name.startswith("__")
+}
+
+
+def _reached(tree: ast.Module) -> set[str]:
+    """The attributes of others, and `_core` of whomever, that a module asks for."""
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and id(node) not in inner:
+            part: ast.expr = node
+            while isinstance(part, ast.Attribute):
+                owner = ast.unparse(part.value)
+                if part.attr == "_core" or (part.attr in OWN and owner not in ("self", "cls")):
+                    found.add(ast.unparse(node))
+                part = part.value
+    return found
+
+
+def test_the_tokenizers_own_names_are_seen():
+    assert {"_core", "_folder", "_profile", "_sha256", "_bos_name"} <= OWN
+    tree = ast.parse("self._core = a._folder.chat\nself._folder, a.b._core.decode(ids)[0].c")
+    assert _reached(tree) == {"self._core", "a._folder.chat", "a.b._core.decode"}
+
+
+@pytest.mark.parametrize("file", [file for file in TREES if file.startswith(USERS)])
+def test_what_is_made_with_the_tokenizer_uses_what_everybody_can_use(file):
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [getattr(node, "module", None) or "", *(one.name for one in node.names)]
+            names = ".".join(modules).split(".")
+            assert not [name for name in names if re.match(r"_[a-z]", name)], ast.unparse(node)
+    assert _reached(TREES[file]) == HOT.get(file, set())
+
+
 PAGES = [
     PROJECT / "DESIGN.md",
     PROJECT / "CONTRIBUTING.md",
