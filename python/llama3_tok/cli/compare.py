@@ -14,7 +14,6 @@ from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
     complain,
-    escaped,
     given_text,
     has_colours,
     tokenizer,
@@ -22,6 +21,7 @@ from llama3_tok.cli.terminal import (
     write,
 )
 from llama3_tok.text import files
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from llama3_tok.report.comparison import Comparison

@@ -5,8 +5,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from llama3_tok.cli.terminal import UsageError, escaped, is_terminal, write
+from llama3_tok.cli.terminal import UsageError, is_terminal, write
 from llama3_tok.errors import CheckpointError
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress

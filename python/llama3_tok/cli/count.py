@@ -11,7 +11,6 @@ from llama3_tok.cli.terminal import (
     UsageError,
     check_standard_input,
     complain,
-    escaped,
     is_terminal,
     tokenizer,
     utf8,
@@ -19,6 +18,7 @@ from llama3_tok.cli.terminal import (
 )
 from llama3_tok.text import files
 from llama3_tok.text.files import Fault, Source, Totals
+from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Count tokens, exactly."

@@ -12,7 +12,6 @@ from llama3_tok.cli.terminal import (
     UsageError,
     check_standard_input,
     complain,
-    escaped,
     has_colours,
     is_terminal,
     tokenizer,
@@ -20,6 +19,7 @@ from llama3_tok.cli.terminal import (
     write,
 )
 from llama3_tok.text import files
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome
