@@ -21,7 +21,8 @@ import strategies
 from llama3_tok import Tokenizer, _core, report
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import MEANINGS, Explainer
-from llama3_tok.report.tally import Counts, Tally
+from llama3_tok.report.counts import Counts
+from llama3_tok.report.tally import Tally
 
 EXAMPLES = settings(max_examples=150)
 

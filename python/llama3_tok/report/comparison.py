@@ -15,9 +15,10 @@ from llama3_tok.about import UNICODE_VERSION, __version__
 from llama3_tok.report import languages, scripts, sources
 from llama3_tok.report import llama2 as _llama2
 from llama3_tok.report.causes import MEANINGS
+from llama3_tok.report.counts import Counts
 from llama3_tok.report.llama2 import Llama2
 from llama3_tok.report.ours import Ours
-from llama3_tok.report.tally import Counts, Excerpt, Pair, Tally
+from llama3_tok.report.tally import Excerpt, Pair, Tally
 from llama3_tok.text import files
 from llama3_tok.text.files import Fault, Source
 from llama3_tok.tokenizer import FilePath, Text, Tokenizer

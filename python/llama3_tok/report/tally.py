@@ -6,12 +6,12 @@ says when some had to be forgotten.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import Explainer
 from llama3_tok.report.characters import sizes_of
+from llama3_tok.report.counts import Counts
 from llama3_tok.report.llama2 import Llama2, Row, Timer
 from llama3_tok.tokenizer import Tokenizer
 
@@ -21,30 +21,7 @@ if TYPE_CHECKING:
 
     from llama3_tok.report.languages import Languages
 
-__all__ = ["Counts", "Excerpt", "Pair", "Tally"]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a text has: bytes, characters, and the tokens of each."""
-
-    bytes: int = 0
-    characters: int = 0
-    llama3: int = 0
-    llama2: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.bytes + other.bytes,
-            self.characters + other.characters,
-            self.llama3 + other.llama3,
-            self.llama2 + other.llama2,
-        )
-
-    @property
-    def ratio(self) -> float | None:
-        """Tokens of Llama 2 for each of Llama 3; None without tokens."""
-        return self.llama2 / self.llama3 if self.llama3 else None
+__all__ = ["Excerpt", "Pair", "Tally"]
 
 
 class Excerpt(NamedTuple):
