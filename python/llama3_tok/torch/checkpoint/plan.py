@@ -24,8 +24,8 @@ from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceF
 from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import Info, refuse
-from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Array, tensors
+from llama3_tok.torch.checkpoint.stored import Array, Info, refuse
+from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, tensors
 from llama3_tok.torch.checkpoint.whole import write_whole
 from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
 
