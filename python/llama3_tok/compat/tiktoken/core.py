@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 _Allowed = Literal["all"] | AbstractSet[str]
 _Disallowed = Literal["all"] | Collection[str]
 
+# The encodings of profiles, by their names, that were asked for.
+ENCODINGS: "dict[str, Encoding]" = {}
+
 # All that the core is asked for in the common case: special tokens are refused.
 _REFUSE = (False, False, None, "all")
 
@@ -75,6 +78,14 @@ class Encoding:
         encoding = cls.__new__(cls)
         encoding._hold(name, tokenizer)
         return encoding
+
+    @classmethod
+    def _named(cls, name: str) -> "Encoding":
+        """That of a profile, always the same object for a name."""
+        known = ENCODINGS.get(name)
+        if known is None:
+            known = cls._of(name, Tokenizer(profile=name))
+        return ENCODINGS.setdefault(name, known)
 
     def _hold(self, name: str, tokenizer: Tokenizer) -> None:
         self.name = name
@@ -324,9 +335,7 @@ class Encoding:
 
     def __getstate__(self) -> object:
         """Its name, or if that is not enough all of it."""
-        from llama3_tok.compat.tiktoken import registry
-
-        if self is registry.ENCODINGS.get(self.name):
+        if self is ENCODINGS.get(self.name):
             return self.name
         return {
             "name": self.name,
@@ -337,10 +346,8 @@ class Encoding:
 
     def __setstate__(self, state: Any) -> None:  # noqa: ANN401
         """The reverse."""
-        from llama3_tok.compat.tiktoken import registry
-
         if isinstance(state, str):
-            self.__dict__ = registry.get_encoding(state).__dict__
+            self.__dict__ = self._named(state).__dict__
         else:
             Encoding.__init__(self, **state)
 
