@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compared(arguments: argparse.Namespace) -> "Comparison":
-    from llama3_tok.report.comparison import compare
+    from llama3_tok.report.comparing import compare
 
     if arguments.text is not None and arguments.file:
         raise UsageError("give TEXT or --file, not both")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.report.check import parity
-    from llama3_tok.report.comparison import Comparison, compare
+    from llama3_tok.report.comparing import compare
+    from llama3_tok.report.comparison import Comparison
     from llama3_tok.report.outcome import Parity
 
 __all__ = ["Comparison", "Parity", "compare", "parity"]
@@ -22,7 +23,7 @@ __all__ = ["Comparison", "Parity", "compare", "parity"]
 _HOMES = {
     "Comparison": "comparison",
     "Parity": "outcome",
-    "compare": "comparison",
+    "compare": "comparing",
     "parity": "check",
 }
 
