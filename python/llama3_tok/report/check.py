@@ -14,7 +14,8 @@ from llama3_tok.report.battery import battery
 from llama3_tok.report.client import Client, Limits, Unusable
 from llama3_tok.report.engine import Asked, Run
 from llama3_tok.report.items import Inputs, Item
-from llama3_tok.report.outcome import Parity, ReferenceOutcome
+from llama3_tok.report.outcome import ReferenceOutcome
+from llama3_tok.report.parity_report import Parity
 from llama3_tok.report.references import KNOWN, Reference, absent, by_name, by_path
 from llama3_tok.tokenizer import FilePath, Text, Tokenizer
 from llama3_tok.vocabulary import META_SHA256
