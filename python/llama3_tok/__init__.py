@@ -11,7 +11,6 @@
 The functions of this module use one shared `Tokenizer` with the default vocabulary and profile.
 """
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok.about import PROFILES, UNICODE_VERSION, __version__
@@ -29,6 +28,7 @@ from llama3_tok.errors import (
     VocabularyError,
     VocabularyNotFound,
 )
+from llama3_tok.shared import shared as _shared
 from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer import (
     Encoding,
@@ -81,11 +81,6 @@ _LAZY = {
     "ToolCall": "chat.assistant",
     "parse_assistant": "chat.assistant",
 }
-
-
-@cache
-def _shared() -> Tokenizer:
-    return Tokenizer()
 
 
 def encode(

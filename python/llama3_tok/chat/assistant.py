@@ -132,9 +132,9 @@ def parse_assistant(
     if isinstance(answer, str):
         return _of_text(answer)
     if tokenizer is None:
-        from llama3_tok import _shared
+        from llama3_tok.shared import shared
 
-        tokenizer = _shared()
+        tokenizer = shared()
     return _of_ids(answer, tokenizer)
 
 
