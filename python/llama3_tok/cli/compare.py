@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from llama3_tok.cli.progress import Bar, shows_bar
+from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.show import INK, PASTELS, Cell, Token, barred, cells, columns, painted
 from llama3_tok.cli.terminal import (
     UNUSABLE,
@@ -142,8 +142,7 @@ def _compared(arguments: argparse.Namespace) -> "Comparison":
     if excerpt is None and not arguments.json and arguments.html is None:
         excerpt = BEGINNING
     found = files.find(arguments.file, globs=arguments.glob, field=arguments.field)
-    bar = Bar([source.path for source in found]) if shows_bar() else None
-    try:
+    with progress_bar(lambda: files.stored_bytes(found)) as bar:
         return compare(
             paths=arguments.file,
             llama2=arguments.llama2,
@@ -154,9 +153,6 @@ def _compared(arguments: argparse.Namespace) -> "Comparison":
             globs=arguments.glob,
             progress=bar,
         )
-    finally:
-        if bar:
-            bar.close()
 
 
 # For people

@@ -107,8 +107,7 @@ class Inputs:
     @property
     def size(self) -> int | None:
         """Bytes of all files; None if one has no size beforehand."""
-        sizes = [files.stored_size(source.path) for source in self._sources]
-        return None if None in sizes else sum(size or 0 for size in sizes)
+        return files.stored_bytes(self._sources)
 
     def __iter__(self) -> Iterator[Item]:
         """The items, in the order of the files."""

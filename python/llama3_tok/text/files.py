@@ -117,6 +117,12 @@ def stored_size(path: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def stored_bytes(sources: Iterable[Source | Fault]) -> int | None:
+    """Those of all files together, as `stored_size`; None if one has no size beforehand."""
+    sizes = [stored_size(source.path) for source in sources]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
 def _walked(
     root: str, hidden: bool, no_ignore: bool, globs: list[str], field: str | None
 ) -> Iterator[Source | Fault]:
