@@ -43,7 +43,7 @@ class Encoding:
     >>> tiktoken.Encoding(
     ...     "mine",
     ...     pat_str=known._pat_str,
-    ...     mergeable_ranks=load_tiktoken_bpe(vocabulary.find()),
+    ...     mergeable_ranks=load_tiktoken_bpe(llama3_tok.Tokenizer().vocabulary),
     ...     special_tokens={**known._special_tokens, "<|im_end|>": 128256},
     ... ).encode("Hello world<|im_end|>", allowed_special="all")
     [9906, 1917, 128256]
