@@ -164,6 +164,10 @@ def test_from_bytes_refuses_what_makes_no_tokenizer(tokenizer):
         Tokenizer.from_bytes(ranks, all_special_tokens={"<a>": 5})
     with pytest.raises(ValueError, match="not both"):
         Tokenizer.from_bytes(ranks, profile="llama3", all_special_tokens={})
+    with pytest.raises(TypeError, match="vocabulary must be bytes"):
+        Tokenizer.from_bytes(tokenizer.vocabulary)
+    with pytest.raises(TypeError, match="profile must be"):
+        Tokenizer.from_bytes(ranks, profile=3)
 
 
 # What a folder says

@@ -75,8 +75,7 @@ class Tokenizer(Texts, TextFiles, Conversations):
         special_tokens: Mapping[str, int] | None = None,
         cache_mb: float | None = None,
     ) -> None:
-        if not isinstance(profile, str | None):
-            raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
+        _check_profile(profile)
         cache_bytes = thread_cache.limit(cache_mb)
         loaded = _vocabulary.load(vocabulary, profile)
         if special_tokens is not None:
@@ -107,6 +106,9 @@ class Tokenizer(Texts, TextFiles, Conversations):
         >>> tokenizer.encode("hi<|im_end|>", allowed_special="all")
         [6151, 128001]
         """
+        if not isinstance(vocabulary, bytes):
+            raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
+        _check_profile(profile)
         if all_special_tokens is None:
             profile = _vocabulary.DEFAULT_PROFILE if profile is None else profile
             return made(cls, _vocabulary.loaded(vocabulary, name, profile))
@@ -352,6 +354,11 @@ class Tokenizer(Texts, TextFiles, Conversations):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as path and hash, which find the file, and what its folder said."""
         return _restore, (type(self), self._path, *self._key(), self._cache_bytes)
+
+
+def _check_profile(profile: object) -> None:
+    if not isinstance(profile, str | None):
+        raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
 
 
 def _restore(

@@ -24,7 +24,7 @@ class Base:
 
     def _set(self, loaded: _vocabulary.Loaded, cache_bytes: int | None = None) -> None:
         self._core, self._path, self._sha256, self._profile, self._folder = loaded
-        # Of the same core there is one in the process, as long as its cache is as it is by default.
+        # A core that has this limit already is the one that the whole process shares.
         if cache_bytes is not None and cache_bytes != self._core.cache_info()[3]:
             self._core = self._core.with_cache(cache_bytes)
 

@@ -218,7 +218,8 @@ class TextFiles(Base):
         The parts, one behind the other, are exactly what `encode_file` gives; there is at least
         one. How long they are is not specified: that of a quarter of a megabyte of text, or more
         where the text can't be cut. `progress` gets the bytes read so far, as stored. Parameters
-        and errors otherwise as in `encode_file`; the iterator is like that of `encode_files`.
+        and errors otherwise as in `encode_file`; the iterator is like that of `encode_files`, but
+        with `progress` it is for one thread.
 
         >>> for ids in llama3_tok.Tokenizer().stream_file("hello.txt"):
         ...     print(ids)
