@@ -141,6 +141,24 @@ def test_real_text_has_the_ids_of_the_whole(tmp_path, tokenizer, corpus):
     np.testing.assert_array_equal(np.concatenate([part.ids for part in parts]), expected.ids)
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".gz", ".jsonl"])
+def test_progress_is_the_bytes_as_they_are_stored(tmp_path, tokenizer, suffix):
+    text = "Hello wörld.\n" * 200_000
+    data = jsonl([text[:600]] * 4000) if suffix == ".jsonl" else text.encode()
+    file = written(tmp_path / f"file{suffix}", data)
+    field = "text" if suffix == ".jsonl" else None
+    seen = []
+    parts = tokenizer.stream_file(file, field=field, progress=seen.append)
+    assert seen == []
+    next(parts)
+    assert len(seen) == 1
+    count = 1 + sum(1 for _ in parts)
+    assert count > 2
+    assert len(seen) == count + 1
+    assert seen == sorted(seen)
+    assert 0 < seen[0] <= seen[-1] == file.stat().st_size
+
+
 def test_an_empty_file_has_no_ids_but_those_asked_for(path, tokenizer):
     path.write_bytes(b"")
     assert tokenizer.count_file(path) == tokenizer.count_file(path, field="text") == 0

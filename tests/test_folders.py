@@ -169,7 +169,7 @@ def test_it_is_pickled_and_saved_and_loaded_again(ours, theirs, tmp_path):
     assert (again.added_tokens, again.stop_ids) == (ours.added_tokens, ours.stop_ids)
     assert (again.bos_id, again.eos_id, again.pad_id) == (ours.bos_id, ours.eos_id, ours.pad_id)
     assert again.chat_templates == ours.chat_templates
-    assert again.definition.around == ours.definition.around
+    assert again.around == ours.around
     auto = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
     given = texts(ours, 300, seed=5)
     assert auto(given)["input_ids"] == theirs(given)["input_ids"]
@@ -390,7 +390,7 @@ def test_a_folder_stays_the_same_whatever_is_done_to_it(tmp_path):
         tokenizer = Tokenizer(make(tmp_path, name))
         given = texts(tokenizer, 200, seed=number)
         expected = tokenizer.encode_batch(given, allowed_special="all")
-        around, templates = tokenizer.definition.around, tokenizer.chat_templates
+        around, templates = tokenizer.around, tokenizer.chat_templates
         path = tmp_path / name
         for step in range(4):
             out = tmp_path / f"{name}-{step}"
@@ -402,7 +402,7 @@ def test_a_folder_stays_the_same_whatever_is_done_to_it(tmp_path):
             if made.random() < 0.3:
                 tokenizer = pickle.loads(pickle.dumps(tokenizer))
             assert tokenizer.encode_batch(given, allowed_special="all") == expected
-            assert (tokenizer.definition.around, tokenizer.chat_templates) == (around, templates)
+            assert (tokenizer.around, tokenizer.chat_templates) == (around, templates)
 
 
 @pytest.mark.parametrize("name", ["chatml", "reasoning", "published", "templates", "nothing"])

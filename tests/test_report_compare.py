@@ -21,7 +21,8 @@ import strategies
 from llama3_tok import Tokenizer, _core, report
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import MEANINGS, Explainer
-from llama3_tok.report.tally import Counts, Tally
+from llama3_tok.report.counts import Counts
+from llama3_tok.report.tally import Tally
 
 EXAMPLES = settings(max_examples=150)
 
@@ -318,7 +319,7 @@ def real_model():
     return llama2_model.real_path()
 
 
-@pytest.mark.parametrize("module", ["llama3_tok.report", "llama3_tok.report.comparison"])
+@pytest.mark.parametrize("module", ["llama3_tok.report", "llama3_tok.report.comparing"])
 def test_the_examples_of_the_docstrings(module, real_model, tmp_path, monkeypatch):
     (tmp_path / "tokenizer.model").symlink_to(real_model)
     monkeypatch.chdir(tmp_path)

@@ -14,8 +14,9 @@ import strategies
 from cli import output
 from llama3_tok import MissingExtra, report
 from llama3_tok.report import languages, scripts
+from llama3_tok.report.counts import Counts
 from llama3_tok.report.languages import LONGEST, NOT_TOLD, Languages
-from llama3_tok.report.tally import Counts, Tally
+from llama3_tok.report.tally import Tally
 
 LINES = {
     "ar": "يقرأ الطلاب الكتب في المكتبة كل يوم قبل أن يعودوا إلى بيوتهم.",

@@ -35,6 +35,13 @@ file: npt.NDArray[np.uint32] = tokenizer.encode_file("a.txt", bos=True)
 records: Ragged = tokenizer.encode_file("a.jsonl", field="text")
 files: Iterator[npt.NDArray[np.uint32]] = tokenizer.encode_files([Path("a.txt")], threads=1)
 parts: Iterator[Ragged] = tokenizer.stream_file("a.jsonl", field="text", allowed_special="all")
+words: list[str] = tokenizer.pretokens("text")
+pieces: list[bytes] = tokenizer.pretokens(b"text")
+ends: npt.NDArray[np.int64] = tokenizer.pretoken_ends("text")
+merged: list[int] = tokenizer.merge(" text", vocab_first=True) + tokenizer.checked_ids(flat)
+table: list[bytes] = [*tokenizer.tokens(), tokenizer.rank_file()]
+again: Tokenizer = Tokenizer.from_bytes(tokenizer.rank_file(), all_special_tokens={"<a>": 128000})
+release: str | None = again.chat_profile
 maybe: str | None = input() or None
 either: npt.NDArray[np.uint32] | Ragged = tokenizer.encode_file("a", field=maybe)
 tokenizer.encode_files("a.txt", field=3)  # type: ignore[call-overload]

@@ -115,6 +115,18 @@ def _names(value: SpecialTokens, argument: str) -> Literal["all"] | list[str] | 
     return names or None
 
 
+def utf8(text: Text, argument: str) -> bytes:
+    """The bytes that are encoded: lone surrogates are U+FFFD, and pairs of them one character."""
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"{argument} must be str or bytes, not {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
 def texts(texts: Iterable[Text]) -> list[Text]:
     if isinstance(texts, list):
         return texts

@@ -7,13 +7,13 @@ business it is.
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import starmap
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise, starmap
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack, overload
 
-from llama3_tok import arguments, elsewhere, thread_cache
+from llama3_tok import _core, arguments, elsewhere, thread_cache
 from llama3_tok import vocabulary as _vocabulary
-from llama3_tok._core import Core
+from llama3_tok._core import Core, Ranks
 from llama3_tok.arguments import (
     BatchOptions,
     DecodeOptions,
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llama3_tok._core import Options
+    from llama3_tok._core import Files, Options
     from llama3_tok.chat.assistant import AssistantMessage
-    from llama3_tok.folder import AddedToken, Folder
+    from llama3_tok.folder import AddedToken, Around, Folder
     from llama3_tok.text.padding import Padded, Padding
 
 __all__ = [
@@ -55,11 +55,16 @@ __all__ = [
 ]
 
 
+_T = TypeVar("_T")
+
+
 class _Class(type):
     """The class of `Tokenizer`, which knows what other libraries call its names."""
 
-    def __getattr__(cls, name: str) -> NoReturn:
-        raise elsewhere.attribute(cls.__name__, name)
+    if not TYPE_CHECKING:  # where each name that is missing is an error already
+
+        def __getattr__(cls, name: str) -> NoReturn:
+            raise elsewhere.attribute(cls.__name__, name)
 
 
 class Tokenizer(metaclass=_Class):
@@ -106,13 +111,46 @@ class Tokenizer(metaclass=_Class):
         special_tokens: Mapping[str, int] | None = None,
         cache_mb: float | None = None,
     ) -> None:
-        if not isinstance(profile, str | None):
-            raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
+        _check_profile(profile)
         cache_bytes = thread_cache.limit(cache_mb)
         definition = _vocabulary.load(vocabulary, profile)
         if special_tokens is not None:
             definition = _vocabulary.with_special(definition, special_tokens)
         self._set(definition, cache_bytes)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        vocabulary: bytes,
+        *,
+        profile: str | None = None,
+        all_special_tokens: Mapping[str, int] | None = None,
+        name: str = "<bytes>",
+    ) -> "Tokenizer":
+        """A tokenizer from the content of a vocabulary file, as `rank_file` gives it.
+
+        It has the special tokens of `profile`, "llama3.1" by default, or in their place
+        `all_special_tokens`, names and ids. `name` stands for the file in errors, in `vocabulary`
+        and in a pickle, which another process can read only if it is the path of such a file.
+
+        Raises VocabularyError for other content, Llama3TokError for an unknown profile and for
+        special tokens with ids that others have, ValueError for a profile with special tokens.
+
+        >>> ranks = llama3_tok.Tokenizer().rank_file()
+        >>> names = {"<|im_start|>": 128000, "<|im_end|>": 128001}
+        >>> tokenizer = llama3_tok.Tokenizer.from_bytes(ranks, all_special_tokens=names)
+        >>> tokenizer.encode("hi<|im_end|>", allowed_special="all")
+        [6151, 128001]
+        """
+        if not isinstance(vocabulary, bytes):
+            raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
+        _check_profile(profile)
+        if all_special_tokens is None:
+            profile = _vocabulary.DEFAULT_PROFILE if profile is None else profile
+            return cls.of(_vocabulary.loaded(vocabulary, name, profile))
+        if profile is not None:
+            raise ValueError("give a profile or all_special_tokens, not both")
+        return cls.of(_vocabulary.with_names(vocabulary, name, all_special_tokens))
 
     @classmethod
     def of(cls, definition: Definition, cache_bytes: int | None = None) -> "Tokenizer":
@@ -291,6 +329,63 @@ class Tokenizer(metaclass=_Class):
         both = ((chosen.bos, self.bos_id), (chosen.eos, self.eos_id))
         return [id for is_chosen, id in both if is_chosen and id is not None]
 
+    # How a text becomes ids
+
+    @overload
+    def pretokens(self, text: str) -> list[str]: ...
+    @overload
+    def pretokens(self, text: bytes) -> list[bytes]: ...
+    def pretokens(self, text: Text) -> list[str] | list[bytes]:
+        """What the pattern cuts a text into before anything is merged; together it is the text.
+
+        Special tokens in the text are text. Of a `str` they are `str`, in which lone surrogates are
+        U+FFFD, as in `encode`; of `bytes` they are `bytes`. Raises TypeError for what is no text.
+
+        >>> llama3_tok.Tokenizer().pretokens("In 2024 we've")
+        ['In', ' ', '202', '4', ' we', "'ve"]
+        """
+        data = arguments.utf8(text, "text")
+        ends = _core.pretoken_ends(data).tolist()
+        pieces = [data[start:end] for start, end in pairwise([0, *ends])]
+        return pieces if isinstance(text, bytes) else [piece.decode() for piece in pieces]
+
+    def pretoken_ends(self, text: Text) -> "npt.NDArray[np.int64]":
+        """Where each of the `pretokens` of a text ends, in bytes of UTF-8, as `int64[n]`.
+
+        >>> llama3_tok.Tokenizer().pretoken_ends("In 2024")
+        array([2, 3, 6, 7])
+        """
+        return _core.pretoken_ends(arguments.utf8(text, "text"))
+
+    def merge(self, pretoken: Text, *, vocab_first: bool = False) -> list[int]:
+        """The ids that merging gives for a pretoken, or for any text that is not to be cut.
+
+        With `vocab_first` a pretoken that is a token is this token, as it is in `encode`; merging
+        alone does not reach every token. Raises TypeError for what is no text.
+
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> tokenizer.merge(" Việt"), tokenizer.merge(" Việt", vocab_first=True)
+        ([11655, 26298, 83], [101798])
+        """
+        data = arguments.utf8(pretoken, "pretoken")
+        if vocab_first and (id := Ranks.of(self._core).id(data)) is not None:
+            return [id]
+        return _core.merge_batch(self._core, [data])[0]
+
+    def added_places(
+        self, text: Text, *, allowed_special: SpecialTokens = ()
+    ) -> list[tuple[int, int, int]]:
+        """The added tokens that `encode` finds in a text: `(start, end, id)`, in bytes of UTF-8.
+
+        The white space that a token takes is part of its place. `allowed_special` and errors are as
+        in `encode`.
+
+        >>> llama3_tok.Tokenizer().added_places("hi<|eot_id|>", allowed_special="all")
+        [(2, 12, 128009)]
+        """
+        chosen = arguments.chosen({"allowed_special": allowed_special}, "added_places")
+        return self._core.added_places(text, chosen)
+
     # Files to ids
 
     def count_file(
@@ -409,21 +504,37 @@ class Tokenizer(metaclass=_Class):
 
     @overload
     def stream_file(
-        self, path: FilePath, *, field: None = None, **options: Unpack[BatchOptions]
+        self,
+        path: FilePath,
+        *,
+        field: None = None,
+        progress: Callable[[int], object] | None = None,
+        **options: Unpack[BatchOptions],
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def stream_file(
-        self, path: FilePath, *, field: str, **options: Unpack[BatchOptions]
+        self,
+        path: FilePath,
+        *,
+        field: str,
+        progress: Callable[[int], object] | None = None,
+        **options: Unpack[BatchOptions],
     ) -> Iterator[Ragged]: ...
     def stream_file(
-        self, path: FilePath, *, field: str | None = None, **options: Unpack[BatchOptions]
+        self,
+        path: FilePath,
+        *,
+        field: str | None = None,
+        progress: Callable[[int], object] | None = None,
+        **options: Unpack[BatchOptions],
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
         The parts, one behind the other, are exactly what `encode_file` gives; there is at least
         one. How long they are is not specified: that of a quarter of a megabyte of text, or more
-        where the text can't be cut. Parameters and errors as in `encode_file`; the iterator is like
-        that of `encode_files`.
+        where the text can't be cut. `progress` gets the bytes read so far, as stored. Parameters
+        and errors otherwise as in `encode_file`; the iterator is like that of `encode_files`, but
+        with `progress` it is for one thread.
 
         >>> for ids in llama3_tok.Tokenizer().stream_file("hello.txt"):
         ...     print(ids)
@@ -432,9 +543,11 @@ class Tokenizer(metaclass=_Class):
         chosen = self._chosen(options, "stream_file", (), "threads", "field")
         files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
         if field is None:
-            return self._core.encode_files(files, None, threads, chosen, False)
+            return _told(self._core.encode_files(files, None, threads, chosen, False), progress)
         named = arguments.field(field)
-        return starmap(Ragged, self._core.encode_files(files, named, threads, chosen, False))
+        stream = self._core.encode_files(files, named, threads, chosen, False)
+        parts = _told(stream, progress)
+        return starmap(Ragged, parts)
 
     # Ids to text
 
@@ -528,6 +641,18 @@ class Tokenizer(metaclass=_Class):
         False
         """
         return self._core.is_canonical(arguments.ids(ids, "ids"))
+
+    def checked_ids(self, ids: Ids, argument: str = "ids") -> list[int]:
+        """Ids as a list, each of which is a token's.
+
+        `argument` is what they are called in an error. Raises as `decode`.
+
+        >>> llama3_tok.Tokenizer().checked_ids(range(3))
+        [0, 1, 2]
+        """
+        given = arguments.ids(ids, argument)
+        self._core.decode(given, False, argument)
+        return [int(id) for id in given]
 
     # Conversations
 
@@ -783,6 +908,33 @@ class Tokenizer(metaclass=_Class):
         """
         return self._core.token_id(token)
 
+    def tokens(self) -> list[bytes]:
+        """The bytes of every token of text, by id: 128,000. `added_tokens` has the others.
+
+        >>> llama3_tok.Tokenizer().tokens()[9906]
+        b'Hello'
+        """
+        return _core.tokens(self._core)
+
+    def written_tokens(self) -> list[str]:
+        """Every token of text as `tokenizer.json` writes it, by id: each byte is a character.
+
+        >>> llama3_tok.Tokenizer().written_tokens()[1917]
+        'Ġworld'
+        """
+        return _core.written_tokens(self._core)
+
+    def with_folder(self, folder: "Folder") -> "Tokenizer":
+        """A tokenizer with the same ranks, of which `folder` says all else.
+
+        >>> from llama3_tok.folder import usual
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> tokenizer.with_folder(usual("llama3.2", tokenizer.rank_count)).profile
+        'llama3.2'
+        """
+        changed = _vocabulary.with_folder(self._definition, folder)
+        return self.of(changed, self.cache_info().limit)
+
     def with_special_tokens(
         self,
         special_tokens: Mapping[str, int],
@@ -883,6 +1035,47 @@ class Tokenizer(metaclass=_Class):
         return self._core.special_tokens
 
     @property
+    def rank_count(self) -> int:
+        """How many ranks the vocabulary file has, which are the ids of text: 128,000."""
+        return Ranks.of(self._core).size
+
+    @property
+    def folder(self) -> "Folder | None":
+        """What a model folder or the caller says of the tokens, besides their ranks.
+
+        None if that is only what is usual for the release.
+
+        >>> llama3_tok.Tokenizer().folder is None
+        True
+        """
+        return self._definition.folder
+
+    @property
+    def chat_profile(self) -> str | None:
+        """The release in whose format conversations are encoded.
+
+        None if a chat template of the folder is run instead, or the folder has none.
+
+        >>> llama3_tok.Tokenizer(profile="llama3.2").chat_profile
+        'llama3.2'
+        """
+        return self._definition.chat_release
+
+    @property
+    def post_processor(self) -> dict[str, Any] | None:
+        """What is put around a text, as `tokenizer.json` says it; None for nothing."""
+        return self._definition.post_processor
+
+    @property
+    def around(self) -> "Around":
+        """The ids that are put around a text for a model: by default BOS before it.
+
+        >>> llama3_tok.Tokenizer().around.before
+        (128000,)
+        """
+        return self._definition.around
+
+    @property
     def added_tokens(self) -> "dict[str, AddedToken]":
         """Every token that a text has by its name, special or not, in the order of the ids.
 
@@ -930,6 +1123,14 @@ class Tokenizer(metaclass=_Class):
 
         save(self._definition, os.path.expanduser(arguments.path(folder, "folder")))
 
+    def rank_file(self) -> bytes:
+        r"""The content of the rank file: for Meta's vocabulary, Meta's own file byte for byte.
+
+        >>> llama3_tok.Tokenizer().rank_file()[:9]
+        b'IQ== 0\nIg'
+        """
+        return _core.rank_file(self._core)
+
     # As a Python object
 
     def __repr__(self) -> str:
@@ -950,9 +1151,11 @@ class Tokenizer(metaclass=_Class):
         _, _, sha256, profile, folder = self._definition
         return sha256, profile, folder
 
-    def __getattr__(self, name: str) -> NoReturn:
-        """For names that it does not have: the error says what it calls them."""
-        raise elsewhere.attribute("Tokenizer", name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """For names that it does not have: the error says what it calls them."""
+            raise elsewhere.attribute("Tokenizer", name)
 
     def __copy__(self) -> "Tokenizer":
         """Itself, since it never changes."""
@@ -976,3 +1179,20 @@ def _restore(
     cache_bytes: int,
 ) -> Tokenizer:
     return kind.of(_vocabulary.load_again(path, sha256, profile, folder), cache_bytes)
+
+
+def _check_profile(profile: object) -> None:
+    if not isinstance(profile, str | None):
+        raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
+
+
+def _told(parts: "Files[_T]", progress: Callable[[int], object] | None) -> Iterator[_T]:
+    """The parts, with a call of `progress` before each and at the end."""
+    return parts if progress is None else _telling(parts, progress)
+
+
+def _telling(parts: "Files[_T]", progress: Callable[[int], object]) -> Iterator[_T]:
+    for part in parts:
+        progress(parts.read)
+        yield part
+    progress(parts.read)

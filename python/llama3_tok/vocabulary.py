@@ -321,6 +321,11 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
+def is_vocabulary(head: bytes) -> bool:
+    """Whether a file that begins like this, a kilobyte or all of it, may be a vocabulary."""
+    return not_a_vocabulary(head) is None
+
+
 def _refused(path: str, reason: str) -> VocabularyError:
     return VocabularyError(f"{path}: {reason}", file=path, reason=reason)
 

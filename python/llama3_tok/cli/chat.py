@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from llama3_tok.chat.messages import DIALECTS, TOOL_FORMATS
 from llama3_tok.cli.terminal import (
     UsageError,
-    escaped,
     has_colours,
     is_terminal,
     standard_input,
@@ -22,6 +21,7 @@ from llama3_tok.cli.terminal import (
     write,
 )
 from llama3_tok.errors import ChatFormatError, InputError, Llama3TokError
+from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Show a conversation as its model reads it, or its ids."

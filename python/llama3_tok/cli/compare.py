@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from llama3_tok.cli.progress import Bar, shows_bar
+from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.show import INK, PASTELS, Cell, Token, barred, cells, columns, painted
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
     complain,
-    escaped,
     given_text,
     has_colours,
     tokenizer,
@@ -22,6 +21,7 @@ from llama3_tok.cli.terminal import (
     write,
 )
 from llama3_tok.text import files
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from llama3_tok.report.comparison import Comparison
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compared(arguments: argparse.Namespace) -> "Comparison":
-    from llama3_tok.report.comparison import compare
+    from llama3_tok.report.comparing import compare
 
     if arguments.text is not None and arguments.file:
         raise UsageError("give TEXT or --file, not both")
@@ -142,8 +142,7 @@ def _compared(arguments: argparse.Namespace) -> "Comparison":
     if excerpt is None and not arguments.json and arguments.html is None:
         excerpt = BEGINNING
     found = files.find(arguments.file, globs=arguments.glob, field=arguments.field)
-    bar = Bar([source.path for source in found]) if shows_bar() else None
-    try:
+    with progress_bar(lambda: files.stored_bytes(found)) as bar:
         return compare(
             paths=arguments.file,
             llama2=arguments.llama2,
@@ -154,9 +153,6 @@ def _compared(arguments: argparse.Namespace) -> "Comparison":
             globs=arguments.glob,
             progress=bar,
         )
-    finally:
-        if bar:
-            bar.close()
 
 
 # For people

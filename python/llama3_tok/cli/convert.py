@@ -4,7 +4,8 @@ import argparse
 import os
 
 from llama3_tok import PROFILES
-from llama3_tok.cli.terminal import escaped, write
+from llama3_tok.cli.terminal import write
+from llama3_tok.text.visible import escaped
 
 PURPOSE = "Write a tokenizer as a rank file, a tokenizer.json, a GGUF file or a model folder."
 EXAMPLES = """\

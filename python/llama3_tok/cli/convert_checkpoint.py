@@ -1,15 +1,11 @@
 """`llama3-tok convert-checkpoint`: Meta's weights for transformers, and back."""
 
 import argparse
-import os
-import sys
-from typing import TYPE_CHECKING
 
-from llama3_tok.cli.terminal import UsageError, escaped, is_terminal, write
+from llama3_tok.cli.progress import Bar, progress_bar
+from llama3_tok.cli.terminal import UsageError, write
 from llama3_tok.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from llama3_tok.text.visible import escaped
 
 PURPOSE = "Convert a Llama 3 checkpoint from Meta's layout to that of transformers, or back."
 EXAMPLES = """\
@@ -69,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--ranks goes with --to-meta; how many Meta's folder has is told from it")
     if arguments.shard_size is not None and arguments.to_meta:
         raise UsageError("--shard-size is for safetensors; with --to-meta there is a file a rank")
-    with _Bar() as bar:
+    with progress_bar(delay=0) as bar:
         summary = (
             _verify(arguments, bar) if arguments.input_dir is None else _convert(arguments, bar)
         )
@@ -82,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _convert(arguments: argparse.Namespace, bar: "_Bar") -> dict[str, object]:
+def _convert(arguments: argparse.Namespace, bar: Bar | None) -> dict[str, object]:
     from llama3_tok.torch.checkpoint import convert_checkpoint
     from llama3_tok.torch.checkpoint.plan import bytes_of
 
@@ -103,7 +99,7 @@ def _convert(arguments: argparse.Namespace, bar: "_Bar") -> dict[str, object]:
     return converted._asdict()
 
 
-def _verify(arguments: argparse.Namespace, bar: "_Bar") -> dict[str, object]:
+def _verify(arguments: argparse.Namespace, bar: Bar | None) -> dict[str, object]:
     from llama3_tok.torch.checkpoint import verify_checkpoint
 
     size = verify_checkpoint(arguments.output_dir, progress=bar)
@@ -124,42 +120,3 @@ def _text(summary: dict[str, object]) -> str:
     if summary["verified"]:
         lines.append("read back: the same bytes as the input gives, and as their SHA-256 says")
     return "".join(f"{line}\n" for line in lines)
-
-
-class _Bar:
-    """A progress bar on standard error, where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        """Takes the bytes moved so far, and all that are to be."""
-        if not self._shows:
-            return
-        if self._progress is None:
-            self._progress = _progress()
-            self._progress.add_task("", total=total)
-            self._progress.start()
-        self._progress.update(self._progress.task_ids[0], completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress:
-            self._progress.stop()
-
-
-def _progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)

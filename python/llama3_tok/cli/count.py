@@ -5,13 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 
-from llama3_tok.cli.progress import Bar, shows_bar
+from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
     check_standard_input,
     complain,
-    escaped,
     is_terminal,
     tokenizer,
     utf8,
@@ -19,6 +18,7 @@ from llama3_tok.cli.terminal import (
 )
 from llama3_tok.text import files
 from llama3_tok.text.files import Fault, Source, Totals
+from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Count tokens, exactly."
@@ -166,16 +166,15 @@ class _Run:
 
     def __iter__(self) -> Iterator[_Row]:
         """The path and the totals of each file."""
-        bar = Bar([source.path for source in self._sources]) if shows_bar() else None
-        counts = files.count(
-            self._encoder,
-            self._sources,
-            field=self._arguments.field,
-            bos=self._arguments.bos,
-            threads=self._arguments.threads,
-            progress=bar,
-        )
-        try:
+        with progress_bar(lambda: files.stored_bytes(self._sources)) as bar:
+            counts = files.count(
+                self._encoder,
+                self._sources,
+                field=self._arguments.field,
+                bos=self._arguments.bos,
+                threads=self._arguments.threads,
+                progress=bar,
+            )
             for path, totals in counts:
                 if isinstance(totals, Fault):
                     self.faults += 1
@@ -183,9 +182,6 @@ class _Run:
                 elif totals is not None:
                     self._add(path, totals)
                     yield path, totals
-        finally:
-            if bar:
-                bar.close()
 
     def _add(self, path: str, totals: Totals) -> None:
         self.files += 1

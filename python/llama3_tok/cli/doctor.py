@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from llama3_tok import UNICODE_VERSION, __version__, vocabulary
-from llama3_tok._core import cpu_count, cpu_features
-from llama3_tok.cli.terminal import UNUSABLE, complain, escaped, tokenizer, write
+from llama3_tok import vocabulary
+from llama3_tok.about import UNICODE_VERSION, __version__, cpu_count, cpu_features
+from llama3_tok.cli.terminal import UNUSABLE, complain, tokenizer, write
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Show which vocabulary is used and where it was found, versions and processor."

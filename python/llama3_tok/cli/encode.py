@@ -2,14 +2,8 @@
 
 import argparse
 
-from llama3_tok.cli.terminal import (
-    add_text,
-    allowed_special,
-    escaped,
-    given_text,
-    tokenizer,
-    write,
-)
+from llama3_tok.cli.terminal import add_text, allowed_special, given_text, tokenizer, write
+from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Print the ids of a text."

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok.cli.terminal import complain, escaped, is_terminal, utf8, write
+from llama3_tok.cli.terminal import complain, is_terminal, utf8, write
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from llama3_tok.torch import Llama3

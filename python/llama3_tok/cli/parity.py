@@ -5,14 +5,13 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok.cli.progress import Bar, shows_bar
+from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.show import columns, visible
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
     check_standard_input,
     complain,
-    escaped,
     has_colours,
     is_terminal,
     tokenizer,
@@ -20,10 +19,12 @@ from llama3_tok.cli.terminal import (
     write,
 )
 from llama3_tok.text import files
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
-    from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome
+    from llama3_tok.report.outcome import Mismatch, ReferenceOutcome
     from llama3_tok.report.page.rows import TokenRow
+    from llama3_tok.report.parity_report import Parity
 
 PURPOSE = "Compare the ids with those of tiktoken, tokenizers, Meta's class and transformers."
 EXAMPLES = """\
@@ -163,15 +164,7 @@ def _report(arguments: argparse.Namespace) -> "Parity":
     if arguments.template is not None:
         with open(arguments.template, encoding="utf-8") as file:
             template = file.read()
-    total: list[int | None] = [None]
-    bar = Bar(total=lambda: total[0]) if shows_bar() else None
-
-    def progress(done: int, size: int | None) -> None:
-        total[0] = size
-        if bar:
-            bar(done)
-
-    try:
+    with progress_bar() as bar:
         return parity(
             arguments.paths,
             field=arguments.field,
@@ -184,11 +177,8 @@ def _report(arguments: argparse.Namespace) -> "Parity":
             seconds=arguments.seconds,
             memory=arguments.memory,
             command=shlex.join(["llama3-tok", *sys.argv[1:]]),
-            progress=progress,
+            progress=bar,
         )
-    finally:
-        if bar:
-            bar.close()
 
 
 # For people

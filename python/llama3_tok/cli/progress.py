@@ -1,56 +1,75 @@
-"""A progress bar for what reads files."""
+"""A progress bar for what reads and writes files."""
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from llama3_tok.cli.terminal import is_terminal
-from llama3_tok.text import files
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+__all__ = ["Bar", "progress_bar"]
 
-def shows_bar() -> bool:
-    """Whether somebody watches standard error who can see a bar."""
-    return is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+DELAY = 1.0
+"""Seconds that work takes before a bar is shown."""
+
+
+@contextmanager
+def progress_bar(
+    total: Callable[[], int | None] | None = None, *, delay: float = DELAY
+) -> Iterator["Bar | None"]:
+    """A bar on standard error until the block ends; None if nobody is there who can see one.
+
+    `total` gives the bytes that there are to do, or None; it is asked when the bar is shown.
+    """
+    if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    bar = Bar(total, delay)
+    try:
+        yield bar
+    finally:
+        bar.close()
 
 
 class Bar:
-    """A progress bar on standard error, once the work takes more than a second.
+    """A progress bar of bytes, which is called with what is done, and perhaps with the total.
 
-    A timer draws it, since the work may itself be waiting, for a pipe. It measures stored bytes:
-    those of `paths`, or of what else `total` says, which may be None.
+    After `delay` seconds a timer draws it, since the work may itself be waiting, for a pipe.
+    Without a delay the first call does.
     """
 
-    DELAY = 1.0
-
-    def __init__(
-        self, paths: Sequence[str] = (), total: Callable[[], int | None] | None = None
-    ) -> None:
+    def __init__(self, total: Callable[[], int | None] | None, delay: float) -> None:
         import threading
 
-        self._total = total or (lambda: _sum(paths))
-        self._read = 0
+        self._asked = total
+        self._total: int | None = None
+        self._done = 0
         self._progress: Progress | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._timer = threading.Timer(self.DELAY, self._show)
-        self._timer.daemon = True
-        self._timer.start()
+        self._timer = threading.Timer(delay, self._show) if delay else None
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
 
-    def __call__(self, read: int) -> None:
-        """Takes the bytes read so far of all files."""
-        self._read = read
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Takes the bytes done so far, and all that there are if that is known by now."""
+        self._done, self._total = done, total
+        if self._progress is None and self._timer is None:
+            self._show()
         if self._progress:
-            self._progress.update(self._progress.task_ids[0], completed=read)
+            self._progress.update(self._progress.task_ids[0], completed=done, total=total)
 
     def close(self) -> None:
         """Takes the bar away."""
         with self._lock:
             self._closed = True
-        self._timer.cancel()
+        if self._timer:
+            self._timer.cancel()
         if self._progress:
             self._progress.stop()
 
@@ -67,13 +86,9 @@ class Bar:
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
         bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        total = self._asked() if self._asked else self._total
         with self._lock:
             if not self._closed:
-                bar.add_task("counting", total=self._total(), completed=self._read)
+                bar.add_task("", total=total, completed=self._done)
                 bar.start()
                 self._progress = bar
-
-
-def _sum(paths: Sequence[str]) -> int | None:
-    sizes = [files.stored_size(path) for path in paths]
-    return None if None in sizes else sum(size or 0 for size in sizes)

@@ -17,10 +17,10 @@ from llama3_tok.cli.terminal import (
     allowed_special,
     given_text,
     has_colours,
-    is_visible,
     tokenizer,
     write,
 )
+from llama3_tok.text.visible import is_visible
 
 PURPOSE = "Show the pieces of a text, with their ids beneath."
 EXAMPLES = """\

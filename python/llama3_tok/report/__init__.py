@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.report.check import parity
-    from llama3_tok.report.comparison import Comparison, compare
-    from llama3_tok.report.outcome import Parity
+    from llama3_tok.report.comparing import compare
+    from llama3_tok.report.comparison import Comparison
+    from llama3_tok.report.parity_report import Parity
 
 __all__ = ["Comparison", "Parity", "compare", "parity"]
 
 _HOMES = {
     "Comparison": "comparison",
-    "Parity": "outcome",
-    "compare": "comparison",
+    "Parity": "parity_report",
+    "compare": "comparing",
     "parity": "check",
 }
 

@@ -7,7 +7,7 @@ gives, and the special tokens. The same seed gives the same battery.
 import random
 from collections.abc import Callable, Iterable, Iterator
 
-from llama3_tok import _core
+from llama3_tok.about import PROFILES, special_names
 from llama3_tok.report.items import Chat, Item
 from llama3_tok.tokenizer import Tokenizer
 
@@ -71,9 +71,8 @@ _INVALID = (b"\xff", b"a\xc3", b"\xe2\x82", b"caf\xe9 noir", b"\xed\xa0\x80", b"
 
 def unreachable(tokenizer: Tokenizer) -> list[tuple[int, bytes]]:
     """The tokens that merging never gives, with their ids: only vocab-first does."""
-    tokens = _core.tokens(tokenizer._core)
-    merged = _core.merge_batch(tokenizer._core, tokens)
-    return [(id, token) for id, token in enumerate(tokens) if merged[id] != [id]]
+    tokens = enumerate(tokenizer.tokens())
+    return [(id, token) for id, token in tokens if tokenizer.merge(token) != [id]]
 
 
 def battery(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
@@ -147,14 +146,14 @@ def _special(tokenizer: Tokenizer) -> Iterator[Item]:
 
 def _own(tokenizer: Tokenizer) -> list[str]:
     """The names of added tokens that no release has."""
-    known = {name for profile in _core.PROFILES for name in _core.special_names(profile)}
+    known = {name for profile in PROFILES for name in special_names(profile)}
     return [name for name in tokenizer.added_tokens if name not in known]
 
 
 def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
     templates: dict[str, str] = {}
     end = "<|eot_id|>"
-    if tokenizer.definition.folder is not None and tokenizer.definition.folder.chat is None:
+    if tokenizer.chat_profile is None:
         templates = tokenizer.chat_templates
         if not templates:
             return
@@ -191,7 +190,7 @@ def _random(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
     """Strings of fragments of all the above, and of any code points."""
     made = random.Random(seed)
     special = set(tokenizer.special_tokens)
-    tokens = _core.tokens(tokenizer._core)
+    tokens = tokenizer.tokens()
     words = [token.decode() for token in made.sample(tokens, 5000) if _is_text(token)]
     kinds: tuple[Callable[[], str], ...] = (
         lambda: made.choice(words),

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from llama3_tok import _core
 from llama3_tok.report.llama2 import Llama2
 from llama3_tok.tokenizer import Tokenizer
 
@@ -62,7 +61,7 @@ class Explainer:
     """Bytes above which a place is not remembered."""
 
     def __init__(self, llama3: Tokenizer, llama2: Llama2, tokens: Sequence[bytes]) -> None:
-        self._core, self._llama2, self._tokens = llama3._core, llama2, tokens
+        self._llama3, self._llama2, self._tokens = llama3, llama2, tokens
         self._vocabulary = frozenset(tokens)
         self._known: dict[tuple[object, ...], tuple[Cut, ...]] = {}
 
@@ -94,7 +93,7 @@ class Explainer:
 
     def merged(self, data: bytes) -> set[int]:
         """Where merging alone cuts some bytes: no pattern, and no token found whole."""
-        ids = _core.merge_batch(self._core, [data])[0]
+        ids = self._llama3.merge(data)
         return set(_ends([len(self._tokens[id]) for id in ids]))
 
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from llama3_tok import UNICODE_VERSION, __version__, _core, vocabulary
+from llama3_tok import arguments
+from llama3_tok.about import PATTERN, UNICODE_VERSION, __version__, cpu_count
 from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.report.battery import battery
 from llama3_tok.report.client import Client, Limits, Unusable
 from llama3_tok.report.engine import Asked, Run
 from llama3_tok.report.items import Inputs, Item
-from llama3_tok.report.outcome import Parity, ReferenceOutcome
+from llama3_tok.report.outcome import ReferenceOutcome
+from llama3_tok.report.parity_report import Parity
 from llama3_tok.report.references import KNOWN, Reference, absent, by_name, by_path
 from llama3_tok.tokenizer import FilePath, Text, Tokenizer
 from llama3_tok.vocabulary import META_SHA256
@@ -108,14 +110,12 @@ def _texts(texts: Iterable[Text]) -> Iterator[Item]:
     if isinstance(texts, str | bytes):
         raise TypeError(f"texts must be a sequence, not one {type(texts).__name__}")
     for number, text in enumerate(texts):
-        if isinstance(text, str):
-            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-        yield Item(f"texts[{number}]", "texts", text)
+        yield Item(f"texts[{number}]", "texts", arguments.utf8(text, f"texts[{number}]"))
 
 
 def _fitting(reference: Reference, tokenizer: Tokenizer) -> Reference:
     """A reference with what it can be asked for where the tokenizer is a folder's."""
-    folder = tokenizer.definition.folder
+    folder = tokenizer.folder
     if folder is None:
         return reference
     if reference.kind == "transformers":
@@ -123,7 +123,11 @@ def _fitting(reference: Reference, tokenizer: Tokenizer) -> Reference:
             items=frozenset({"text", "chat"} if folder.templates else {"text"})
         )
     # The class of llama-models has the format of Meta alone.
-    return reference if folder.chat else reference._replace(items=reference.items - {"chat"})
+    return (
+        reference
+        if tokenizer.chat_profile
+        else reference._replace(items=reference.items - {"chat"})
+    )
 
 
 def _shared(
@@ -140,20 +144,18 @@ def _shared(
         json_path = os.path.join(folder, "tokenizer.json")
         tokenizer_json(tokenizer.definition).write(json_path)
     whole = None
-    if tokenizer.definition.folder is not None and any(
-        one.kind == "transformers" for one in wanted
-    ):
+    if tokenizer.folder is not None and any(one.kind == "transformers" for one in wanted):
         whole = _own_folder(tokenizer)
         if whole is None:
             whole = os.path.join(folder, "folder")
             tokenizer.save(whole)
-    if template is None and tokenizer.definition.folder is None:
+    if template is None and tokenizer.folder is None:
         template = chat_template(tokenizer.profile)
     return {
         "rank_file": rank_path,
         "tokenizer_json": json_path,
         "folder": whole,
-        "pattern": _core.PATTERN,
+        "pattern": PATTERN,
         "special_tokens": tokenizer.special_tokens,
         "template": template,
     }
@@ -168,7 +170,7 @@ def _own_json(tokenizer: Tokenizer) -> str | None:
     with open(tokenizer.vocabulary, "rb") as file:
         if file.read(64).lstrip()[:1] != b"{":
             return None
-        if tokenizer.definition.folder is None:
+        if tokenizer.folder is None:
             return tokenizer.vocabulary
         file.seek(0)
         value = json.load(file)
@@ -184,7 +186,7 @@ def _own_folder(tokenizer: Tokenizer) -> str | None:
     if not os.path.isfile(os.path.join(folder, "tokenizer.json")):
         return None
     try:
-        is_same = vocabulary.load(folder, None).folder == tokenizer.definition.folder
+        is_same = Tokenizer(folder).folder == tokenizer.folder
     except VocabularyError:  # it has changed, and is not to be hidden by what it was
         is_same = True
     return folder if is_same else None
@@ -241,7 +243,7 @@ def _facts(
         "ids": tokenizer.vocab_size,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processors": _core.cpu_count(),
+        "processors": cpu_count(),
         "seed": seed,
         "template_sha256": given,
         "seconds_per_item": limits.seconds,

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 
 from llama3_tok.report import languages
 from llama3_tok.report.causes import MEANINGS
-from llama3_tok.report.comparison import Comparison
+from llama3_tok.report.counts import Counts
+from llama3_tok.report.figures import Figures
 from llama3_tok.report.llama2 import Row
 from llama3_tok.report.page import Page, Token, TokenRow
 from llama3_tok.report.page.marks import text_of
 from llama3_tok.report.page.page import Cell
-from llama3_tok.report.tally import Counts, Excerpt, Pair
+from llama3_tok.report.tally import Excerpt, Pair
 
 __all__ = ["page", "ratio", "summary", "token_rows"]
 
@@ -18,7 +19,7 @@ LLAMA3, LLAMA2 = "Llama 3", "Llama 2"
 _ON_PAGE = ("tokenizer", "tokens", "bytes per token", "characters per token")
 
 
-def page(comparison: Comparison) -> Page:
+def page(comparison: Figures) -> Page:
     """The page, to which more may be added."""
     made = Page("Llama 3 beside Llama 2", summary(comparison))
     made.heading("Counts")
@@ -51,7 +52,7 @@ def page(comparison: Comparison) -> Page:
     return made
 
 
-def summary(comparison: Comparison) -> str:
+def summary(comparison: Figures) -> str:
     """The result in one sentence."""
     total = comparison.total
     if total.ratio is None:
@@ -67,7 +68,7 @@ def ratio(counts: Counts) -> str:
     return "-" if counts.ratio is None else f"{counts.ratio:.2f}"
 
 
-def _counts(made: Page, comparison: Comparison) -> None:
+def _counts(made: Page, comparison: Figures) -> None:
     total = comparison.total
     made.facts(
         [
@@ -98,7 +99,7 @@ def _quotient(part: int, tokens: int) -> Cell:
     return f"{part / tokens:.2f}" if tokens else "-"
 
 
-def _excerpt(made: Page, comparison: Comparison, caption: str, excerpt: Excerpt) -> None:
+def _excerpt(made: Page, comparison: Figures, caption: str, excerpt: Excerpt) -> None:
     notes = {
         at: "; ".join(f"{cause}: {MEANINGS[cause]}" for cause in causes)
         for at, causes in excerpt.notes.items()
@@ -106,7 +107,7 @@ def _excerpt(made: Page, comparison: Comparison, caption: str, excerpt: Excerpt)
     made.tokens(caption, excerpt.text, token_rows(comparison, excerpt), notes=notes)
 
 
-def token_rows(comparison: Comparison, excerpt: Excerpt) -> list[TokenRow]:
+def token_rows(comparison: Figures, excerpt: Excerpt) -> list[TokenRow]:
     """Both rows of an excerpt."""
     tokens, llama2 = comparison.tokenizer.token_bytes, comparison.llama2
     return [
@@ -120,7 +121,7 @@ def _row(label: str, row: Row, piece: Callable[[int], str], kind: Callable[[int]
     return TokenRow(label, [Token(start, end, id, piece(id), kind(id)) for id, start, end in spans])
 
 
-def _causes(made: Page, comparison: Comparison) -> None:
+def _causes(made: Page, comparison: Figures) -> None:
     made.note(
         "Each cut that one row has and the other has not is counted under one cause, which was "
         "shown at that place: by what is in the two vocabularies, or by encoding the place again "
@@ -146,12 +147,12 @@ def quoted(text: bytes) -> str:
     return f"“{text_of(text)}”"
 
 
-def _scripts(made: Page, comparison: Comparison) -> None:
+def _scripts(made: Page, comparison: Figures) -> None:
     note = "A token has the script of its first letter."
     _shares(made, "script", comparison.scripts, note)
 
 
-def _languages(made: Page, comparison: Comparison) -> None:
+def _languages(made: Page, comparison: Figures) -> None:
     named = [(languages.name(code), counts) for code, counts in comparison.languages]
     note = (
         "Told line by line by py3langid, where it is rather sure; program text mostly is not told. "
@@ -182,7 +183,7 @@ def _per(tokens: int, counts: Counts) -> float:
     return 100 * tokens / counts.characters
 
 
-def _files(made: Page, comparison: Comparison) -> None:
+def _files(made: Page, comparison: Figures) -> None:
     made.bars(
         "Tokens for 100 characters",
         [
@@ -221,7 +222,7 @@ def _files(made: Page, comparison: Comparison) -> None:
     )
 
 
-def _strings(made: Page, comparison: Comparison) -> None:
+def _strings(made: Page, comparison: Figures) -> None:
     if comparison.forgot:
         made.note("There were too many strings to count each: the frequencies are at least these.")
     for caption, strings in (
@@ -241,7 +242,7 @@ def _string(pair: Pair, times: int) -> tuple[Cell, ...]:
     return quoted(pair.text), times, len(pair.llama3), len(pair.llama2), difference
 
 
-def _windows(made: Page, comparison: Comparison) -> None:
+def _windows(made: Page, comparison: Figures) -> None:
     made.table(
         ["context of", "tokens", "characters of such text that fit", "contexts for this text"],
         [
@@ -268,8 +269,8 @@ def _windows(made: Page, comparison: Comparison) -> None:
         )
 
 
-def _about(made: Page, comparison: Comparison) -> None:
-    versions = comparison.to_json()["versions"]
+def _about(made: Page, comparison: Figures) -> None:
+    versions = comparison.versions
     made.facts(
         [
             ("llama3_tok", versions["llama3_tok"]),

@@ -19,7 +19,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
 
-from llama3_tok._core import Pieces, record_text
 from llama3_tok.errors import InputError
 from llama3_tok.text import files
 from llama3_tok.tokenizer import Tokenizer
@@ -108,8 +107,7 @@ class Inputs:
     @property
     def size(self) -> int | None:
         """Bytes of all files; None if one has no size beforehand."""
-        sizes = [files.stored_size(source.path) for source in self._sources]
-        return None if None in sizes else sum(size or 0 for size in sizes)
+        return files.stored_bytes(self._sources)
 
     def __iter__(self) -> Iterator[Item]:
         """The items, in the order of the files."""
@@ -130,8 +128,12 @@ class Inputs:
             entry = Input(name, size, sha256)
             # One byte more, so that a file of exactly that length is seen to end.
             length = self._item_bytes + 1 if self._field is None else _LINES
-            pieces = Pieces(
-                self._tokenizer._core, path, self._field is not None, length, source.walked
+            pieces = files.pieces(
+                self._tokenizer,
+                path,
+                lines=self._field is not None,
+                size=length,
+                refuses_binary=source.walked,
             )
             before = self.read
             for offset, line, text in pieces:
@@ -161,7 +163,7 @@ class Inputs:
         try:
             if self._chat:
                 return Item(place, name, chat=_conversation(record, self._field))
-            return Item(place, name, record_text(record, self._field))
+            return Item(place, name, files.record_text(record, self._field))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{place}: {error}", name, number, str(error)) from None
 

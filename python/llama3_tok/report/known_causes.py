@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from llama3_tok._core import PROFILES, UNICODE_VERSION, special_names
+from llama3_tok.about import PROFILES, UNICODE_VERSION, special_names
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.report.items import Item
 from llama3_tok.report.ours import CLASSES, Ours

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llama3_tok.extras import need
-from llama3_tok.report.tally import Counts
+from llama3_tok.report.counts import Counts
 
 if TYPE_CHECKING:
     import numpy as np

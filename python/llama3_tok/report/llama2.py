@@ -18,10 +18,10 @@ from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llama3_tok._core import not_a_vocabulary
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 from llama3_tok.extras import need
 from llama3_tok.report.characters import INVALID, sizes_of
+from llama3_tok.vocabulary import is_vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def load(path: str | os.PathLike[str] | None = None) -> "Llama2":
     file = find(path)
     with open(file, "rb") as opened:
         data = opened.read(64 << 20)
-    if not_a_vocabulary(data[:1024]) is None:
+    if is_vocabulary(data[:1024]):
         raise _refused(file, "this is a Llama 3 vocabulary, no SentencePiece model of Llama 2")
     try:
         processor = library.SentencePieceProcessor(model_proto=data)

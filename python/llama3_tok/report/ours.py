@@ -4,12 +4,10 @@ import time
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import _core
-from llama3_tok.errors import ChatFormatError, InvalidTokenId, UnknownToken
+from llama3_tok.errors import ChatFormatError, InvalidTokenId
 from llama3_tok.report.client import Answer, Failure
 from llama3_tok.report.items import Item
 from llama3_tok.tokenizer import Tokenizer
-from llama3_tok.vocabulary import loaded, with_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +24,6 @@ class Ours:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._core = tokenizer._core
-        self._ids: dict[bytes, int] = {}
 
     def dialect(self, kind: str) -> str:
         """The chat format to compare with a reference of this kind."""
@@ -97,48 +93,37 @@ class Ours:
 
     def merges_only(self, text: bytes) -> list[int]:
         """The ids without the vocab-first rule: each pretoken is merged, also if it is a token."""
-        ends = _core.pretoken_ends(text).tolist()
-        pieces = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-        return [id for ids in _core.merge_batch(self._core, pieces) for id in ids]
+        pretokens = self.tokenizer.pretokens(text)
+        return [id for pretoken in pretokens for id in self.tokenizer.merge(pretoken)]
 
     def class_of(self, character: str) -> str:
         """Which of CLASSES the pattern has a character in: where it is not cut from its like."""
         data = character.encode("utf-8", "replace")
         for name, like in CLASSES.items():
-            if len(_core.pretoken_ends(like.encode() + data)) == 1:
+            if len(self.tokenizer.pretokens(like.encode() + data)) == 1:
                 return name
         return "white space"
 
     def with_class(self, text: str, character: str, name: str) -> list[int]:
         """The ids if the pattern had a character in another class."""
-        pieces, start = [], 0
-        for end in _character_ends(text.replace(character, CLASSES[name])):
-            pieces.append(text[start:end].encode("utf-8", "replace"))
+        like = text.replace(character, CLASSES[name]).encode("utf-8", "replace").decode()
+        ids: list[int] = []
+        start = 0
+        for pretoken in self.tokenizer.pretokens(like):
+            end = start + len(pretoken)
+            piece = text[start:end].encode("utf-8", "replace")
+            ids += self.tokenizer.merge(piece, vocab_first=True)
             start = end
-        ids = []
-        for piece in pieces:
-            try:
-                ids.append(self.tokenizer.token_id(piece))
-            except UnknownToken:
-                ids += _core.merge_batch(self._core, [piece])[0]
         return ids
 
 
 @cache
 def _with_profile(tokenizer: Tokenizer, profile: str) -> Ours:
-    data = _core.rank_file(tokenizer._core)
-    return Ours(Tokenizer.of(loaded(data, tokenizer.vocabulary, profile)))
+    ranks, name = tokenizer.rank_file(), tokenizer.vocabulary
+    return Ours(Tokenizer.from_bytes(ranks, profile=profile, name=name))
 
 
 @cache
 def _with_names_alone(tokenizer: Tokenizer) -> Ours:
-    data = _core.rank_file(tokenizer._core)
-    return Ours(Tokenizer.of(with_names(data, tokenizer.vocabulary, tokenizer.special_tokens)))
-
-
-def _character_ends(text: str) -> list[int]:
-    """Where the pretokens of a text end, in characters."""
-    data = text.encode("utf-8", "replace")
-    return [
-        len(data[:end].decode("utf-8", "replace")) for end in _core.pretoken_ends(data).tolist()
-    ]
+    ranks, names, name = tokenizer.rank_file(), tokenizer.special_tokens, tokenizer.vocabulary
+    return Ours(Tokenizer.from_bytes(ranks, all_special_tokens=names, name=name))

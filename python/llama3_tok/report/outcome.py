@@ -1,18 +1,13 @@
-"""What a parity report says, as plain data: `Parity` and what it is made of.
+"""What came of a run, as plain data: `Outcome` and what it is made of."""
 
-`Parity.to_json` gives the same as dictionaries, lists, strings and numbers, under the same names.
-"""
-
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
 from llama3_tok.report.client import Failure
 from llama3_tok.report.items import Input
 from llama3_tok.report.known_causes import Cause
 from llama3_tok.report.page.rows import TokenRow
 
-__all__ = ["Mismatch", "Parity", "ReferenceOutcome", "Tally", "Witness", "vote"]
+__all__ = ["Mismatch", "Outcome", "ReferenceOutcome", "Tally", "Witness", "vote"]
 
 OURS = "llama3_tok"
 
@@ -112,8 +107,8 @@ class ReferenceOutcome:
 
 
 @dataclass
-class Parity:
-    """A parity report."""
+class Outcome:
+    """What came of a run."""
 
     facts: dict[str, str | int | float | None]
     """Versions, vocabulary, seed, command line: what it takes to do it again."""
@@ -171,67 +166,6 @@ class Parity:
             times = "once" if self.failures == 1 else f"{self.failures:,} times"
             parts.append(f"references gave no ids {times}")
         return "; ".join(parts)
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as a JSON object."""
-        return {
-            "verdict": self.verdict,
-            "ok": self.ok,
-            "compared": self.compared,
-            "explained": self.explained,
-            "mismatches": self.mismatches,
-            "failures": self.failures,
-            "facts": self.facts,
-            "inputs": [dataclasses.asdict(one) for one in self.inputs],
-            "ours": _ours(self.ours),
-            "references": [_outcome(one) for one in self.references],
-        }
-
-    def to_html(self) -> str:
-        """The report as one HTML page that needs nothing else."""
-        from llama3_tok.report.parity_page import page
-
-        return page(self)
-
-
-def _outcome(one: ReferenceOutcome) -> dict[str, Any]:
-    value = {
-        entry.name: getattr(one, entry.name)
-        for entry in dataclasses.fields(one)
-        if entry.name not in ("groups", "causes", "mismatches", "failures", "total")
-    }
-    value["megabytes_per_second"] = one.megabytes_per_second
-    value["total"] = dataclasses.asdict(one.total)
-    value["groups"] = {name: dataclasses.asdict(tally) for name, tally in one.groups.items()}
-    value["causes"] = [
-        {**dataclasses.asdict(cause), "items": count} for cause, count in one.causes.items()
-    ]
-    value["mismatches"] = [_mismatch(mismatch) for mismatch in one.mismatches]
-    value["failures"] = [
-        {"item": item, **dataclasses.asdict(failure)} for item, failure in one.failures
-    ]
-    return value
-
-
-def _ours(one: ReferenceOutcome) -> dict[str, Any]:
-    total = one.total
-    return {
-        "items": total.items,
-        "bytes": total.bytes,
-        "tokens": total.tokens,
-        "seconds": one.seconds,
-        "megabytes_per_second": one.megabytes_per_second,
-    }
-
-
-def _mismatch(mismatch: Mismatch) -> dict[str, Any]:
-    value = dataclasses.asdict(mismatch) | {"explained": mismatch.explained}
-    value["causes"] = [cause.name for cause in mismatch.causes]
-    if mismatch.witness is not None:
-        text = mismatch.witness.text
-        value["witness"]["text"] = text.decode("utf-8", "replace")
-        value["witness"]["hex"] = text.hex()
-    return value
 
 
 def vote(answers: list[tuple[str, bytes]]) -> tuple[list[list[str]], str]:

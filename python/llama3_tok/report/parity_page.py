@@ -1,6 +1,6 @@
 """A parity report as a page: what was compared, what came of it, and witnesses token by token."""
 
-from llama3_tok.report.outcome import Mismatch, Parity, ReferenceOutcome
+from llama3_tok.report.outcome import Mismatch, Outcome, ReferenceOutcome
 from llama3_tok.report.page import Page
 
 __all__ = ["page"]
@@ -9,7 +9,7 @@ __all__ = ["page"]
 _DIFFERENCES, _EXPLAINED, _ROWS = 20, 3, 200
 
 
-def page(report: Parity) -> str:
+def page(report: Outcome) -> str:
     """The report as HTML."""
     made = Page("Parity of Llama 3 tokenizers", report.verdict)
     made.heading("Result")
@@ -37,7 +37,7 @@ def page(report: Parity) -> str:
     return made.html()
 
 
-def _results(made: Page, report: Parity) -> None:
+def _results(made: Page, report: Outcome) -> None:
     sums = ("items", "bytes", "tokens", "equal", "explained", "different", "failed")
     total, version = report.ours.total, report.facts["llama3_tok"]
     lines: list[list[str | int | float]] = [
@@ -126,7 +126,7 @@ def _chosen(one: ReferenceOutcome) -> list[Mismatch]:
     return chosen
 
 
-def _compared(made: Page, report: Parity) -> None:
+def _compared(made: Page, report: Outcome) -> None:
     if report.inputs:
         made.table(
             ["file", "bytes", "items", "SHA-256", "cut"],

@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from llama3_tok.report.llama2 import Llama2
@@ -22,28 +21,31 @@ class Part(NamedTuple):
 
 
 def parts(
-    llama3: Tokenizer, llama2: Llama2, path: str, field: str | None, threads: int
+    llama3: Tokenizer, llama2: Llama2, path: str, field: str | None, threads: int | None
 ) -> Iterator[tuple[Part, int]]:
     """The parts of a file, and the stored bytes read so far.
 
     The core reads it and gives the ids of its parts, which end where no id depends on the cut;
     their bytes are the text. Where Llama 2 could join across such an end, parts are taken together.
     """
+    read = 0
+
+    def note(so_far: int) -> None:
+        nonlocal read
+        read = so_far
+
     if field is not None:
-        records = llama3._core.encode_files([path], field, threads, None, False)
-        for ids, offsets in records:
-            texts = [llama3.decode_bytes(ids[a:b]) for a, b in pairwise(offsets)]
-            yield Part(texts, False), records.read
+        for records in llama3.stream_file(path, field=field, threads=threads, progress=note):
+            yield Part([llama3.decode_bytes(ids) for ids in records], False), read
         return
-    stream = llama3._core.encode_files([path], None, threads, None, False)
     held, continued = b"", False
-    for ids in stream:
+    for ids in llama3.stream_file(path, threads=threads, progress=note):
         text = llama3.decode_bytes(ids)
         if held and text and llama2.may_cut(held, text):
-            yield Part([held], continued), stream.read
+            yield Part([held], continued), read
             held, continued = b"", True
         held += text
-    yield Part([held], continued), stream.read
+    yield Part([held], continued), read
 
 
 def size(source: Source) -> int:

@@ -6,13 +6,12 @@ says when some had to be forgotten.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok import _core
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import Explainer
 from llama3_tok.report.characters import sizes_of
+from llama3_tok.report.counts import Counts
 from llama3_tok.report.llama2 import Llama2, Row, Timer
 from llama3_tok.tokenizer import Tokenizer
 
@@ -22,30 +21,7 @@ if TYPE_CHECKING:
 
     from llama3_tok.report.languages import Languages
 
-__all__ = ["Counts", "Excerpt", "Pair", "Tally"]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a text has: bytes, characters, and the tokens of each."""
-
-    bytes: int = 0
-    characters: int = 0
-    llama3: int = 0
-    llama2: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.bytes + other.bytes,
-            self.characters + other.characters,
-            self.llama3 + other.llama3,
-            self.llama2 + other.llama2,
-        )
-
-    @property
-    def ratio(self) -> float | None:
-        """Tokens of Llama 2 for each of Llama 3; None without tokens."""
-        return self.llama2 / self.llama3 if self.llama3 else None
+__all__ = ["Excerpt", "Pair", "Tally"]
 
 
 class Excerpt(NamedTuple):
@@ -89,7 +65,7 @@ class Tally:
         import numpy as np
 
         self._llama3, self._llama2, self._languages = llama3, llama2, languages
-        tokens = _core.tokens(llama3._core)
+        tokens = llama3.tokens()
         self._lengths = np.array([len(token) for token in tokens], np.int64)
         self._explainer = Explainer(llama3, llama2, tokens)
         self._loses_space = llama2.loses_space()
@@ -191,7 +167,7 @@ class Tally:
     ) -> dict[int, tuple[str, ...]]:
         import numpy as np
 
-        pretokens = _pretokens(texts)
+        pretokens = self._pretokens(texts)
         counts3, counts2 = np.diff(places.first3), np.diff(places.first2)
         differ = np.flatnonzero((counts3 != 1) | (counts2 != 1))
         low = np.searchsorted(pretokens, places.starts[differ], side="right").tolist()
@@ -228,6 +204,16 @@ class Tally:
         self._forget()
         return notes
 
+    def _pretokens(self, texts: Sequence[bytes]) -> "npt.NDArray[np.int64]":
+        """Where pretokens end, texts one behind the other."""
+        import numpy as np
+
+        at, found = 0, []
+        for text in texts:
+            found.append(self._llama3.pretoken_ends(text) + at)
+            at += len(text)
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
     def _word(
         self, whole: bytes, words: _Places, number: int, ids3: list[int], ids2: list[int]
     ) -> Pair | None:
@@ -253,17 +239,6 @@ class Tally:
             cause: Counter(dict(counter.most_common(keep // 8)))
             for cause, counter in self.examples.items()
         }
-
-
-def _pretokens(texts: Sequence[bytes]) -> "npt.NDArray[np.int64]":
-    """Where pretokens end, texts one behind the other."""
-    import numpy as np
-
-    at, found = 0, []
-    for text in texts:
-        found.append(_core.pretoken_ends(text) + at)
-        at += len(text)
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def _places(length: int, row3: Row, row2: Row) -> _Places:

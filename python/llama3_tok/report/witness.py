@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok import _core
 from llama3_tok.report.ours import Ours
 from llama3_tok.report.outcome import OURS
 from llama3_tok.report.page.rows import Token, TokenRow
@@ -37,7 +36,7 @@ class Shower:
         import numpy as np
 
         names = ours.tokenizer.added_tokens
-        lengths = [len(token) for token in _core.tokens(ours.tokenizer._core)]
+        lengths = [len(token) for token in ours.tokenizer.tokens()]
         lengths += [0] * (ours.tokenizer.vocab_size - len(lengths))
         for name, token in names.items():
             lengths[token.id] = len(name.encode())

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok import arguments
+from llama3_tok import _core, arguments
 from llama3_tok._core import walk
 from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
@@ -116,6 +116,12 @@ def stored_size(path: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def stored_bytes(sources: Iterable[Source | Fault]) -> int | None:
+    """Those of all files together, as `stored_size`; None if one has no size beforehand."""
+    sizes = [stored_size(source.path) for source in sources]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
 def _walked(
     root: str, hidden: bool, no_ignore: bool, globs: list[str], field: str | None
 ) -> Iterator[Source | Fault]:
@@ -159,6 +165,23 @@ def count(
         yield source.path, source if isinstance(source, Fault) else _next(counts, source.path)
         if progress:
             progress(counts.read)
+
+
+def pieces(
+    tokenizer: Tokenizer, path: str, *, lines: bool, size: int, refuses_binary: bool
+) -> Iterator[tuple[int, int, bytes]]:
+    """A file, unpacked, in pieces of about `size` bytes: where each begins, lines before it, text.
+
+    They end where the pattern always cuts and no added token reaches over, or with `lines` behind a
+    line break; where there is no such place one is longer. With `refuses_binary` a binary file has
+    no pieces. Raises OSError, and InputError for a damaged archive.
+    """
+    return _core.Pieces(tokenizer.definition.core, path, lines, size, refuses_binary)
+
+
+def record_text(record: bytes, field: str) -> bytes:
+    """The text in a field of a line of JSONL. Raises ValueError for a line without it."""
+    return _core.record_text(record, field)
 
 
 def _next(counts: "Files[CoreTotals | None]", path: str) -> Totals | Fault | None:

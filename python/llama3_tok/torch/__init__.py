@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from llama3_tok.torch.checkpoint import Converted, convert_checkpoint, verify_checkpoint
     from llama3_tok.torch.conversation import Conversation
     from llama3_tok.torch.generation import Generation
-    from llama3_tok.torch.model import Llama3, Stream
+    from llama3_tok.torch.model import Llama3
+    from llama3_tok.torch.runner import Stream
     from llama3_tok.torch.sampling import Sampling
     from llama3_tok.torch.scoring import Score
     from llama3_tok.torch.training import add_pad_token, collate, precision
@@ -39,7 +40,7 @@ _HOME = {
     "Llama3": "model",
     "Sampling": "sampling",
     "Score": "scoring",
-    "Stream": "model",
+    "Stream": "runner",
     "add_pad_token": "training",
     "collate": "training",
     "convert_checkpoint": "checkpoint",

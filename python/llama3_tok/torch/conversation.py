@@ -15,7 +15,7 @@ from llama3_tok.errors import ChatFormatError
 from llama3_tok.torch.generation import Generation, Reader
 
 if TYPE_CHECKING:
-    from llama3_tok.torch.model import Llama3, Options, Stream
+    from llama3_tok.torch.runner import Options, Runner, Stream
 
 __all__ = ["Conversation"]
 
@@ -31,7 +31,7 @@ class Conversation:
 
     def __init__(
         self,
-        model: "Llama3",
+        model: "Runner",
         system: str | None,
         described: Mapping[str, Any],
         options: "Options",

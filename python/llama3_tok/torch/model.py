@@ -2,22 +2,22 @@
 
 The network is transformers' `LlamaForCausalLM`. In reading order: `folder` is where the weights
 are, `sampling` which token comes next, `stopping` where the text ends, `generation` the loop over
-both, `conversation` turns that share a key-value cache, `scoring` what a text's tokens are worth,
-and `training` what training needs.
+both, `runner` a network with its tokenizer, `conversation` turns that share a key-value cache,
+`scoring` what a text's tokens are worth, and `training` what training needs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast, overload
 
 from llama3_tok import arguments
 from llama3_tok.arguments import FilePath, Ids, Text
 from llama3_tok.chat.messages import Message
-from llama3_tok.errors import Llama3TokError
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.folder import Attention, ModelFolder
-from llama3_tok.torch.generation import Generation, Reader, Running, run
-from llama3_tok.torch.sampling import Sampling, generators
-from llama3_tok.torch.stopping import StopStrings, checked
+from llama3_tok.torch.generation import Generation, Reader, run
+from llama3_tok.torch.runner import Options, Runner, Stream
+from llama3_tok.torch.sampling import generators
+from llama3_tok.torch.stopping import checked
 
 if TYPE_CHECKING:
     import torch
@@ -25,99 +25,19 @@ if TYPE_CHECKING:
     from llama3_tok.torch.conversation import Conversation
     from llama3_tok.torch.scoring import Score
 
-__all__ = ["Llama3", "Options", "Prompt", "Stream"]
+__all__ = ["Llama3", "Prompt"]
 
 Prompt: TypeAlias = "Text | Ids | Sequence[Message]"
 Dtype: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
 
 
-class Options(TypedDict, total=False):
-    """How to generate: the keyword arguments of `Llama3.generate`, `stream` and `chat`."""
-
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    top_k: int | None
-    min_p: float
-    repetition_penalty: float
-    seed: int | None
-    stop: str | Iterable[str]
-    stop_ids: Iterable[int] | None
-
-
-class Stream(Iterator[str]):
-    """The text of an answer, piece by piece as it is generated.
-
-    Each piece is complete: no half character, and nothing that may be the beginning of a stop
-    string. `close` stops the model, as does leaving a `with` block; what was generated stays in
-    `generation`.
-    """
-
-    def __init__(self, steps: Iterator[None], sequence: Running) -> None:
-        self._steps, self._sequence = steps, sequence
-
-    def __next__(self) -> str:
-        """The next piece, never empty."""
-        while True:
-            if self._sequence.finish_reason == "cancelled":
-                raise StopIteration
-            if piece := self._sequence.new_text():
-                return piece
-            if self._sequence.finish_reason is not None:
-                self.close()
-                raise StopIteration
-            try:
-                next(self._steps)
-            except BaseException:
-                self._sequence.cancel()
-                raise
-
-    def close(self) -> None:
-        """Stops generating, and frees the key-value cache."""
-        self._sequence.cancel()
-        close = getattr(self._steps, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> "Stream":
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stops generating."""
-        self.close()
-
-    @property
-    def generation(self) -> Generation:
-        """What was generated, once the stream has ended or was closed; else RuntimeError."""
-        if self._sequence.finish_reason is None:
-            raise RuntimeError("the stream has not ended; read it to its end, or close it")
-        return self._sequence.generation()
-
-
-class Llama3:
+class Llama3(Runner):
     """A Llama 3 model and its tokenizer; `Llama3.load` reads both from a folder.
 
     `network` is a `LlamaForCausalLM` of transformers, `tokenizer` a `Tokenizer` for it, and
     `stop_ids` the ids that end generation (default: the profile's). Raises Llama3TokError if the
     network has fewer rows than the tokenizer has ids.
     """
-
-    def __init__(
-        self,
-        network: Any,  # noqa: ANN401 - transformers is an extra
-        tokenizer: Tokenizer,
-        *,
-        stop_ids: Iterable[int] | None = None,
-    ) -> None:
-        rows = network.get_input_embeddings().weight.shape[0]
-        if rows < tokenizer.vocab_size:
-            raise Llama3TokError(
-                f"the network has {rows:,} rows, and the tokenizer {tokenizer.vocab_size:,} ids: "
-                "they are not of the same model"
-            )
-        self.network, self.tokenizer = network, tokenizer
-        self.stop_ids = _ids(tokenizer.stop_ids if stop_ids is None else stop_ids, tokenizer)
 
     @classmethod
     def load(
@@ -153,23 +73,6 @@ class Llama3:
         stop_ids = model.stop_ids(tokenizer)
         network = model.network(str(dtype), str(device), attention)
         return cls(network, tokenizer, stop_ids=stop_ids)
-
-    @property
-    def context(self) -> int:
-        """How many tokens a prompt and its answer may have together."""
-        return int(self.network.config.max_position_embeddings)
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the weights are."""
-        device: torch.device = self.network.device
-        return device
-
-    @property
-    def dtype(self) -> "torch.dtype":
-        """What the weights are."""
-        dtype: torch.dtype = self.network.dtype
-        return dtype
 
     @overload
     def generate(
@@ -246,17 +149,6 @@ class Llama3:
         reader = Reader(self.network, self.tokenizer)
         return self.stream_from(reader, self._prompt(prompt), options)
 
-    def stream_from(self, reader: Reader, ids: list[int], options: Options) -> Stream:
-        """A stream behind what a reader has read: `ids` are all of the prompt.
-
-        The reader's cache may have a beginning of them.
-        """
-        sampling, make = self._settings(options)
-        (generator,) = generators(sampling, 1, self.device)
-        sequence = make(ids, generator, False)
-        sequence.cached = reader.length
-        return Stream(run(reader, [ids[reader.length :]], [sequence], sampling), sequence)
-
     def chat(
         self,
         *,
@@ -284,7 +176,7 @@ class Llama3:
         if "stop" in options:
             options["stop"] = checked(options["stop"])
         if options.get("stop_ids") is not None:
-            options["stop_ids"] = _ids(options["stop_ids"] or (), self.tokenizer)
+            options["stop_ids"] = self.tokenizer.checked_ids(options["stop_ids"] or (), "stop_ids")
         self._settings(options)
         described = {
             "tools": tools,
@@ -320,15 +212,6 @@ class Llama3:
             pass
         return [sequence.generation() for sequence in sequences]
 
-    def _settings(self, options: Options) -> "tuple[Sampling, _Make]":
-        """The options, checked."""
-        rest: dict[str, Any] = dict(options)
-        limit = arguments.count(rest.pop("max_new_tokens", 256), "max_new_tokens", 1)
-        stops = checked(rest.pop("stop", ()))
-        given = rest.pop("stop_ids", None)
-        stop_ids = self.stop_ids if given is None else _ids(given, self.tokenizer)
-        return Sampling(**rest), _Make(self, limit, stops, stop_ids)
-
     def _prompt(self, prompt: Prompt) -> list[int]:
         """The ids of a prompt."""
         if isinstance(prompt, str | bytes):
@@ -338,49 +221,7 @@ class Llama3:
                 return self.tokenizer.encode_chat(prompt)
             if isinstance(prompt[0], str | bytes | list | tuple):
                 raise TypeError("prompt must be one; several go to generate_batch")
-        ids = arguments.ids(prompt, "prompt")
-        # Raises for what is no id, with its position.
-        self.tokenizer._core.decode(ids, False, "prompt")
-        if not len(ids):
+        ids = self.tokenizer.checked_ids(cast(Ids, prompt), "prompt")
+        if not ids:
             raise ValueError("prompt must have at least one id, as that of <|begin_of_text|>")
-        return [int(id) for id in ids]
-
-    def check_length(self, tokens: int) -> None:
-        """Raises Llama3TokError if a prompt leaves no room for an answer."""
-        if tokens >= self.context:
-            raise Llama3TokError(
-                f"the prompt has {tokens:,} tokens, and the context of the model {self.context:,}, "
-                "of which an answer needs at least one; Tokenizer.truncate and fit_chat shorten it"
-            )
-
-
-class _Make:
-    """Makes sequences of one kind."""
-
-    def __init__(
-        self, model: Llama3, limit: int, stops: tuple[str, ...], stop_ids: list[int]
-    ) -> None:
-        self._model, self._limit = model, limit
-        self._stops, self._stop_ids = stops, frozenset(stop_ids)
-
-    def __call__(
-        self, prompt: list[int], generator: "torch.Generator", keeps_logprobs: bool
-    ) -> Running:
-        model = self._model
-        model.check_length(len(prompt))
-        return Running(
-            prompt,
-            model.tokenizer.stream_decoder(skip_special=True),
-            self._stop_ids,
-            StopStrings(self._stops),
-            min(self._limit, model.context - len(prompt)),
-            generator,
-            keeps_logprobs,
-        )
-
-
-def _ids(given: Iterable[int], tokenizer: Tokenizer) -> list[int]:
-    """Stop ids, checked."""
-    ids = arguments.ids(given, "stop_ids")
-    tokenizer._core.decode(ids, False, "stop_ids")
-    return [int(id) for id in ids]
+        return ids

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llama3_tok.torch.model import Llama3
+    from llama3_tok.torch.runner import Runner
 
 __all__ = ["Score"]
 
@@ -44,7 +44,7 @@ class Score:
         return f"Score({len(self.ids):,} ids, perplexity {self.perplexity:,.3f})"
 
 
-def score(model: "Llama3", text: Text) -> Score:
+def score(model: "Runner", text: Text) -> Score:
     """`Llama3.score`, which has the description."""
     import torch
 

@@ -8,8 +8,8 @@ from functools import cached_property
 from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from llama3_tok import _core, vocabulary
-from llama3_tok._core import PATTERN, Options
+from llama3_tok._core import Options
+from llama3_tok.about import PATTERN
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
 from llama3_tok.tokenizer import Tokenizer
@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 # What tiktoken's parameters take.
 _Allowed = Literal["all"] | AbstractSet[str]
 _Disallowed = Literal["all"] | Collection[str]
+
+# The encodings of profiles, by their names, that were asked for.
+ENCODINGS: "dict[str, Encoding]" = {}
 
 # All that the core is asked for in the common case: special tokens are refused.
 _REFUSE = Options(False, False, None, "all")
@@ -41,7 +44,7 @@ class Encoding:
     >>> tiktoken.Encoding(
     ...     "mine",
     ...     pat_str=known._pat_str,
-    ...     mergeable_ranks=load_tiktoken_bpe(vocabulary.find()),
+    ...     mergeable_ranks=load_tiktoken_bpe(llama3_tok.Tokenizer().vocabulary),
     ...     special_tokens={**known._special_tokens, "<|im_end|>": 128256},
     ... ).encode("Hello world<|im_end|>", allowed_special="all")
     [9906, 1917, 128256]
@@ -62,25 +65,35 @@ class Encoding:
             )
         lines = sorted((rank, b64encode(token)) for token, rank in mergeable_ranks.items())
         data = b"".join(b"%s %d\n" % (token, rank) for rank, token in lines)
-        loaded = vocabulary.with_names(data, name, special_tokens)
-        if explicit_n_vocab and explicit_n_vocab != loaded.core.vocab_size:
+        tokenizer = Tokenizer.from_bytes(data, all_special_tokens=special_tokens, name=name)
+        if explicit_n_vocab and explicit_n_vocab != tokenizer.vocab_size:
             raise Llama3TokError(
-                f"explicit_n_vocab is {explicit_n_vocab}, but there are {loaded.core.vocab_size}"
+                f"explicit_n_vocab is {explicit_n_vocab}, but there are {tokenizer.vocab_size}"
             )
-        self._set(name, Tokenizer.of(loaded))
+        self._hold(name, tokenizer)
         # Several names may have one id, and then each is that token.
         self._special_tokens = dict(special_tokens)
 
     @classmethod
     def _of(cls, name: str, tokenizer: Tokenizer) -> "Encoding":
         encoding = cls.__new__(cls)
-        encoding._set(name, tokenizer)
+        encoding._hold(name, tokenizer)
         return encoding
 
-    def _set(self, name: str, tokenizer: Tokenizer) -> None:
+    @classmethod
+    def _named(cls, name: str) -> "Encoding":
+        """That of a profile, always the same object for a name."""
+        known = ENCODINGS.get(name)
+        if known is None:
+            known = cls._of(name, Tokenizer(profile=name))
+        return ENCODINGS.setdefault(name, known)
+
+    def _hold(self, name: str, tokenizer: Tokenizer) -> None:
         self.name = name
         self.max_token_value = tokenizer.vocab_size - 1
         self._tokenizer = tokenizer
+        # For `encode` alone, whose arguments are those of tiktoken: to check them again by way of
+        # the tokenizer would take longer than some texts do.
         self._core = tokenizer._core
         self._special_tokens = tokenizer.special_tokens
         self._pat_str = PATTERN
@@ -180,7 +193,7 @@ class Encoding:
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
         try:
-            return self._core.token_id(text_or_bytes)
+            return self._tokenizer.token_id(text_or_bytes)
         except UnknownToken as error:
             raise KeyError(text_or_bytes) from error
 
@@ -206,7 +219,7 @@ class Encoding:
     def decode_single_token_bytes(self, token: int) -> bytes:
         """The bytes of one token; a special token's are its name. KeyError if there is none."""
         try:
-            return self._core.decode([integer(token)], False)
+            return self._tokenizer.decode_bytes([integer(token)])
         except InvalidTokenId as error:
             _raise_unknown(error)
 
@@ -288,16 +301,13 @@ class Encoding:
 
     @cached_property
     def _mergeable_ranks(self) -> dict[bytes, int]:
-        return {token: rank for rank, token in enumerate(_core.tokens(self._core))}
+        return {token: rank for rank, token in enumerate(self._tokenizer.tokens())}
 
     def _encode_single_piece(self, text_or_bytes: str | bytes) -> list[int]:
         """The ids of a text, or bytes, that is not cut: one token, or else merged."""
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
-        id = self._ranks.id(text_or_bytes)
-        if id is not None:
-            return [id]
-        return _core.merge_batch(self._core, [text_or_bytes])[0]
+        return self._tokenizer.merge(text_or_bytes, vocab_first=True)
 
     def _encode_only_native_bpe(self, text: str) -> list[int]:
         """The same as `encode_ordinary`; in tiktoken another way to it."""
@@ -312,13 +322,9 @@ class Encoding:
         try:
             return self.encode_ordinary(text.decode())
         except UnicodeDecodeError as error:
-            ids, rest = self._completions.settled(self._core.encode(text[: error.start]))
+            ids, rest = self._completions.settled(self._tokenizer.encode(text[: error.start]))
             rest += text[error.start :]
         return ids + self._encode_single_piece(rest)
-
-    @cached_property
-    def _ranks(self) -> _core.Ranks:
-        return _core.Ranks.of(self._core)
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:
@@ -326,13 +332,11 @@ class Encoding:
 
     @cached_property
     def _completions(self) -> unstable.Completions:
-        return unstable.Completions(self._core)
+        return unstable.Completions(self._tokenizer)
 
     def __getstate__(self) -> object:
         """Its name, or if that is not enough all of it."""
-        from llama3_tok.compat.tiktoken import registry
-
-        if self is registry.ENCODINGS.get(self.name):
+        if self is ENCODINGS.get(self.name):
             return self.name
         return {
             "name": self.name,
@@ -343,10 +347,8 @@ class Encoding:
 
     def __setstate__(self, state: Any) -> None:  # noqa: ANN401
         """The reverse."""
-        from llama3_tok.compat.tiktoken import registry
-
         if isinstance(state, str):
-            self.__dict__ = registry.get_encoding(state).__dict__
+            self.__dict__ = self._named(state).__dict__
         else:
             Encoding.__init__(self, **state)
 

@@ -2,8 +2,9 @@
 
 import hashlib
 
-from llama3_tok import _core, vocabulary
+from llama3_tok import vocabulary
 from llama3_tok.errors import VocabularyError
+from llama3_tok.tokenizer import Tokenizer
 
 
 def load_tiktoken_bpe(tiktoken_bpe_file: str, expected_hash: str | None = None) -> dict[bytes, int]:
@@ -20,5 +21,5 @@ def load_tiktoken_bpe(tiktoken_bpe_file: str, expected_hash: str | None = None) 
     if expected_hash not in (None, sha256):
         reason = f"its SHA-256 is {sha256}, but {expected_hash} was expected"
         raise VocabularyError(f"{path}: {reason}", file=path, reason=reason)
-    core = vocabulary.with_names(data, path, {}).core
-    return {token: rank for rank, token in enumerate(_core.tokens(core))}
+    tokenizer = Tokenizer.from_bytes(data, all_special_tokens={}, name=path)
+    return {token: rank for rank, token in enumerate(tokenizer.tokens())}

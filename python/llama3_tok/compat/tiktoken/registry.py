@@ -1,12 +1,10 @@
 """The encodings by name."""
 
-from llama3_tok._core import PROFILES
-from llama3_tok.compat.tiktoken.core import Encoding
+from llama3_tok.about import PROFILES
+from llama3_tok.compat.tiktoken.core import ENCODINGS, Encoding
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.tokenizer import Tokenizer
 
-# Those that were asked for.
-ENCODINGS: dict[str, Encoding] = {}
+__all__ = ["ENCODINGS", "get_encoding", "list_encoding_names"]
 
 
 def get_encoding(encoding_name: str) -> Encoding:
@@ -22,10 +20,7 @@ def get_encoding(encoding_name: str) -> Encoding:
             f"unknown encoding {encoding_name!r}: llama3_tok.compat.tiktoken holds Llama 3 only, "
             f"which is {', '.join(PROFILES)}; tiktoken itself has others"
         )
-    known = ENCODINGS.get(encoding_name)
-    if known is None:
-        known = Encoding._of(encoding_name, Tokenizer(profile=encoding_name))
-    return ENCODINGS.setdefault(encoding_name, known)
+    return Encoding._named(encoding_name)
 
 
 def list_encoding_names() -> list[str]:

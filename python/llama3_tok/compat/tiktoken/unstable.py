@@ -10,8 +10,7 @@ and the whole is encoded. The definition is tiktoken's, whose results these are.
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from llama3_tok import _core
-from llama3_tok._core import Core
+from llama3_tok.tokenizer import Tokenizer
 
 # What the pattern's white space alternatives may move between pretokens.
 _SPACE = b" \n\t"
@@ -20,9 +19,9 @@ _SPACE = b" \n\t"
 class Completions:
     """The tokens in their order, to find those with a certain beginning."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._tokens = _core.tokens(core)
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._tokens = tokenizer.tokens()
         self._order = sorted(range(len(self._tokens)), key=self._tokens.__getitem__)
         self._sorted = [self._tokens[id] for id in self._order]
         self._longest = max(map(len, self._tokens))
@@ -53,8 +52,9 @@ class Completions:
         while first and ids[first - 1] < len(self._tokens):
             first -= 1
         text = b"".join(self._tokens[id] for id in ids[first:])
-        start = _core.last_pretoken(text)
-        at, length = len(ids), len(text) - start
+        ends = self._tokenizer.pretoken_ends(text)
+        last = int(ends[-2]) if len(ends) > 1 else 0
+        at, length = len(ids), len(text) - last
         while length > 0:
             at -= 1
             length -= len(self._tokens[ids[at]])
@@ -82,8 +82,8 @@ class Completions:
             for id in self._beginning(rest[at:]):
                 whole = rest[:at] + self._tokens[id]
                 (texts if _is_text(whole) else others).append(whole)
-        encoded = self._core.encode_batch(texts, 1, None)
-        for ids in [*encoded, *_core.merge_batch(self._core, others)]:
+        encoded = self._tokenizer.encode_batch(texts, threads=1)
+        for ids in [*encoded, *map(self._tokenizer.merge, others)]:
             yield self._up_to(ids, len(rest))
 
     def _up_to(self, ids: list[int], length: int) -> tuple[int, ...]:
@@ -104,8 +104,8 @@ class Completions:
         before = rest[: -len(last.encode())]
         if not before or not last.isspace() or last in "\x1c\x1d\x1e\x1f":
             return ()
-        left, right = _core.merge_batch(self._core, [before, rest[len(before) :]])
-        return (*left, *right)
+        behind = rest[len(before) :]
+        return (*self._tokenizer.merge(before), *self._tokenizer.merge(behind))
 
 
 def _is_text(data: bytes) -> bool:

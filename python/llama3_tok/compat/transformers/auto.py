@@ -5,7 +5,7 @@ import re
 import warnings
 from typing import Any
 
-from llama3_tok import _core
+from llama3_tok.about import PATTERN
 from llama3_tok.compat.transformers.tokenizer import Llama3Tokenizer
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import need
@@ -79,6 +79,6 @@ def _is_llama3(name: Any, options: dict[str, Any]) -> bool:  # noqa: ANN401 - a 
         return False
     with open(path, "rb") as file:
         data = file.read()
-    return json.dumps(_core.PATTERN).encode() in data and (
+    return json.dumps(PATTERN).encode() in data and (
         re.search(rb'"ignore_merges"\s*:\s*true', data) is not None
     )

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama3_tok import vocabulary
-from llama3_tok._core import Ranks
 from llama3_tok.chat import own
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
@@ -114,7 +112,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
                 "builtin_tools": kwargs.get("builtin_tools"),
                 "tools_in": "user" if kwargs.get("tools_in_user_message", True) else "system",
                 # The template of the first release has no place for a date.
-                "date": kwargs.get("date_string") if _release(known) != "llama3" else None,
+                "date": kwargs.get("date_string") if known.chat_profile != "llama3" else None,
                 "add_generation_prompt": add_generation_prompt,
                 "continue_final_message": bool(continue_final_message),
             }
@@ -148,18 +146,14 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         """The tokenizer that writes the conversations of a template, if the core knows it."""
         if template not in self._of_template:
             known = self._with(templates=(("default", template),))
-            is_known = known.definition.folder is None or known.definition.folder.chat is not None
-            self._of_template[template] = known if is_known else None
+            self._of_template[template] = known if known.chat_profile is not None else None
         return self._of_template[template]
 
     def _with(self, **changes: Any) -> Tokenizer:  # noqa: ANN401 - of a Folder
         """The tokenizer as another folder would have it."""
         llama3 = self.llama3
-        ranks = Ranks.of(llama3._core)
-        base = llama3.definition.folder or usual(llama3.profile, ranks.size)
-        path, sha256 = llama3.vocabulary, llama3.vocabulary_sha256
-        loaded = vocabulary.of_ranks(ranks, path, sha256, base._replace(**changes))
-        return Tokenizer.of(loaded)
+        base = llama3.folder or usual(llama3.profile, llama3.rank_count)
+        return llama3.with_folder(base._replace(**changes))
 
     def _rendered(
         self,
@@ -198,7 +192,3 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
             values = iter(cut)
             fitted.append([next(values) if one else 0 for one in row])
         return fitted
-
-
-def _release(known: Tokenizer) -> str | None:
-    return known.profile if known.definition.folder is None else known.definition.folder.chat

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llama3_tok import _core
-from llama3_tok._core import Options
+from llama3_tok import arguments
 from llama3_tok.errors import InternalError
 from llama3_tok.tokenizer import Tokenizer
 
@@ -54,19 +53,18 @@ class Reader:
 
     def _read(self, text: str, into: Reading, word: int | None) -> None:
         """Adds the tokens of one text, all of one word if that is given."""
-        options = Options(False, False, "all") if self._has_special else None
         allowed = "all" if self._has_special else ()
         encoding = self._llama3.encode_with_offsets(text, allowed_special=allowed)
         ids, written = encoding.ids.tolist(), self._written()
         tokens = [written[id] for id in ids]
         spans = list(map(tuple, encoding.char_spans.tolist()))
-        places = self._llama3._core.added_places(text, options)
-        data, starts = _utf8(text), encoding.byte_spans[:, 0]
+        places = self._llama3.added_places(text, allowed_special=allowed)
+        data, starts = arguments.utf8(text, "text"), encoding.byte_spans[:, 0]
         words: list[int] = []
         at = count = 0
         for start, end, id in [*places, (len(data), len(data), None)]:
             if at < start:
-                ends = _core.pretoken_ends(data[at:start])
+                ends = self._llama3.pretoken_ends(data[at:start])
                 last = len(ids) if start == len(data) else int(np.searchsorted(starts, start))
                 words.extend(_numbered(starts[len(words) : last] - at, ends, count))
                 count += len(ends)
@@ -155,11 +153,3 @@ def _numbered(
             number += 1
         numbers.append(first + number)
     return numbers
-
-
-def _utf8(text: str) -> bytes:
-    """The bytes that are encoded: lone surrogates are U+FFFD, and pairs of them one character."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from llama3_tok import _core
-from llama3_tok._core import Ranks
 from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken as Added
 from llama3_tok.folder import Around
@@ -106,7 +104,7 @@ class Llama3Tokenizer(Calls):
 
         As transformers calls it, or if it has no word for it, the ids themselves.
         """
-        around = self.llama3.definition.around
+        around = self.llama3.around
         id_of = {"bos": self.llama3.bos_id, "eos": self.llama3.eos_id}
         known = {
             name: _sides(id_of["bos"] if has_bos else None, id_of["eos"] if has_eos else None)
@@ -196,7 +194,7 @@ class Llama3Tokenizer(Calls):
     @property
     def vocab_size(self) -> int:
         """How many ids there are without the added tokens: 128,000."""
-        return Ranks.of(self.llama3._core).size
+        return self.llama3.rank_count
 
     def get_vocab(self) -> dict[str, int]:
         """Each token, as `tokenizer.json` writes it, with its id; added tokens included."""
@@ -204,7 +202,7 @@ class Llama3Tokenizer(Calls):
 
     def _written(self) -> dict[str, int]:
         if self._written_ids is None:
-            written = _core.written_tokens(self.llama3._core)
+            written = self.llama3.written_tokens()
             self._written_ids = {token: id for id, token in enumerate(written)}
         return self._written_ids
 
@@ -289,7 +287,7 @@ class Llama3Tokenizer(Calls):
         """Writes `tokenizer.model` and `tokenizer.json`, the latter with the tokens added here."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         if self._other_sides is not None:
-            around = self.llama3.definition.post_processor
+            around = self.llama3.post_processor
         else:
             bos, eos = _OF_PATTERN[self.special_tokens_pattern]
             around = hugging_face.post_processor(
@@ -327,7 +325,7 @@ class Llama3Tokenizer(Calls):
 
 def _noted(llama3: Tokenizer) -> str | None:
     """The profile that a folder notes, whatever was added since."""
-    folder = llama3.definition.folder
+    folder = llama3.folder
     config = json.loads(folder.config) if folder is not None and folder.config else {}
     return cast(str | None, config.get("profile"))
 

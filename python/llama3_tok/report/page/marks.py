@@ -8,7 +8,7 @@ style sheet shows its mark, or on demand its name.
 import unicodedata
 from html import escape
 
-from llama3_tok.cli.terminal import escaped, is_visible
+from llama3_tok.text.visible import escaped, is_visible
 
 __all__ = ["attribute", "hexadecimal", "marked", "plain", "text_of"]
 

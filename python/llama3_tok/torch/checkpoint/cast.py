@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from llama3_tok.torch.checkpoint.stored import refuse
-from llama3_tok.torch.checkpoint.tensors import Array
+from llama3_tok.torch.checkpoint.stored import Array, refuse
 
 
 def cast(

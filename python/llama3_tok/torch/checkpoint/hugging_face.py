@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from llama3_tok.torch.checkpoint.meta import read_json
 from llama3_tok.torch.checkpoint.sizes import Sizes, from_config
-from llama3_tok.torch.checkpoint.stored import Safetensors, refuse
-from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Array, Tensor, part, tensors
+from llama3_tok.torch.checkpoint.stored import Array, Safetensors, refuse
+from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Tensor, part, tensors
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 SINGLE = "model.safetensors"

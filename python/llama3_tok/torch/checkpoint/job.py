@@ -17,8 +17,7 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 
 from llama3_tok.torch.checkpoint.meta import read_json
-from llama3_tok.torch.checkpoint.stored import Safetensors, Stored, refuse
-from llama3_tok.torch.checkpoint.tensors import Array
+from llama3_tok.torch.checkpoint.stored import Array, Safetensors, Stored, refuse
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
 from llama3_tok.torch.checkpoint.whole import alone, sync_folder, write_whole
 from llama3_tok.torch.checkpoint.writing import Out, raw

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from llama3_tok.torch.checkpoint.sizes import Params, Sizes, from_params
-from llama3_tok.torch.checkpoint.stored import Info, refuse
+from llama3_tok.torch.checkpoint.stored import Array, Info, refuse
 from llama3_tok.torch.checkpoint.tensors import (
     EMBEDDING,
     OUTPUT,
-    Array,
     Split,
     Tensor,
     joined,

@@ -11,8 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from llama3_tok import vocabulary
-from llama3_tok._core import PROFILES, Ranks, special_names
+from llama3_tok.about import PROFILES, special_names
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
@@ -25,8 +24,8 @@ from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceF
 from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import Info, refuse
-from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Array, tensors
+from llama3_tok.torch.checkpoint.stored import Array, Info, refuse
+from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, tensors
 from llama3_tok.torch.checkpoint.whole import write_whole
 from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
 
@@ -119,14 +118,9 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
 
     # A rank file has no names of special tokens, and no chat template. Those of the release that
     # the weights tell are known without; others are written beside it.
-    known = (
-        tokenizer.definition.folder.chat
-        if tokenizer.definition.folder is not None
-        else tokenizer.profile
-    )
     is_known = (
         tokenizer.profile in PROFILES
-        and known is not None
+        and tokenizer.chat_profile is not None
         and special_names(tokenizer.profile) == special_names(sizes.profile)
     )
 
@@ -199,10 +193,8 @@ def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Siz
     release = release_of(others, (), others[0].id) if others else None
     if last.id != tokenizer.pad_id or last.id != sizes.vocabulary - 1 or release is None:
         return tokenizer, sizes
-    ranks = Ranks.of(tokenizer._core)
-    path, sha256 = tokenizer.vocabulary, tokenizer.vocabulary_sha256
-    loaded = vocabulary.of_ranks(ranks, path, sha256, usual(release, ranks.size))
-    return Tokenizer.of(loaded), replace(sizes, vocabulary=last.id)
+    tokenizer = tokenizer.with_folder(usual(release, tokenizer.rank_count))
+    return tokenizer, replace(sizes, vocabulary=last.id)
 
 
 _SAYS_MORE = ("tokenizer.json", "tokenizer_config.json")

@@ -10,14 +10,14 @@ The format is that of https://huggingface.co/docs/safetensors.
 import json
 import os
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
 from llama3_tok.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from llama3_tok.torch.checkpoint.tensors import Array
+# A tensor's elements, or some rows of them, as unsigned integers of their size.
+Array = np.ndarray[Any, np.dtype[Any]]
 
 # The types that weights may have, as torch and config.json call them: bytes, their names in
 # safetensors, and the classes that stand for them in a pickle of torch's.
@@ -51,7 +51,7 @@ class Stored(Protocol):
     path: str
     tensors: dict[str, Info]
 
-    def array(self, name: str) -> "Array":
+    def array(self, name: str) -> Array:
         """A tensor's elements, as unsigned integers of their size; not to be kept."""
 
     def remap(self) -> None:
@@ -128,7 +128,7 @@ class Safetensors:
             refuse(self.path, f"its header can't be read ({error!r}); it is damaged")
         return end
 
-    def array(self, name: str) -> "Array":
+    def array(self, name: str) -> Array:
         """A tensor's elements."""
         if self._map is None:
             self._map = np.memmap(self.path, np.uint8, "r")

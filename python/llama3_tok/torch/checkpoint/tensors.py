@@ -16,13 +16,12 @@ bounded size, a few rows at a time: no tensor is ever whole in memory.
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from llama3_tok.torch.checkpoint.sizes import Sizes
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from llama3_tok.torch.checkpoint.stored import Array
 
 # Bytes of a block, at most; but at least one row, and in wq and wk one head.
 BLOCK = 16 << 20

@@ -16,8 +16,15 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from llama3_tok.torch.checkpoint.stored import STORAGES, WIDTH, Info, refuse, status, unsigned
-from llama3_tok.torch.checkpoint.tensors import Array
+from llama3_tok.torch.checkpoint.stored import (
+    STORAGES,
+    WIDTH,
+    Array,
+    Info,
+    refuse,
+    status,
+    unsigned,
+)
 
 
 class TorchFile:

@@ -10,8 +10,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from llama3_tok.torch.checkpoint.stored import SAFE, STORAGES, Info
-from llama3_tok.torch.checkpoint.tensors import Array
+from llama3_tok.torch.checkpoint.stored import SAFE, STORAGES, Array, Info
 
 
 class Out(NamedTuple):
