@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama3_tok._core import Core
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.profiles import named_roles
 from llama3_tok.tokenizer.base import Base
 
 if TYPE_CHECKING:
@@ -60,13 +61,7 @@ def rendered(
     from llama3_tok.chat import template as chat_template
 
     folder = tokenizer._folder
-    if folder is not None:
-        roles = folder.names
-    else:
-        # Imports json, which a tokenizer that only encodes has no use for.
-        from llama3_tok.formats import hugging_face
-
-        roles = hugging_face.named_roles(tokenizer._profile)
+    roles = folder.names if folder is not None else named_roles(tokenizer._profile)
     reserved = {"messages", *_PARAMETERS} & variables.keys()
     if reserved:
         raise ChatFormatError(

@@ -10,6 +10,7 @@ from llama3_tok import UNICODE_VERSION, __version__, vocabulary
 from llama3_tok._core import cpu_count, cpu_features
 from llama3_tok.cli.terminal import UNUSABLE, complain, escaped, tokenizer, write
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.profiles import DEFAULT_PROFILE
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Show which vocabulary is used and where it was found, versions and processor."
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         error = f"{os.fsdecode(failure.filename or '')}: {failure.strerror or failure}"
     except Llama3TokError as failure:
         error = arguments.in_options(str(failure))
-    profile = loaded.profile if loaded else arguments.profile or vocabulary.DEFAULT_PROFILE
+    profile = loaded.profile if loaded else arguments.profile or DEFAULT_PROFILE
     report = _report(vocabulary.places(arguments.vocabulary), loaded, profile, error)
     if arguments.json:
         import json

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import UNICODE_VERSION, __version__
+from llama3_tok.profiles import releases
 from llama3_tok.report import languages, scripts, sources
 from llama3_tok.report import llama2 as _llama2
 from llama3_tok.report.causes import MEANINGS
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CauseCount", "Comparison", "FileCount", "compare"]
 
-WINDOWS = (("Llama 2", 4096), ("Llama 3", 8192), ("Llama 3.1 and later", 131_072))
-"""Tokens of a context, from the `max_position_embeddings` of the published models."""
+LLAMA2_WINDOW = 4096
+"""Tokens of its context, from the `max_position_embeddings` of the published models."""
 MOST_STRINGS = 20
 EXCERPTS = 20
 """Of how many files the beginning is shown token by token."""
@@ -127,7 +128,7 @@ class Comparison:
     def windows(self) -> list[dict[str, Any]]:
         """For each context: its tokens, the characters that fill it, how many this text takes."""
         found = []
-        for model, window in WINDOWS:
+        for model, window in _windows():
             tokens = self.total.llama2 if model == "Llama 2" else self.total.llama3
             fit = int(self.total.characters * window / tokens) if tokens else None
             found.append(
@@ -232,6 +233,17 @@ class Comparison:
             "llama2": list(pair.llama2),
             "llama2_pieces": [self.llama2.piece(id) for id in pair.llama2],
         }
+
+
+def _windows() -> list[tuple[str, int]]:
+    """The tokens of each context: releases with the same one are named by the first of them."""
+    titles: dict[int, list[str]] = {}
+    for release in releases():
+        titles.setdefault(release.context, []).append(release.title)
+    found = [("Llama 2", LLAMA2_WINDOW)]
+    for window, same in titles.items():
+        found.append((f"{same[0]} and later" if len(same) > 1 else same[0], window))
+    return found
 
 
 def _processor() -> str:

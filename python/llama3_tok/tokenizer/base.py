@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core
+from llama3_tok.profiles import chat_template, find
 
 if TYPE_CHECKING:
     from llama3_tok.folder import AddedToken, Around, Folder
@@ -92,10 +93,8 @@ class Base:
     @property
     def chat_templates(self) -> dict[str, str]:
         """The chat templates by name, "default" the first: the folder's, or the release's."""
-        from llama3_tok.formats import hugging_face
-
         if self._folder is None:
-            return {"default": hugging_face.chat_template(self._profile)}
+            return {"default": chat_template(self._profile)}
         return dict(self._folder.templates)
 
     @property
@@ -109,10 +108,10 @@ class Base:
         """What `tokenizer.json` has of what is put around a text."""
         import json
 
-        from llama3_tok.formats import hugging_face
+        from llama3_tok.folder import post_processor
 
         if self._folder is None:
-            return hugging_face.post_processor(self.added_tokens.values(), self.bos_id, None)
+            return post_processor(self.added_tokens.values(), *self._put_around)
         return json.loads(self._folder.post_processor) if self._folder.post_processor else None
 
     @property
@@ -122,6 +121,14 @@ class Base:
 
         if self._folder is not None:
             return self._folder.around
-        id = self._core.special_ids[0]
-        bos = () if id is None else (id,)
-        return Around(bos, (), (bos, (), bos, ()))
+        before, after = (() if id is None else (id,) for id in self._put_around)
+        return Around(before, after, (before, after, before, after))
+
+    @property
+    def _put_around(self) -> tuple[int | None, int | None]:
+        """The ids that a release puts before and after a text for a model."""
+        release = find(self._profile)
+        return (
+            self.bos_id if release.adds_bos else None,
+            self.eos_id if release.adds_eos else None,
+        )

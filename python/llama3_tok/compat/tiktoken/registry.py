@@ -1,8 +1,8 @@
 """The encodings by name."""
 
-from llama3_tok._core import PROFILES
 from llama3_tok.compat.tiktoken.core import Encoding
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.profiles import PROFILES
 from llama3_tok.tokenizer import Tokenizer
 
 # Those that were asked for.

@@ -8,6 +8,7 @@ from llama3_tok._core import Ranks
 from llama3_tok.chat import own
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
+from llama3_tok.profiles import find
 from llama3_tok.tokenizer import Tokenizer, made
 
 need("transformers", "transformers")
@@ -114,7 +115,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
                 "builtin_tools": kwargs.get("builtin_tools"),
                 "tools_in": "user" if kwargs.get("tools_in_user_message", True) else "system",
                 # The template of the first release has no place for a date.
-                "date": kwargs.get("date_string") if _release(known) != "llama3" else None,
+                "date": kwargs.get("date_string") if _has_dates(known) else None,
                 "add_generation_prompt": add_generation_prompt,
                 "continue_final_message": bool(continue_final_message),
             }
@@ -200,5 +201,6 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
         return fitted
 
 
-def _release(known: Tokenizer) -> str | None:
-    return known.profile if known._folder is None else known._folder.chat
+def _has_dates(known: Tokenizer) -> bool:
+    release = known.profile if known._folder is None else known._folder.chat
+    return release is not None and find(release).template.tools

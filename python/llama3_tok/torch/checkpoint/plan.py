@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok import vocabulary
-from llama3_tok._core import PROFILES, Ranks, special_names
+from llama3_tok._core import Ranks
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
@@ -118,11 +118,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     # A rank file has no names of special tokens, and no chat template. Those of the release that
     # the weights tell are known without; others are written beside it.
     known = tokenizer._folder.chat if tokenizer._folder is not None else tokenizer.profile
-    is_known = (
-        tokenizer.profile in PROFILES
-        and known is not None
-        and special_names(tokenizer.profile) == special_names(sizes.profile)
-    )
+    is_known = known is not None and tokenizer.profile == sizes.profile
 
     def finish(output: str) -> None:
         if is_known:
