@@ -2,6 +2,9 @@
 //!
 //! All of Llama 3 has the same ranks; the names of the special ids behind them differ between
 //! releases, and so do chat templates.
+//!
+//! All that the project knows of a release stands in `PROFILES`. `python/llama3_tok/profiles.py` has
+//! the same table for Python.
 
 use crate::error::Error;
 

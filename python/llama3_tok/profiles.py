@@ -1,7 +1,7 @@
 """The releases of Llama 3, from the one table that the core has of them (`rust/profile.rs`).
 
-What differs between releases is asked for here, and nowhere does code compare the name of one. So a
-new release is one entry in that table. Entries are read when they are first asked for.
+Code asks here for what differs between releases, and never compares the name of one. So a new
+release is one entry in that table. An entry is read when it is first asked for.
 """
 
 import os

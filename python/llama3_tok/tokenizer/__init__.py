@@ -46,9 +46,10 @@ class Tokenizer(Texts, TextFiles, Conversations):
     transformers' `AutoTokenizer` takes them.
 
     `profile` says instead which release is meant: its special tokens, which the folder must have,
-    and its chat template. "llama3", "llama3.1" (also 3.3), "llama3.2" (text; the special tokens of
-    3.1), "llama3.2-vision" or "meta". A rank file by itself has those of "llama3.1" without one.
-    `special_tokens` are names and ids of more, as `with_special_tokens` takes them.
+    and its chat template. "llama3", "llama3.1", "llama3.2" (text; the special tokens of 3.1),
+    "llama3.2-vision", "llama3.3" (the same as 3.1 under its own name) or "meta". A rank file by
+    itself has those of "llama3.1" without one. `special_tokens` are names and ids of more, as
+    `with_special_tokens` takes them.
 
     Each thread keeps what it merged in a cache, which begins with less than half a megabyte, grows
     while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
