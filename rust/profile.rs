@@ -2,13 +2,21 @@
 //!
 //! All of Llama 3 has the same ranks; the names of the special ids behind them differ between
 //! releases, and so do chat templates.
+//!
+//! All that the project knows of a release stands in `PROFILES`. `python/llama3_tok/profiles.py` has
+//! the same table for Python.
 
 use crate::error::Error;
 
-/// The names of the special tokens in one release of Llama 3, by their place behind the ranks.
+/// A release of Llama 3: all that is different between releases and that the project knows of it.
 pub struct Profile {
     /// What `profile=` calls it.
     pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// How the names of its models begin, in small letters. A longer beginning counts before a shorter
+    /// one, whichever release it is of.
+    pub models: &'static [&'static str],
     /// The names that are not `reserved_special_token_N`, in the order of their ids. The reserved
     /// ones fill the places between, numbered from 0.
     named: &'static [(u32, &'static str)],
@@ -18,8 +26,22 @@ pub struct Profile {
     pub pad: Option<u32>,
     /// The tokens that end generation.
     pub stops: &'static [u32],
-    /// The chat template that was published with the release.
+    /// Whether a text for the model begins with BOS.
+    pub adds_bos: bool,
+    /// Whether a text for the model ends with EOS.
+    pub adds_eos: bool,
+    /// The format of conversations where the caller names none: `hf` or `meta`.
+    pub dialect: &'static str,
+    /// The chat template that was published with the release: what dialect `hf` writes.
     pub template: &'static Template,
+    /// The chat template of a saved folder: it renders what the release's own dialect writes.
+    pub saved_template: &'static Template,
+    /// How many tokens a model's context has.
+    pub context: u32,
+    /// How the models' rotary frequencies are scaled; `None` if they are not.
+    pub scaling: Option<&'static Scaling>,
+    /// Whether the output layer of the models is the embedding.
+    pub tied: bool,
 }
 
 /// Places that are the same in all profiles.
@@ -51,31 +73,115 @@ const NAMED_3_1: &[(u32, &str)] = &[
     (PYTHON_TAG, "python_tag"),
 ];
 
-/// What the chat template of a release knows.
+/// A chat template.
 #[derive(Debug)]
 pub struct Template {
-    /// Tools, their calls and results, and a system message with dates even where none is given.
+    /// The file in `python/llama3_tok/chat/jinja/` that writes it, after what all templates have.
+    pub body: &'static str,
+    /// The SHA-256 of the published text without the line end after it, where it is known.
+    pub published: Option<&'static str>,
+    /// It has a place for tools, and a system message with dates even where none is given.
     pub tools: bool,
-    /// Built-in tools, whose calls are code.
+    /// It has a place for built-in tools, whose calls are code.
     pub builtin_tools: bool,
-    /// Images; the content of messages keeps its white space.
+    /// It has a place for images, and the content of messages keeps its white space.
     pub images: bool,
 }
 
 /// Llama 3.
-pub static LLAMA_3: Template = Template { tools: false, builtin_tools: false, images: false };
+pub static LLAMA_3: Template = Template {
+    body: "llama3.jinja",
+    published: Some("4f46ecd43418f216df8c26936c60e5d04bcc81db47db5d86fbe889f64212dd4c"),
+    tools: false,
+    builtin_tools: false,
+    images: false,
+};
 /// Llama 3.1 and 3.3.
-pub static LLAMA_3_1: Template = Template { tools: true, builtin_tools: true, images: false };
+pub static LLAMA_3_1: Template = Template {
+    body: "tools.jinja",
+    published: Some("93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7"),
+    tools: true,
+    builtin_tools: true,
+    images: false,
+};
 /// Llama 3.2, the text models.
-pub static LLAMA_3_2: Template = Template { tools: true, builtin_tools: false, images: false };
+pub static LLAMA_3_2: Template = Template {
+    body: "tools.jinja",
+    published: Some("d82792f95932f1c9cef5c4bd992f171225e3bf8c7b609b4557c9e1ec96be819f"),
+    tools: true,
+    builtin_tools: false,
+    images: false,
+};
 /// Llama 3.2, the vision models.
-pub static LLAMA_3_2_VISION: Template =
-    Template { tools: true, builtin_tools: false, images: true };
+pub static LLAMA_3_2_VISION: Template = Template {
+    body: "tools.jinja",
+    published: None,
+    tools: true,
+    builtin_tools: false,
+    images: true,
+};
+/// The format of Meta's class, which was never published as a template.
+static META: Template = Template {
+    body: "meta.jinja",
+    published: None,
+    tools: false,
+    builtin_tools: false,
+    images: true,
+};
 
-/// The profiles, as Meta's and Hugging Face's releases have them.
-pub static PROFILES: [Profile; 5] = [
+/// How rotary frequencies are scaled for a longer context than the model was first trained with.
+#[derive(Debug)]
+pub struct Scaling {
+    /// By how much low frequencies are divided.
+    pub factor: f64,
+    /// Frequencies with fewer turns in the first context than this are low.
+    pub low_freq_factor: f64,
+    /// Frequencies with more turns in the first context than this are kept.
+    pub high_freq_factor: f64,
+    /// How many tokens the first context has.
+    pub original_context: u32,
+}
+
+/// Llama 3.1 and later. Meta's own code has this factor for all models:
+/// <https://github.com/meta-llama/llama-models/issues/166>.
+static SCALED_BY_8: Scaling = Scaling {
+    factor: 8.0,
+    low_freq_factor: 1.0,
+    high_freq_factor: 4.0,
+    original_context: FIRST_CONTEXT,
+};
+/// The text models of Llama 3.2, as their published `config.json` has it.
+static SCALED_BY_32: Scaling = Scaling { factor: 32.0, ..SCALED_BY_8 };
+
+/// The context of Llama 3.
+const FIRST_CONTEXT: u32 = 8192;
+
+/// Llama 3.1, and what later releases have as well where they say nothing else.
+const SINCE_3_1: Profile = Profile {
+    name: "llama3.1",
+    title: "Llama 3.1",
+    models: &["llama-3.1-"],
+    named: NAMED_3_1,
+    count: 256,
+    pad: Some(4),
+    stops: &[EOS, EOM, EOT],
+    adds_bos: true,
+    adds_eos: false,
+    dialect: "hf",
+    template: &LLAMA_3_1,
+    saved_template: &LLAMA_3_1,
+    context: 131_072,
+    scaling: Some(&SCALED_BY_8),
+    tied: false,
+};
+
+/// The profiles, as Meta's and Hugging Face's releases have them. What is the same in several releases
+/// tells the first of them. A new release is one more entry.
+pub static PROFILES: [Profile; 6] = [
     Profile {
         name: "llama3",
+        title: "Llama 3",
+        models: &["llama-3-"],
         named: &[
             (BOS, "begin_of_text"),
             (EOS, "end_of_text"),
@@ -83,29 +189,29 @@ pub static PROFILES: [Profile; 5] = [
             (END_HEADER, "end_header_id"),
             (EOT, "eot_id"),
         ],
-        count: 256,
         pad: None,
         stops: &[EOS, EOT],
         template: &LLAMA_3,
+        saved_template: &LLAMA_3,
+        context: FIRST_CONTEXT,
+        scaling: None,
+        ..SINCE_3_1
     },
-    Profile {
-        name: "llama3.1",
-        named: NAMED_3_1,
-        count: 256,
-        pad: Some(4),
-        stops: &[EOS, EOM, EOT],
-        template: &LLAMA_3_1,
-    },
+    SINCE_3_1,
     Profile {
         name: "llama3.2",
-        named: NAMED_3_1,
-        count: 256,
-        pad: Some(4),
-        stops: &[EOS, EOM, EOT],
+        title: "Llama 3.2",
+        models: &["llama-3.2-"],
         template: &LLAMA_3_2,
+        saved_template: &LLAMA_3_2,
+        scaling: Some(&SCALED_BY_32),
+        tied: true,
+        ..SINCE_3_1
     },
     Profile {
         name: "llama3.2-vision",
+        title: "Llama 3.2 Vision",
+        models: &["llama-3.2-11b-vision", "llama-3.2-90b-vision"],
         named: &[
             (BOS, "begin_of_text"),
             (EOS, "end_of_text"),
@@ -119,12 +225,15 @@ pub static PROFILES: [Profile; 5] = [
             (256, IMAGE),
         ],
         count: 257,
-        pad: Some(4),
-        stops: &[EOS, EOM, EOT],
         template: &LLAMA_3_2_VISION,
+        saved_template: &LLAMA_3_2_VISION,
+        ..SINCE_3_1
     },
+    Profile { name: "llama3.3", title: "Llama 3.3", models: &["llama-3.3-"], ..SINCE_3_1 },
     Profile {
         name: "meta",
+        title: "llama-models",
+        models: &[],
         named: &[
             (BOS, "begin_of_text"),
             (EOS, "end_of_text"),
@@ -137,10 +246,9 @@ pub static PROFILES: [Profile; 5] = [
             (PYTHON_TAG, "python_tag"),
             (11, IMAGE),
         ],
-        count: 256,
-        pad: Some(4),
-        stops: &[EOS, EOM, EOT],
-        template: &LLAMA_3_1,
+        dialect: "meta",
+        saved_template: &META,
+        ..SINCE_3_1
     },
 ];
 
@@ -234,6 +342,29 @@ mod tests {
     }
 
     #[test]
+    fn no_two_entries_say_the_same() {
+        for (index, profile) in PROFILES.iter().enumerate() {
+            for other in &PROFILES[..index] {
+                assert_ne!(profile.name, other.name);
+                assert_ne!(profile.title, other.title);
+                assert!(profile.models.iter().all(|name| !other.models.contains(name)));
+            }
+            // A scaled context is longer than the one before.
+            let before = profile.scaling.map_or(profile.context - 1, |by| by.original_context);
+            assert!(profile.context > before, "{}", profile.name);
+        }
+    }
+
+    #[test]
+    fn llama_3_3_is_3_1_under_its_own_name() {
+        let [of_3_1, of_3_3] = ["llama3.1", "llama3.3"].map(|name| Profile::find(name).unwrap());
+        assert_eq!(of_3_1.special_names(), of_3_3.special_names());
+        assert_eq!((of_3_1.pad, of_3_1.stops), (of_3_3.pad, of_3_3.stops));
+        assert!(std::ptr::eq(of_3_1.template, of_3_3.template));
+        assert!(std::ptr::eq(of_3_1.saved_template, of_3_3.saved_template));
+    }
+
+    #[test]
     fn profiles_name_the_ids_as_their_releases_do() {
         let added =
             |profile| AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap();
@@ -243,6 +374,7 @@ mod tests {
             ("llama3", reserved(2), reserved(6), reserved(250)),
             ("llama3.1", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
             ("llama3.2", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
+            ("llama3.3", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
             (
                 "llama3.2-vision",
                 Some("<|finetune_right_pad_id|>".into()),

@@ -16,8 +16,11 @@ import tiktoken
 import oracle
 from llama3_tok import Tokenizer
 
-FILES = {"llama3": "llama3.jinja", "llama3.1": "llama3.1.jinja"}
-HF_PROFILES = ("llama3", "llama3.1", "llama3.2", "llama3.2-vision")
+# 3.3 has the template of 3.1.
+FILES = {"llama3": "llama3.jinja", "llama3.1": "llama3.1.jinja", "llama3.3": "llama3.1.jinja"}
+HF_PROFILES = ("llama3", "llama3.1", "llama3.2", "llama3.2-vision", "llama3.3")
+# Those whose template has built-in tools.
+WITH_BUILTIN = ("llama3.1", "llama3.3")
 
 # 3.2, text: no built-in tools.
 _WITHOUT_BUILTIN = [
@@ -234,7 +237,7 @@ def hf_conversation(seed, profile, words=WORDS):
             options["tools_in"] = maker.random.choice(["user", "system"])
         if maker.chance(0.3):
             options["date"] = maker.random.choice(["1 Jan 2030", "heute, 漢"])
-    if profile == "llama3.1" and maker.chance(0.3):
+    if profile in WITH_BUILTIN and maker.chance(0.3):
         names = ["brave_search", "wolfram_alpha", "code_interpreter"]
         options["builtin_tools"] = maker.random.sample(names, maker.random.randrange(4))
     messages = []

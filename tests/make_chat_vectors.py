@@ -95,7 +95,7 @@ def hf_cases(profile):
     cases = [*PLAIN]
     if profile != "llama3":
         cases += TOOLS
-    if profile == "llama3.1":
+    if profile in chat_oracle.WITH_BUILTIN:
         cases += BUILTIN
     return cases + VISION if profile == "llama3.2-vision" else cases
 

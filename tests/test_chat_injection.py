@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+import chat_oracle
 import llama3_tok
 from llama3_tok import Tokenizer
 
@@ -49,7 +50,7 @@ def conversation(texts, random, profile, dialect, tool_format):
         options["tools_in"] = random.choice(["user", "system"])
         if random.random() < 0.5:
             options["tools"] = [{texts(): [texts(), {"name": texts()}]}]
-        if profile == "llama3.1" and random.random() < 0.5:
+        if profile in chat_oracle.WITH_BUILTIN and random.random() < 0.5:
             options["builtin_tools"] = ["code_interpreter", texts()]
     messages = [{"role": "system", "content": texts()}] if random.random() < 0.5 else []
     for _ in range(random.randrange(1, 4)):
@@ -75,7 +76,7 @@ def conversation(texts, random, profile, dialect, tool_format):
 
 
 SETTINGS = [
-    *((profile, "hf", "json") for profile in ("llama3", "llama3.1", "llama3.2", "llama3.2-vision")),
+    *((profile, "hf", "json") for profile in chat_oracle.HF_PROFILES),
     *(("meta", "meta", tool_format) for tool_format in ("json", "function_tag", "python_list")),
 ]
 

@@ -108,7 +108,7 @@ def test_metas_class_gives_the_same_ids(tool_format):
 
 def test_metas_dialect_has_the_same_ids_in_the_other_profiles():
     messages = chat_oracle.meta_conversation(7, "json")
-    for profile in ("llama3.1", "llama3.2", "llama3.2-vision"):
+    for profile in chat_oracle.HF_PROFILES[1:]:
         ours = Tokenizer(profile=profile).encode_chat(messages, dialect="meta")
         assert ours == by_meta(messages)
     plain = [{"role": "user", "content": " Hi\n"}, {"role": "assistant", "content": "\n\nHello"}]

@@ -11,6 +11,7 @@ from transformers import AddedToken, AutoTokenizer
 from conftest import EXAMPLES
 from llama3_tok import ChatFormatError, Tokenizer
 from llama3_tok.compat.transformers import Llama3Tokenizer
+from llama3_tok.profiles import chat_template
 
 FOLDER = os.environ.get("LLAMA3_TOK_TEMPLATES")
 PUBLISHED = Path(FOLDER) if FOLDER else None
@@ -107,10 +108,8 @@ def both(tmp_path_factory):
 
 
 def template_of(name):
-    from llama3_tok.formats import hugging_face
-
     if name.startswith("own "):
-        template = hugging_face.chat_template(name.removeprefix("own "))
+        template = chat_template(name.removeprefix("own "))
     else:
         template = templates()[name]
     # With a comment the core does not know it, so that it is run.

@@ -345,7 +345,7 @@ def test_models_have_the_encoding_of_their_release():
         ("meta-llama/Llama-3.1-8B-Instruct", "llama3.1"),
         ("meta-llama/Llama-3.2-1B", "llama3.2"),
         ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama3.2-vision"),
-        ("meta-llama/Llama-3.3-70B-Instruct", "llama3.1"),
+        ("meta-llama/Llama-3.3-70B-Instruct", "llama3.3"),
         ("Llama3.2-11B-Vision", "llama3.2-vision"),
         ("Llama3.2-3B-Instruct:int4-qlora-eo8", "llama3.2"),
     ):

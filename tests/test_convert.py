@@ -16,7 +16,7 @@ from cli import fails, output, run
 from llama3_tok import PROFILES, Tokenizer, VocabularyError, vocabulary
 from llama3_tok.formats import convert
 from llama3_tok.formats.gguf_fields import fields
-from llama3_tok.formats.hugging_face import chat_template
+from llama3_tok.profiles import chat_template
 
 KINDS = ["model", "tiktoken", "json", "gguf"]
 
@@ -238,9 +238,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_the_profile_of_a_saved_folder_is_converted_with_it(tmp_path):
-    Tokenizer(profile="llama3.2").save(tmp_path / "saved")
-    output("convert", str(tmp_path / "saved"), str(tmp_path / "again"))
-    assert Tokenizer(tmp_path / "again").profile == "llama3.2"
+    for profile in ("llama3.2", "llama3.3"):
+        Tokenizer(profile=profile).save(tmp_path / "saved")
+        output("convert", "--force", str(tmp_path / "saved"), str(tmp_path / "again"))
+        assert Tokenizer(tmp_path / "again").profile == profile
     chosen = ("--profile", "llama3.1", str(tmp_path / "saved"), str(tmp_path / "chosen"))
     output("convert", *chosen)
     assert Tokenizer(tmp_path / "chosen").profile == "llama3.1"
@@ -290,7 +291,8 @@ def test_a_source_that_is_no_vocabulary_is_refused(tmp_path):
 def test_a_source_of_another_profile_names_the_right_one(sources, tmp_path, kind):
     out = str(tmp_path / "out.model")
     message = fails("convert", "--profile", "llama3", str(sources[kind]), out)
-    assert 'are those of profile "llama3.1" or "llama3.2", not of "llama3"' in message
+    of_file = 'are those of profile "llama3.1" or "llama3.2" or "llama3.3", not of "llama3"'
+    assert of_file in message
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from llama3_tok import (
     VocabularyError,
     vocabulary,
 )
-from llama3_tok.formats import hugging_face, save
+from llama3_tok.formats import save
+from llama3_tok.profiles import chat_template
 
 # In the order in which they get their names.
 ORDER = [
@@ -478,7 +479,7 @@ def test_new_files_have_the_permissions_that_new_files_have(tmp_path):
 
 def test_every_profile_has_a_chat_template():
     for profile in llama3_tok.PROFILES:
-        assert "<|start_header_id|>" in hugging_face.chat_template(profile)
+        assert "<|start_header_id|>" in chat_template(profile)
 
 
 def test_a_tokenizer_json_by_itself_is_a_release_with_its_chats(tokenizer, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import chat_oracle
 from chat_oracle import HF_PROFILES, by_hugging_face
 from llama3_tok import PROFILES, ChatFormatError, Tokenizer
-from llama3_tok.formats.hugging_face import chat_template
+from llama3_tok.profiles import chat_template
 
 CONVERSATIONS = 2000
 

@@ -23,6 +23,7 @@ HELLO = [9906, 1917]
         ("llama3.1", 128004, [128001, 128008, 128009], 128256, {"<|python_tag|>": 128010}),
         ("llama3.2", 128004, [128001, 128008, 128009], 128256, {"<|python_tag|>": 128010}),
         ("llama3.2-vision", 128004, [128001, 128008, 128009], 128257, {"<|image|>": 128256}),
+        ("llama3.3", 128004, [128001, 128008, 128009], 128256, {"<|python_tag|>": 128010}),
         ("meta", 128004, [128001, 128008, 128009], 128256, {"<|image|>": 128011}),
     ],
 )
@@ -39,7 +40,8 @@ def test_profiles_have_the_ids_of_their_release(profile, pad, stops, size, names
 
 def test_an_unknown_profile_is_answered_with_the_profiles():
     with pytest.raises(
-        Llama3TokError, match="llama9.*llama3, llama3.1, llama3.2, llama3.2-vision, meta"
+        Llama3TokError,
+        match="llama9.*llama3, llama3.1, llama3.2, llama3.2-vision, llama3.3, meta",
     ):
         Tokenizer(profile="llama9")
     with pytest.raises(TypeError, match="profile must be a str or None, not int"):

@@ -14,7 +14,7 @@ The functions of this module use one shared `Tokenizer` with the default vocabul
 from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llama3_tok.about import PROFILES, UNICODE_VERSION, __version__
+from llama3_tok.about import UNICODE_VERSION, __version__
 from llama3_tok.arguments import DecodeOptions, TextOptions
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.errors import (
@@ -30,6 +30,7 @@ from llama3_tok.errors import (
     VocabularyError,
     VocabularyNotFound,
 )
+from llama3_tok.profiles import PROFILES
 from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer import (
     Encoding,

@@ -6,6 +6,7 @@ take a definition: so none of them has to know the class, which knows them all.
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llama3_tok import profiles
 from llama3_tok._core import Core
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ class Definition(NamedTuple):
     @property
     def chat_templates(self) -> dict[str, str]:
         """The chat templates by name, "default" the first: the folder's, or the release's."""
-        from llama3_tok.formats import hugging_face
-
         if self.folder is None:
-            return {"default": hugging_face.chat_template(self.profile)}
+            return {"default": profiles.chat_template(self.profile)}
         return dict(self.folder.templates)
 
     @property
@@ -58,10 +57,8 @@ class Definition(NamedTuple):
     @property
     def token_roles(self) -> dict[str, str]:
         """The names of the tokens that have a role in a configuration, as "bos_token"."""
-        from llama3_tok.formats import hugging_face
-
         if self.folder is None:
-            return hugging_face.named_roles(self.profile)
+            return profiles.named_roles(self.profile)
         return self.folder.names
 
     @property
@@ -69,11 +66,10 @@ class Definition(NamedTuple):
         """What `tokenizer.json` has of what is put around a text."""
         import json
 
-        from llama3_tok.formats import hugging_face
+        from llama3_tok.folder import post_processor
 
         if self.folder is None:
-            bos = self.core.roles["bos"]
-            return hugging_face.post_processor(self.added_tokens.values(), bos, None)
+            return post_processor(self.added_tokens.values(), *self._ends)
         return json.loads(self.folder.post_processor) if self.folder.post_processor else None
 
     @property
@@ -83,9 +79,15 @@ class Definition(NamedTuple):
 
         if self.folder is not None:
             return self.folder.around
-        id = self.core.roles["bos"]
-        bos = () if id is None else (id,)
-        return Around(bos, (), (bos, (), bos, ()))
+        before, after = (() if id is None else (id,) for id in self._ends)
+        return Around(before, after, (before, after, before, after))
+
+    @property
+    def _ends(self) -> tuple[int | None, int | None]:
+        """The ids that a release puts before and after a text for a model."""
+        release, roles = profiles.find(self.profile), self.core.roles
+        bos = roles["bos"] if release.adds_bos else None
+        return bos, roles["eos"] if release.adds_eos else None
 
     def name(self, id: int) -> str:
         """What a special token is called."""

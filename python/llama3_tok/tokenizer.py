@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise, starmap
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack, overload
 
-from llama3_tok import _core, arguments, elsewhere, thread_cache
+from llama3_tok import _core, arguments, elsewhere, profiles, thread_cache
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core, Ranks
 from llama3_tok.arguments import (
@@ -77,9 +77,10 @@ class Tokenizer(metaclass=_Class):
     transformers' `AutoTokenizer` takes them.
 
     `profile` says instead which release is meant: its special tokens, which the folder must have,
-    and its chat template. "llama3", "llama3.1" (also 3.3), "llama3.2" (text; the special tokens of
-    3.1), "llama3.2-vision" or "meta". A rank file by itself has those of "llama3.1" without one.
-    `special_tokens` are names and ids of more, as `with_special_tokens` takes them.
+    and its chat template. "llama3", "llama3.1", "llama3.2" (text; the special tokens of 3.1),
+    "llama3.2-vision", "llama3.3" (the same as 3.1 under its own name) or "meta". A rank file by
+    itself has those of "llama3.1" without one. `special_tokens` are names and ids of more, as
+    `with_special_tokens` takes them.
 
     Each thread keeps what it merged in a cache, which begins with less than half a megabyte, grows
     while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
@@ -146,7 +147,7 @@ class Tokenizer(metaclass=_Class):
             raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
         _check_profile(profile)
         if all_special_tokens is None:
-            profile = _vocabulary.DEFAULT_PROFILE if profile is None else profile
+            profile = profiles.DEFAULT_PROFILE if profile is None else profile
             return cls.of(_vocabulary.loaded(vocabulary, name, profile))
         if profile is not None:
             raise ValueError("give a profile or all_special_tokens, not both")

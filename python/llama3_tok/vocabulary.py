@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from llama3_tok import arguments
-from llama3_tok._core import PROFILES, Core, Ranks, not_a_vocabulary, special_names
+from llama3_tok import arguments, profiles
+from llama3_tok._core import Core, Ranks, not_a_vocabulary
 from llama3_tok.definition import Definition
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 
@@ -24,9 +24,6 @@ ENVIRONMENT = "LLAMA3_TOK_VOCAB"
 
 # The SHA-256 of the rank file that Meta publishes with every Llama 3 model.
 META_SHA256 = "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55"
-
-# What is meant where neither the caller nor a folder says which.
-DEFAULT_PROFILE = "llama3.1"
 
 # The profile of a folder whose added tokens are those of no release.
 FOLDER = "folder"
@@ -128,7 +125,7 @@ def _resolve(place: Place) -> str:
 
 def _meant(path: str) -> str:
     """What a path that does not exist may have been meant as: a sentence, or nothing."""
-    if path in PROFILES:
+    if path in profiles.PROFILES:
         return f"{path!r} is a profile: pass it as profile={path!r}. "
     owner, _, name = path.partition("/")
     if owner and name and "/" not in name and "." not in owner and not os.path.exists(owner):
@@ -187,7 +184,7 @@ def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
 
 def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Definition:
     """A vocabulary with what a folder says of it, perhaps nothing but what is usual."""
-    profile = DEFAULT_PROFILE
+    profile = profiles.DEFAULT_PROFILE
     if folder is not None:
         from llama3_tok.folder import usual
 
@@ -252,9 +249,9 @@ def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> Non
     A rank file can't say which they are; a `tokenizer.json` does, and is asked when it is read.
     """
     folder = _said(directory, ranks, path)
-    if folder is None or profile not in PROFILES:
+    if folder is None or profile not in profiles.PROFILES:
         return
-    expected = dict(enumerate(special_names(profile), ranks.size))
+    expected = dict(enumerate(profiles.find(profile).special_names, ranks.size))
     differs = [token for token in folder.added if expected.get(token.id) != token.content]
     if differs:
         token, noted = differs[0], folder.release
@@ -277,9 +274,9 @@ def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Definition:
     """The vocabulary that a file's content is, with special tokens of any names and ids."""
     sha256 = hashlib.sha256(data).hexdigest()
     ranks = _ranks_of(data, path, sha256)
-    for profile in PROFILES:
-        if names == {name: id for id, name in enumerate(special_names(profile), ranks.size)}:
-            return loaded(data, path, profile)
+    for release in profiles.releases():
+        if names == release.special_tokens(ranks.size):
+            return loaded(data, path, release.name)
     from llama3_tok.folder import named
 
     return of_ranks(ranks, path, sha256, named(ranks, names))

@@ -100,6 +100,13 @@ fn special_ids_are_those_of_the_structure_in_every_profile_and_dialect() {
 }
 
 #[test]
+fn every_profile_has_a_dialect_that_there_is() {
+    for profile in &PROFILES {
+        assert!(Dialect::find(profile.dialect, "json").is_some(), "{}", profile.name);
+    }
+}
+
+#[test]
 fn an_error_says_which_message() {
     let profile = &PROFILES[0];
     let place = |error: Error| match error {

@@ -12,6 +12,7 @@ mod files;
 mod options;
 mod pieces;
 mod places;
+mod profiles;
 mod raise;
 mod streaming;
 mod system;
@@ -389,8 +390,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     system::add(module)?;
     module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::roles, module)?)?;
+    module.add_function(wrap_pyfunction!(profiles::profile, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
     module.add_class::<texts::Pieces>()?;

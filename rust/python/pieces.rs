@@ -6,32 +6,15 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::added::{GivenRoles, given_roles};
 use super::convert::array;
 use super::core::Core;
 use super::detach::detached;
-use super::raise::raise;
 use crate::bpe::merge::Merging;
 use crate::error::Error;
-use crate::profile::Profile;
 use crate::text::pretokenize::Pretokens;
 
 /// Pretokens between two looks for signals, some milliseconds.
 const PRETOKENS_CHECK: usize = 1 << 14;
-
-/// The names of a profile's special tokens, in the order of their ids.
-#[pyfunction]
-pub(super) fn special_names(py: Python, profile: &str) -> PyResult<Vec<String>> {
-    let profile = Profile::find(profile).map_err(|error| raise(py, error))?;
-    Ok(profile.special_names())
-}
-
-/// The ids of a release whose special tokens begin at `first`.
-#[pyfunction]
-pub(super) fn roles(py: Python, profile: &str, first: u32) -> PyResult<GivenRoles> {
-    let profile = Profile::find(profile).map_err(|error| raise(py, error))?;
-    Ok(given_roles(&profile.roles(first)))
-}
 
 /// The bytes of each token, special tokens not among them.
 #[pyfunction]

@@ -393,3 +393,18 @@ def test_the_published_sizes_have_the_published_tokenizer_profile():
         sizes = Sizes(32, 2, 8, 2, 128, 128256, 1e-5, 5e5, scaled, tied)
         assert sizes.profile == profile
         assert Tokenizer(profile=profile).vocab_size == 128256
+
+
+@pytest.mark.parametrize("profile", ["llama3.1", "llama3.2", "llama3.3"])
+def test_a_tokenizer_that_the_weights_do_not_tell_goes_to_metas_layout_and_back(tmp_path, profile):
+    """3.1, 3.2 and 3.3 have the same special tokens, and a rank file names none."""
+    small(tmp_path / "meta", scaled=True)
+    convert_checkpoint(tmp_path / "meta", tmp_path / "hf")
+    tokenizer = Tokenizer(profile=profile)
+    tokenizer.save(tmp_path / "hf")
+    convert_checkpoint(tmp_path / "hf", tmp_path / "there", to_meta=True)
+    # The weights are those of 3.1, for which the rank file is enough.
+    is_told = profile == "llama3.1"
+    assert (tmp_path / "there" / "tokenizer_config.json").exists() != is_told
+    convert_checkpoint(tmp_path / "there", tmp_path / "back")
+    assert Tokenizer(tmp_path / "back") == tokenizer

@@ -101,7 +101,7 @@ def test_attention_is_the_one_that_is_asked_for(whole, attention):
     assert model.network.config._attn_implementation == attention
 
 
-@pytest.mark.parametrize("profile", ["llama3", "llama3.1", "llama3.2", "meta"])
+@pytest.mark.parametrize("profile", ["llama3", "llama3.1", "llama3.2", "llama3.3", "meta"])
 def test_the_profile_is_what_the_tokenizer_was_saved_with(folder, profile):
     for path in folder.glob("*token*"):
         path.unlink()

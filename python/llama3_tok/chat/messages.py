@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from llama3_tok import arguments
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.profiles import find
 
 if TYPE_CHECKING:
     import datetime
@@ -75,7 +76,7 @@ def conversation(
 ) -> "CoreChat":
     """The arguments of `Tokenizer.encode_chat`, checked and as the core takes them."""
     if dialect is None:
-        dialect = "meta" if profile == "meta" else "hf"
+        dialect = cast(Dialect, find(profile).dialect)
     arguments.choice(dialect, "dialect", DIALECTS)
     arguments.choice(tool_format, "tool_format", TOOL_FORMATS)
     arguments.choice(tools_in, "tools_in", ("user", "system"))

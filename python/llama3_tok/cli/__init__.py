@@ -16,9 +16,10 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn, Protocol, TextIO, cast
 
-from llama3_tok import PROFILES, __version__
+from llama3_tok import __version__
 from llama3_tok.cli.terminal import UNUSABLE, UsageError, complain, utf8
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.profiles import DEFAULT_PROFILE, PROFILES
 
 __all__ = ["main"]
 
@@ -227,7 +228,7 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
         "--profile",
         choices=PROFILES,
         help="the release whose special tokens are used; a folder must have them (default: what a "
-        "folder says itself, else llama3.1)",
+        f"folder says itself, else {DEFAULT_PROFILE})",
     )
     group.add_argument(
         "--vocabulary",

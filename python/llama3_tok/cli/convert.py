@@ -3,8 +3,8 @@
 import argparse
 import os
 
-from llama3_tok import PROFILES
 from llama3_tok.cli.terminal import write
+from llama3_tok.profiles import DEFAULT_PROFILE, PROFILES
 from llama3_tok.text.visible import escaped
 
 PURPOSE = "Write a tokenizer as a rank file, a tokenizer.json, a GGUF file or a model folder."
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--profile",
         choices=PROFILES,
         help="the release whose special tokens and chat template are written (default: the one "
-        "that a folder was saved with, else llama3.1)",
+        f"that a folder was saved with, else {DEFAULT_PROFILE})",
     )
 
 

@@ -10,6 +10,7 @@ from llama3_tok import vocabulary
 from llama3_tok.about import UNICODE_VERSION, __version__, cpu_count, cpu_features
 from llama3_tok.cli.terminal import UNUSABLE, complain, tokenizer, write
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.profiles import DEFAULT_PROFILE
 from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         error = f"{os.fsdecode(failure.filename or '')}: {failure.strerror or failure}"
     except Llama3TokError as failure:
         error = arguments.in_options(str(failure))
-    profile = loaded.profile if loaded else arguments.profile or vocabulary.DEFAULT_PROFILE
+    profile = loaded.profile if loaded else arguments.profile or DEFAULT_PROFILE
     report = _report(vocabulary.places(arguments.vocabulary), loaded, profile, error)
     if arguments.json:
         import json

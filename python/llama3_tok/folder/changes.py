@@ -6,6 +6,7 @@ from typing import Any
 
 from llama3_tok import _core
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.folder.around import post_processor
 from llama3_tok.folder.files import default_first
 from llama3_tok.folder.reading import release_of
 from llama3_tok.folder.says import (
@@ -18,23 +19,31 @@ from llama3_tok.folder.says import (
     canonical,
     ids_of,
 )
-from llama3_tok.formats import hugging_face
+from llama3_tok.profiles import chat_template, find, usual_config
 
 __all__ = ["described", "named", "usual", "with_special"]
 
 
 def usual(release: str, first: int) -> Folder:
     """What a folder says that `Tokenizer.save` wrote of a release; special ids from `first` on."""
-    added = tuple(
-        AddedToken(first + at, name) for at, name in enumerate(_core.special_names(release))
+    known = find(release)
+    added = tuple(AddedToken(id, name) for name, id in known.special_tokens(first).items())
+    roles = Roles(
+        first + known.bos,
+        first + known.eos,
+        first + known.eot,
+        None if known.pad is None else first + known.pad,
+        tuple(first + at for at in known.stops),
     )
-    roles = Roles.of(_core.roles(release, first))
+    around = post_processor(
+        added, roles.bos if known.adds_bos else None, roles.eos if known.adds_eos else None
+    )
     return Folder(
         added,
         roles,
-        canonical(hugging_face.post_processor(added, roles.bos, None)),
-        (("default", hugging_face.chat_template(release)),),
-        json.dumps(hugging_face.usual_config(release), ensure_ascii=False),
+        canonical(around),
+        (("default", chat_template(release)),),
+        json.dumps(usual_config(release), ensure_ascii=False),
         release,
     )
 
@@ -50,9 +59,9 @@ def described(
     added = tuple(sorted(added))
     pairs = tuple(sorted(templates.items(), key=default_first))
     release = release_of(added, pairs, ranks.size)
-    config = json.dumps(hugging_face.usual_config(release), ensure_ascii=False) if release else ""
-    post_processor = hugging_face.post_processor(added, around["bos"], around["eos"])
-    return Folder(added, roles, canonical(post_processor), pairs, config, release)
+    config = json.dumps(usual_config(release), ensure_ascii=False) if release else ""
+    put = post_processor(added, around["bos"], around["eos"])
+    return Folder(added, roles, canonical(put), pairs, config, release)
 
 
 def named(ranks: _core.Ranks, names: Mapping[str, int]) -> Folder:
@@ -112,9 +121,9 @@ def with_special(
     elif eos is not None and roles.eos is not None:
         roles = roles._replace(stops=tuple(sorted({*roles.stops, roles.eos})))
     added = tuple(sorted(of_name.values()))
-    post_processor = folder.post_processor
+    around = folder.post_processor
     if bos is not None:
-        post_processor = canonical(hugging_face.post_processor(added, roles.bos, None))
+        around = canonical(post_processor(added, roles.bos, None))
     templates = folder.templates
     if chat_template is not None:
         others = (pair for pair in templates if pair[0] != "default")
@@ -128,6 +137,4 @@ def with_special(
         for role, content in (("bos", bos), ("eos", eos), ("pad", pad))
         if content is not None
     }
-    return Folder(
-        added, roles, post_processor, templates, json.dumps(config, ensure_ascii=False), release
-    )
+    return Folder(added, roles, around, templates, json.dumps(config, ensure_ascii=False), release)

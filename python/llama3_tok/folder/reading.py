@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from llama3_tok import _core
+from llama3_tok.folder.around import around, post_processor
 from llama3_tok.folder.files import Files, read_json, refuse, stop_ids
 from llama3_tok.folder.files import templates as templates_of
 from llama3_tok.folder.says import (
@@ -18,13 +19,21 @@ from llama3_tok.folder.says import (
     Json,
     Roles,
     Templates,
-    around,
     canonical,
     content_of,
     ids_of,
 )
 from llama3_tok.folder.tokens import EXTRA, Tokens, of_decoder, of_older, with_roles
-from llama3_tok.formats import hugging_face
+from llama3_tok.profiles import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    ROPE_TYPE,
+    chat_template,
+    find,
+    profile_of_template,
+    releases,
+    usual_config,
+)
 
 __all__ = ["read", "release_of"]
 
@@ -33,8 +42,6 @@ _ADDITIONAL = "additional_special_tokens"
 # The JSON files that are read besides, the older ones first.
 _READ = (_MAP, _ADDED, "generation_config.json", "config.json")
 _OLDER = 2
-# Of 3.1 and 3.2, which have the same special tokens; the text models of 3.2 have this factor.
-_FACTOR_3_2 = 32
 
 
 def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
@@ -70,23 +77,21 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
         tokens.name(path, role, value)
     added = tuple(tokens)
     release = release_of(added, templates, ranks.size, files)
-    post_processor = ranks.post_processor
+    processor = ranks.post_processor
     roles = _roles(folder, files, named, added, release, ranks.size)
     if ranks.added is None:  # there is no `tokenizer.json`
         before, after = config.get("add_bos_token", True), config.get("add_eos_token", False)
-        value = hugging_face.post_processor(
-            added, roles.bos if before else None, roles.eos if after else None
-        )
-        post_processor = json.dumps(value)
+        value = post_processor(added, roles.bos if before else None, roles.eos if after else None)
+        processor = json.dumps(value)
     kept = {name: value for name, value in named.items() if name != "chat_template"}
     if release and not templates and not kept:
         # No file speaks of conversations or names anything: then all is as the release has it.
-        templates = (("default", hugging_face.chat_template(release)),)
-        kept = hugging_face.usual_config(release)
+        templates = (("default", chat_template(release)),)
+        kept = usual_config(release)
     return Folder(
         added,
         roles,
-        _checked_post_processor(file, post_processor),
+        _checked_post_processor(file, processor),
         templates,
         json.dumps(kept, ensure_ascii=False) if kept else "",
         release,
@@ -130,7 +135,7 @@ def _roles(
     size = max([first, *(token.id + 1 for token in added)])
     stops = stop_ids(folder, files, size)
     if stops is None:
-        stops = _core.roles(release, first)["stops"] if release else ids_of(eos, eot)
+        stops = [first + at for at in find(release).stops] if release else ids_of(eos, eot)
     return Roles(bos, eos, eot, pad, tuple(stops))
 
 
@@ -142,23 +147,23 @@ def release_of(
 ) -> str | None:
     """The release whose special tokens these are, none more and none less.
 
-    3.1 and 3.2 have the same, and here other things tell which of them is meant.
+    3.1, 3.2 and 3.3 have the same, and here other things tell which of them is meant. What 3.3 has
+    3.1 has, too: only what `Tokenizer.save` noted tells it.
     """
     plain = [token._replace(normalized=False) for token in added]
     fitting = [
-        release
-        for release in _core.PROFILES
-        if plain
-        == [AddedToken(first + at, name) for at, name in enumerate(_core.special_names(release))]
+        release.name
+        for release in releases()
+        if plain == [AddedToken(id, name) for name, id in release.special_tokens(first).items()]
     ]
-    told = [*_told(files, templates), "llama3.1", *fitting]
+    told = [*_told(files, templates), DEFAULT_PROFILE, *fitting]
     return next((release for release in told if release in fitting), None)
 
 
 def _guessed(files: Files, templates: Templates) -> str:
     """The release that is meant where no file has names of special tokens."""
-    told = [release for release in _told(files, templates) if release in _core.PROFILES]
-    return str((told or ["llama3.1"])[0])
+    told = [release for release in _told(files, templates) if release in PROFILES]
+    return str((told or [DEFAULT_PROFILE])[0])
 
 
 def _told(files: Files, templates: Templates) -> Iterator[Any]:
@@ -170,15 +175,25 @@ def _told(files: Files, templates: Templates) -> Iterator[Any]:
     yield (files.get(CONFIG) or {}).get("profile")
     for name, text in templates:
         if name == "default":
-            yield hugging_face.profile_of_template(text)
+            yield profile_of_template(text)
     model = files.get("config.json")
     if model is None or model.get("model_type") != "llama":
         return
     rope = model.get("rope_parameters") or model.get("rope_scaling") or {}
     if isinstance(rope, dict):
-        scaled = rope.get("rope_type", rope.get("type")) == "llama3"
-        later = "llama3.2" if rope.get("factor") == _FACTOR_3_2 else "llama3.1"
-        yield later if scaled else "llama3"
+        yield _of_rope(rope)
+
+
+def _of_rope(rope: Json) -> str:
+    """The release whose models have a rotary embedding.
+
+    A factor that no release has is taken for one of the first that scale at all.
+    """
+    if rope.get("rope_type", rope.get("type")) != ROPE_TYPE:
+        return next(release.name for release in releases() if release.scaling is None)
+    scaled = {one.name: one.scaling.factor for one in releases() if one.scaling is not None}
+    same = [name for name, factor in scaled.items() if factor == rope.get("factor")]
+    return [*same, *scaled][0]
 
 
 def _checked_post_processor(file: str, text: str | None) -> str:

@@ -1,11 +1,16 @@
 """What a folder says, as values that never change."""
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from llama3_tok.formats import hugging_face
+from llama3_tok.folder.around import Around, around
+from llama3_tok.profiles import (
+    DEFAULT_PROFILE,
+    RESERVED,
+    find,
+    named_in_chats,
+    profile_of_template,
+)
 
 if TYPE_CHECKING:
     from llama3_tok._core import CoreRoles
@@ -18,12 +23,10 @@ __all__ = [
     "TEMPLATES",
     "USUAL",
     "AddedToken",
-    "Around",
     "Folder",
     "Json",
     "Roles",
     "Templates",
-    "around",
     "canonical",
     "content_of",
     "ids_of",
@@ -38,13 +41,17 @@ TEMPLATES = "additional_chat_templates"
 # The tokens that transformers knows by these names, in its order.
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 # What these tokens are called in the releases.
+_usual = find(DEFAULT_PROFILE)
 USUAL = {
-    "bos": "<|begin_of_text|>",
-    "eos": "<|end_of_text|>",
-    "eot": "<|eot_id|>",
-    "pad": "<|finetune_right_pad_id|>",
+    role: _usual.special_names[at]
+    for role, at in (
+        ("bos", _usual.bos),
+        ("eos", _usual.eos),
+        ("eot", _usual.eot),
+        ("pad", _usual.pad),
+    )
+    if at is not None
 }
-RESERVED = "<|reserved_special_token_"
 
 
 Templates: TypeAlias = tuple[tuple[str, str], ...]
@@ -82,15 +89,6 @@ class Roles(NamedTuple):
         """As the core gives them."""
         stops = tuple(roles["stops"])
         return cls(roles["bos"], roles["eos"], roles["eot"], roles["pad"], stops)
-
-
-class Around(NamedTuple):
-    """The ids that are put around a text, and around two."""
-
-    before: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
-    pair: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((),) * 4
-    """Before and after the first of two, and before and after the second."""
 
 
 class Folder(NamedTuple):
@@ -134,13 +132,13 @@ class Folder(NamedTuple):
         if not self.templates:
             return self.release
         name, text = self.templates[0]
-        release = hugging_face.profile_of_template(text) if name == "default" else None
+        release = profile_of_template(text, self.release) if name == "default" else None
         special = {token.content: token.id for token in self.added if token.special}
         if (
             release is None
             or self.roles.bos is None
             or self.roles.bos != special.get(USUAL["bos"])
-            or not hugging_face.named_in_chats(release) <= special.keys()
+            or not named_in_chats(release) <= special.keys()
         ):
             return None
         return release
@@ -167,61 +165,3 @@ def ids_of(*ids: int | None) -> list[int]:
 def canonical(value: Json | None) -> str:
     """JSON that is the same for the same values."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-# What is put around a text
-
-
-@lru_cache(maxsize=64)
-def around(post_processor: str) -> Around:
-    """The ids that a post-processor puts around texts; ValueError if it does something else."""
-    if not post_processor:
-        return Around()
-    value = json.loads(post_processor)
-    if not isinstance(value, dict):
-        raise ValueError("it is no object")
-    steps = [step for step in _flat(value) if step.get("type") != "ByteLevel"]
-    if len(steps) > 1:
-        raise ValueError("it has several steps that put tokens around a text")
-    return _step(str(steps[0].get("type")), steps[0]) if steps else Around()
-
-
-def _flat(value: Json) -> Iterator[Json]:
-    if value.get("type") == "Sequence":
-        for step in value["processors"]:
-            yield from _flat(step)
-    else:
-        yield value
-
-
-def _step(kind: str, step: Json) -> Around:
-    if kind == "TemplateProcessing":
-        ids = {name: tuple(token["ids"]) for name, token in step["special_tokens"].items()}
-        before, after = _parts(step["single"], ids, "A")
-        return Around(before, after, _parts(step["pair"], ids, "AB"))
-    if kind in ("RobertaProcessing", "BertProcessing"):
-        start, end = (step["cls"][1],), (step["sep"][1],)
-        between = end + end if kind.startswith("Roberta") else end
-        return Around(start, end, (start, between, (), end))
-    raise ValueError(f"it has a {kind}")
-
-
-def _parts(template: list[Json], ids: Mapping[str, tuple[int, ...]], texts: str) -> Any:  # noqa: ANN401
-    """The ids before and after each text; those between two are the second's by their type."""
-    parts: list[tuple[int, ...]] = [()]
-    for part in template:
-        if "SpecialToken" in part:
-            token = part["SpecialToken"]
-            if len(parts) == 2 and len(texts) == 2 and token["type_id"] == 1:
-                parts.append(())
-            parts[-1] += ids[token["id"]]
-            continue
-        text, seen = part["Sequence"]["id"], len(parts) > 1
-        if text != texts[seen : seen + 1]:
-            raise ValueError("its texts are in another order")
-        if seen and len(parts) == 2:
-            parts.append(())
-        parts.append(())
-    if len(parts) != 2 * len(texts):
-        raise ValueError("it leaves a text out")
-    return tuple(parts)

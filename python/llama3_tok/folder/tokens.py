@@ -6,6 +6,7 @@ from typing import Any
 from llama3_tok import _core
 from llama3_tok.folder.files import refuse
 from llama3_tok.folder.says import ROLES, AddedToken, Json, content_of
+from llama3_tok.profiles import find
 
 __all__ = ["EXTRA", "Tokens", "of_decoder", "of_older", "with_roles"]
 
@@ -28,7 +29,7 @@ class Tokens:
 
     def take_release(self, release: str) -> None:
         """Takes the special tokens of a release."""
-        for id, name in enumerate(_core.special_names(release), self._ranks.size):
+        for name, id in find(release).special_tokens(self._ranks.size).items():
             self._of[name] = AddedToken(id, name)
 
     def take(self, path: str, tokens: Iterable[AddedToken], *, flags_count: bool = True) -> None:

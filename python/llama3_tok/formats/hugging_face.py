@@ -7,27 +7,17 @@ and values are those of the files published with Llama 3.
 """
 
 import json
-import os
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok import _core
+from llama3_tok.folder.says import ROLES, USUAL
+from llama3_tok.profiles import chat_template, usual_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from llama3_tok.definition import Definition
     from llama3_tok.folder import AddedToken
 
 Json = dict[str, Any]
-
-# The tokens that a model's context has room for; before 3.1 it was shorter.
-_CONTEXT = {"llama3": 8192}
-_LATER_CONTEXT = 131072
-
-# The chat templates that are not those of 3.1 and later, and the profiles with images.
-_TEMPLATES = {"llama3": "llama3.jinja", "meta": "meta.jinja"}
-_WITH_IMAGES = ("llama3.2-vision", "meta")
 
 # GPT-2's byte-level alphabet stands for the bytes; only the Split step cuts.
 _BYTE_LEVEL: Json = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -97,30 +87,6 @@ def model(vocab: dict[str, int], merges: list[str]) -> Json:
     }
 
 
-def post_processor(added: "Iterable[AddedToken]", bos: int | None, eos: int | None) -> Json:
-    """Puts BOS before a text and EOS behind it, and so around each of a pair; None is nothing."""
-    names = {token.id: token.content for token in added}
-
-    def special(id: int | None, type_id: int) -> list[Json]:
-        return [] if id is None else [{"SpecialToken": {"id": names[id], "type_id": type_id}}]
-
-    def part(sequence: str, type_id: int) -> list[Json]:
-        text = {"Sequence": {"id": sequence, "type_id": type_id}}
-        return [*special(bos, type_id), text, *special(eos, type_id)]
-
-    used = {names[id]: id for id in (bos, eos) if id is not None}
-    template = {
-        "type": "TemplateProcessing",
-        "single": part("A", 0),
-        "pair": [*part("A", 0), *part("B", 1)],
-        "special_tokens": {
-            name: {"id": name, "ids": [id], "tokens": [name]} for name, id in used.items()
-        },
-    }
-    byte_level = _BYTE_LEVEL | {"add_prefix_space": True, "trim_offsets": False, "use_regex": True}
-    return {"type": "Sequence", "processors": [byte_level, template]}
-
-
 def special_tokens_map(definition: "Definition") -> Json:
     """The `special_tokens_map.json`: the tokens that have a role."""
     config = tokenizer_config(definition)
@@ -129,29 +95,7 @@ def special_tokens_map(definition: "Definition") -> Json:
     return {role: name for role, name in (names | more).items() if name}
 
 
-_USUAL_PAD = "<|finetune_right_pad_id|>"
-_ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
-
-
-def named_roles(release: str) -> dict[str, str]:
-    """The tokens of a release that have a role, as "bos_token"."""
-    names = _core.special_names(release)
-    ids = _core.roles(release, 0)
-    roles = {"bos_token": ids["bos"], "eos_token": ids["eos"], "pad_token": ids["pad"]}
-    return {role: names[place] for role, place in roles.items() if place is not None}
-
-
-def usual_config(release: str) -> Json:
-    """The `tokenizer_config.json` of a release, chat templates aside."""
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        # For `Tokenizer` and `compat.transformers`; transformers keeps it, and makes nothing of it.
-        "profile": release,
-        **named_roles(release),
-        "clean_up_tokenization_spaces": False,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": _CONTEXT.get(release, _LATER_CONTEXT),
-    }
+_ROLES = tuple(f"{role}_token" for role in ROLES)
 
 
 def tokenizer_config(definition: "Definition") -> Json:
@@ -171,7 +115,7 @@ def tokenizer_config(definition: "Definition") -> Json:
         name = given.get("content") if isinstance(given, dict) else given
         if id is None:
             config.pop(f"{role}_token", None)
-        elif name is None and role == "pad" and _name(definition, id) == _USUAL_PAD:
+        elif name is None and role == "pad" and _name(definition, id) == USUAL["pad"]:
             continue  # which no file of the folder names, either
         elif name != _name(definition, id):
             config[f"{role}_token"] = _name(definition, id)
@@ -195,58 +139,6 @@ def generation_config(definition: "Definition") -> Json:
         "pad_token_id": roles["pad"],
     }
     return {name: id for name, id in ids.items() if id is not None}
-
-
-def named_in_chats(release: str) -> set[str]:
-    """The special tokens that conversations of a release are written with."""
-    unused = ("<|reserved_special_token_", "<|finetune_right_pad_id|>", "<|step_id|>")
-    return {name for name in _core.special_names(release) if not name.startswith(unused)}
-
-
-@cache
-def chat_template(profile: str) -> str:
-    """The chat template of a profile, for `apply_chat_template` of transformers.
-
-    It takes the variables of the published ones: `tools` or `custom_tools`, `builtin_tools`,
-    `tools_in_user_message`, `date_string`. It renders what `Tokenizer.render_chat` does, a
-    conversation without a date with the published one; with profile "meta" the format of Meta's
-    class, calls of custom tools as JSON.
-    """
-    body = _TEMPLATES.get(profile, "tools.jinja")
-    flags = {
-        "has_images": profile in _WITH_IMAGES,
-        "has_builtin_tools": profile == "llama3.1",
-    }
-    parts = [f"{{%- set {name} = {str(is_set).lower()} %}}\n" for name, is_set in flags.items()]
-    for name in ("content.jinja", body):
-        path = os.path.join(os.path.dirname(__file__), "..", "chat", "jinja", name)
-        with open(path, encoding="utf-8") as file:
-            parts.append(file.read())
-    return "".join(parts)
-
-
-# The templates that are published with the models, by the SHA-256 of their text without a line end
-# behind it: in their `tokenizer_config.json` or `chat_template.jinja`. `render_chat` renders what
-# they do. That of 3.1 is 3.3's, too.
-_PUBLISHED = {
-    "4f46ecd43418f216df8c26936c60e5d04bcc81db47db5d86fbe889f64212dd4c": "llama3",
-    "93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7": "llama3.1",
-    "d82792f95932f1c9cef5c4bd992f171225e3bf8c7b609b4557c9e1ec96be819f": "llama3.2",
-}
-
-
-def profile_of_template(template: str) -> str | None:
-    """The profile whose conversations a chat template renders, None if that is not known.
-
-    It is known of the published ones and of those that `chat_template` gives.
-    """
-    from hashlib import sha256
-
-    text = template.removesuffix("\n")
-    for profile in _core.PROFILES:
-        if text == chat_template(profile).removesuffix("\n"):
-            return profile
-    return _PUBLISHED.get(sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def _name(definition: "Definition", id: int) -> str:

@@ -7,7 +7,7 @@ gives, and the special tokens. The same seed gives the same battery.
 import random
 from collections.abc import Callable, Iterable, Iterator
 
-from llama3_tok.about import PROFILES, special_names
+from llama3_tok.profiles import find, releases
 from llama3_tok.report.items import Chat, Item
 from llama3_tok.tokenizer import Tokenizer
 
@@ -146,7 +146,7 @@ def _special(tokenizer: Tokenizer) -> Iterator[Item]:
 
 def _own(tokenizer: Tokenizer) -> list[str]:
     """The names of added tokens that no release has."""
-    known = {name for profile in PROFILES for name in special_names(profile)}
+    known = {name for release in releases() for name in release.special_names}
     return [name for name in tokenizer.added_tokens if name not in known]
 
 
@@ -172,11 +172,13 @@ def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
         Chat([{"role": "user", "content": ""}], {}),
         Chat([{"role": "user", "content": f"Is {end} special?"}, hello, hi], {}),
     ]
-    # Neither of these formats has tools; a template of a folder's own may have.
+    # Not every release's format has tools; a template of a folder's own may have them.
     if templates:
         has_tools = any("tool" in text for text in templates.values())
     else:
-        has_tools = tokenizer.profile not in ("llama3", "meta")
+        folder = tokenizer.folder
+        release = tokenizer.profile if folder is None or folder.chat is None else folder.chat
+        has_tools = find(release).saved_template.tools
     if has_tools:
         result = {"role": "tool", "content": "30 °C"}
         asked = {"role": "assistant", "tool_calls": [call]}

@@ -134,8 +134,8 @@ def _shared(
     tokenizer: Tokenizer, folder: str, template: str | None, wanted: Iterable[Reference]
 ) -> dict[str, Any]:
     """The tokenizer as the libraries load it: files in `folder`, and what is beside them."""
-    from llama3_tok.formats.hugging_face import chat_template
     from llama3_tok.formats.save import rank_file, tokenizer_json
+    from llama3_tok.profiles import chat_template
 
     rank_path = os.path.join(folder, "tokenizer.model")
     rank_file(tokenizer.definition).write(rank_path)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama3_tok.about import UNICODE_VERSION, __version__
+from llama3_tok.profiles import releases
 from llama3_tok.report import llama2 as _llama2
 from llama3_tok.report.counts import Counts
 from llama3_tok.report.llama2 import Llama2
@@ -15,8 +16,8 @@ from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["CauseCount", "Figures", "FileCount"]
 
-WINDOWS = (("Llama 2", 4096), ("Llama 3", 8192), ("Llama 3.1 and later", 131_072))
-"""Tokens of a context, from the `max_position_embeddings` of the published models."""
+LLAMA2_WINDOW = 4096
+"""Tokens of its context, from the `max_position_embeddings` of the published models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Figures:
     def windows(self) -> list[dict[str, Any]]:
         """For each context: its tokens, the characters that fill it, how many this text takes."""
         found = []
-        for model, window in WINDOWS:
+        for model, window in _windows():
             tokens = self.total.llama2 if model == "Llama 2" else self.total.llama3
             fit = int(self.total.characters * window / tokens) if tokens else None
             found.append(
@@ -157,3 +158,14 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _windows() -> list[tuple[str, int]]:
+    """The tokens of each context: releases with the same one are named by the first of them."""
+    titles: dict[int, list[str]] = {}
+    for release in releases():
+        titles.setdefault(release.context, []).append(release.title)
+    found = [("Llama 2", LLAMA2_WINDOW)]
+    for window, same in titles.items():
+        found.append((f"{same[0]} and later" if len(same) > 1 else same[0], window))
+    return found

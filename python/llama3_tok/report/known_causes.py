@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from llama3_tok.about import PROFILES, UNICODE_VERSION, special_names
+from llama3_tok.about import UNICODE_VERSION
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.profiles import releases
 from llama3_tok.report.items import Item
 from llama3_tok.report.ours import CLASSES, Ours
 
@@ -149,16 +150,16 @@ def _meanings(
     if not item.special:
         yield flipped, _Assumptions(invalid, True, None, cuts, alone)
     # No release has tokens that are not special.
-    seen = list(map(special_names, PROFILES)) if alone else [list(ours.tokenizer.special_tokens)]
+    of_releases = [release.special_names for release in releases()]
+    seen = of_releases if alone else [tuple(ours.tokenizer.special_tokens)]
     # What is meant by a profile of Meta's class is clear.
-    for profile in sorted(PROFILES, key=lambda profile: profile != kind):
-        names = special_names(profile)
-        if names in seen:
+    for release in sorted(releases(), key=lambda release: release.dialect != kind):
+        if release.special_names in seen:
             continue
-        seen.append(names)
+        seen.append(release.special_names)
         policy = () if item.special else (SPECIAL,)
-        causes = (*fixed, *policy, _profile_cause(profile))
-        yield causes, _Assumptions(invalid, True, profile, cuts)
+        causes = (*fixed, *policy, _profile_cause(release.name))
+        yield causes, _Assumptions(invalid, True, release.name, cuts)
     if item.special:
         yield flipped, _Assumptions(invalid, False, None, cuts, alone)
 

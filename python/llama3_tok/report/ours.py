@@ -5,6 +5,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok.errors import ChatFormatError, InvalidTokenId
+from llama3_tok.profiles import PROFILES, find
 from llama3_tok.report.client import Answer, Failure
 from llama3_tok.report.items import Item
 from llama3_tok.tokenizer import Tokenizer
@@ -27,7 +28,9 @@ class Ours:
 
     def dialect(self, kind: str) -> str:
         """The chat format to compare with a reference of this kind."""
-        return "meta" if "meta" in (kind, self.tokenizer.profile) else "hf"
+        profile = self.tokenizer.profile
+        of_release = find(profile).dialect if profile in PROFILES else "hf"
+        return "meta" if kind == "meta" else of_release
 
     @cached_property
     def special(self) -> list[bytes]:

@@ -1,8 +1,8 @@
 """The encodings by name."""
 
-from llama3_tok.about import PROFILES
 from llama3_tok.compat.tiktoken.core import ENCODINGS, Encoding
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.profiles import PROFILES
 
 __all__ = ["ENCODINGS", "get_encoding", "list_encoding_names"]
 

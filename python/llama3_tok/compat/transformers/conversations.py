@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from llama3_tok.chat import own
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
+from llama3_tok.profiles import find
 from llama3_tok.tokenizer import Tokenizer
 
 need("transformers", "transformers")
@@ -112,7 +113,7 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
                 "builtin_tools": kwargs.get("builtin_tools"),
                 "tools_in": "user" if kwargs.get("tools_in_user_message", True) else "system",
                 # The template of the first release has no place for a date.
-                "date": kwargs.get("date_string") if known.chat_profile != "llama3" else None,
+                "date": kwargs.get("date_string") if _has_dates(known) else None,
                 "add_generation_prompt": add_generation_prompt,
                 "continue_final_message": bool(continue_final_message),
             }
@@ -192,3 +193,8 @@ class Conversations(PreTrainedTokenizer):  # type: ignore[misc] # it is untyped
             values = iter(cut)
             fitted.append([next(values) if one else 0 for one in row])
         return fitted
+
+
+def _has_dates(known: Tokenizer) -> bool:
+    release = known.chat_profile
+    return release is not None and find(release).template.tools

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken as Added
-from llama3_tok.folder import Around
+from llama3_tok.folder import Around, post_processor
 from llama3_tok.formats import hugging_face, save
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import FOLDER
@@ -290,7 +290,7 @@ class Llama3Tokenizer(Calls):
             around = self.llama3.post_processor
         else:
             bos, eos = _OF_PATTERN[self.special_tokens_pattern]
-            around = hugging_face.post_processor(
+            around = post_processor(
                 self.llama3.added_tokens.values(),
                 self._named("bos_token") if bos else None,
                 self._named("eos_token") if eos else None,

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from llama3_tok.about import PROFILES, special_names
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
@@ -118,11 +117,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
 
     # A rank file has no names of special tokens, and no chat template. Those of the release that
     # the weights tell are known without; others are written beside it.
-    is_known = (
-        tokenizer.profile in PROFILES
-        and tokenizer.chat_profile is not None
-        and special_names(tokenizer.profile) == special_names(sizes.profile)
-    )
+    is_known = tokenizer.chat_profile is not None and tokenizer.profile == sizes.profile
 
     def finish(output: str) -> None:
         if is_known:

@@ -10,22 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+from llama3_tok.profiles import ROPE_TYPE, Profile, releases
 from llama3_tok.torch.checkpoint.stored import refuse
 
 Json = dict[str, Any]
 Value = TypeVar("Value", int, float, bool)
-
-SCALED_CONTEXT, PLAIN_CONTEXT = 131072, 8192
-
-# Rope scaling of 3.1 and later. Meta's params.json says only whether it is used; the factor is 8,
-# and 32 for the models of 3.2 with tied embeddings, as their published config.json has it (Meta's
-# own code has 8 for all: https://github.com/meta-llama/llama-models/issues/166).
-_SCALING = {
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": PLAIN_CONTEXT,
-}
-_FACTOR, _FACTOR_TIED = 8.0, 32.0
 
 # `multiple_of` and `ffn_dim_multiplier` of the published models, by their `dim`.
 _FEED_FORWARD = {
@@ -62,21 +51,30 @@ class Sizes:
 
     @property
     def profile(self) -> str:
-        """The tokenizer's profile: the release, which scaling and tying tell."""
-        if not self.scaled:
-            return "llama3"
-        return "llama3.2" if self.tied else "llama3.1"
+        """The tokenizer's profile: that of the release."""
+        return self.release.name
+
+    @property
+    def release(self) -> Profile:
+        """The first release that scaling and tying tell.
+
+        Meta's params.json says only whether frequencies are scaled; by how much is the release's.
+        """
+        fitting = [one for one in releases() if (one.scaling is not None) == self.scaled]
+        return next((one for one in fitting if one.tied == self.tied), fitting[0])
 
     def rope_parameters(self) -> Json:
         """As transformers 5 has them."""
-        if not self.scaled:
+        scaling = self.release.scaling
+        if scaling is None:
             return {"rope_type": "default", "rope_theta": self.rope_theta}
-        factor = _FACTOR_TIED if self.tied else _FACTOR
         return {
-            "rope_type": "llama3",
+            "rope_type": ROPE_TYPE,
             "rope_theta": self.rope_theta,
-            "factor": factor,
-            **_SCALING,
+            "factor": scaling.factor,
+            "low_freq_factor": scaling.low_freq_factor,
+            "high_freq_factor": scaling.high_freq_factor,
+            "original_max_position_embeddings": scaling.original_context,
         }
 
 
@@ -248,7 +246,7 @@ def to_config(sizes: Sizes, dtype: str, tokens: Mapping[str, Any]) -> Json:
         "hidden_size": sizes.dim,
         "initializer_range": 0.02,
         "intermediate_size": sizes.intermediate,
-        "max_position_embeddings": SCALED_CONTEXT if sizes.scaled else PLAIN_CONTEXT,
+        "max_position_embeddings": sizes.release.context,
         "mlp_bias": False,
         "num_attention_heads": sizes.heads,
         "num_hidden_layers": sizes.layers,
@@ -297,7 +295,7 @@ def from_config(values: Json, file: str) -> Sizes:
         vocabulary=fields.take("vocab_size", int),
         norm_eps=fields.take("rms_norm_eps", float),
         rope_theta=Fields(rope, file).take("rope_theta", float),
-        scaled=rope["rope_type"] == "llama3",
+        scaled=rope["rope_type"] == ROPE_TYPE,
         tied=fields.take("tie_word_embeddings", bool, False),
     )
     kept = sizes.rope_parameters()
