@@ -43,9 +43,9 @@ use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
 use llama3_tok::added::{AddedTokens, Segment, Selection};
 use llama3_tok::bpe::index::NONE;
-use llama3_tok::bpe::merge::Merging;
-use llama3_tok::machine::path::Path;
-use llama3_tok::text::pretokenize::{Ends, Pretokens};
+use llama3_tok::bpe::merge::MergeMemory;
+use llama3_tok::machine::code_path::CodePath;
+use llama3_tok::text::pretokenize::{PretokenEnds, Pretokens};
 use llama3_tok::{Encoder, Error, Options, Profile, Vocabulary};
 
 use texts::{Random, Text, documents, texts};
@@ -185,8 +185,8 @@ fn time<T>(group: &mut Group, name: &str, bytes: usize, mut work: impl FnMut() -
 
 fn cut(criterion: &mut Criterion, texts: &[Text]) {
     let mut group = stage(criterion, "cut");
-    let each = |path: Path, text: &[u8], take: &mut dyn FnMut(&Ends)| {
-        let (mut ends, mut at) = (Ends::default(), 0);
+    let each = |path: CodePath, text: &[u8], take: &mut dyn FnMut(&PretokenEnds)| {
+        let (mut ends, mut at) = (PretokenEnds::default(), 0);
         while at < text.len() {
             path.fill(text, at, &mut ends);
             take(&ends);
@@ -194,7 +194,7 @@ fn cut(criterion: &mut Criterion, texts: &[Text]) {
             at = ends.last();
         }
     };
-    for path in Path::available() {
+    for path in CodePath::available() {
         for text in texts {
             let (name, bytes) = (format!("{}/{}", path.name(), text.name), text.text.as_bytes());
             let mut cuts = Vec::new();
@@ -284,11 +284,11 @@ fn merge(
     plain: &Plain,
 ) {
     let each = |take: &mut dyn FnMut(&Range<usize>, &[u32])| {
-        let mut merging = Merging::default();
+        let mut merging = MergeMemory::default();
         merging.begin(vocabulary.number());
         for range in pretokens {
             let place = (text, range.start, range.end);
-            let ids = vocabulary.merge(Path::best(), place, &mut merging, &go_on);
+            let ids = vocabulary.merge(CodePath::best(), place, &mut merging, &go_on);
             take(range, ids.expect("nothing stops it"));
         }
     };

@@ -4,7 +4,7 @@
 //! text (bytes)
 //!   -> added                special tokens, where the caller allows them     Text | Added segments
 //!   -> text::pretokenize    cut Text by the Llama 3 pattern                   pretokens (byte ranges)
-//!   -> bpe::pieces          vocab-first: is the pretoken a token as a whole?    id, done
+//!   -> bpe::token_table          vocab-first: is the pretoken a token as a whole?    id, done
 //!   -> encode::cache        if not: was it merged before on this thread?        ids, done
 //!   -> encode::unknown      if not: leftmost-lowest-rank byte-pair merges       ids
 //!                           (bpe: how merging is done, and what may be done in its place)
@@ -29,7 +29,7 @@
 
 pub mod error;
 pub mod counters;
-mod work;
+mod steps;
 pub mod machine;
 pub mod text;
 pub mod profile;

@@ -1,11 +1,11 @@
 //! The releases of Llama 3, as the special tokens tell them apart.
 //!
-//! All of Llama 3 has the same ranks; the names of the special ids behind them differ between
+//! All of Llama 3 has the same ranks; the names of the special ids after them differ between
 //! releases, and so do chat templates.
 
 use crate::error::Error;
 
-/// The names of the special tokens in one release of Llama 3, by their place behind the ranks.
+/// The names of the special tokens in one release of Llama 3, by their place after the ranks.
 pub struct Profile {
     /// What `profile=` calls it.
     pub name: &'static str,
@@ -28,7 +28,7 @@ pub const BOS: u32 = 0;
 pub const EOS: u32 = 1;
 /// Before a message's role.
 pub const START_HEADER: u32 = 6;
-/// Behind a message's role.
+/// After a message's role.
 pub const END_HEADER: u32 = 7;
 /// End of a turn.
 pub const EOT: u32 = 9;

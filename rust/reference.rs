@@ -9,12 +9,12 @@ use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
 
-use crate::bpe::merge::Merging;
+use crate::bpe::merge::MergeMemory;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::Error;
-use crate::machine::path::Path;
-use crate::text::pretokenize::{Ends, PATTERN, Pretokens};
+use crate::machine::code_path::CodePath;
+use crate::text::pretokenize::{PATTERN, PretokenEnds, Pretokens};
 use crate::vocabulary::Vocabulary;
 
 /// A check that never stops anything.
@@ -153,8 +153,8 @@ pub fn ids(encoder: &Encoder, text: &[u8]) -> Vec<u32> {
 }
 
 /// The ends of all pretokens from `from` on.
-fn all_ends(path: Path, text: &[u8], from: usize) -> Vec<usize> {
-    let (mut all, mut ends, mut at) = (Vec::new(), Ends::default(), from);
+fn all_ends(path: CodePath, text: &[u8], from: usize) -> Vec<usize> {
+    let (mut all, mut ends, mut at) = (Vec::new(), PretokenEnds::default(), from);
     loop {
         path.fill(text, at, &mut ends);
         if ends.is_empty() {
@@ -213,7 +213,7 @@ pub fn cases(count: u32) -> ProptestConfig {
     }
 }
 
-/// Fragments of text that meet the pattern's corners, one behind the other.
+/// Fragments of text that meet the pattern's corners, one after the other.
 pub fn texts() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
         "[ \t\r\n\u{b}\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{3000}]{1,6}",
@@ -250,7 +250,7 @@ proptest! {
         let cuts: Vec<usize> = Pretokens::new(&text).map(|range| range.start).collect();
         let from = cuts.get(from % cuts.len().max(1)).copied().unwrap_or(0);
         let expected: Vec<usize> = Pretokens::new(&text[from..]).map(|r| from + r.end).collect();
-        for path in Path::available() {
+        for path in CodePath::available() {
             prop_assert_eq!(&all_ends(path, &text, from), &expected, "{:?}", path);
         }
     }
@@ -321,8 +321,8 @@ proptest! {
         let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
-        let mut merging = Merging::default();
-        let found = vocabulary.merge(Path::best(), (pretoken, 0, pretoken.len()), &mut merging, &go_on).unwrap();
+        let mut merging = MergeMemory::default();
+        let found = vocabulary.merge(CodePath::best(), (pretoken, 0, pretoken.len()), &mut merging, &go_on).unwrap();
         prop_assert_eq!(found, expected.as_slice());
         prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut merging), expected);
     }

@@ -14,14 +14,14 @@
 //! the white space that another token took is a token as well.
 
 mod token;
-mod find;
-mod cut;
+mod names;
+mod last_cut;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::ops::Range;
 
-use self::find::{Level, Match, Names};
+use self::names::{Level, Match, Names};
 pub use self::token::AddedToken;
 use crate::error::{CHECK_BYTES, Check, Error, always};
 use crate::profile::Profile;

@@ -280,7 +280,7 @@ fn a_token_of_the_vocabulary_may_be_added_and_another_id_is_refused() {
     let encoder = make(id, &name).unwrap();
     assert_eq!(encoder.vocab_size(), vocabulary.len());
     assert_eq!(encoder.decode(&[id, 32], true, &go_on).unwrap(), b" ");
-    vocabulary.make_slots();
+    vocabulary.make_decode_table();
     assert_eq!(encoder.decode(&[id; 20], true, &go_on).unwrap(), b"");
     let first = vocabulary.len() as u32;
     for (id, name) in [(first, name.as_str()), (3, "<x>"), (first, "")] {

@@ -3,7 +3,7 @@
 /// A token that a text has by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddedToken {
-    /// Its id: behind the vocabulary's, or that of the same bytes there.
+    /// Its id: after the vocabulary's, or that of the same bytes there.
     pub id: u32,
     /// What stands in the text for it.
     pub name: String,

@@ -1,12 +1,12 @@
 //! The rule of merging as it is written, for bytes of one or two tokens.
 
 use crate::bpe::index::NONE;
-use crate::bpe::pieces::Pieces;
+use crate::bpe::token_table::TokenTable;
 
 /// Merges `bytes` by the rule itself and gives the ids. `joined` gets the length of the left one of
 /// each two parts that are joined. Quadratic in the length: for bytes of one or two tokens.
-pub fn merge_plainly(pieces: &Pieces, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
-    let token = |start: usize, end: usize| pieces.find(bytes, start, end);
+pub fn merge_plainly(table: &TokenTable, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
+    let token = |start: usize, end: usize| table.find(bytes, start, end);
     // Where each part begins, and the token that it is together with the next.
     let mut parts: Vec<(usize, u32)> = (0..=bytes.len()).map(|start| (start, NONE)).collect();
     let pair = |parts: &[(usize, u32)], at: usize| match (parts.get(at), parts.get(at + 2)) {

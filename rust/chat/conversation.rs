@@ -138,7 +138,7 @@ pub struct Message<'c> {
     pub calls: Option<Vec<Call<'c>>>,
     /// What Meta's class adds to a user's content.
     pub context: Option<Vec<Part<'c>>>,
-    /// Whether the assistant's turn goes on behind it, as Meta's class is told.
+    /// Whether the assistant's turn goes on after it, as Meta's class is told.
     pub turn_goes_on: bool,
 }
 

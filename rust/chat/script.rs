@@ -23,7 +23,7 @@ const NO_SPECIAL: &str = "a conversation is that of another profile";
 enum Mark {
     /// A special token, by its place in the profile.
     Special(u32),
-    /// What is before is encoded apart from what is behind.
+    /// What is before is encoded apart from what is after.
     Cut,
     /// From here on a model learns to write it, or no longer.
     Learn(bool),

@@ -45,7 +45,7 @@ impl Encoder {
             if is_same {
                 let plain = match texts.split_last() {
                     Some((last, plain)) if is_special(last) => plain,
-                    // Behind the last special id there is text alone.
+                    // After the last special id there is text alone.
                     _ => texts,
                 };
                 let mut same = Same { expected: plain.iter(), is_same: true };

@@ -1,20 +1,20 @@
-//! Ids back to bytes, and to text as they come ([`TextStream`]).
+//! Ids back to bytes, and to text as they come ([`TextDecoder`]).
 
 use crate::encode::Encoder;
 use crate::error::{Check, Error, always, slice};
-use crate::vocabulary::slots::{SLOT, Slots};
+use crate::vocabulary::decode_table::{DecodeTable, SLOT_BYTES};
 
 /// Ids that are decoded into memory near the processor before that is added to the result.
-const ROUND: usize = 1 << 10;
+const CHUNK_IDS: usize = 1 << 10;
 /// Rounds between two calls of `check`, some tenths of a millisecond.
-const CHECK_ROUNDS: usize = 1 << 6;
+const CHECK_CHUNKS: usize = 1 << 6;
 /// How many ids ahead their slots are asked for.
 const AHEAD: usize = 32;
 /// From how many ids on a table of slots is worth making.
-pub const MANY: usize = 1 << 14;
+pub const MIN_IDS_TO_MAKE_TABLE: usize = 1 << 14;
 /// From how many ids on it is worth using: the memory of a round is cleared first, which takes as long
 /// as decoding six ids one by one.
-const USED: usize = 1 << 3;
+const MIN_IDS_TO_USE_TABLE: usize = 1 << 3;
 
 impl Encoder {
     /// The bytes of `ids`, special tokens as their names or, if `skip_special`, left out.
@@ -32,7 +32,7 @@ impl Encoder {
         Ok(bytes)
     }
 
-    /// Adds the bytes of `ids`, which come behind `before` others, to `bytes`.
+    /// Adds the bytes of `ids`, which come after `before` others, to `bytes`.
     pub fn decode_into<I: Copy + Into<i64>>(
         &self,
         bytes: &mut Vec<u8>,
@@ -43,13 +43,16 @@ impl Encoder {
     ) -> Result<(), Error> {
         // The table has the bytes of every token of the vocabulary, special or not.
         let skips_some = skip_special && self.added.has_special_below(self.vocabulary.len() as u32);
-        let slots = self.vocabulary.slots().filter(|_| ids.len() >= USED && !skips_some);
-        let mut table = slots.map(|slots| (slots, [0; ROUND * SLOT]));
-        for (round, ids) in (0..).zip(ids.chunks(ROUND)) {
-            let before = before + round * ROUND;
-            match &mut table {
-                Some((slots, buffer)) => {
-                    self.decode_round(bytes, ids, before, skip_special, slots, buffer)?;
+        let table = self
+            .vocabulary
+            .decode_table()
+            .filter(|_| ids.len() >= MIN_IDS_TO_USE_TABLE && !skips_some);
+        let mut buffered = table.map(|table| (table, [0; CHUNK_IDS * SLOT_BYTES]));
+        for (number, ids) in (0..).zip(ids.chunks(CHUNK_IDS)) {
+            let before = before + number * CHUNK_IDS;
+            match &mut buffered {
+                Some((table, buffer)) => {
+                    self.decode_chunk(bytes, ids, before, skip_special, table, buffer)?;
                 }
                 None => {
                     for (position, &id) in (before..).zip(ids) {
@@ -57,7 +60,7 @@ impl Encoder {
                     }
                 }
             }
-            if round % CHECK_ROUNDS == CHECK_ROUNDS - 1 {
+            if number % CHECK_CHUNKS == CHECK_CHUNKS - 1 {
                 check()?;
             }
         }
@@ -65,21 +68,21 @@ impl Encoder {
     }
 
     /// The same for a round, with the table.
-    fn decode_round<I: Copy + Into<i64>>(
+    fn decode_chunk<I: Copy + Into<i64>>(
         &self,
         bytes: &mut Vec<u8>,
         ids: &[I],
         before: usize,
         skip_special: bool,
-        slots: &Slots,
-        buffer: &mut [u8; ROUND * SLOT],
+        table: &DecodeTable,
+        buffer: &mut [u8; CHUNK_IDS * SLOT_BYTES],
     ) -> Result<(), Error> {
         let mut count = 0;
         for (position, &id) in ids.iter().enumerate() {
             if let Some(&ahead) = ids.get(position + AHEAD) {
-                slots.expect(ahead.into());
+                table.prefetch(ahead.into());
             }
-            if let Some((slot, length)) = slots.get(id.into())
+            if let Some((slot, length)) = table.get(id.into())
                 && let Some(place) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
             {
                 *place = slot;
@@ -132,17 +135,17 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
 /// bytes at once: what is not UTF-8 becomes U+FFFD, one for each longest beginning of a character and one
 /// for each other byte. Only a beginning of a character at the end is held, at most three bytes.
 #[derive(Clone, Default)]
-pub struct TextStream {
+pub struct TextDecoder {
     held: Vec<u8>,
 }
 
-impl TextStream {
+impl TextDecoder {
     /// The bytes held.
     pub fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// The text that `bytes` complete, behind what is held; then their last ones may be held.
+    /// The text that `bytes` complete, after what is held; then their last ones may be held.
     pub fn push(&mut self, bytes: &[u8]) -> Result<String, Error> {
         add(&mut self.held, bytes)?;
         let mut text = String::new();
@@ -215,7 +218,7 @@ mod tests {
                 0..8,
             ),
         ) {
-            let mut stream = TextStream::default();
+            let mut stream = TextDecoder::default();
             let mut text = String::new();
             for part in &parts {
                 text.push_str(&stream.push(part).unwrap());
@@ -255,18 +258,27 @@ mod tests {
     #[test]
     fn slots_change_nothing() {
         let encoder = sample_encoder();
-        assert!(encoder.vocabulary.slots().is_none());
+        assert!(encoder.vocabulary.decode_table().is_none());
         decodes_rightly(encoder);
-        encoder.vocabulary.make_slots();
-        assert!(encoder.vocabulary.slots().is_some());
+        encoder.vocabulary.make_decode_table();
+        assert!(encoder.vocabulary.decode_table().is_some());
         decodes_rightly(encoder);
     }
 
     fn decodes_rightly(encoder: &Encoder) {
         // Every token on many places of a round, specials and long ones among them.
         let size = encoder.vocab_size() as u32;
-        let ids: Vec<u32> = (0..10 * ROUND as u32).map(|number| number * 7919 % size).collect();
-        for count in [0, 1, USED - 1, USED, ROUND - 1, ROUND, ROUND + 1, ids.len()] {
+        let ids: Vec<u32> = (0..10 * CHUNK_IDS as u32).map(|number| number * 7919 % size).collect();
+        for count in [
+            0,
+            1,
+            MIN_IDS_TO_USE_TABLE - 1,
+            MIN_IDS_TO_USE_TABLE,
+            CHUNK_IDS - 1,
+            CHUNK_IDS,
+            CHUNK_IDS + 1,
+            ids.len(),
+        ] {
             let ids = &ids[..count];
             for skip in [false, true] {
                 let kept = ids.iter().filter(|&&id| !skip || !encoder.added.is_special(id));
@@ -276,7 +288,7 @@ mod tests {
             }
         }
         let mut ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
-        for place in [0, 5, ROUND, ids.len() - 1] {
+        for place in [0, 5, CHUNK_IDS, ids.len() - 1] {
             let before = std::mem::replace(&mut ids[place], i64::from(size));
             let error = encoder.decode(&ids, false, &go_on).unwrap_err();
             assert!(matches!(error, Error::InvalidTokenId { position, .. } if position == place));
@@ -287,7 +299,7 @@ mod tests {
     #[test]
     fn a_check_that_fails_stops_decoding() {
         let encoder = sample_encoder();
-        let ids = vec![0; (CHECK_ROUNDS + 1) * ROUND];
+        let ids = vec![0; (CHECK_CHUNKS + 1) * CHUNK_IDS];
         let stopped = encoder.decode(&ids, false, &|| Err(Error::Interrupted));
         assert!(matches!(stopped, Err(Error::Interrupted)));
     }

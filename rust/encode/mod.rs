@@ -12,10 +12,10 @@ pub mod sink;
 pub mod cache;
 pub mod round;
 mod unknown;
-mod checks;
+mod validate;
 pub mod offsets;
 pub mod canonical;
-pub mod partial;
+pub mod partial_counts;
 pub mod truncate;
 pub mod decode;
 pub mod pool;
@@ -31,16 +31,16 @@ use std::sync::Arc;
 use crate::added::{AddedToken, AddedTokens, Segment};
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, Known, LONGEST, Name};
-use crate::encode::checks::{check_added, check_tokens};
 use crate::encode::options::Options;
 use crate::encode::round::{RUN, Round};
 use crate::encode::sink::{Count, Sink};
 use crate::encode::unknown::Unknown;
+use crate::encode::validate::{validate_added, validate_release};
 use crate::error::{CHECK_BYTES, Check, Error, slice};
-use crate::machine::lanes::{Lanes, Work};
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{Lanes, Vectorized};
 use crate::profile::{Profile, Roles};
-use crate::text::pretokenize::ENDS;
+use crate::text::pretokenize::MAX_ENDS;
 use crate::vocabulary::Vocabulary;
 
 /// A vocabulary with the added tokens of a release or a folder. It never changes.
@@ -55,7 +55,7 @@ pub struct Encoder {
     pub release: Option<&'static Profile>,
     /// The ids of the release's special tokens, by their places in it.
     places: Vec<Option<u32>>,
-    path: Path,
+    path: CodePath,
     /// Bytes that the cache of a thread may take.
     cache_limit: usize,
 }
@@ -66,8 +66,8 @@ impl Encoder {
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
         let (release, first) = (Profile::find(profile)?, vocabulary.len() as u32);
         let added = AddedTokens::of_release(release, first)?;
-        check_added(&vocabulary, file, &added, release)?;
-        check_tokens(&vocabulary, file, &added)?;
+        validate_release(&vocabulary, file, &added, release)?;
+        validate_added(&vocabulary, file, &added)?;
         Ok(Self::with(vocabulary, added, release.roles(first), Some(release)))
     }
 
@@ -80,7 +80,7 @@ impl Encoder {
         release: Option<&'static Profile>,
     ) -> Result<Self, Error> {
         let added = AddedTokens::new(tokens)?;
-        check_tokens(&vocabulary, file, &added)?;
+        validate_added(&vocabulary, file, &added)?;
         Ok(Self::with(vocabulary, added, roles, release))
     }
 
@@ -92,7 +92,7 @@ impl Encoder {
     ) -> Self {
         let names = release.map(Profile::special_names).unwrap_or_default();
         let places = names.iter().map(|name| added.id(name.as_bytes())).collect();
-        let (path, cache_limit) = (Path::best(), cache::DEFAULT_LIMIT);
+        let (path, cache_limit) = (CodePath::best(), cache::DEFAULT_LIMIT);
         Self { vocabulary, added, roles, release, places, path, cache_limit }
     }
 
@@ -128,12 +128,12 @@ impl Encoder {
     }
 
     /// The same encoder, but it cuts text by `path`; the ids are the same.
-    pub fn on_path(self, path: Path) -> Self {
+    pub fn on_path(self, path: CodePath) -> Self {
         Self { path, ..self }
     }
 
     /// How it cuts and merges.
-    pub fn path(&self) -> Path {
+    pub fn path(&self) -> CodePath {
         self.path
     }
 
@@ -220,9 +220,9 @@ impl Encoder {
         memory.long.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
-            round.fill(self.path, text, at, is_valid, self.vocabulary.pieces().lines());
+            round.fill(self.path, text, at, is_valid, self.vocabulary.token_table().lines());
             let ends = round.ends();
-            if !ends.are_whole() {
+            if !ends.are_complete() {
                 return Err(Error::Internal("a round of pretokens lost some of its text"));
             }
             count(Event::Pretokens, ends.len());
@@ -253,7 +253,7 @@ impl Encoder {
 
 /// Takes a round of which the table does not know all.
 struct Take<'a, S: Sink> {
-    path: Path,
+    path: CodePath,
     vocabulary: &'a Vocabulary,
     text: &'a [u8],
     round: &'a Round,
@@ -263,7 +263,7 @@ struct Take<'a, S: Sink> {
     check: &'a Check<'a>,
 }
 
-impl<S: Sink> Work for Take<'_, S> {
+impl<S: Sink> Vectorized for Take<'_, S> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -337,15 +337,15 @@ fn outside() -> Error {
 
 /// The pretokens of a round that the table of tokens does not know: what the cache has of them.
 struct Missing {
-    names: [Name; ENDS],
-    places: [usize; ENDS],
-    known: [Known; ENDS],
+    names: [Name; MAX_ENDS],
+    places: [usize; MAX_ENDS],
+    known: [Known; MAX_ENDS],
 }
 
 impl Default for Missing {
     fn default() -> Self {
-        let (names, known) = ([Name::default(); ENDS], [Known::default(); ENDS]);
-        Self { names, places: [0; ENDS], known }
+        let (names, known) = ([Name::default(); MAX_ENDS], [Known::default(); MAX_ENDS]);
+        Self { names, places: [0; MAX_ENDS], known }
     }
 }
 

@@ -70,7 +70,7 @@ impl<'t> Characters<'t> {
         Self { text, wide, end: 0, number: 0, width: 0 }
     }
 
-    /// The number of the character that the byte `place` is in, from 0, and that of the next; behind the
+    /// The number of the character that the byte `place` is in, from 0, and that of the next; after the
     /// text both are the number of all. Places must not go back beyond the last character given.
     pub fn at(&mut self, place: usize) -> Range<usize> {
         while self.end <= place {

@@ -54,7 +54,7 @@ fn pieces(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub struct Ragged {
     /// The ids.
     pub ids: Vec<u32>,
-    /// Where each text's ids begin, and behind them where the last one's end.
+    /// Where each text's ids begin, and after them where the last one's end.
     pub offsets: Vec<usize>,
 }
 
@@ -77,7 +77,7 @@ impl Ragged {
         Ok(empty)
     }
 
-    /// One behind the other.
+    /// One after the other.
     fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
         let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
         all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;

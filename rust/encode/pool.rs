@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
-struct Kept {
+struct ProcessPool {
     process: u32,
     pool: Arc<ThreadPool>,
 }
 
-static POOL: Mutex<Option<Kept>> = Mutex::new(None);
+static POOL: Mutex<Option<ProcessPool>> = Mutex::new(None);
 
 /// The pool of this process, with a thread for each processor; `None` if the system gives no threads.
 pub fn pool() -> Option<Arc<ThreadPool>> {
@@ -21,7 +21,7 @@ pub fn pool() -> Option<Arc<ThreadPool>> {
     // forked in that moment and nobody is left to unlock it.
     for _ in 0..100 {
         match POOL.try_lock() {
-            Ok(mut kept) => return kept_or_new(&mut kept),
+            Ok(mut kept) => return current_or_new(&mut kept),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
             Err(TryLockError::Poisoned(_)) => return None,
         }
@@ -29,7 +29,7 @@ pub fn pool() -> Option<Arc<ThreadPool>> {
     None
 }
 
-fn kept_or_new(kept: &mut Option<Kept>) -> Option<Arc<ThreadPool>> {
+fn current_or_new(kept: &mut Option<ProcessPool>) -> Option<Arc<ThreadPool>> {
     let process = std::process::id();
     if let Some(kept) = kept.as_ref().filter(|kept| kept.process == process) {
         return Some(Arc::clone(&kept.pool));
@@ -41,6 +41,6 @@ fn kept_or_new(kept: &mut Option<Kept>) -> Option<Arc<ThreadPool>> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().ok()?;
     let pool = Arc::new(pool);
-    *kept = Some(Kept { process, pool: Arc::clone(&pool) });
+    *kept = Some(ProcessPool { process, pool: Arc::clone(&pool) });
     Some(pool)
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! cut       text -> bounds of pretokens                     (pretokenize/)
-//! key       each pretoken -> a word and its hash            (bpe/key.rs)
+//! key       each pretoken -> a word and its hash            (bpe/token_key.rs)
 //! prefetch  the line of the table that the hash says
-//! look up   word -> id, or it is noted as missing           (bpe/pieces.rs)
+//! look up   word -> id, or it is noted as missing           (bpe/token_table.rs)
 //! ```
 //!
 //! Keys are made while the next window of text is cut, and all lines of a round are asked for before the
@@ -12,17 +12,17 @@
 //! are written for all pretokens, those of the missing ones mean nothing. That keys are made, hashed and asked for
 //! in a batch before any is used is an idea of the tokenizer gigatoken.
 
-use crate::bpe::key::{KEPT, KEY};
-use crate::bpe::pieces::Lines;
-use crate::machine::lanes::{self, Lanes, STRINGS, Work};
-use crate::machine::path::Path;
-use crate::text::pretokenize::{ENDS, Ends, masks};
+use crate::bpe::token_key::{KEPT, KEY};
+use crate::bpe::token_table::TokenLines;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
+use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 
 /// Ids that are given at a time: more than mostly stand between two missing ones.
 pub const RUN: usize = 32;
 
 /// Room for the words of a round and those made besides, since they are made sixteen at a time.
-const WORDS: usize = ENDS + STRINGS;
+const WORDS: usize = MAX_ENDS + KEYS_AT_ONCE;
 
 /// Words are made of places that were written at least so many places before: a processor reads what
 /// two writes made only after both have reached its cache, and would wait for those of the newest window.
@@ -30,7 +30,7 @@ const LAG: usize = 16;
 
 /// Room for the numbers of the missing ones: more than there can be, and a power of two.
 const MISSING: usize = 512;
-const _: () = assert!(ENDS < MISSING);
+const _: () = assert!(MAX_ENDS < MISSING);
 
 /// A round of pretokens, and memory that is used again.
 #[repr(align(64))]
@@ -38,10 +38,10 @@ pub struct Round {
     words: [u128; WORDS],
     hashes: [u32; WORDS],
     /// The id of each pretoken that is a token.
-    ids: [u32; ENDS + RUN],
+    ids: [u32; MAX_ENDS + RUN],
     missing: [u16; MISSING],
     missing_count: usize,
-    ends: Ends,
+    ends: PretokenEnds,
 }
 
 impl Default for Round {
@@ -49,10 +49,10 @@ impl Default for Round {
         Self {
             words: [0; WORDS],
             hashes: [0; WORDS],
-            ids: [0; ENDS + RUN],
+            ids: [0; MAX_ENDS + RUN],
             missing: [0; MISSING],
             missing_count: 0,
-            ends: Ends::default(),
+            ends: PretokenEnds::default(),
         }
     }
 }
@@ -61,19 +61,26 @@ impl Round {
     /// A round whose ends have a wrong limit, for the test that this is told.
     #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
-        Self { ends: Ends::with_limit(limit), ..Self::default() }
+        Self { ends: PretokenEnds::with_limit(limit), ..Self::default() }
     }
 
     /// Cuts the text from `from` on and looks up what was cut. `is_valid` says that the text is UTF-8.
     #[inline]
-    pub fn fill(&mut self, path: Path, text: &[u8], from: usize, is_valid: bool, lines: Lines) {
+    pub fn fill(
+        &mut self,
+        path: CodePath,
+        text: &[u8],
+        from: usize,
+        is_valid: bool,
+        lines: TokenLines,
+    ) {
         let by_bits = is_valid && !path.is_scalar();
         path.run(Fill { round: self, text, from, by_bits, lines });
     }
 
     /// Where pretokens end.
     #[inline(always)]
-    pub fn ends(&self) -> &Ends {
+    pub fn ends(&self) -> &PretokenEnds {
         &self.ends
     }
 
@@ -90,7 +97,7 @@ impl Round {
         self.hashes.get(number).copied()
     }
 
-    /// Ids from that of pretoken `number` on, and what stands behind them.
+    /// Ids from that of pretoken `number` on, and what stands after them.
     #[inline(always)]
     pub fn ids_from(&self, number: usize) -> Option<&[u32; RUN]> {
         self.ids.get(number..)?.first_chunk()
@@ -102,40 +109,40 @@ struct Fill<'a> {
     text: &'a [u8],
     from: usize,
     by_bits: bool,
-    lines: Lines<'a>,
+    lines: TokenLines<'a>,
 }
 
-impl Work for Fill<'_> {
+impl Vectorized for Fill<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let Self { round, text, from, by_bits, lines } = self;
         let Round { words, hashes, ids, missing, missing_count, ends } = round;
-        // What the round's places are in. Behind the text's end there is nothing.
+        // What the round's places are in. After the text's end there is nothing.
         let rest = text.get(from..).unwrap_or(&[]);
         let mut made = 0;
         if by_bits {
             masks::fill(lanes, text, from, ends, |ends| {
-                while made + LAG + STRINGS <= ends.len() {
+                while made + LAG + KEYS_AT_ONCE <= ends.len() {
                     make_sixteen(lanes, rest, ends, made, words, hashes, lines);
-                    made += STRINGS;
+                    made += KEYS_AT_ONCE;
                 }
             });
-            while made + STRINGS <= ends.len() {
+            while made + KEYS_AT_ONCE <= ends.len() {
                 make_sixteen(lanes, rest, ends, made, words, hashes, lines);
-                made += STRINGS;
+                made += KEYS_AT_ONCE;
             }
         } else {
             masks::fill_scalar(text, from, ends);
         }
-        // There always are so many words: more ends are an error, see `Ends::are_whole`.
+        // There always are so many words: more ends are an error, see `PretokenEnds::are_complete`.
         let (words_left, hashes_left) = (words.iter_mut().skip(made), hashes.iter_mut().skip(made));
         let bounds = ends.bounds_from(made).windows(2);
         for ((bounds, word), hash) in bounds.zip(words_left).zip(hashes_left) {
             let &[start, end] = bounds else { continue };
             let length = end.wrapping_sub(start) as usize;
-            *word = lanes::word_of(lanes::head(rest, start as usize), length, &KEPT);
+            *word = lanes::key_of(lanes::load_16_bytes(rest, start as usize), length, &KEPT);
             *hash = lanes::hash(*word);
             lines.prefetch(*hash);
         }
@@ -151,17 +158,17 @@ fn look_up<L: Lanes>(
     count: usize,
     words: &[u128; WORDS],
     hashes: &[u32; WORDS],
-    ids: &mut [u32; ENDS + RUN],
+    ids: &mut [u32; MAX_ENDS + RUN],
     missing: &mut [u16; MISSING],
-    lines: Lines,
+    lines: TokenLines,
 ) -> usize {
     let (mut number, mut missing_count) = (0, 0);
-    // There always are so many: more ends are an error, see `Ends::are_whole`.
+    // There always are so many: more ends are an error, see `PretokenEnds::are_complete`.
     let (words, hashes) = (words.get(..count).unwrap_or(&[]), hashes.get(..count).unwrap_or(&[]));
     let ids = ids.get_mut(..count).unwrap_or(&mut []);
     for ((&word, &hash), id) in words.iter().zip(hashes).zip(ids) {
         let line = lines.of(hash);
-        let found = lanes.same_of_four(&line.0, word, KEY);
+        let found = lanes.find_key(&line.0, word, KEY);
         *id = line.id(found);
         #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
         {
@@ -178,17 +185,17 @@ fn look_up<L: Lanes>(
 fn make_sixteen<L: Lanes>(
     lanes: L,
     text: &[u8],
-    ends: &Ends,
+    ends: &PretokenEnds,
     from: usize,
     words: &mut [u128; WORDS],
     hashes: &mut [u32; WORDS],
-    lines: Lines,
+    lines: TokenLines,
 ) {
     let words = words.get_mut(from..).and_then(|words| words.first_chunk_mut());
     let hashes = hashes.get_mut(from..).and_then(|hashes| hashes.first_chunk_mut());
-    // There always are so many: more ends are an error, see `Ends::are_whole`.
+    // There always are so many: more ends are an error, see `PretokenEnds::are_complete`.
     if let (Some(bounds), Some(words), Some(hashes)) = (ends.bounds_of(from), words, hashes) {
-        lanes.words(text, bounds, &KEPT, words, hashes);
+        lanes.keys(text, bounds, &KEPT, words, hashes);
         for &hash in &*hashes {
             lines.prefetch(hash);
         }

@@ -51,7 +51,7 @@ impl Sink for Vec<u32> {
                 unsafe_code,
                 reason = "safe ways write the ids twice, or branch on their number"
             )]
-            // SAFETY: the first `count` of the places behind the end were written just now.
+            // SAFETY: the first `count` of the places after the end were written just now.
             unsafe {
                 self.set_len(self.len() + count);
             }

@@ -34,7 +34,7 @@ fn the_sinks_agree() {
 fn a_round_that_loses_pretokens_is_an_error() {
     let encoder = sample_encoder();
     let text = "a1".repeat(300);
-    for path in Path::available() {
+    for path in CodePath::available() {
         let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "sample", "llama3.1");
         let encoder = encoder.unwrap().on_path(path);
         let count = |limit: usize| {
@@ -46,9 +46,9 @@ fn a_round_that_loses_pretokens_is_an_error() {
             result.map(|()| ids.len())
         };
         let right = encoder.count(text.as_bytes(), &reference::go_on).unwrap();
-        assert_eq!(count(ENDS - WINDOW).unwrap(), right);
+        assert_eq!(count(MAX_ENDS - WINDOW).unwrap(), right);
         let mut faults = 0;
-        for limit in (0..ENDS + 2 * WINDOW).chain([usize::MAX]) {
+        for limit in (0..MAX_ENDS + 2 * WINDOW).chain([usize::MAX]) {
             match count(limit) {
                 Ok(count) => assert_eq!(count, right, "{} {limit}", path.name()),
                 Err(Error::Internal(_)) => faults += 1,
@@ -69,14 +69,14 @@ fn ids_do_not_depend_on_the_cache() {
         + &"unsplittablyverylongwordofmorethanthirtyonebytes ภาษาไทยไม่มีวรรค ".repeat(2);
     let expected = reference::encode(ranks, text.as_bytes());
     let many: String = (0..1_000_000u32).map(|n| format!(" q{n:x}z")).collect();
-    for path in Path::available() {
+    for path in CodePath::available() {
         for cache in [0, 1, 1 << 20, cache::DEFAULT_LIMIT, 32 << 20] {
             let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
             let encoder = encoder.unwrap().on_path(path).with_cache(cache);
             for _ in 0..3 {
                 assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
             }
-            if path == Path::best() || cache == cache::DEFAULT_LIMIT {
+            if path == CodePath::best() || cache == cache::DEFAULT_LIMIT {
                 encoder.count(many.as_bytes(), &reference::go_on).unwrap();
                 assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
             }
@@ -147,9 +147,9 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
     // One word, so that only merging can ask: of a run, and of letters in no order.
     let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
     for word in [vec![b'z'; 2_000_000], mixed] {
-        let mut merging = crate::bpe::merge::Merging::default();
+        let mut merging = crate::bpe::merge::MergeMemory::default();
         let result =
-            encoder.vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &stop);
+            encoder.vocabulary.merge(CodePath::best(), (&word, 0, word.len()), &mut merging, &stop);
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 }

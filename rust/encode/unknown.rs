@@ -1,25 +1,25 @@
 //! Pretokens that neither the table of tokens nor the cache knows: merged, all of a round together.
 //!
 //! ```text
-//! split     a pretoken into parts, at places that no merge crosses      (bpe/segments.rs)
-//! tokens    is a part a token that merging gives?                       (bpe/pieces.rs)
+//! split     a pretoken into parts, at places that no merge crosses      (bpe/boundaries.rs)
+//! tokens    is a part a token that merging gives?                       (bpe/token_table.rs)
 //! cache     was it merged before?
-//! merge     if not: up to 62 bytes by the rule, eight parts at a time   (bpe/short.rs)
+//! merge     if not: up to 62 bytes by the rule, eight parts at a time   (bpe/short_merge.rs)
 //!           longer ones window by window                                (bpe/merge.rs)
 //! ```
 //!
 //! Each step is done for all parts before the next one, and asks for the memory that the next one needs.
 
 use crate::bpe::index::NONE;
-use crate::bpe::key::KEPT;
-use crate::bpe::merge::Merging;
-use crate::bpe::short::{SHORT_BYTES, Word};
+use crate::bpe::merge::MergeMemory;
+use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
+use crate::bpe::token_key::KEPT;
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, FEW, LONGEST, Name, SHORT_NAME};
 use crate::encode::sink::Sink;
 use crate::error::{Check, Error};
-use crate::machine::lanes::{Lanes, Work, hash, head, word_of};
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{Lanes, Vectorized, hash, key_of, load_16_bytes};
 use crate::vocabulary::Vocabulary;
 
 /// Words that are merged at a time.
@@ -65,8 +65,8 @@ pub struct Unknown {
     /// The names of parts that the cache is asked for, and their places.
     asked: Vec<(Name, usize)>,
     ids: Vec<u32>,
-    words: Vec<Word>,
-    merging: Merging,
+    words: Vec<ShortMerge>,
+    merging: MergeMemory,
     /// The ids of one pretoken.
     together: Vec<u32>,
 }
@@ -102,7 +102,7 @@ impl Unknown {
         if pretoken.len() > LONGEST {
             return Ok(());
         }
-        let whole = vocabulary.pieces().find_beside(pretoken, hash);
+        let whole = vocabulary.token_table().find_after_line_miss(pretoken, hash);
         if whole != NONE {
             let state = State::Token(whole);
             self.push(Part { start, end, state })?;
@@ -133,16 +133,16 @@ impl Unknown {
         most: usize,
     ) -> Result<usize, Error> {
         let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let (segments, lines) = (vocabulary.segments(), vocabulary.pieces().lines());
+        let (segments, lines) = (vocabulary.boundaries(), vocabulary.token_table().lines());
         for _ in 0..most {
             if at == end {
                 break;
             }
-            let (from, to) = (at, start + segments.next_cut(pretoken, at - start));
+            let (from, to) = (at, start + segments.next_boundary(pretoken, at - start));
             let mut state = State::Whole;
             if from > start || to < end {
                 count(Event::Segments, 1);
-                let hash = hash(word_of(head(text, from), to - from, &KEPT));
+                let hash = hash(key_of(load_16_bytes(text, from), to - from, &KEPT));
                 lines.prefetch(hash);
                 state = State::New(hash);
             }
@@ -156,7 +156,7 @@ impl Unknown {
     #[inline(always)]
     pub fn resolve(
         &mut self,
-        path: Path,
+        path: CodePath,
         vocabulary: &Vocabulary,
         text: &[u8],
         cache: &mut Cache,
@@ -195,7 +195,7 @@ impl Unknown {
     /// Gives the ids of a pretoken of any length, some parts at a time, and keeps none of the whole.
     pub fn give_long(
         &mut self,
-        path: Path,
+        path: CodePath,
         vocabulary: &Vocabulary,
         (text, start, end): (&[u8], usize, usize),
         cache: &mut Cache,
@@ -204,7 +204,7 @@ impl Unknown {
     ) -> Result<(), Error> {
         debug_assert!(end - start > LONGEST);
         let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let whole = vocabulary.pieces().find_rest(pretoken);
+        let whole = vocabulary.token_table().find_overflow(pretoken);
         if whole != NONE {
             return sink.take(&[whole]);
         }
@@ -226,14 +226,14 @@ impl Unknown {
 /// All parts of some pretokens are to be found.
 struct Resolve<'a> {
     unknown: &'a mut Unknown,
-    path: Path,
+    path: CodePath,
     vocabulary: &'a Vocabulary,
     text: &'a [u8],
     cache: &'a mut Cache,
     check: &'a Check<'a>,
 }
 
-impl Work for Resolve<'_> {
+impl Vectorized for Resolve<'_> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -248,14 +248,14 @@ impl Resolve<'_> {
     #[inline(always)]
     fn look_up<L: Lanes>(&mut self, lanes: L) -> Result<(), Error> {
         let Self { unknown, vocabulary, text, cache, .. } = self;
-        let pieces = vocabulary.pieces();
+        let table = vocabulary.token_table();
         let Unknown { parts, asked, ids, .. } = unknown;
         for part in parts.iter_mut() {
             // The others are known, or pretokens as a whole.
             let State::New(hash) = part.state else { continue };
             let (start, end) = (part.start, part.end);
-            let id = pieces.find_hashed(text, (start, end), hash);
-            if id != NONE && pieces.is_reached(id) {
+            let id = table.find_with_hash(text, (start, end), hash);
+            if id != NONE && table.is_reached(id) {
                 part.state = State::Token(id);
                 continue;
             }
@@ -292,7 +292,7 @@ impl Resolve<'_> {
         let Self { unknown, path, vocabulary, text, cache, check } = self;
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
         let Unknown { parts, asked, ids, words, merging, .. } = unknown;
-        words.resize(WORDS, Word::default());
+        words.resize(WORDS, ShortMerge::default());
         let is_open = |part: &Part| matches!(part.state, State::Whole | State::Unknown(_));
         let mut open = parts.iter_mut().filter(|part| is_open(part));
         loop {
@@ -319,7 +319,7 @@ impl Resolve<'_> {
                 return Ok(());
             }
             let words = words.get_mut(..begun).unwrap_or(&mut []);
-            words.iter_mut().for_each(|word| word.sieve(pairs));
+            words.iter_mut().for_each(|word| word.filter(pairs));
             words.iter_mut().for_each(|word| word.look_up(pairs));
             for (word, part) in words.iter_mut().zip(some.into_iter().flatten()) {
                 let mut merged = [0; SHORT_BYTES];

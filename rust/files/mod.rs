@@ -9,7 +9,7 @@
 //! ```
 
 pub mod walk;
-pub mod read;
+pub mod reader;
 pub mod jsonl;
-pub mod parts;
+pub mod output;
 pub mod stream;

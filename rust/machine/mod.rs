@@ -8,6 +8,6 @@
 //! ```
 
 pub mod lanes;
-pub mod path;
+pub mod code_path;
 pub mod prefetch;
 pub mod huge_pages;

@@ -180,19 +180,19 @@ fn text_of<'py>(
 }
 
 /// Ids from Python, kept while the core reads them.
-pub(super) enum Given<'py> {
+pub(super) enum GivenIds<'py> {
     List(Vec<i64>),
     U32(PyReadonlyArray1<'py, u32>),
     I32(PyReadonlyArray1<'py, i32>),
     I64(PyReadonlyArray1<'py, i64>),
 }
 
-impl<'py> Given<'py> {
+impl<'py> GivenIds<'py> {
     pub(super) fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
         Self::behind(ids, argument, 0)
     }
 
-    /// The same for ids that come behind `before` others.
+    /// The same for ids that come after `before` others.
     pub(super) fn behind(ids: &Bound<'py, PyAny>, argument: &str, before: usize) -> PyResult<Self> {
         if let Ok(list) = ids.cast::<PyList>() {
             let indexed = list.iter().enumerate();

@@ -1,4 +1,4 @@
-//! The class behind a `Tokenizer`. Its methods stand in `mod.rs`, what they do in the other files.
+//! The class after a `Tokenizer`. Its methods stand in `mod.rs`, what they do in the other files.
 
 use std::sync::Arc;
 

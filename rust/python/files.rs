@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::convert::{array, gathered, load_numpy};
 use super::detach::detached;
-use crate::files::parts::{Part, Task};
+use crate::files::output::{Part, Task};
 use crate::files::stream::{Named, Stream};
 
 /// What an iterator over files gives.
@@ -20,7 +20,7 @@ pub(super) enum Gives {
     Parts,
 }
 
-/// An iterator over files. It goes on behind a file that raises, but for errors of the whole.
+/// An iterator over files. It goes on after a file that raises, but for errors of the whole.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct Files {
     stream: Stream,

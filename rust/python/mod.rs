@@ -1,20 +1,20 @@
 //! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
 //! from the interpreter, calls the core and converts the result. Policy is Python's business.
 
-mod added;
 mod chat;
 mod convert;
 mod core;
 mod decode;
 mod detach;
 mod encode;
+mod file_chunks;
 mod files;
-mod pieces;
-mod places;
+mod primitives;
 mod raise;
-mod streaming;
+mod spans;
+mod stream_decoder;
 mod system;
-mod texts;
+mod vocabulary;
 mod write;
 
 use std::collections::HashMap;
@@ -26,22 +26,22 @@ use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
-use self::added::Ranks;
 use self::convert::{
-    Given, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
+    GivenIds, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
 };
 use self::core::Core;
 use self::detach::detached;
 use self::encode::Asked;
 use self::files::{Files, Gives};
 use self::raise::raise;
-use self::streaming::StreamDecoder;
+use self::stream_decoder::StreamDecoder;
+use self::vocabulary::Ranks;
 use crate::encode::Encoder;
 use crate::encode::cache::Info;
 use crate::encode::options::Options;
 use crate::encode::parallel::Ids;
-use crate::files::parts::{Task, Want};
-use crate::machine::path::Path;
+use crate::files::output::{Task, Want};
+use crate::machine::code_path::CodePath;
 use crate::profile::{PROFILES, Roles};
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
@@ -63,11 +63,11 @@ impl Core {
         py: Python,
         ranks: &Ranks,
         file: &str,
-        tokens: Vec<added::Given>,
-        roles: added::GivenRoles,
+        tokens: Vec<vocabulary::GivenToken>,
+        roles: vocabulary::GivenRoles,
         release: Option<&str>,
     ) -> PyResult<Self> {
-        added::core(&ranks.vocabulary, file, tokens, roles, release)
+        vocabulary::core(&ranks.vocabulary, file, tokens, roles, release)
             .map_err(|error| raise(py, error))
     }
 
@@ -79,20 +79,20 @@ impl Core {
 
     /// All added tokens, ascending by id: id, name, special, single_word, lstrip, rstrip, normalized.
     #[getter]
-    fn added_tokens(&self) -> Vec<added::Given> {
-        self.encoder.added.iter().map(added::given).collect()
+    fn added_tokens(&self) -> Vec<vocabulary::GivenToken> {
+        self.encoder.added.iter().map(vocabulary::given).collect()
     }
 
     /// The names of the ways to cut text that this processor has, the fastest last.
     #[staticmethod]
     fn paths() -> Vec<&'static str> {
-        Path::available().into_iter().map(Path::name).collect()
+        CodePath::available().into_iter().map(CodePath::name).collect()
     }
 
     /// The same vocabulary and profile, cutting text one of these ways: tests compare them.
     fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
         let encoder = self.other(py)?;
-        let path = Path::available().into_iter().find(|path| path.name() == name);
+        let path = CodePath::available().into_iter().find(|path| path.name() == name);
         let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
         Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
     }
@@ -157,8 +157,8 @@ impl Core {
         &self,
         text: &Bound<'py, PyAny>,
         asked: Option<Asked>,
-    ) -> PyResult<places::Spans<'py>> {
-        places::spans(&self.encoder, text, &self.options(asked)?)
+    ) -> PyResult<spans::Spans<'py>> {
+        spans::spans(&self.encoder, text, &self.options(asked)?)
     }
 
     /// Where added tokens stand in a text: first and last byte, and id.
@@ -179,7 +179,7 @@ impl Core {
         limit: usize,
         from_end: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        places::truncate(&self.encoder, text, limit, from_end)
+        spans::truncate(&self.encoder, text, limit, from_end)
     }
 
     fn encode_batch<'py>(
@@ -233,7 +233,7 @@ impl Core {
         skip_special: bool,
         argument: &str,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let given = Given::of(ids, argument)?;
+        let given = GivenIds::of(ids, argument)?;
         let bytes = self.bytes(ids.py(), &given.slice()?, skip_special)?;
         bytes_object(ids.py(), &bytes)
     }
@@ -244,7 +244,7 @@ impl Core {
         ids: &Bound<'py, PyAny>,
         skip_special: bool,
     ) -> PyResult<Option<Bound<'py, PyString>>> {
-        let (py, given) = (ids.py(), Given::of(ids, "ids")?);
+        let (py, given) = (ids.py(), GivenIds::of(ids, "ids")?);
         let slice = given.slice()?;
         let text = match slice {
             Ids::U32(ids) => self.text(py, ids, skip_special),
@@ -268,11 +268,11 @@ impl Core {
         let indexed = sequences.iter().enumerate();
         let given = indexed.map(|(index, ids)| {
             look_for_signals(py, index)?;
-            Given::of(&ids, &format!("sequences[{index}]"))
+            GivenIds::of(&ids, &format!("sequences[{index}]"))
         });
         let given = gathered(sequences.len(), given)?;
-        let slices = gathered(given.len(), given.iter().map(Given::slice))?;
-        self.make_slots(slices.iter().map(Ids::len).sum());
+        let slices = gathered(given.len(), given.iter().map(GivenIds::slice))?;
+        self.make_decode_table(slices.iter().map(Ids::len).sum());
         let groups = detached(py, None, |check, _| {
             self.encoder.decode_batch(&slices, threads, skip_special, check)
         })?;
@@ -291,7 +291,7 @@ impl Core {
 
     /// Whether encoding the text of `ids` gives the same ids.
     fn is_canonical(&self, ids: &Bound<PyAny>) -> PyResult<bool> {
-        let given = Given::of(ids, "ids")?;
+        let given = GivenIds::of(ids, "ids")?;
         let slice = given.slice()?;
         detached(ids.py(), None, |check, _| match slice {
             Ids::U32(ids) => self.encoder.is_canonical(ids, check),
@@ -373,14 +373,14 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     chat::add(module)?;
     module.add_class::<StreamDecoder>()?;
     system::add(module)?;
-    module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::special_names, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::roles, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
-    module.add_class::<texts::Pieces>()?;
-    module.add_function(wrap_pyfunction!(texts::record_text, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::pretoken_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::special_names, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::roles, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::merge_batch, module)?)?;
+    module.add_class::<file_chunks::FileChunks>()?;
+    module.add_function(wrap_pyfunction!(file_chunks::record_text, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;

@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 use super::detach::detached;
 use super::raise::raise;
 use crate::files::walk::Walk;
-use crate::vocabulary::read::other_format;
+use crate::vocabulary::parse::other_format;
 
 /// Adds the functions to the module.
 pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {

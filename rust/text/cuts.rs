@@ -2,13 +2,13 @@
 
 use crate::text::unicode::{Class, char_at};
 
-/// The last place where `text` may be cut whatever follows it: the ids of the two sides, one behind
+/// The last place where `text` may be cut whatever follows it: the ids of the two sides, one after
 /// the other, are those of the whole. `None` if there is none yet.
 ///
-/// The pattern always cuts behind a letter or number that a character of another class follows, and
-/// behind a newline that anything but white space follows: no alternative has such a character in its
+/// The pattern always cuts after a letter or number that a character of another class follows, and
+/// after a newline that anything but white space follows: no alternative has such a character in its
 /// middle, what decides about the left side does not look beyond, and there is no lookbehind. The
-/// character behind the cut must be seen whole, so the last three bytes, which may be the beginning
+/// character after the cut must be seen whole, so the last three bytes, which may be the beginning
 /// of one, are left out.
 pub fn last_cut(text: &[u8]) -> Option<usize> {
     let mut window = 256;
@@ -25,15 +25,15 @@ pub fn last_cut(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether the pattern always cuts between two neighbours of these classes: see [`last_cut`].
-pub fn is_cut(before: Class, behind: Class) -> bool {
+pub fn is_cut(before: Class, after: Class) -> bool {
     match before {
-        Class::Letter | Class::Number => behind != before,
-        Class::Newline => !matches!(behind, Class::Newline | Class::Space),
+        Class::Letter | Class::Number => after != before,
+        Class::Newline => !matches!(after, Class::Newline | Class::Space),
         Class::Space | Class::Other => false,
     }
 }
 
-/// The first such place behind `from` and before `end`, where a character must begin: its left side may
+/// The first such place after `from` and before `end`, where a character must begin: its left side may
 /// be any other text, too.
 pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
     let (mut at, mut before) = (from + tail_bytes(text, from), Class::Other);
@@ -50,7 +50,7 @@ pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
 }
 
 /// How many bytes at `from` may belong to a character that began before: any byte but a continuation
-/// byte begins a character, valid or not. At the end of the text and behind it there are none.
+/// byte begins a character, valid or not. At the end of the text and after it there are none.
 fn tail_bytes(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::reference::{go_on, sample_encoder};
 
-    /// Whatever stands behind the cut, the ids of both sides are those of the whole.
+    /// Whatever stands after the cut, the ids of both sides are those of the whole.
     #[test]
     fn a_cut_changes_no_ids() {
         let encoder = sample_encoder();

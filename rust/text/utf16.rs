@@ -20,7 +20,7 @@ pub fn is_available() -> bool {
     has!("avx512f") && has!("avx512bw") && has!("avx512vbmi2") && has!("bmi1") && has!("popcnt")
 }
 
-/// The units of `bytes`, one behind the other in `units`, which only grows: how many there are. `None`
+/// The units of `bytes`, one after the other in `units`, which only grows: how many there are. `None`
 /// if the bytes are not UTF-8, or if the processor has not the instructions. The caller then lets Python
 /// decode them, so `None` is always safe.
 pub fn transcode(bytes: &[u8], units: &mut Vec<u16>) -> Option<usize> {
@@ -79,7 +79,7 @@ fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> 
     let read = (cut | four).trailing_zeros();
     // If nothing was read no bit is set; there is no shift by all 64.
     let whole = u64::MAX.checked_shr(64 - read).unwrap_or(0);
-    // Behind the characters there begins another one, so that place may not belong to them.
+    // After the characters there begins another one, so that place may not belong to them.
     let seen = whole << 1 | 1;
     let tails = (two | three) << 1 | three << 2;
     let low = within(0x80, 0x9F);

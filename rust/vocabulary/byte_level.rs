@@ -21,9 +21,9 @@ const fn alphabet() -> [char; 256] {
 }
 
 /// Reads tokens that are written in the alphabet.
-pub(crate) struct Reader(HashMap<char, u8>);
+pub(crate) struct Alphabet(HashMap<char, u8>);
 
-impl Reader {
+impl Alphabet {
     pub(crate) fn new() -> Self {
         Self(ALPHABET.into_iter().zip(0..=u8::MAX).collect())
     }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn every_byte_has_a_character_of_its_own_that_is_seen_and_no_space() {
-        let reader = Reader::new();
+        let reader = Alphabet::new();
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         let mut text = String::new();
         write(&bytes, &mut text);

@@ -42,7 +42,7 @@ impl Vocabulary {
         };
         let (mut merges, mut splits) = (Vec::new(), Vec::new());
         for (_, token) in self.iter() {
-            splits.extend(self.splits(token));
+            splits.extend(self.merges_of(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
                 let mut text = String::new();

@@ -20,8 +20,8 @@
 
 use std::hint::select_unpredictable;
 
-use crate::bpe::tokens::MAX_TOKENS;
-use crate::encode::cache::name::{LENGTH, LONG, LONGEST_HALF, Name, SHORT_NAME};
+use crate::bpe::token_bytes::MAX_TOKENS;
+use crate::encode::cache::cache_key::{LENGTH, LONG, LONGEST_HALF, Name, SHORT_NAME};
 use crate::encode::sink::Sink;
 use crate::error::Error;
 use crate::machine::lanes::Lanes;
@@ -165,7 +165,7 @@ impl Line {
     /// Where the ids of a name begin.
     #[inline(always)]
     fn find<L: Lanes>(&self, lanes: L, Name(name): &Name) -> u8 {
-        FOUND.get(usize::from(lanes.same_words(&self.0, name))).copied().unwrap_or(NOWHERE)
+        FOUND.get(usize::from(lanes.cache_key_matches(&self.0, name))).copied().unwrap_or(NOWHERE)
     }
 
     /// Which half has a name, or begins a whole line that has it.
@@ -246,12 +246,12 @@ mod tests {
 
     use super::*;
     use crate::bpe::index::Seed;
-    use crate::machine::lanes::Work;
-    use crate::machine::path::Path;
+    use crate::machine::code_path::CodePath;
+    use crate::machine::lanes::Vectorized;
 
     struct Ask<'a>(&'a Line, &'a Line, Name);
 
-    impl Work for Ask<'_> {
+    impl Vectorized for Ask<'_> {
         type Output = (Known, [bool; 2]);
 
         #[inline(always)]
@@ -260,17 +260,17 @@ mod tests {
         }
     }
 
-    /// What a line knows of a name, on all paths, and whether it stands before an empty one or behind it.
+    /// What a line knows of a name, on all paths, and whether it stands before an empty one or after it.
     fn ask(line: &Line, name: Name) -> Option<[u64; 4]> {
         let found = line.half_of(&name).is_some();
-        for path in Path::available() {
+        for path in CodePath::available() {
             let (known, places) = path.run(Ask(line, &EMPTY, name));
             assert_eq!(places, [found, false], "{}", path.name());
             let (behind, places) = path.run(Ask(&EMPTY, line, name));
             assert_eq!((behind.0, places), (known.0, [false, found]), "{}", path.name());
             assert_eq!(known.is_nothing(), !found);
         }
-        let (known, _) = Path::SCALAR.run(Ask(line, &EMPTY, name));
+        let (known, _) = CodePath::SCALAR.run(Ask(line, &EMPTY, name));
         found.then_some(known.0)
     }
 

@@ -1,6 +1,6 @@
 //! What a thread merged before: its own bounded memory from pretoken to ids.
 //!
-//! Tokens are not here: the table of the vocabulary answers for them (`bpe/pieces.rs`). An entry is half a
+//! Tokens are not here: the table of the vocabulary answers for them (`bpe/token_table.rs`). An entry is half a
 //! line of the processor's cache, or a whole one (`line.rs`), and stands in one of two lines, side by side.
 //! Of what does not fit a line the ids stand in a ring, whose oldest part is overwritten. What an entry
 //! holds is a pure function of vocabulary and bytes, confirmed by the whole bytes: the cache changes speed,
@@ -10,15 +10,15 @@
 //! enough of what is looked up is found, or so much was merged that the cost of more memory is nothing
 //! beside it.
 
+mod cache_key;
 mod line;
-mod name;
 mod ring;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use self::cache_key::{Name, SHORT_NAME};
 pub use self::line::{FEW, Known};
 use self::line::{Line, fits_half};
-pub use self::name::{Name, SHORT_NAME};
 pub use self::ring::LONGEST;
 use self::ring::Ring;
 use crate::bpe::index::Seed;

@@ -1,6 +1,6 @@
 //! What does not fit an entry of the cache: the records that were written last.
 
-use crate::bpe::tokens::MAX_TOKENS;
+use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::machine::huge_pages;
 use crate::machine::prefetch::prefetch;
 

@@ -6,13 +6,13 @@
 //! there are too many. Both sides rest on what `pretokenize/scalar.rs` says of the pattern.
 //!
 //! **Beginnings.** Cut a text at `k`. Pretokens that the scanner finished without looking at `k` or
-//! behind stay as they are. What follows them, from a place `b` where a pretoken of the whole text
+//! after stay as they are. What follows them, from a place `b` where a pretoken of the whole text
 //! begins, is
 //!
 //! - white space, if `k` is inside or at the end of a run of it that begins at `b`: one pretoken, or
-//!   two if a newline is in it, the first of which ends behind the last newline;
+//!   two if a newline is in it, the first of which ends after the last newline;
 //! - else one pretoken, since any beginning of a pretoken that is not white space alone is one by itself.
-//!   Behind a run of white space whose last character begins the next pretoken, only a `k` behind that
+//!   After a run of white space whose last character begins the next pretoken, only a `k` after that
 //!   character belongs to that one.
 //!
 //! So the beginnings that belong to a `b` have the tokens before `b` and at least one more. The last `b`
@@ -22,25 +22,25 @@
 //! has such a beginning (the last white space character before a number, say, has none).
 //!
 //! **Ends.** Nothing before a place decides how the pattern goes on from there. So the end that
-//! begins at `s` has the tokens of its first pretoken and those of the end that begins behind it, and
+//! begins at `s` has the tokens of its first pretoken and those of the end that begins after it, and
 //! from right to left each place needs one pretoken and what is known already. Before a place where
 //! every text is cut (`cuts::last_cut`) every end has more tokens than the one that begins there.
 //!
-//! The tokens of all beginnings, or ends, of one pretoken are counted together (`partial.rs`). Time is
+//! The tokens of all beginnings, or ends, of one pretoken are counted together (`partial_counts.rs`). Time is
 //! linear in the length of what is looked at, and no more than some kilobytes, or a piece of text
 //! that can't be cut, are looked at beyond what is kept. No token being longer than the longest,
 //! nothing is looked at that is too long for so many tokens of that length.
 
-mod added;
+mod with_added;
 
 use std::collections::VecDeque;
 
-use crate::bpe::merge::Merging;
+use crate::bpe::merge::MergeMemory;
 use crate::encode::Encoder;
-use crate::encode::partial::{Beginnings, Endings};
+use crate::encode::partial_counts::{PrefixCounts, SuffixCounts};
 use crate::error::{CHECK_BYTES, Check, Error, always, slice};
 use crate::text::cuts::{first_cut, is_cut, last_cut};
-use crate::text::pretokenize::behind::Behind;
+use crate::text::pretokenize::reverse_runs::ReverseRuns;
 use crate::text::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by};
 use crate::text::unicode::{Class, char_at, char_before};
 
@@ -57,7 +57,7 @@ const NO_PRETOKEN: &str = "no pretoken begins where a character does";
 /// A place where a pretoken of the whole text begins.
 struct Base {
     start: usize,
-    /// Only cuts behind this place keep all pretokens before as they are.
+    /// Only cuts after this place keep all pretokens before as they are.
     behind: usize,
     /// How many tokens are before.
     tokens: usize,
@@ -66,24 +66,19 @@ struct Base {
 impl Encoder {
     /// Where the longest beginning of `text` ends whose own encoding has at most `limit` tokens: between
     /// two characters, where a byte outside valid UTF-8 counts as one.
-    pub fn longest_beginning(
-        &self,
-        text: &[u8],
-        limit: usize,
-        check: &Check,
-    ) -> Result<usize, Error> {
+    pub fn longest_prefix(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
         // No token is empty.
         if text.len() <= limit {
             return Ok(text.len());
         }
         if self.added.has_ordinary() {
-            return self.longest_beginning_with_added(text, limit, check);
+            return self.longest_prefix_with_added(text, limit, check);
         }
-        self.longest_plain_beginning(text, limit, check)
+        self.longest_plain_prefix(text, limit, check)
     }
 
     /// The same for a text in which the names of added tokens are text.
-    fn longest_plain_beginning(
+    fn longest_plain_prefix(
         &self,
         text: &[u8],
         limit: usize,
@@ -146,7 +141,7 @@ impl Encoder {
         Ok((at, tokens))
     }
 
-    /// The last cut behind `base` that leaves at most `room` tokens, of which there is at least one, behind
+    /// The last cut after `base` that leaves at most `room` tokens, of which there is at least one, after
     /// its start; `None` if there is none.
     fn longest_behind(
         &self,
@@ -158,11 +153,11 @@ impl Encoder {
         let white_space_end = Scan(text).white_space(start).end;
         let end = always(pretoken_end(text, start), NO_PRETOKEN)?.max(white_space_end);
         let end = end.min(start.saturating_add(self.most_bytes(room)));
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(self.vocabulary.number());
-        let mut all = Beginnings::new(&self.vocabulary, start);
-        // What is behind the last newline, and how many tokens are before that.
-        let mut rest = Beginnings::new(&self.vocabulary, start);
+        let mut all = PrefixCounts::new(&self.vocabulary, start);
+        // What is after the last newline, and how many tokens are before that.
+        let mut rest = PrefixCounts::new(&self.vocabulary, start);
         let mut before_rest = None;
         let (mut at, mut best) = (start, None);
         for number in 1.. {
@@ -191,25 +186,30 @@ impl Encoder {
     }
 
     /// Where the longest end of `text` begins whose own encoding has at most `limit` tokens; characters
-    /// are as in [`Encoder::longest_beginning`].
-    pub fn longest_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
+    /// are as in [`Encoder::longest_prefix`].
+    pub fn longest_suffix(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
         if text.len() <= limit {
             return Ok(0);
         }
         if self.added.has_ordinary() {
-            return self.longest_end_with_added(text, limit, check);
+            return self.longest_suffix_with_added(text, limit, check);
         }
-        self.longest_plain_end(text, limit, check)
+        self.longest_plain_suffix(text, limit, check)
     }
 
     /// The same for a text in which the names of added tokens are text.
-    fn longest_plain_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
+    fn longest_plain_suffix(
+        &self,
+        text: &[u8],
+        limit: usize,
+        check: &Check,
+    ) -> Result<usize, Error> {
         let (end, tokens) = self.skip_end(text, limit, check)?;
         let floor = end.saturating_sub(self.most_bytes(limit - tokens));
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(self.vocabulary.number());
-        let mut endings = Endings::new(&self.vocabulary, end);
-        let mut runs = Behind::new(end);
+        let mut endings = SuffixCounts::new(&self.vocabulary, end);
+        let mut runs = ReverseRuns::new(end);
         // The tokens of the end that begins so many bytes before `end`, where a character begins.
         let mut counts = vec![tokens];
         let (mut at, mut best, mut tokens, mut class_behind) = (end, end, tokens, None);
@@ -241,7 +241,7 @@ impl Encoder {
         Ok(best)
     }
 
-    /// The same as `skip_beginning` from the end: the tokens behind the place.
+    /// The same as `skip_beginning` from the end: the tokens after the place.
     fn skip_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<(usize, usize), Error> {
         let (mut end, mut tokens, mut size) = (text.len(), 0, PIECE.0);
         while let Some(from) = end.checked_sub(size) {
@@ -268,7 +268,7 @@ impl Encoder {
 /// Cuts up to this place change the pretoken `start..end`: the end of the white space that it is a part
 /// of, if it leaves the last character of that to the next pretoken.
 fn kept_behind(text: &[u8], start: usize, end: usize) -> usize {
-    // Only a white space character leaves another one behind it.
+    // Only a white space character leaves another one after it.
     match char_at(text, start) {
         Some((Class::Space, _)) => {
             let run = Scan(text).white_space(start);
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
     use crate::error::tests::sees_a_fault;
     use crate::reference::{best_encoder, cases, go_on, long_texts, sample_encoder, texts};
-    use crate::work::tests::{steps, worst};
+    use crate::steps::tests::{steps_of, worst_inputs};
 
     /// The places between characters.
     fn places(text: &[u8]) -> Vec<usize> {
@@ -304,9 +304,9 @@ mod tests {
         for limit in (0..=most + 1).step_by(1 + most / 100) {
             let fits = |&tokens: &usize| tokens <= limit;
             let expected = places[beginnings.iter().rposition(fits).unwrap()];
-            prop_assert_eq!(encoder.longest_beginning(text, limit, &go_on).unwrap(), expected);
+            prop_assert_eq!(encoder.longest_prefix(text, limit, &go_on).unwrap(), expected);
             let expected = places[ends.iter().position(fits).unwrap()];
-            prop_assert_eq!(encoder.longest_end(text, limit, &go_on).unwrap(), expected);
+            prop_assert_eq!(encoder.longest_suffix(text, limit, &go_on).unwrap(), expected);
         }
         Ok(())
     }
@@ -350,9 +350,9 @@ mod tests {
         let word = "z".repeat(3 * CHECK_CHARACTERS);
         // In each of these another loop is long: what is skipped in pieces, and what has no place to cut.
         for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
-            let found = encoder.longest_beginning(text.as_bytes(), text.len() / 5, &stop);
+            let found = encoder.longest_prefix(text.as_bytes(), text.len() / 5, &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
-            let found = encoder.longest_end(text.as_bytes(), text.len() / 5, &stop);
+            let found = encoder.longest_suffix(text.as_bytes(), text.len() / 5, &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
         }
     }
@@ -362,14 +362,14 @@ mod tests {
     fn work_grows_linearly_on_the_worst_inputs() {
         let encoder = &best_encoder().0;
         let find = |text: &str, limit: usize| {
-            steps(|| {
-                encoder.longest_beginning(text.as_bytes(), limit, &go_on).unwrap();
-            }) + steps(|| {
-                encoder.longest_end(text.as_bytes(), limit, &go_on).unwrap();
+            steps_of(|| {
+                encoder.longest_prefix(text.as_bytes(), limit, &go_on).unwrap();
+            }) + steps_of(|| {
+                encoder.longest_suffix(text.as_bytes(), limit, &go_on).unwrap();
             })
         };
         let (small, large) = (2_000, 20_000);
-        for (name, text) in worst() {
+        for (name, text) in worst_inputs() {
             let (few, many) = (text(small), text(large));
             let half = |text: &str| encoder.count(text.as_bytes(), &go_on).unwrap() / 2;
             for (of_few, of_many) in [(half(&few), half(&many)), (5, 5)] {

@@ -1,4 +1,4 @@
-//! Files on several threads, with their results in order: the one machinery behind counting and
+//! Files on several threads, with their results in order: the one machinery after counting and
 //! encoding, one file or many, whole or part by part.
 //!
 //! A unit of work is to read a [`Piece`] of a file and to encode it. Only one thread at a time reads a
@@ -17,7 +17,7 @@
 //! - **An end.** A [`Stream`] that is dropped, or ends with an error of the whole, stops its threads
 //!   within some milliseconds and gives its memory back. In a forked process it is an error to go on.
 
-mod work;
+mod worker;
 
 use std::collections::VecDeque;
 use std::mem::replace;
@@ -31,8 +31,8 @@ use rayon_core::ThreadPool;
 
 use crate::encode::pool::pool;
 use crate::error::{Check, Error, always};
-use crate::files::parts::{Part, Task};
-use crate::files::read::{Meter, Piece, Source, is_packed};
+use crate::files::output::{Part, Task};
+use crate::files::reader::{Meter, Piece, Source, is_packed};
 
 /// Bytes read at a time.
 const PIECE: usize = 1 << 18;
@@ -81,7 +81,7 @@ impl Stream {
         self.shared.meter.read.load(Ordering::Relaxed)
     }
 
-    /// The next file, whole; `None` behind the last. After the error of a file the next one follows;
+    /// The next file, whole; `None` after the last. After the error of a file the next one follows;
     /// an error of the whole ends all.
     pub fn next_file(&self, check: &Check) -> Result<Option<Part>, Error> {
         self.in_turn(check, |shared| {
@@ -107,7 +107,7 @@ impl Stream {
         self.shared.end();
     }
 
-    /// The next part of the files, which is not empty unless a file is; `None` behind the last.
+    /// The next part of the files, which is not empty unless a file is; `None` after the last.
     pub fn next_part(&self, check: &Check) -> Result<Option<Part>, Error> {
         self.in_turn(check, |shared| {
             while let Some(next) = shared.next(check)? {
@@ -198,7 +198,7 @@ struct State {
     files: VecDeque<Progress>,
     /// Files that may be read on, and their places.
     sources: Vec<(usize, Source)>,
-    /// Pieces that were read by a thread that only reads.
+    /// Chunks that were read by a thread that only reads.
     pieces: VecDeque<(Place, Piece)>,
     /// Bytes in sources, pieces and results.
     held: usize,

@@ -8,7 +8,7 @@ use crate::added::{Selection, tests as added};
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
-use crate::files::parts::{Totals, Want};
+use crate::files::output::{Totals, Want};
 use crate::reference::{cases, go_on, sample_encoder};
 use crate::text::unicode::count_chars;
 

@@ -12,7 +12,7 @@
 //! mask, and no bit needs a way of its own. Where there are vector instructions, compilers use them for
 //! the tests, two words or more at a time; it gains less than the layout does.
 
-use super::{Lanes, Masks, WINDOW, Work};
+use super::{Lanes, Masks, Vectorized, WINDOW};
 
 /// Any processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +85,10 @@ fn bytes_that(window: &[u8; WINDOW], wanted: impl Fn(u8) -> bool) -> u64 {
 }
 
 impl Lanes for Portable {
-    const SEARCHES: bool = false;
+    const HAS_FAST_SEARCH: bool = false;
 
     #[inline]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Vectorized>(self, work: W) -> W::Output {
         work.run(self)
     }
 
@@ -117,12 +117,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn among(self, window: &[u8; WINDOW], set: u64) -> u64 {
+    fn bytes_in_set(self, window: &[u8; WINDOW], set: u64) -> u64 {
         bytes_that(window, |byte| set >> (byte & 0x3F) & 1 == 1)
     }
 
     #[inline(always)]
-    fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
+    fn bytes_equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
         bytes_that(window, |other| other == byte)
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! The next window begins at the last pretoken that began in this one, so nothing is carried from
 //! window to window: since the pattern has no lookbehind, where a pretoken begins is where the text
-//! might as well begin. What a start depends on behind the window's end (white space, whose cut
+//! might as well begin. What a start depends on after the window's end (white space, whose cut
 //! depends on what follows) is left to the next window, and a pretoken that is longer than a window
 //! to the scalar scanner. Everything here is compared with that scanner, which stays its readable
 //! twin.
@@ -19,51 +19,51 @@
 use super::pages::{by_page, one_by_one};
 use super::scalar;
 use crate::error::Error;
-use crate::machine::lanes::{Lanes, Masks, WINDOW, Work};
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{Lanes, Masks, Vectorized, WINDOW};
 use crate::text::unicode::Classes;
 
 /// How many ends [`fill`] gives at most.
-pub const ENDS: usize = 384;
+pub const MAX_ENDS: usize = 384;
 
 /// Places beyond this many bytes from where a round begins are left to the next one, so that places have 32
 /// bits: half as much to write and to read as with 64.
 const FAR: usize = 1 << 31;
 
 /// Where pretokens end. A place is the number of bytes between it and where the first pretoken begins.
-pub struct Ends {
+pub struct PretokenEnds {
     /// Where the first pretoken begins in the text.
     from: usize,
     /// Where the first pretoken begins, which is 0, then where each ends, then room for what is written
     /// beyond the last one: the places of a whole window at a time.
-    bounds: [u32; 1 + ENDS + WINDOW],
+    bounds: [u32; 1 + MAX_ENDS + WINDOW],
     count: usize,
     /// Where the last one ends, if that is no number of 32 bits; else 0.
-    beyond: usize,
+    large_end: usize,
     /// There must be fewer for another window to be cut.
     limit: usize,
     /// Windows begin before this place.
     far: usize,
-    /// Whether there were more than there is room for: a fault, see [`Ends::are_whole`].
+    /// Whether there were more than there is room for: a fault, see [`PretokenEnds::are_complete`].
     lost: bool,
 }
 
-impl Default for Ends {
+impl Default for PretokenEnds {
     fn default() -> Self {
         Self {
             from: 0,
-            bounds: [0; 1 + ENDS + WINDOW],
+            bounds: [0; 1 + MAX_ENDS + WINDOW],
             count: 0,
-            beyond: 0,
+            large_end: 0,
             // A window has at most 64 ends, and one where it begins.
-            limit: ENDS - WINDOW,
+            limit: MAX_ENDS - WINDOW,
             far: FAR,
             lost: false,
         }
     }
 }
 
-impl Ends {
+impl PretokenEnds {
     /// Ends whose limit is wrong, for the test that this is told.
     #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
@@ -78,13 +78,13 @@ impl Ends {
 
     /// The ends, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        (1..=self.count).filter_map(|number| self.place(number))
+        (1..=self.count).filter_map(|number| self.offset(number))
     }
 
     /// Where the first pretoken begins, then where each ends, from that of number `first` on.
     #[inline(always)]
     pub fn bounds_from(&self, first: usize) -> &[u32] {
-        // Where there were too many, `are_whole` says so.
+        // Where there were too many, `are_complete` says so.
         self.bounds.get(first..=self.count).unwrap_or(&[])
     }
 
@@ -96,16 +96,16 @@ impl Ends {
 
     /// Where pretoken `number` begins, and that before it ends, in the text.
     #[inline(always)]
-    fn place(&self, number: usize) -> Option<usize> {
+    fn offset(&self, number: usize) -> Option<usize> {
         let bound = *self.bounds.get(number)?;
-        let place = if bound == u32::MAX { self.beyond } else { bound as usize };
-        Some(self.from + place)
+        let offset = if bound == u32::MAX { self.large_end } else { bound as usize };
+        Some(self.from + offset)
     }
 
     /// Where pretoken `number` begins and ends in the text.
     #[inline(always)]
     pub fn range(&self, number: usize) -> Result<(usize, usize), Error> {
-        match (self.place(number), self.place(number + 1)) {
+        match (self.offset(number), self.offset(number + 1)) {
             (Some(start), Some(end)) if start <= end => Ok((start, end)),
             _ => Err(Error::Internal("a round has fewer pretokens than it says")),
         }
@@ -114,7 +114,7 @@ impl Ends {
     /// Where the last one ends; where the first would begin if there are none.
     #[inline(always)]
     pub fn last(&self) -> usize {
-        self.place(self.count).unwrap_or(usize::MAX)
+        self.offset(self.count).unwrap_or(usize::MAX)
     }
 
     /// How many ends there are.
@@ -129,18 +129,18 @@ impl Ends {
     }
 
     /// Whether the ends are those of pretokens without a gap, none of them lost, and no more than
-    /// [`ENDS`]. It is so unless the loop of [`fill`] is wrong; one look a round makes that an error instead
+    /// [`MAX_ENDS`]. It is so unless the loop of [`fill`] is wrong; one look a round makes that an error instead
     /// of text that is left out.
     #[inline(always)]
-    pub fn are_whole(&self) -> bool {
-        !self.lost & (self.count > 0) & (self.count <= ENDS)
-            && self.place(self.count) > Some(self.from)
+    pub fn are_complete(&self) -> bool {
+        !self.lost & (self.count > 0) & (self.count <= MAX_ENDS)
+            && self.offset(self.count) > Some(self.from)
     }
 
     fn begin(&mut self, from: usize) {
         let [first, ..] = &mut self.bounds;
         *first = 0;
-        (self.from, self.count, self.beyond, self.lost) = (from, 0, 0, false);
+        (self.from, self.count, self.large_end, self.lost) = (from, 0, 0, false);
     }
 
     /// Whether another window is to be cut that begins at `at`.
@@ -153,32 +153,32 @@ impl Ends {
     #[inline(always)]
     fn extend(&mut self, lanes: impl Lanes, starts: u64, base: usize) {
         match self.bounds.get_mut(1 + self.count..).and_then(<[u32]>::first_chunk_mut) {
-            Some(places) => lanes.places(starts, base as u32, places),
+            Some(offsets) => lanes.bit_positions(starts, base as u32, offsets),
             None => self.lost = true,
         }
         self.count += starts.count_ones() as usize;
     }
 
-    /// Adds a place; none comes behind one that has no 32 bits, since it is far.
+    /// Adds a place; none comes after one that has no 32 bits, since it is far.
     #[inline(always)]
     fn push(&mut self, end: usize) {
         self.count += 1;
         match self.bounds.get_mut(self.count) {
-            Some(place) => *place = u32::try_from(end).unwrap_or(u32::MAX),
+            Some(offset) => *offset = u32::try_from(end).unwrap_or(u32::MAX),
             None => self.lost = true,
         }
         if end >= u32::MAX as usize {
-            self.beyond = end;
+            self.large_end = end;
         }
     }
 }
 
-impl Path {
+impl CodePath {
     /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;
-    /// none at the text's end. The text must be valid UTF-8, but for [`Path::SCALAR`].
-    pub fn fill(self, text: &[u8], from: usize, ends: &mut Ends) {
-        struct Fill<'a>(&'a [u8], usize, &'a mut Ends);
-        impl Work for Fill<'_> {
+    /// none at the text's end. The text must be valid UTF-8, but for [`CodePath::SCALAR`].
+    pub fn fill(self, text: &[u8], from: usize, ends: &mut PretokenEnds) {
+        struct Fill<'a>(&'a [u8], usize, &'a mut PretokenEnds);
+        impl Vectorized for Fill<'_> {
             type Output = ();
 
             #[inline(always)]
@@ -195,9 +195,9 @@ impl Path {
 }
 
 /// The same by the scalar scanner, for any bytes.
-pub fn fill_scalar(text: &[u8], from: usize, ends: &mut Ends) {
+pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds) {
     ends.begin(from);
-    // Behind the text's end there is nothing.
+    // After the text's end there is nothing.
     let text = text.get(from..).unwrap_or(&[]);
     let mut at = 0;
     while ends.take_more(at)
@@ -218,11 +218,11 @@ pub fn fill<L: Lanes>(
     lanes: L,
     text: &[u8],
     from: usize,
-    ends: &mut Ends,
-    mut meanwhile: impl FnMut(&Ends),
+    ends: &mut PretokenEnds,
+    mut meanwhile: impl FnMut(&PretokenEnds),
 ) {
     ends.begin(from);
-    // Behind the text's end there is nothing.
+    // After the text's end there is nothing.
     let text = text.get(from..).unwrap_or(&[]);
     let (mut at, mut in_letters) = (0, false);
     while ends.take_more(at)
@@ -230,7 +230,9 @@ pub fn fill<L: Lanes>(
     {
         let mut padded = [0; WINDOW];
         let (window, length, at_end) = match rest.first_chunk::<WINDOW>() {
-            Some(window) if rest.len() > WINDOW => (window, WINDOW - left_over(window), false),
+            Some(window) if rest.len() > WINDOW => {
+                (window, WINDOW - bytes_left_over(window), false)
+            }
             Some(window) => (window, WINDOW, true),
             None => {
                 for (target, &byte) in padded.iter_mut().zip(rest) {
@@ -279,7 +281,7 @@ struct Cut {
     letters_go_on: bool,
 }
 
-/// Bits of `mask` that stand without a gap behind a bit of `seeds`, and those of `seeds`, which are in
+/// Bits of `mask` that stand without a gap after a bit of `seeds`, and those of `seeds`, which are in
 /// `mask` and at most one in each run of it.
 #[inline(always)]
 fn flood(mask: u64, seeds: u64) -> u64 {
@@ -308,9 +310,9 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     let text = low_bits(length);
     if masks.wide & text != 0 {
         let leads = masks.wide & !masks.tail & text;
-        let Classes { low, high } = if L::SEARCHES {
-            let among = |set| lanes.among(window, set);
-            by_page(window, leads, among, |byte| lanes.equal(window, byte))
+        let Classes { low, high } = if L::HAS_FAST_SEARCH {
+            let among = |set| lanes.bytes_in_set(window, set);
+            by_page(window, leads, among, |byte| lanes.bytes_equal(window, byte))
         } else {
             one_by_one(window, leads)
         };
@@ -326,7 +328,7 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
 
     // Other characters: a run begins at its first, or at the blank before it.
     let other_starts = other & first & !(other << 1) & !(blank << 1);
-    // The newlines behind a run belong to it.
+    // The newlines after a run belong to it.
     let taken = flood(newline, newline & other << 1);
 
     // Letters: a run begins at its first, or at the white space before it, or at the one character
@@ -334,15 +336,15 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     let joined = whole_characters(other_starts, tail);
     let letter_starts = letter & first & !(letter << 1) & !(space << 1) & !(joined << 1);
 
-    // White space: a run begins at its first. Behind its last newline the rest begins; before text
+    // White space: a run begins at its first. After its last newline the rest begins; before text
     // its last character begins, unless that is a newline.
     let white = (newline | space) & !taken;
     let white_starts = white & first & !(white << 1);
-    let behind_newline = space & first & (newline & !taken) << 1;
-    let mut rest_starts = behind_newline;
-    let rest_ends = space.wrapping_add(behind_newline) & !space;
+    let after_newline = space & first & (newline & !taken) << 1;
+    let mut rest_starts = after_newline;
+    let rest_ends = space.wrapping_add(after_newline) & !space;
     if rest_ends & newline != 0 {
-        rest_starts = without_later_newline(behind_newline, space, newline);
+        rest_starts = without_later_newline(after_newline, space, newline);
     }
     let mut last_starts = space & !((newline | space) >> 1) & text >> 1;
     if last_starts & tail != 0 {
@@ -356,7 +358,7 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
         if number & wide == 0 { number_starts(number) } else { wide_number_starts(number, tail) };
     let contractions = apostrophe & other_starts & letter >> 1;
     if contractions != 0 {
-        all |= behind_contractions(contractions, window, letter);
+        all |= starts_after_contractions(contractions, window, letter);
     }
     // Of white space that reaches the window's end only the beginning is sure.
     let sure = 64 - (text & !white).leading_zeros() as usize;
@@ -371,11 +373,11 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     }
 }
 
-/// How many bytes at a window's end are left to the next one: of a character that ends behind it, or
+/// How many bytes at a window's end are left to the next one: of a character that ends after it, or
 /// one blank, so that most windows end inside letters. Without branches: in most scripts it is as
 /// good as random.
 #[inline(always)]
-fn left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
+fn bytes_left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
     let one = last >= 0xC0 || last == b' ';
     usize::from(one) + 2 * usize::from(second >= 0xE0) + 3 * usize::from(third >= 0xF0)
 }
@@ -396,7 +398,7 @@ fn number_starts(number: u64) -> u64 {
 /// Every third character of a run of numbers, of which some have several bytes.
 #[inline(never)]
 fn wide_number_starts(number: u64, tail: u64) -> u64 {
-    // The carry comes out of a character at the one behind it.
+    // The carry comes out of a character at the one after it.
     let next = |leads: u64| tail.wrapping_add(leads << 1) & !tail & number;
     let mut starts = number & !tail & !(number << 1);
     let mut thirds = next(next(next(starts)));
@@ -407,24 +409,24 @@ fn wide_number_starts(number: u64, tail: u64) -> u64 {
     starts
 }
 
-/// Those of `places`, each the beginning of a run of `space`, whose run has no newline behind it.
+/// Those of `places`, each the beginning of a run of `space`, whose run has no newline after it.
 #[cold]
-fn without_later_newline(places: u64, space: u64, newline: u64) -> u64 {
-    let (mut kept, mut rest) = (places, places);
+fn without_later_newline(run_starts: u64, space: u64, newline: u64) -> u64 {
+    let (mut kept, mut rest) = (run_starts, run_starts);
     while rest != 0 {
-        let place = rest & rest.wrapping_neg();
-        // The carry comes out of the run at the bit behind it.
-        if space.wrapping_add(place) & !space & newline != 0 {
-            kept &= !place;
+        let first = rest & rest.wrapping_neg();
+        // The carry comes out of the run at the bit after it.
+        if space.wrapping_add(first) & !space & newline != 0 {
+            kept &= !first;
         }
         rest &= rest - 1;
     }
     kept
 }
 
-/// The starts behind contractions whose letters go on.
+/// The starts after contractions whose letters go on.
 #[inline(always)]
-fn behind_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> u64 {
+fn starts_after_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> u64 {
     let (mut starts, mut rest) = (0, apostrophes);
     while rest != 0 {
         let at = rest.trailing_zeros() as usize;
@@ -442,11 +444,11 @@ mod tests {
     use crate::reference::long_texts;
     use proptest::prelude::*;
 
-    fn all(path: Path, text: &[u8], ends: &mut Ends) -> Vec<usize> {
+    fn all(path: CodePath, text: &[u8], ends: &mut PretokenEnds) -> Vec<usize> {
         let (mut all, mut at) = (Vec::new(), 0);
         while at < text.len() {
             path.fill(text, at, ends);
-            assert!(ends.are_whole());
+            assert!(ends.are_complete());
             all.extend(ends.iter());
             at = ends.last();
         }
@@ -454,12 +456,12 @@ mod tests {
     }
 
     proptest! {
-        /// Places that are far behind the beginning of a round, without gigabytes.
+        /// Places that are far after the beginning of a round, without gigabytes.
         #[test]
         fn a_round_ends_before_what_is_far(text in long_texts(), far in 1..2000usize) {
-            let expected = all(Path::SCALAR, &text, &mut Ends::default());
-            for path in Path::available() {
-                prop_assert_eq!(&all(path, &text, &mut Ends::with_far(far)), &expected);
+            let expected = all(CodePath::SCALAR, &text, &mut PretokenEnds::default());
+            for path in CodePath::available() {
+                prop_assert_eq!(&all(path, &text, &mut PretokenEnds::with_far(far)), &expected);
             }
         }
     }
@@ -467,11 +469,11 @@ mod tests {
     #[test]
     fn a_place_of_more_than_32_bits_is_kept_as_it_is() {
         for end in [u32::MAX as usize - 1, u32::MAX as usize, u32::MAX as usize + 1, 1 << 40] {
-            let mut ends = Ends::default();
+            let mut ends = PretokenEnds::default();
             ends.begin(7);
             ends.push(5);
             ends.push(end);
-            assert!(ends.are_whole());
+            assert!(ends.are_complete());
             assert_eq!(ends.iter().collect::<Vec<_>>(), [12, 7 + end]);
             assert_eq!((ends.range(1).unwrap(), ends.last()), ((12, 7 + end), 7 + end));
         }

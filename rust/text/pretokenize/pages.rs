@@ -32,7 +32,7 @@ pub fn by_page(
         let at = rest.trailing_zeros() as usize;
         let byte = |offset: usize| window.get(at + offset).copied().unwrap_or(0);
         let [first, second] = [byte(0), byte(1)];
-        let mut alike = rest & equal(first);
+        let mut same_page = rest & equal(first);
         // Of the pages of letters all that this byte begins, or the second ones of four.
         let letters = match first {
             0xE0..0xF0 => letter_seconds(first),
@@ -40,25 +40,25 @@ pub fn by_page(
             _ => 0,
         };
         if letters >> branch(second) & 1 != 0 {
-            alike &= among(letters) >> 1;
-            low |= alike;
+            same_page &= among(letters) >> 1;
+            low |= same_page;
         } else {
             let (page, last) = match first {
                 0..0xE0 => (page(branch(first & 0x1F)), 1),
                 0xE0..0xF0 => {
-                    alike &= equal(second) >> 1;
+                    same_page &= equal(second) >> 1;
                     (page(branch(first & 0x0F) << 6 | branch(second)), 2)
                 }
                 0xF0.. => {
                     let third = byte(2);
-                    alike &= equal(second) >> 1 & equal(third) >> 2;
+                    same_page &= equal(second) >> 1 & equal(third) >> 2;
                     (page(branch(first & 0x07) << 12 | branch(second) << 6 | branch(third)), 3)
                 }
             };
-            low |= among(page.low) >> last & alike;
-            high |= among(page.high) >> last & alike;
+            low |= among(page.low) >> last & same_page;
+            high |= among(page.high) >> last & same_page;
         }
-        rest &= !alike;
+        rest &= !same_page;
     }
     Classes { low, high }
 }

@@ -4,7 +4,7 @@
 //! 1  (?i:'s|'t|'re|'ve|'m|'ll|'d)      a contraction
 //! 2  [^\r\n\p{L}\p{N}]?\p{L}+          letters, with one character before them
 //! 3  \p{N}{1,3}                        up to three numbers
-//! 4   ?[^\s\p{L}\p{N}]+[\r\n]*         other characters, with a space before and newlines behind
+//! 4   ?[^\s\p{L}\p{N}]+[\r\n]*         other characters, with a space before and newlines after
 //! 5  \s*[\r\n]+                        white space up to its last newline
 //! 6  \s+(?!\S)                         white space, but for its last character if text follows
 //! 7  \s+                               one white space character
@@ -43,7 +43,7 @@ impl Iterator for Pretokens<'_> {
 }
 
 /// Where runs of characters end: what the pattern asks for beyond a few characters. [`Scan`] looks at the
-/// text, and `Behind` (`behind.rs`) knows it already.
+/// text, and `ReverseRuns` (`reverse_runs.rs`) knows it already.
 pub trait Runs {
     /// The end of the characters of one class that stand at `at`; `at` if there are none.
     fn end(&self, at: usize, class: Class) -> usize;
@@ -156,7 +156,7 @@ fn symbols_end(at: usize, runs: &impl Runs) -> usize {
     runs.end(runs.end(at, Class::Other), Class::Newline)
 }
 
-/// Alternatives 5 to 7. What is left behind the last newline, or is the last character before text,
+/// Alternatives 5 to 7. What is left after the last newline, or is the last character before text,
 /// begins the next pretoken, so a run of white space is scanned at most twice.
 #[inline]
 fn white_space_end(text: &[u8], start: usize, runs: &impl Runs) -> usize {

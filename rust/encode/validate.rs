@@ -4,10 +4,10 @@ use crate::added::{AddedToken, AddedTokens};
 use crate::error::Error;
 use crate::profile::{PROFILES, Profile};
 use crate::vocabulary::Vocabulary;
-use crate::vocabulary::byte_level::Reader;
+use crate::vocabulary::byte_level::Alphabet;
 
 /// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
-pub(super) fn check_added(
+pub(super) fn validate_release(
     vocabulary: &Vocabulary,
     file: &str,
     added: &AddedTokens,
@@ -41,12 +41,12 @@ pub(super) fn check_added(
 
 /// Each name and each id means one token. What is written as a token of the vocabulary, in the alphabet of
 /// a `tokenizer.json`, may be added as that token: then a text has it wherever its name stands.
-pub(super) fn check_tokens(
+pub(super) fn validate_added(
     vocabulary: &Vocabulary,
     file: &str,
     added: &AddedTokens,
 ) -> Result<(), Error> {
-    let (first, alphabet) = (vocabulary.len() as u32, Reader::new());
+    let (first, alphabet) = (vocabulary.len() as u32, Alphabet::new());
     let fault = |token: &AddedToken| {
         let AddedToken { id, name, .. } = token;
         match vocabulary.id_written(name, &alphabet) {

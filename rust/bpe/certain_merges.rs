@@ -25,28 +25,28 @@
 //! Nothing here asks that parts rank below their whole. `mod tests` compares by brute force, with random
 //! vocabularies of random ranks and with Meta's.
 
-use crate::bpe::boxed;
+use crate::bpe::boxed_array;
 use crate::bpe::index::NONE;
-use crate::bpe::pieces::Pieces;
-use crate::bpe::tokens::MAX_TOKENS;
+use crate::bpe::token_bytes::MAX_TOKENS;
+use crate::bpe::token_table::TokenTable;
 
 /// What the table says of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
 /// 21 bits each; the highest bit, if a token with the part `x y` ranks below it.
 #[derive(Clone, Copy)]
-pub struct Bytes(u64);
+pub struct BytePair(u64);
 
 /// A rank that no token has.
 const INFINITE: u64 = (1 << 21) - 1;
 const _: () = assert!((MAX_TOKENS as u64) < INFINITE);
 const LEFT: u32 = 21;
 const RIGHT: u32 = 42;
-const BAD: u64 = 1 << 63;
+const EXCLUDED: u64 = 1 << 63;
 
-impl Bytes {
+impl BytePair {
     /// Of two bytes that nothing is known of, or of which one is missing.
-    pub const NONE: Self = Self(INFINITE | INFINITE << LEFT | INFINITE << RIGHT);
+    pub const UNKNOWN: Self = Self(INFINITE | INFINITE << LEFT | INFINITE << RIGHT);
 
-    fn lower(&mut self, shift: u32, rank: u32) {
+    fn lower_rank(&mut self, shift: u32, rank: u32) {
         if u64::from(rank) < self.0 >> shift & INFINITE {
             self.0 = self.0 & !(INFINITE << shift) | u64::from(rank) << shift;
         }
@@ -60,63 +60,63 @@ impl Bytes {
     }
 
     /// Whether the two are joined for certain, with what the table says of the byte before them and
-    /// the first, and of the second and the byte behind.
+    /// the first, and of the second and the byte after.
     #[inline(always)]
-    pub fn is_certain(self, before: Self, behind: Self) -> bool {
+    pub fn is_certain(self, before: Self, after: Self) -> bool {
         let rank = self.0 & INFINITE;
-        (self.0 & BAD == 0)
+        (self.0 & EXCLUDED == 0)
             & (rank < before.0 >> LEFT & INFINITE)
-            & (rank < behind.0 >> RIGHT & INFINITE)
+            & (rank < after.0 >> RIGHT & INFINITE)
     }
 }
 
 /// What is known of each two bytes, and the token of each byte. 512 KB, of which ASCII is 64.
-pub struct Certain {
-    two: Box<[Bytes; 1 << 16]>,
-    one: [u32; 256],
+pub struct CertainMerges {
+    pairs: Box<[BytePair; 1 << 16]>,
+    byte_tokens: [u32; 256],
 }
 
-impl Certain {
+impl CertainMerges {
     /// What complete `pieces` say.
-    pub fn build(pieces: &Pieces) -> Self {
-        let tokens = pieces.tokens();
-        let one = std::array::from_fn(|byte| pieces.find(&[byte as u8], 0, 1));
-        let mut certain = Self { two: boxed(Bytes::NONE), one };
+    pub fn build(table: &TokenTable) -> Self {
+        let tokens = table.tokens();
+        let byte_tokens = std::array::from_fn(|byte| table.find(&[byte as u8], 0, 1));
+        let mut certain = Self { pairs: boxed_array(BytePair::UNKNOWN), byte_tokens };
         // What is looked up for each token stands near the processor: bits, and the token's own bytes.
         let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];
-        for id in one {
+        for id in byte_tokens {
             if let Some(word) = is_byte.get_mut(id as usize / 64) {
                 *word |= 1 << (id % 64);
             }
         }
         let is_byte =
             |id: u32| is_byte.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1);
-        let mut is_bad = vec![false; tokens.len()];
+        let mut is_excluded = vec![false; tokens.len()];
         for (id, token) in tokens.iter() {
-            let split = pieces.split(id);
+            let split = table.split(id);
             if split.is_byte() || !split.is_reached() {
                 continue;
             }
             let (left, right) = (split.left(), split.right());
             for part in [left, right].into_iter().filter(|&part| part > id) {
-                if let Some(bad) = is_bad.get_mut(part as usize) {
-                    *bad = true;
+                if let Some(flag) = is_excluded.get_mut(part as usize) {
+                    *flag = true;
                 }
             }
             let (first, last) = (token.first_chunk::<2>(), token.last_chunk::<2>());
             if let (true, Some(&[x, y])) = (is_byte(right), last) {
-                certain.bytes_mut(x, y).lower(LEFT, id);
+                certain.pair_mut(x, y).lower_rank(LEFT, id);
             }
             if let (true, Some(&[x, y])) = (is_byte(left), first) {
-                certain.bytes_mut(x, y).lower(RIGHT, id);
+                certain.pair_mut(x, y).lower_rank(RIGHT, id);
             }
             if let &[x, y] = token {
-                certain.bytes_mut(x, y).lower(0, id);
+                certain.pair_mut(x, y).lower_rank(0, id);
             }
         }
-        for bytes in certain.two.iter_mut() {
-            if is_bad.get(bytes.token() as usize) == Some(&true) {
-                bytes.0 |= BAD;
+        for pair in certain.pairs.iter_mut() {
+            if is_excluded.get(pair.token() as usize) == Some(&true) {
+                pair.0 |= EXCLUDED;
             }
         }
         certain
@@ -124,20 +124,20 @@ impl Certain {
 
     /// What is known of two bytes.
     #[inline(always)]
-    pub fn two(&self, x: u8, y: u8) -> Bytes {
+    pub fn pair(&self, x: u8, y: u8) -> BytePair {
         #[expect(clippy::indexing_slicing, reason = "16 bits, as many as there are: no check")]
-        self.two[usize::from(u16::from_be_bytes([x, y]))]
+        self.pairs[usize::from(u16::from_be_bytes([x, y]))]
     }
 
-    fn bytes_mut(&mut self, x: u8, y: u8) -> &mut Bytes {
+    fn pair_mut(&mut self, x: u8, y: u8) -> &mut BytePair {
         #[expect(clippy::indexing_slicing, reason = "16 bits, as many as there are: no check")]
-        &mut self.two[usize::from(u16::from_be_bytes([x, y]))]
+        &mut self.pairs[usize::from(u16::from_be_bytes([x, y]))]
     }
 
     /// The token of a byte.
     #[inline(always)]
-    pub fn one(&self, byte: u8) -> u32 {
+    pub fn byte_token(&self, byte: u8) -> u32 {
         #[expect(clippy::indexing_slicing, reason = "8 bits, as many as there are: no check")]
-        self.one[usize::from(byte)]
+        self.byte_tokens[usize::from(byte)]
     }
 }

@@ -1,28 +1,28 @@
 //! Places in a word that no merge crosses, told by two bytes on either side.
 //!
 //! **Lemma.** If no token that merging gives spans a place, then no merge of any run crosses it, so merging
-//! the word gives what merging its two sides gives, one behind the other. *Proof.* A merge across the
+//! the word gives what merging its two sides gives, one after the other. *Proof.* A merge across the
 //! place makes a token that spans it, and merging gives that token. Without one, the runs on the two sides
 //! don't depend on each other. ∎
 //!
 //! So a long word is cut into *segments*, which are looked up and merged alone. Text that is not ASCII has
 //! many such places: of those between two characters of 80,345 different words in twelve languages, none of
 //! them a token, 43% are found to be cuts, and of 56,459 in Chinese and Japanese text 46%. The trap: a segment that is, as a whole, a token which merging does not give must not
-//! be taken whole; vocab-first is for pretokens. (`Pieces::is_reached` tells.)
+//! be taken whole; vocab-first is for pretokens. (`TokenTable::is_reached` tells.)
 //!
 //! What is kept of each token and each place in it is up to two bytes on either side, so the answer
 //! "may be spanned" may be wrong, and "is not spanned" never is. Only places are asked for where a
 //! character begins, and not between two of ASCII, where nearly all are spanned.
 
-use crate::bpe::boxed;
-use crate::bpe::pieces::Pieces;
+use crate::bpe::boxed_array;
+use crate::bpe::token_table::TokenTable;
 
 /// Bits of the set of patterns: 128 KB.
-const LOG: u32 = 20;
+const PATTERN_BITS: u32 = 20;
 
 /// Which places may be spanned.
-pub struct Segments {
-    /// By the byte before and the byte behind a place, how many bytes the tokens that span it have on either
+pub struct Boundaries {
+    /// By the byte before and the byte after a place, how many bytes the tokens that span it have on either
     /// side: [`ONE_ONE`] and so on.
     kinds: Box<[u8; 1 << 16]>,
     /// The set of patterns, two bits each.
@@ -30,40 +30,40 @@ pub struct Segments {
 }
 
 /// Words of the set.
-const WORDS: usize = 1 << (LOG - 6);
+const WORDS: usize = 1 << (PATTERN_BITS - 6);
 
 /// A token with just one byte on either side.
 const ONE_ONE: u8 = 1;
-/// One before, more behind.
+/// One before, more after.
 const ONE_MORE: u8 = 2;
-/// More before, one behind.
+/// More before, one after.
 const MORE_ONE: u8 = 4;
 /// More on both sides.
 const MORE_MORE: u8 = 8;
 
-impl Segments {
+impl Boundaries {
     /// Goes through the tokens that merging gives.
-    pub fn build(pieces: &Pieces) -> Self {
-        let mut segments = Self { kinds: boxed(0), bits: boxed(0) };
-        let reached = pieces.tokens().iter().filter(|&(id, _)| pieces.is_reached(id));
+    pub fn build(table: &TokenTable) -> Self {
+        let mut boundaries = Self { kinds: boxed_array(0), bits: boxed_array(0) };
+        let reached = table.tokens().iter().filter(|&(id, _)| table.is_reached(id));
         for (_, token) in reached.filter(|(_, token)| !token.is_ascii()) {
-            for place in (1..token.len()).filter(|&place| is_asked_for(token, place)) {
-                let (before, behind) = token.split_at(place);
+            for place in (1..token.len()).filter(|&place| is_candidate(token, place)) {
+                let (before, after) = token.split_at(place);
                 // The place is inside the token.
-                let (Some(&x), Some(&y)) = (before.last(), behind.first()) else { continue };
-                let kind = match (before, behind) {
+                let (Some(&x), Some(&y)) = (before.last(), after.first()) else { continue };
+                let kind = match (before, after) {
                     ([_], [_]) => ONE_ONE,
-                    ([_], [_, z, ..]) => segments.add(ONE_MORE, [0, x, y, *z]),
-                    ([.., w, _], [_]) => segments.add(MORE_ONE, [*w, x, y, 0]),
-                    ([.., w, _], [_, z, ..]) => segments.add(MORE_MORE, [*w, x, y, *z]),
+                    ([_], [_, z, ..]) => boundaries.add(ONE_MORE, [0, x, y, *z]),
+                    ([.., w, _], [_]) => boundaries.add(MORE_ONE, [*w, x, y, 0]),
+                    ([.., w, _], [_, z, ..]) => boundaries.add(MORE_MORE, [*w, x, y, *z]),
                     _ => continue,
                 };
-                if let Some(kinds) = segments.kinds.get_mut(usize::from(two(x, y))) {
+                if let Some(kinds) = boundaries.kinds.get_mut(usize::from(byte_pair(x, y))) {
                     *kinds |= kind;
                 }
             }
         }
-        segments
+        boundaries
     }
 
     fn add(&mut self, kind: u8, pattern: [u8; 4]) -> u8 {
@@ -80,10 +80,10 @@ impl Segments {
         self.bits.get(word).is_some_and(|word| word & bits == bits)
     }
 
-    /// The first place behind `from` where a word may be cut, since no merge crosses it; the word's end if
+    /// The first place after `from` where a word may be cut, since no merge crosses it; the word's end if
     /// there is none.
     #[inline(always)]
-    pub fn next_cut(&self, word: &[u8], from: usize) -> usize {
+    pub fn next_boundary(&self, word: &[u8], from: usize) -> usize {
         let Some(&[mut x, ref rest @ ..]) = word.get(from..) else { return word.len() };
         // The four bytes around the last place that may be spanned: around the next one they often are the
         // same, where a character repeats itself.
@@ -106,7 +106,7 @@ impl Segments {
     /// Whether a token may span a place between the bytes `x` and `y`.
     #[inline(always)]
     fn may_be_spanned(&self, word: &[u8], place: usize, x: u8, y: u8) -> bool {
-        let kinds = self.kinds.get(usize::from(two(x, y))).map_or(ONE_ONE, |&kinds| kinds);
+        let kinds = self.kinds.get(usize::from(byte_pair(x, y))).map_or(ONE_ONE, |&kinds| kinds);
         if kinds == 0 {
             return false;
         }
@@ -126,13 +126,13 @@ impl Segments {
 }
 
 #[inline(always)]
-fn two(x: u8, y: u8) -> u16 {
+fn byte_pair(x: u8, y: u8) -> u16 {
     u16::from_be_bytes([x, y])
 }
 
 /// Whether a character begins at a place that is not between two of ASCII.
 #[inline(always)]
-fn is_asked_for(word: &[u8], place: usize) -> bool {
+fn is_candidate(word: &[u8], place: usize) -> bool {
     match (place.checked_sub(1).and_then(|before| word.get(before)), word.get(place)) {
         (Some(&x), Some(&y)) => y & 0xC0 != 0x80 && (x | y) >= 0x80,
         _ => false,
@@ -144,6 +144,6 @@ fn is_asked_for(word: &[u8], place: usize) -> bool {
 fn bits(kind: u8, pattern: [u8; 4]) -> (usize, u64) {
     let all = u64::from(u32::from_le_bytes(pattern)) | u64::from(kind) << 32;
     let hash = all.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let word = (hash >> (64 - LOG + 6)) as usize % WORDS;
+    let word = (hash >> (64 - PATTERN_BITS + 6)) as usize % WORDS;
     (word, 1 << (hash >> 20 & 63) | 1 << (hash >> 26 & 63))
 }

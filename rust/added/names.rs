@@ -73,7 +73,7 @@ impl Names {
         self.sorted.get(behind).is_some_and(|(name, _)| name.as_bytes().starts_with(bytes))
     }
 
-    /// The name that begins first at or behind `from`, the longest that does: where it stands, and the
+    /// The name that begins first at or after `from`, the longest that does: where it stands, and the
     /// number of its token.
     fn find(
         &self,

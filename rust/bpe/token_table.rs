@@ -13,24 +13,24 @@
 //! all threads. A lookup table of the whole vocabulary in buckets of one cache line is what the
 //! tokenizers gigatoken and fastokens had first; theirs probe further and have the bytes elsewhere.
 
+use crate::bpe::allocate_table;
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
-use crate::bpe::key::{ID, KEPT, KEY, KEY_BYTES, key};
 use crate::bpe::split::Split;
-use crate::bpe::table;
-use crate::bpe::tokens::Tokens;
-use crate::machine::lanes::{hash, word_of};
+use crate::bpe::token_bytes::TokenBytes;
+use crate::bpe::token_key::{ID, KEPT, KEY, KEY_BYTES, key};
+use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
 
 /// Four tokens, two words each, the lower one first: the key of each, and from bit [`ID`] on its id. 0 where
 /// there is none; the first ones are filled first.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub struct Line(pub [u64; 8]);
+pub struct TokenLine(pub [u64; 8]);
 
 /// Where in the upper word of a token its id begins.
 const ID_IN_UPPER: u32 = ID - 64;
 
-impl Line {
+impl TokenLine {
     const EMPTY: Self = Self([0; 8]);
 
     /// The id in one of the words, an upper one.
@@ -67,115 +67,117 @@ impl Line {
 
 /// All lines. Their number is a power of two, so that some bits of a hash say which.
 #[derive(Clone, Copy)]
-pub struct Lines<'p> {
-    lines: &'p [Line],
-    /// The bits of a hash that say how many bytes behind the first line another one is.
+pub struct TokenLines<'p> {
+    lines: &'p [TokenLine],
+    /// The bits of a hash that say how many bytes after the first line another one is.
     mask: u32,
 }
 
-impl<'p> Lines<'p> {
+impl<'p> TokenLines<'p> {
     #[inline(always)]
-    fn new(lines: &'p [Line]) -> Self {
+    fn new(lines: &'p [TokenLine]) -> Self {
         let bytes = size_of_val(lines);
-        assert!(bytes.is_power_of_two() && bytes >= size_of::<Line>());
-        Self { lines, mask: (bytes - size_of::<Line>()) as u32 }
+        assert!(bytes.is_power_of_two() && bytes >= size_of::<TokenLine>());
+        Self { lines, mask: (bytes - size_of::<TokenLine>()) as u32 }
     }
 
     #[inline(always)]
-    fn place(self, hash: u32) -> usize {
+    fn byte_offset(self, hash: u32) -> usize {
         (hash & self.mask) as usize
     }
 
     /// The line of the key with this hash.
     #[inline(always)]
-    pub fn of(self, hash: u32) -> &'p Line {
-        let place = self.place(hash);
-        debug_assert!(place < size_of_val(self.lines) && place.is_multiple_of(size_of::<Line>()));
+    pub fn of(self, hash: u32) -> &'p TokenLine {
+        let offset = self.byte_offset(hash);
+        debug_assert!(
+            offset < size_of_val(self.lines) && offset.is_multiple_of(size_of::<TokenLine>())
+        );
         #[expect(unsafe_code, reason = "a check for each pretoken, where nothing else branches")]
         // SAFETY: the mask has no bit below the size of a line, and is less than the bytes of all lines,
         // see `new`: so what it leaves is where some line begins.
         unsafe {
-            &*self.lines.as_ptr().byte_add(place)
+            &*self.lines.as_ptr().byte_add(offset)
         }
     }
 
     /// Asks for the line of the key with this hash.
     #[inline(always)]
     pub fn prefetch(self, hash: u32) {
-        prefetch(self.lines.as_ptr().wrapping_byte_add(self.place(hash)));
+        prefetch(self.lines.as_ptr().wrapping_byte_add(self.byte_offset(hash)));
     }
 }
 
 /// The table from whole byte strings to ids, and from ids to entries.
-pub struct Pieces {
-    tokens: Tokens,
+pub struct TokenTable {
+    tokens: TokenBytes,
     /// A power of two, about half as many as there are tokens.
-    lines: Vec<Line>,
+    lines: Vec<TokenLine>,
     seed: Seed,
     /// The tokens that no line has.
-    rest: Index,
+    overflow: Index,
     splits: Vec<Split>,
     /// A bit for each token that merging does not give.
     unreached: Vec<u64>,
 }
 
-impl Pieces {
+impl TokenTable {
     /// Takes and indexes `tokens`; if two are the same bytes, gives both ids. Nothing is known of merges yet.
-    pub fn build(tokens: Tokens) -> Result<Self, (u32, u32)> {
+    pub fn build(tokens: TokenBytes) -> Result<Self, (u32, u32)> {
         let count = (tokens.len() / 2).next_power_of_two();
-        let mut pieces = Self {
+        let mut table = Self {
             tokens,
-            lines: table(count, Line::EMPTY),
+            lines: allocate_table(count, TokenLine::EMPTY),
             seed: Seed::random(),
-            rest: Index::with_room(0),
+            overflow: Index::with_room(0),
             splits: Vec::new(),
             unreached: Vec::new(),
         };
-        let mut rest = Vec::new();
+        let mut overflow = Vec::new();
         // The keys of the tokens whose lines have been asked for.
         let mut keys = [None; AHEAD];
-        for ahead in 0..(pieces.tokens.len() + AHEAD) as u32 {
-            let head = pieces.tokens.head(ahead).filter(|&(_, length)| length <= KEY_BYTES);
+        for ahead in 0..(table.tokens.len() + AHEAD) as u32 {
+            let head = table.tokens.head(ahead).filter(|&(_, length)| length <= KEY_BYTES);
             let next = head.map(|(head, length)| {
-                let key = word_of(head, length, &KEPT);
-                pieces.lines().prefetch(hash(key));
-                (key, pieces.lines().place(hash(key)) / size_of::<Line>())
+                let key = key_of(head, length, &KEPT);
+                table.lines().prefetch(hash(key));
+                (key, table.lines().byte_offset(hash(key)) / size_of::<TokenLine>())
             });
             // One for each remainder.
             let Some(slot) = keys.get_mut(ahead as usize % AHEAD) else { continue };
             let found = std::mem::replace(slot, next);
             // The first ones were only asked for.
             let Some(id) = ahead.checked_sub(AHEAD as u32) else { continue };
-            let line = found.and_then(|(key, place)| Some((key, pieces.lines.get_mut(place)?)));
+            let line = found.and_then(|(key, line)| Some((key, table.lines.get_mut(line)?)));
             let Some((key, line)) = line else {
-                rest.push(id);
+                overflow.push(id);
                 continue;
             };
             if let Some(earlier) = line.find(key) {
                 return Err((earlier, id));
             }
             if !line.add(key, id) {
-                rest.push(id);
+                overflow.push(id);
             }
         }
-        pieces.rest = Index::with_room(rest.len());
-        for id in rest {
-            let Some(bytes) = pieces.tokens.get(id) else {
+        table.overflow = Index::with_room(overflow.len());
+        for id in overflow {
+            let Some(bytes) = table.tokens.get(id) else {
                 debug_assert!(false, "{id} is one of the tokens");
                 continue;
             };
-            let hash = pieces.seed.hash(bytes);
+            let hash = table.seed.hash(bytes);
             let earlier =
-                pieces.rest.insert(hash, id, |earlier| pieces.tokens.get(earlier) == Some(bytes));
+                table.overflow.insert(hash, id, |earlier| table.tokens.get(earlier) == Some(bytes));
             if earlier != NONE {
                 return Err((earlier, id));
             }
         }
-        Ok(pieces)
+        Ok(table)
     }
 
     /// Says what is known of each token.
-    pub fn complete(&mut self, splits: Vec<Split>) {
+    pub fn set_splits(&mut self, splits: Vec<Split>) {
         let unreached = |splits: &[Split]| {
             let bits = (0..).zip(splits).filter(|(_, split)| !split.is_reached());
             bits.fold(0, |word, (bit, _)| word | 1u64 << bit)
@@ -186,7 +188,7 @@ impl Pieces {
 
     /// The tokens' bytes.
     #[inline(always)]
-    pub fn tokens(&self) -> &Tokens {
+    pub fn tokens(&self) -> &TokenBytes {
         &self.tokens
     }
 
@@ -204,19 +206,19 @@ impl Pieces {
 
     /// The lines.
     #[inline(always)]
-    pub fn lines(&self) -> Lines<'_> {
-        Lines::new(&self.lines)
+    pub fn lines(&self) -> TokenLines<'_> {
+        TokenLines::new(&self.lines)
     }
 
     /// The id of the token that is exactly `text[start..end]`, or [`NONE`].
     #[inline(always)]
     pub fn find(&self, text: &[u8], start: usize, end: usize) -> u32 {
-        self.find_hashed(text, (start, end), hash(key(text, start, end)))
+        self.find_with_hash(text, (start, end), hash(key(text, start, end)))
     }
 
     /// The same, given the hash of the key.
     #[inline(always)]
-    pub fn find_hashed(&self, text: &[u8], (start, end): (usize, usize), hash: u32) -> u32 {
+    pub fn find_with_hash(&self, text: &[u8], (start, end): (usize, usize), hash: u32) -> u32 {
         if end - start <= KEY_BYTES
             && let Some(id) = self.lines().of(hash).find(key(text, start, end))
         {
@@ -224,23 +226,23 @@ impl Pieces {
         }
         debug_assert!(end <= text.len());
         // Nothing is no token.
-        self.find_beside(text.get(start..end).unwrap_or(&[]), hash)
+        self.find_after_line_miss(text.get(start..end).unwrap_or(&[]), hash)
     }
 
     /// The same of a byte string that its line, by the hash of its key, does not have.
     #[inline(always)]
-    pub fn find_beside(&self, bytes: &[u8], hash: u32) -> u32 {
+    pub fn find_after_line_miss(&self, bytes: &[u8], hash: u32) -> u32 {
         // Only a line that is full leaves short tokens to the rest.
         if bytes.len() <= KEY_BYTES && !self.lines().of(hash).is_full() {
             return NONE;
         }
-        self.find_rest(bytes)
+        self.find_overflow(bytes)
     }
 
     /// The same of a byte string that no line has.
     #[inline]
-    pub fn find_rest(&self, bytes: &[u8]) -> u32 {
-        self.rest.find(self.seed.hash(bytes), |id| self.tokens.get(id) == Some(bytes))
+    pub fn find_overflow(&self, bytes: &[u8]) -> u32 {
+        self.overflow.find(self.seed.hash(bytes), |id| self.tokens.get(id) == Some(bytes))
     }
 }
 
@@ -264,14 +266,11 @@ mod tests {
     #[test]
     fn few_tokens_are_in_full_lines() {
         let (encoder, ranks) = best_encoder();
-        let pieces = encoder.vocabulary.pieces();
+        let table = encoder.vocabulary.token_table();
         let mut in_lines = 0;
         for (token, &id) in ranks {
-            let found = pieces.lines().of(hash(key(token, 0, token.len()))).find(key(
-                token,
-                0,
-                token.len(),
-            ));
+            let found =
+                table.lines().of(hash(key(token, 0, token.len()))).find(key(token, 0, token.len()));
             assert!(found.is_none_or(|found| found == id && token.len() <= KEY_BYTES));
             in_lines += usize::from(found.is_some());
         }

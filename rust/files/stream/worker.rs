@@ -6,8 +6,8 @@ use std::thread;
 
 use super::{FILE, Named, Place, Shared, TURN, Unit};
 use crate::error::{Check, Error, always};
-use crate::files::parts::Part;
-use crate::files::read::{Piece, Source, Step, read_error};
+use crate::files::output::Part;
+use crate::files::reader::{Piece, Source, Step, read_error};
 
 impl Shared {
     /// What a thread of the pool does.
@@ -27,7 +27,7 @@ impl Shared {
         }
         let mut state = self.lock();
         state.active -= 1;
-        // Whoever waits for results hands out the next turns, so that they queue behind the work of
+        // Whoever waits for results hands out the next turns, so that they queue after the work of
         // others. If nobody waits they are handed out here, until there is no room for results.
         let more = if state.is_awaited { 0 } else { self.claim(&mut state) };
         drop(state);
@@ -139,7 +139,7 @@ impl Shared {
         Source::open(path, *is_standard_input, *refuses_binary, &self.meter)
     }
 
-    /// Puts the last result of a file behind the others.
+    /// Puts the last result of a file after the others.
     fn close(&self, file: usize, result: Result<Part, Error>) {
         if let Some(progress) = self.lock().progress(file) {
             progress.parts.push_back(Some(result));

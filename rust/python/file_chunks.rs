@@ -13,22 +13,22 @@ use super::detach::detached;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::files::jsonl;
-use crate::files::read::{Cuts, Source, Step};
+use crate::files::reader::{Cuts, Source, Step};
 
 /// An iterator over the pieces of a file, `(offset, line, text)`: bytes and lines before it, and
 /// itself. A binary file has no piece where such files are not wanted.
 #[pyclass(frozen, module = "llama3_tok._core")]
-pub(super) struct Pieces {
+pub(super) struct FileChunks {
     encoder: Arc<Encoder>,
-    /// `None` at the end, behind an error, and while another thread reads.
+    /// `None` at the end, after an error, and while another thread reads.
     source: Mutex<Option<Source>>,
     lines: bool,
     size: usize,
 }
 
 #[pymethods]
-impl Pieces {
-    /// Cuts `path` behind lines, or where no id depends on it, into pieces of about `size` bytes.
+impl FileChunks {
+    /// Cuts `path` after lines, or where no id depends on it, into pieces of about `size` bytes.
     #[new]
     fn new(
         py: Python,

@@ -55,8 +55,8 @@ pub(super) fn truncate<'py>(
     let wide = joined_pairs(text)?;
     let place = detached(text.py(), None, |check, _| {
         let place = match from_end {
-            false => encoder.longest_beginning(&bytes, limit, check)?,
-            true => encoder.longest_end(&bytes, limit, check)?,
+            false => encoder.longest_prefix(&bytes, limit, check)?,
+            true => encoder.longest_suffix(&bytes, limit, check)?,
         };
         // Most texts have no surrogates, and counting their characters is fast.
         Ok(match (is_bytes, wide.is_empty()) {

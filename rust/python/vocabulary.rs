@@ -12,7 +12,7 @@ use crate::encode::Encoder;
 use crate::error::Error;
 use crate::profile::{Profile, Roles};
 use crate::vocabulary::Vocabulary;
-use crate::vocabulary::byte_level::Reader;
+use crate::vocabulary::byte_level::Alphabet;
 
 /// What a vocabulary file says. Cores share it.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]
@@ -21,7 +21,7 @@ pub(super) struct Ranks {
 }
 
 /// Id, name, special, single_word, lstrip, rstrip, normalized.
-pub(super) type Given = (u32, String, bool, bool, bool, bool, bool);
+pub(super) type GivenToken = (u32, String, bool, bool, bool, bool, bool);
 /// BOS, EOS, EOT, padding and stop ids.
 pub(super) type GivenRoles = (Option<u32>, Option<u32>, Option<u32>, Option<u32>, Vec<u32>);
 
@@ -43,7 +43,7 @@ impl Ranks {
 
     /// The added tokens that the file says; `None` if it says none.
     #[getter]
-    fn added(&self) -> Option<Vec<Given>> {
+    fn added(&self) -> Option<Vec<GivenToken>> {
         Some(self.vocabulary.added()?.iter().map(given).collect())
     }
 
@@ -65,7 +65,7 @@ impl Ranks {
 
     /// The id of the token that a `tokenizer.json` writes so; `None` if there is none.
     fn id_written(&self, token: &str) -> Option<u32> {
-        self.vocabulary.id_written(token, &Reader::new())
+        self.vocabulary.id_written(token, &Alphabet::new())
     }
 
     /// The id of the token with these bytes; `None` if there is none.
@@ -80,7 +80,7 @@ impl Ranks {
     }
 }
 
-pub(super) fn given(token: &AddedToken) -> Given {
+pub(super) fn given(token: &AddedToken) -> GivenToken {
     let AddedToken { id, name, special, single_word, lstrip, rstrip, normalized } = token.clone();
     (id, name, special, single_word, lstrip, rstrip, normalized)
 }
@@ -88,7 +88,7 @@ pub(super) fn given(token: &AddedToken) -> Given {
 pub(super) fn core(
     vocabulary: &Arc<Vocabulary>,
     file: &str,
-    tokens: Vec<Given>,
+    tokens: Vec<GivenToken>,
     (bos, eos, eot, pad, stops): GivenRoles,
     release: Option<&str>,
 ) -> Result<Core, Error> {

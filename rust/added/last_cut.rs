@@ -37,7 +37,7 @@ impl AddedTokens {
         if begins { slice(text, ..opening) } else { Ok(text) }
     }
 
-    /// The place `cut`, or if it is inside a token that is allowed or disallowed, the place behind that.
+    /// The place `cut`, or if it is inside a token that is allowed or disallowed, the place after that.
     /// `text` must be settled.
     fn behind(
         &self,
@@ -60,9 +60,9 @@ impl AddedTokens {
 
     /// The same for any names.
     ///
-    /// A search from the left finds names one behind the other. Where none of them lies across a place or
+    /// A search from the left finds names one after the other. Where none of them lies across a place or
     /// touches it, a search of either side finds those of the whole: nothing before the place reads what
-    /// is behind it, and the search goes on behind it as if it began there. Text is cut there as
+    /// is after it, and the search goes on after it as if it began there. Text is cut there as
     /// `cuts::last_cut` says; white space that a token takes ends, or begins, at such a place at the latest.
     /// The end of a token is such a place as well, unless what follows is a token only as a whole word.
     ///

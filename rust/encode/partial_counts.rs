@@ -4,16 +4,16 @@
 //! with the length. By the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only
 //! if each is what it gives alone and each two neighbours fit. So whatever leads to a place by tokens
 //! that fit is *the* encoding of the bytes up to there: each place has one last token, and a token
-//! that fits behind it is the last one of the place where it ends ([`Beginnings`]). Likewise each
-//! place has one first token of the bytes from there to the end ([`Endings`]). For each place the
+//! that fits after it is the last one of the place where it ends ([`PrefixCounts`]). Likewise each
+//! place has one first token of the bytes from there to the end ([`SuffixCounts`]). For each place the
 //! tokens that begin there are tried, of which there are at most as many as lengths, and only the
 //! places that one token can span are kept: time is linear in the bytes, and memory does not grow.
 
 use crate::bpe::index::NONE;
-use crate::bpe::merge::Merging;
+use crate::bpe::merge::MergeMemory;
 use crate::error::{Error, always};
+use crate::steps;
 use crate::vocabulary::Vocabulary;
-use crate::work;
 
 /// Why merging can't be followed: each single byte is a token, so something leads to each place.
 const NO_TOKEN: &str = "no token of a pretoken leads to one of its places";
@@ -71,13 +71,13 @@ impl Links {
 }
 
 /// The number of tokens of each beginning of `text[start..]`, from the shortest to the longest.
-pub struct Beginnings<'v> {
+pub struct PrefixCounts<'v> {
     vocabulary: &'v Vocabulary,
     links: Links,
     at: usize,
 }
 
-impl<'v> Beginnings<'v> {
+impl<'v> PrefixCounts<'v> {
     /// Those of what begins at `start`.
     pub fn new(vocabulary: &'v Vocabulary, start: usize) -> Self {
         Self { vocabulary, links: Links::new(vocabulary, start), at: start }
@@ -95,11 +95,11 @@ impl<'v> Beginnings<'v> {
         text: &[u8],
         end: usize,
         limit: usize,
-        memory: &mut Merging,
+        memory: &mut MergeMemory,
     ) -> Result<usize, Error> {
         let Self { vocabulary, links, at } = self;
         while *at < end {
-            work::done();
+            steps::count();
             let (count, last) = if *at == links.origin {
                 (1, None)
             } else {
@@ -122,13 +122,13 @@ impl<'v> Beginnings<'v> {
 }
 
 /// The number of tokens of each end of `text[..end]`, from the shortest to the longest.
-pub struct Endings<'v> {
+pub struct SuffixCounts<'v> {
     vocabulary: &'v Vocabulary,
     links: Links,
     at: usize,
 }
 
-impl<'v> Endings<'v> {
+impl<'v> SuffixCounts<'v> {
     /// Those of what ends at `end`.
     pub fn new(vocabulary: &'v Vocabulary, end: usize) -> Self {
         Self { vocabulary, links: Links::new(vocabulary, end), at: end }
@@ -140,14 +140,14 @@ impl<'v> Endings<'v> {
         &mut self,
         text: &[u8],
         (start, end): (usize, usize),
-        memory: &mut Merging,
+        memory: &mut MergeMemory,
     ) -> Result<usize, Error> {
         let Self { vocabulary, links, .. } = self;
         if links.origin != end {
             (links.origin, self.at) = (end, end);
         }
         while self.at > start {
-            work::done();
+            steps::count();
             self.at -= 1;
             let place = self.at;
             let found = vocabulary.longest(text, (place, end), |id, length| {
@@ -188,9 +188,9 @@ mod tests {
                 true => 1,
                 false => merge(&ranks, part).len(),
             };
-            let (mut memory, length) = (Merging::default(), text.len());
+            let (mut memory, length) = (MergeMemory::default(), text.len());
             memory.begin(vocabulary.number());
-            let mut beginnings = Beginnings::new(&vocabulary, 0);
+            let mut beginnings = PrefixCounts::new(&vocabulary, 0);
             for from in [0, from.min(length - 1)] {
                 beginnings.restart(from);
                 for end in from + 1..=length {
@@ -198,7 +198,7 @@ mod tests {
                     prop_assert_eq!(found, count(&text[from..end]), "{}..{}", from, end);
                 }
                 let end = length - from;
-                let mut endings = Endings::new(&vocabulary, end);
+                let mut endings = SuffixCounts::new(&vocabulary, end);
                 for start in (0..end).rev() {
                     let found = endings.count(text, (start, end), &mut memory).unwrap();
                     prop_assert_eq!(found, count(&text[start..end]), "{}..{}", start, end);
@@ -211,12 +211,12 @@ mod tests {
     fn a_place_that_no_token_leads_to_is_an_error_and_no_smaller_count() {
         let vocabulary = &sample_encoder().vocabulary;
         let (text, length) = (b"qxqxqxqx", 8);
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(vocabulary.number());
-        let mut beginnings = Beginnings::new(vocabulary, 0);
+        let mut beginnings = PrefixCounts::new(vocabulary, 0);
         beginnings.at = 2;
         assert!(sees_a_fault(|| beginnings.count(text, 4, length, &mut memory)));
-        let mut endings = Endings::new(vocabulary, length);
+        let mut endings = SuffixCounts::new(vocabulary, length);
         endings.at = 2;
         assert!(sees_a_fault(|| endings.count(text, (0, length), &mut memory)));
     }

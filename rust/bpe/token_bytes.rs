@@ -10,13 +10,13 @@ pub const MAX_TOKEN_BYTES: usize = 1024;
 
 /// The tokens' bytes end to end, in the order of their ids.
 #[derive(Default)]
-pub struct Tokens {
+pub struct TokenBytes {
     bytes: Vec<u8>,
     /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits.
     ends: Vec<u32>,
 }
 
-impl Tokens {
+impl TokenBytes {
     /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
     pub(crate) fn with_room(length: usize) -> Self {
         // Without room they grow as they are filled.
@@ -62,11 +62,14 @@ impl Tokens {
         (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
     }
 
-    /// The bytes of a token and those behind them, up to 16, and how many are its own.
+    /// The bytes of a token and those after them, up to 16, and how many are its own.
     #[inline]
     pub fn head(&self, id: u32) -> Option<(u128, usize)> {
         let start = self.start(id)?;
-        Some((lanes::head(&self.bytes, start), *self.ends.get(id as usize)? as usize - start))
+        Some((
+            lanes::load_16_bytes(&self.bytes, start),
+            *self.ends.get(id as usize)? as usize - start,
+        ))
     }
 
     /// Adds the token with the next id, or says why it can't be one.

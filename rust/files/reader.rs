@@ -2,7 +2,7 @@
 //!
 //! The pieces of a text end where the pattern always cuts ([`crate::text::cuts::last_cut`]) and never inside a special
 //! token's name, those of a JSONL file at ends of lines. So the ids of a file are those of its pieces,
-//! one behind the other, while memory is that of a piece; only a text without any such place, as one
+//! one after the other, while memory is that of a piece; only a text without any such place, as one
 //! endless word, is held whole. `stream/mod.rs` works on the pieces.
 
 use std::fs::File;
@@ -24,7 +24,7 @@ const BINARY_HEAD: usize = 8192;
 
 /// Where a file may be cut.
 pub enum Cuts<'a> {
-    /// Behind a line.
+    /// After a line.
     Lines,
     /// Where the ids of a text stay the same, with the special tokens that options allow and disallow.
     Text(&'a AddedTokens, &'a Options),
@@ -49,7 +49,7 @@ pub struct Piece {
     end: usize,
     /// Where it begins in the unpacked file, in bytes.
     pub offset: usize,
-    /// How many lines are before it, where the file is cut behind lines.
+    /// How many lines are before it, where the file is cut after lines.
     pub line: usize,
     /// Whether it is the file's first.
     pub first: bool,
@@ -101,7 +101,7 @@ impl Meter {
 pub struct Source {
     path: PathBuf,
     reader: Box<dyn Read + Send>,
-    /// What was read and is in no piece yet, and behind it room that was written before.
+    /// What was read and is in no piece yet, and after it room that was written before.
     buffer: Vec<u8>,
     filled: usize,
     offset: usize,
@@ -200,7 +200,7 @@ impl Source {
         Ok(true)
     }
 
-    /// Cuts a piece off; what is behind it goes to `rest`.
+    /// Cuts a piece off; what is after it goes to `rest`.
     fn cut(
         &mut self,
         end: usize,
@@ -310,13 +310,13 @@ impl<R> Drop for Metered<R> {
     }
 }
 
-/// The members of a gzip file one after the other. Zeros behind the last are padding, as of tapes.
+/// The members of a gzip file one after the other. Zeros after the last are padding, as of tapes.
 enum Members<R> {
     /// Nothing was read of the file, which may be of another kind than its name says.
     First(R),
     Unread(R),
     Open(Box<GzDecoder<R>>),
-    /// Behind a member, where zeros may be, or another one.
+    /// After a member, where zeros may be, or another one.
     Between(R),
     Done,
 }

@@ -8,7 +8,7 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, slice};
 use crate::files::jsonl::{field_of, why_not};
-use crate::files::read::{Cuts, Piece};
+use crate::files::reader::{Cuts, Piece};
 use crate::text::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -39,7 +39,7 @@ pub struct Totals {
     pub invalid_utf8: bool,
 }
 
-/// What a piece gave, or several one behind the other.
+/// What a piece gave, or several one after the other.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// Counts, if they were asked for.
@@ -65,7 +65,7 @@ impl Part {
         self.ids.is_empty() && self.ends.is_empty()
     }
 
-    /// Takes in what is behind it.
+    /// Takes in what is after it.
     pub fn join(&mut self, next: Self) -> Result<(), Error> {
         let Totals { texts, tokens, bytes, characters, invalid_utf8 } = next.totals;
         self.totals.texts += texts;

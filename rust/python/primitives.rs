@@ -6,12 +6,12 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::added::GivenRoles;
 use super::convert::array;
 use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
-use crate::bpe::merge::Merging;
+use super::vocabulary::GivenRoles;
+use crate::bpe::merge::MergeMemory;
 use crate::error::Error;
 use crate::profile::{Profile, Roles};
 use crate::text::pretokenize::Pretokens;
@@ -82,7 +82,7 @@ pub(super) fn merge_batch(
 ) -> PyResult<Vec<Vec<u32>>> {
     let vocabulary = Arc::clone(&core.encoder.vocabulary);
     detached(py, None, |check, _| {
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(vocabulary.number());
         let merge = |piece: &Vec<u8>| {
             let ids = vocabulary.merge(

@@ -26,7 +26,7 @@ static KEPT: [[Name; 2]; 32] = {
     while length < 32 {
         let mut at = 0;
         while at < length {
-            // Behind the fifteenth byte stands the length.
+            // After the fifteenth byte stands the length.
             let place = if at < HEAD { at } else { at + 1 };
             table[length][0].0[place / 8] |= 0xFF << (8 * (place % 8));
             at += 1;
@@ -94,7 +94,7 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
     [word(0), word(8), word(HEAD), word(HEAD + 8)]
 }
 
-/// The next 32 bytes of a text that has fewer, with zeros behind.
+/// The next 32 bytes of a text that has fewer, with zeros after.
 #[inline]
 fn near_the_end(text: &[u8], start: usize) -> [u8; 32] {
     let mut padded = [0; 32];

@@ -1,10 +1,10 @@
 //! The same for a text that may have ordinary added tokens, as `<think>`.
 //!
-//! The text is cut into pieces where that changes no ids (`added/cut.rs`), so that the tokens of pieces add
+//! The text is cut into pieces where that changes no ids (`added/last_cut.rs`), so that the tokens of pieces add
 //! up whatever is cut off. One of them is too much. What is kept of it is
 //!
 //! - text in which no name stands: the search of plain text is asked;
-//! - or it has whole names, or parts of some, and each place is tried. Such a piece ends soon: behind
+//! - or it has whole names, or parts of some, and each place is tried. Such a piece ends soon: after
 //!   a token any text may be cut.
 
 use super::PIECE;
@@ -21,7 +21,7 @@ const CLOSE: usize = if cfg!(test) { 4 } else { 1 << 6 };
 const CHAIN: usize = 4;
 
 impl Encoder {
-    pub(super) fn longest_beginning_with_added(
+    pub(super) fn longest_prefix_with_added(
         &self,
         text: &[u8],
         limit: usize,
@@ -50,10 +50,10 @@ impl Encoder {
                 return Ok(start + cut);
             }
         }
-        Ok(start + self.longest_plain_beginning(slice(piece, ..first)?, limit - tokens, check)?)
+        Ok(start + self.longest_plain_prefix(slice(piece, ..first)?, limit - tokens, check)?)
     }
 
-    pub(super) fn longest_end_with_added(
+    pub(super) fn longest_suffix_with_added(
         &self,
         text: &[u8],
         limit: usize,
@@ -79,7 +79,7 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // Behind the beginning of a name another one may begin, that goes on beyond the piece, as in `ab<` and
+        // After the beginning of a name another one may begin, that goes on beyond the piece, as in `ab<` and
         // `<c>` of `ab<c>`: so names before the piece count as well, as far as such a chain is followed.
         let chain = CHAIN * self.added.longest_name();
         let before = pieces.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
@@ -97,7 +97,7 @@ impl Encoder {
                 return Ok(before + cut);
             }
         }
-        let behind = self.longest_plain_end(slice(piece, last..)?, limit - tokens, check)?;
+        let behind = self.longest_plain_suffix(slice(piece, last..)?, limit - tokens, check)?;
         Ok(before + last + behind)
     }
 
@@ -151,9 +151,9 @@ mod tests {
             let cuts = (0..=text.len()).filter(|&at| text.is_char_boundary(at));
             let count = |text: &str| encoder.count(text.as_bytes(), &go_on).unwrap();
             let end = cuts.clone().rev().find(|&at| count(&text[..at]) <= limit).unwrap();
-            prop_assert_eq!(encoder.longest_beginning(text.as_bytes(), limit, &go_on).unwrap(), end);
+            prop_assert_eq!(encoder.longest_prefix(text.as_bytes(), limit, &go_on).unwrap(), end);
             let start = cuts.into_iter().find(|&at| count(&text[at..]) <= limit).unwrap();
-            prop_assert_eq!(encoder.longest_end(text.as_bytes(), limit, &go_on).unwrap(), start);
+            prop_assert_eq!(encoder.longest_suffix(text.as_bytes(), limit, &go_on).unwrap(), start);
         }
     }
 }

@@ -5,7 +5,7 @@
 //!       the text, 13 bytes   its length   free: the id, where a token's word is kept
 //! ```
 
-use crate::machine::lanes::{self, Kept, KeptByLength};
+use crate::machine::lanes::{self, KeyMask, KeyMasks};
 
 /// The longest byte string that has a key. With 13 bytes, its length and an id fit 16 bytes.
 pub const KEY_BYTES: usize = 13;
@@ -20,13 +20,13 @@ pub const KEY: u128 = (1 << ID) - 1;
 const TOO_LONG: u128 = 15;
 
 /// What is kept of a string of each length.
-pub static KEPT: KeptByLength = {
-    let mut table = [Kept { text: 0, set: TOO_LONG << LENGTH }; 16];
+pub static KEPT: KeyMasks = {
+    let mut table = [KeyMask { keep: 0, set: TOO_LONG << LENGTH }; 16];
     // The empty string has no key: it would be that of a place where no token is kept.
     let mut length = 1;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while length <= KEY_BYTES {
-        table[length] = Kept { text: (1 << (8 * length)) - 1, set: (length as u128) << LENGTH };
+        table[length] = KeyMask { keep: (1 << (8 * length)) - 1, set: (length as u128) << LENGTH };
         length += 1;
     }
     table
@@ -35,7 +35,7 @@ pub static KEPT: KeptByLength = {
 /// The key of `text[start..end]`; of a longer string a word that no token has.
 #[inline(always)]
 pub fn key(text: &[u8], start: usize, end: usize) -> u128 {
-    lanes::word_of(lanes::head(text, start), end - start, &KEPT)
+    lanes::key_of(lanes::load_16_bytes(text, start), end - start, &KEPT)
 }
 
 #[cfg(test)]
