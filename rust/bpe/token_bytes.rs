@@ -18,11 +18,11 @@ pub struct TokenBytes {
 
 impl TokenBytes {
     /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
-    pub(crate) fn with_room(length: usize) -> Self {
+    pub(crate) fn with_capacity(length: usize) -> Self {
         // Without room they grow as they are filled.
         Self {
-            bytes: huge_pages::room(length / 2).unwrap_or_default(),
-            ends: huge_pages::room(length / 16).unwrap_or_default(),
+            bytes: huge_pages::with_capacity(length / 2).unwrap_or_default(),
+            ends: huge_pages::with_capacity(length / 16).unwrap_or_default(),
         }
     }
 

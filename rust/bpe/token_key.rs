@@ -20,7 +20,7 @@ pub const KEY: u128 = (1 << ID) - 1;
 const TOO_LONG: u128 = 15;
 
 /// What is kept of a string of each length.
-pub static KEPT: KeyMasks = {
+pub static KEY_MASKS: KeyMasks = {
     let mut table = [KeyMask { keep: 0, set: TOO_LONG << LENGTH }; 16];
     // The empty string has no key: it would be that of a place where no token is kept.
     let mut length = 1;
@@ -35,7 +35,7 @@ pub static KEPT: KeyMasks = {
 /// The key of `text[start..end]`; of a longer string a word that no token has.
 #[inline(always)]
 pub fn key(text: &[u8], start: usize, end: usize) -> u128 {
-    lanes::key_of(lanes::load_16_bytes(text, start), end - start, &KEPT)
+    lanes::key_of(lanes::load_16_bytes(text, start), end - start, &KEY_MASKS)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::bpe::allocate_table;
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::split::Split;
 use crate::bpe::token_bytes::TokenBytes;
-use crate::bpe::token_key::{ID, KEPT, KEY, KEY_BYTES, key};
+use crate::bpe::token_key::{ID, KEY_MASKS, KEY, KEY_BYTES, key};
 use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
 
@@ -129,7 +129,7 @@ impl TokenTable {
             tokens,
             lines: allocate_table(count, TokenLine::EMPTY),
             seed: Seed::random(),
-            overflow: Index::with_room(0),
+            overflow: Index::with_capacity(0),
             splits: Vec::new(),
             unreached: Vec::new(),
         };
@@ -139,7 +139,7 @@ impl TokenTable {
         for ahead in 0..(table.tokens.len() + AHEAD) as u32 {
             let head = table.tokens.head(ahead).filter(|&(_, length)| length <= KEY_BYTES);
             let next = head.map(|(head, length)| {
-                let key = key_of(head, length, &KEPT);
+                let key = key_of(head, length, &KEY_MASKS);
                 table.lines().prefetch(hash(key));
                 (key, table.lines().byte_offset(hash(key)) / size_of::<TokenLine>())
             });
@@ -160,7 +160,7 @@ impl TokenTable {
                 overflow.push(id);
             }
         }
-        table.overflow = Index::with_room(overflow.len());
+        table.overflow = Index::with_capacity(overflow.len());
         for id in overflow {
             let Some(bytes) = table.tokens.get(id) else {
                 debug_assert!(false, "{id} is one of the tokens");

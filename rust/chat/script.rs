@@ -85,7 +85,7 @@ impl Script {
         let mut at = 0;
         for &(place, mark) in &self.marks {
             if let Mark::Special(special) = mark {
-                let id = always(encoder.place(special), NO_SPECIAL)?;
+                let id = always(encoder.release_id(special), NO_SPECIAL)?;
                 let name = &always(encoder.added.get(id), NO_SPECIAL)?.name;
                 let text = self.part(at..place)?;
                 rendered.try_reserve(text.len() + name.len())?;
@@ -119,7 +119,7 @@ impl Script {
                 }
                 Mark::Special(place) => {
                     self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
-                    let id = always(encoder.place(place), NO_SPECIAL)?;
+                    let id = always(encoder.release_id(place), NO_SPECIAL)?;
                     encoded.ids.try_reserve(1)?;
                     encoded.ids.push(id);
                     if masks {

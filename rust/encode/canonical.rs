@@ -6,12 +6,12 @@ use crate::encode::sink::Sink;
 use crate::error::{Check, Error};
 
 /// Compares the ids that come with those that are expected.
-struct Same<'i, I> {
+struct SameIds<'i, I> {
     expected: std::slice::Iter<'i, I>,
     is_same: bool,
 }
 
-impl<I: Copy + Into<i64>> Sink for Same<'_, I> {
+impl<I: Copy + Into<i64>> Sink for SameIds<'_, I> {
     fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
         for &id in ids {
             // `None` if more ids come than are expected.
@@ -48,7 +48,7 @@ impl Encoder {
                     // After the last special id there is text alone.
                     _ => texts,
                 };
-                let mut same = Same { expected: plain.iter(), is_same: true };
+                let mut same = SameIds { expected: plain.iter(), is_same: true };
                 self.encode(&bytes, &Options::default(), &mut same, check)?;
                 is_same = same.is_same && same.expected.next().is_none();
             }

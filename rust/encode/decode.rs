@@ -83,9 +83,9 @@ impl Encoder {
                 table.prefetch(ahead.into());
             }
             if let Some((slot, length)) = table.get(id.into())
-                && let Some(place) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
+                && let Some(target) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
             {
-                *place = slot;
+                *target = slot;
                 count += length;
                 continue;
             }
@@ -160,7 +160,7 @@ impl TextDecoder {
                     break;
                 }
                 Err(error) => {
-                    let (valid, behind) = always(
+                    let (valid, rest_from_error) = always(
                         rest.split_at_checked(error.valid_up_to()),
                         "an error is in a text",
                     )?;
@@ -168,7 +168,7 @@ impl TextDecoder {
                         std::str::from_utf8(valid).ok(),
                         "it is valid up to there",
                     )?);
-                    rest = behind;
+                    rest = rest_from_error;
                     let Some(length) = error.error_len() else { break };
                     text.try_reserve(REPLACEMENT.len_utf8() + rest.len())?;
                     text.push(REPLACEMENT);
@@ -203,7 +203,7 @@ mod tests {
         /// follows, the text given is a beginning of the whole.
         #[test]
         fn a_stream_gives_the_text_of_all_bytes_as_soon_as_it_is_certain(
-            parts in prop::collection::vec(
+            chunks in prop::collection::vec(
                 prop_oneof![
                     prop::collection::vec(any::<u8>(), 0..4),
                     prop::collection::vec(prop_oneof![
@@ -220,7 +220,7 @@ mod tests {
         ) {
             let mut stream = TextDecoder::default();
             let mut text = String::new();
-            for part in &parts {
+            for part in &chunks {
                 text.push_str(&stream.push(part).unwrap());
                 prop_assert!(stream.held().len() <= 3);
                 // Some valid character begins with what is held.
@@ -229,7 +229,7 @@ mod tests {
                 prop_assert!((0..=255).any(next));
             }
             text.push_str(stream.flush());
-            let all = parts.concat();
+            let all = chunks.concat();
             prop_assert_eq!(text, String::from_utf8_lossy(&all));
             prop_assert_eq!(stream.flush(), "");
         }
@@ -288,11 +288,11 @@ mod tests {
             }
         }
         let mut ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
-        for place in [0, 5, CHUNK_IDS, ids.len() - 1] {
-            let before = std::mem::replace(&mut ids[place], i64::from(size));
+        for target in [0, 5, CHUNK_IDS, ids.len() - 1] {
+            let before = std::mem::replace(&mut ids[target], i64::from(size));
             let error = encoder.decode(&ids, false, &go_on).unwrap_err();
-            assert!(matches!(error, Error::InvalidTokenId { position, .. } if position == place));
-            ids[place] = before;
+            assert!(matches!(error, Error::InvalidTokenId { position, .. } if position == target));
+            ids[target] = before;
         }
     }
 

@@ -30,9 +30,9 @@ use std::sync::Arc;
 
 use crate::added::{AddedToken, AddedTokens, Segment};
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, Known, LONGEST, Name};
+use crate::encode::cache::{Cache, CachedIds, MAX_CACHED_BYTES, CacheKey};
 use crate::encode::options::Options;
-use crate::encode::round::{RUN, Round};
+use crate::encode::round::{IDS_AT_ONCE, Round};
 use crate::encode::sink::{Count, Sink};
 use crate::encode::unknown::Unknown;
 use crate::encode::validate::{validate_added, validate_release};
@@ -54,14 +54,14 @@ pub struct Encoder {
     /// The release whose tokens these are, or whose conversations can be written with them.
     pub release: Option<&'static Profile>,
     /// The ids of the release's special tokens, by their places in it.
-    places: Vec<Option<u32>>,
+    release_ids: Vec<Option<u32>>,
     path: CodePath,
     /// Bytes that the cache of a thread may take.
     cache_limit: usize,
 }
 
 impl Encoder {
-    /// With the special tokens of a release. An error if the vocabulary's file, called `file` in it, names
+    /// With the special tokens of a release. An error if the vocabulary's file, called `file` in it, keys
     /// others.
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
         let (release, first) = (Profile::find(profile)?, vocabulary.len() as u32);
@@ -91,12 +91,12 @@ impl Encoder {
         release: Option<&'static Profile>,
     ) -> Self {
         let names = release.map(Profile::special_names).unwrap_or_default();
-        let places = names.iter().map(|name| added.id(name.as_bytes())).collect();
+        let release_ids = names.iter().map(|name| added.id(name.as_bytes())).collect();
         let (path, cache_limit) = (CodePath::best(), cache::DEFAULT_LIMIT);
-        Self { vocabulary, added, roles, release, places, path, cache_limit }
+        Self { vocabulary, added, roles, release, release_ids, path, cache_limit }
     }
 
-    /// The same, but the special tokens have other names, those that `name_of` gives for theirs; what is
+    /// The same, but the special tokens have other keys, those that `name_of` gives for theirs; what is
     /// not special stays as it is.
     pub fn with_special_named(
         &self,
@@ -118,8 +118,8 @@ impl Encoder {
     }
 
     /// The id of the release's special token with a place; `None` if this tokenizer has no such token.
-    pub fn place(&self, place: u32) -> Option<u32> {
-        *self.places.get(place as usize)?
+    pub fn release_id(&self, index: u32) -> Option<u32> {
+        *self.release_ids.get(index as usize)?
     }
 
     /// Whose tokens they are, for messages.
@@ -143,7 +143,7 @@ impl Encoder {
     }
 
     /// What is known of this thread's cache.
-    pub fn cache_info(&self) -> cache::Info {
+    pub fn cache_info(&self) -> cache::CacheInfo {
         with_scratch(|scratch| {
             scratch.memory.cache.begin(self.vocabulary.number(), self.cache_limit);
             scratch.memory.cache.info()
@@ -155,13 +155,13 @@ impl Encoder {
         self.vocabulary.len().max(self.added.end() as usize)
     }
 
-    /// The bytes of any token; an added token's are its name.
+    /// The bytes of any token; an added token's are its key.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         let added = || self.added.get(id).map(|token| token.name.as_bytes());
         self.vocabulary.token(id).or_else(added)
     }
 
-    /// The id of any token, an added token by its name.
+    /// The id of any token, an added token by its key.
     pub fn token_id(&self, token: &[u8]) -> Result<u32, Error> {
         let id = self.vocabulary.id(token).or_else(|| self.added.id(token));
         id.ok_or_else(|| Error::UnknownToken(token.iter().copied().take(100).collect()))
@@ -195,7 +195,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes text in which the names of added tokens are text, too.
+    /// Encodes text in which the keys of added tokens are text, too.
     pub fn encode_plain(
         &self,
         text: &[u8],
@@ -228,11 +228,11 @@ impl Encoder {
             count(Event::Pretokens, ends.len());
             count(Event::Token, ends.len() - round.missing().len());
             if round.missing().is_empty() {
-                put_known(round, 0..ends.len(), sink)?;
+                emit_tokens(round, 0..ends.len(), sink)?;
             } else {
                 let vocabulary = &*self.vocabulary;
                 let path = self.path;
-                path.run(Take { path, vocabulary, text, round, missing, memory, sink, check })?;
+                path.run(EmitRound { path, vocabulary, text, round, missing, memory, sink, check })?;
             }
             at = ends.last();
             if at >= next_check {
@@ -252,7 +252,7 @@ impl Encoder {
 }
 
 /// Takes a round of which the table does not know all.
-struct Take<'a, S: Sink> {
+struct EmitRound<'a, S: Sink> {
     path: CodePath,
     vocabulary: &'a Vocabulary,
     text: &'a [u8],
@@ -263,7 +263,7 @@ struct Take<'a, S: Sink> {
     check: &'a Check<'a>,
 }
 
-impl<S: Sink> Vectorized for Take<'_, S> {
+impl<S: Sink> Vectorized for EmitRound<'_, S> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -271,11 +271,11 @@ impl<S: Sink> Vectorized for Take<'_, S> {
         let Self { path, vocabulary, text, round, missing, memory, sink, check } = self;
         let Memory { cache, unknown, long } = memory;
         let numbers = round.missing();
-        let unknown_count = missing.find(lanes, text, round, cache)?;
+        let unknown_count = missing.look_up(lanes, text, round, cache)?;
         if unknown_count > 0 {
             unknown.clear();
-            for (known, &number) in missing.known.iter().zip(numbers) {
-                if known.is_nothing() {
+            for (cached, &number) in missing.cached.iter().zip(numbers) {
+                if cached.is_none() {
                     let number = usize::from(number);
                     let hash = round.hash(number).ok_or_else(outside)?;
                     unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
@@ -284,46 +284,46 @@ impl<S: Sink> Vectorized for Take<'_, S> {
             unknown.resolve(path, vocabulary, text, cache, check)?;
         }
         let (mut taken, mut given) = (0, 0);
-        let questions = missing.known.iter().zip(&missing.names);
-        for ((known, &name), &number) in questions.zip(numbers) {
+        let looked_up = missing.cached.iter().zip(&missing.keys);
+        for ((cached, &key), &number) in looked_up.zip(numbers) {
             let number = usize::from(number);
-            put_known(round, taken..number, sink)?;
+            emit_tokens(round, taken..number, sink)?;
             taken = number + 1;
-            if known.has_ids() {
-                known.give(sink)?;
+            if cached.has_ids() {
+                cached.emit(sink)?;
                 continue;
             }
             let (start, end) = round.ends().range(number)?;
             let pretoken = text.get(start..end).ok_or_else(outside)?;
-            if pretoken.len() > LONGEST {
+            if pretoken.len() > MAX_CACHED_BYTES {
                 let place = (text, start, end);
-                long.give_long(path, vocabulary, place, cache, sink, check)?;
-            } else if known.is_nothing() {
-                unknown.give(given, text, name, cache, sink)?;
+                long.emit_long(path, vocabulary, place, cache, sink, check)?;
+            } else if cached.is_none() {
+                unknown.emit(given, text, key, cache, sink)?;
                 given += 1;
-            } else if !cache.give_record(known, pretoken, sink)? {
+            } else if !cache.emit_record(cached, pretoken, sink)? {
                 // Overwritten since: merged again, by itself.
                 long.clear();
                 let hash = round.hash(number).ok_or_else(outside)?;
                 long.add(vocabulary, text, (start, end), hash)?;
                 long.resolve(path, vocabulary, text, cache, check)?;
-                long.give(0, text, name, cache, sink)?;
+                long.emit(0, text, key, cache, sink)?;
             }
         }
-        cache.note(numbers.len(), numbers.len() - unknown_count);
-        put_known(round, taken..round.ends().len(), sink)
+        cache.note_lookups(numbers.len(), numbers.len() - unknown_count);
+        emit_tokens(round, taken..round.ends().len(), sink)
     }
 }
 
 /// Gives the ids of pretokens that the table of tokens knows.
 #[inline(always)]
-fn put_known(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
+fn emit_tokens(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
     // Once in any case, since whether there is one is a question that is answered wrongly too often.
     let mut number = numbers.start;
     loop {
         let ids = round.ids_from(number).ok_or_else(outside)?;
-        sink.put(ids, RUN.min(numbers.end - number))?;
-        number += RUN;
+        sink.take_first(ids, IDS_AT_ONCE.min(numbers.end - number))?;
+        number += IDS_AT_ONCE;
         if number >= numbers.end {
             return Ok(());
         }
@@ -337,43 +337,43 @@ fn outside() -> Error {
 
 /// The pretokens of a round that the table of tokens does not know: what the cache has of them.
 struct Missing {
-    names: [Name; MAX_ENDS],
-    places: [usize; MAX_ENDS],
-    known: [Known; MAX_ENDS],
+    keys: [CacheKey; MAX_ENDS],
+    lines: [usize; MAX_ENDS],
+    cached: [CachedIds; MAX_ENDS],
 }
 
 impl Default for Missing {
     fn default() -> Self {
-        let (names, known) = ([Name::default(); MAX_ENDS], [Known::default(); MAX_ENDS]);
-        Self { names, places: [0; MAX_ENDS], known }
+        let (keys, cached) = ([CacheKey::default(); MAX_ENDS], [CachedIds::default(); MAX_ENDS]);
+        Self { keys, lines: [0; MAX_ENDS], cached }
     }
 }
 
 impl Missing {
     /// Looks all of them up: asks for all places before it looks at the first. Gives how many have no ids.
     #[inline(always)]
-    fn find<L: Lanes>(
+    fn look_up<L: Lanes>(
         &mut self,
         lanes: L,
         text: &[u8],
         round: &Round,
         cache: &Cache,
     ) -> Result<usize, Error> {
-        let Self { names, places, known } = self;
+        let Self { keys, lines, cached } = self;
         let numbers = round.missing();
-        for ((name, place), &number) in names.iter_mut().zip(&mut *places).zip(numbers) {
+        for ((key, line), &number) in keys.iter_mut().zip(&mut *lines).zip(numbers) {
             let (start, end) = round.ends().range(usize::from(number))?;
-            (*name, *place) = cache.name(text, start, end);
-            cache.prefetch(*place);
+            (*key, *line) = cache.key(text, start, end);
+            cache.prefetch(*line);
         }
         let mut unknown = 0;
-        let questions = names.iter().zip(places).take(numbers.len());
-        for (known, (name, &mut place)) in known.iter_mut().zip(questions) {
+        let looked_up = keys.iter().zip(lines).take(numbers.len());
+        for (cached, (key, &mut line)) in cached.iter_mut().zip(looked_up) {
             // A copy, since what is merged meanwhile may take its place.
-            *known = cache.lookup(lanes, place, name);
-            if !known.has_ids() {
-                unknown += usize::from(known.is_nothing());
-                cache.prefetch_record(known);
+            *cached = cache.lookup(lanes, line,  key);
+            if !cached.has_ids() {
+                unknown += usize::from(cached.is_none());
+                cache.prefetch_record(cached);
             }
         }
         Ok(unknown)

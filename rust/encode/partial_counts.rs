@@ -2,10 +2,10 @@
 //!
 //! The tokens of a beginning are not the beginning of the tokens, and their number goes up and down
 //! with the length. By the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only
-//! if each is what it gives alone and each two neighbours fit. So whatever leads to a place by tokens
-//! that fit is *the* encoding of the bytes up to there: each place has one last token, and a token
-//! that fits after it is the last one of the place where it ends ([`PrefixCounts`]). Likewise each
-//! place has one first token of the bytes from there to the end ([`SuffixCounts`]). For each place the
+//! if each is what it gives alone and each two neighbours fit. So whatever leads to a position by tokens
+//! that fit is *the* encoding of the bytes up to there: each position has one last token, and a token
+//! that fits after it is the last one of the position where it ends ([`PrefixCounts`]). Likewise each
+//! position has one first token of the bytes from there to the end ([`SuffixCounts`]). For each position the
 //! tokens that begin there are tried, of which there are at most as many as lengths, and only the
 //! places that one token can span are kept: time is linear in the bytes, and memory does not grow.
 
@@ -15,19 +15,19 @@ use crate::error::{Error, always};
 use crate::steps;
 use crate::vocabulary::Vocabulary;
 
-/// Why merging can't be followed: each single byte is a token, so something leads to each place.
+/// Why merging can't be followed: each single byte is a token, so something leads to each position.
 const NO_TOKEN: &str = "no token of a pretoken leads to one of its places";
 
-/// What leads to a place, or on from it.
+/// What leads to a position, or on from it.
 #[derive(Clone, Copy)]
 struct Link {
-    place: usize,
+    position: usize,
     id: u32,
     /// How many tokens it makes in all.
     count: usize,
 }
 
-/// As many links as one token can span, each with the place where its tokens begin, or end.
+/// As many links as one token can span, each with the position where its tokens begin, or end.
 struct Links {
     links: Vec<(usize, Link)>,
     origin: usize,
@@ -35,38 +35,38 @@ struct Links {
 
 impl Links {
     fn new(vocabulary: &Vocabulary, origin: usize) -> Self {
-        let none = (usize::MAX, Link { place: usize::MAX, id: NONE, count: 0 });
+        let none = (usize::MAX, Link { position: usize::MAX, id: NONE, count: 0 });
         Self { links: vec![none; vocabulary.longest_token() + 1], origin }
     }
 
-    /// What leads to `place`, or on from it; `None` if nothing does.
-    fn get(&self, place: usize) -> Option<Link> {
+    /// What leads to `position`, or on from it; `None` if nothing does.
+    fn get(&self, position: usize) -> Option<Link> {
         // A remainder is always inside.
-        let &(origin, link) = self.links.get(place % self.links.len())?;
-        (origin == self.origin && link.place == place).then_some(link)
+        let &(origin, link) = self.links.get(position % self.links.len())?;
+        (origin == self.origin && link.position == position).then_some(link)
     }
 
     fn set(&mut self, link: Link) {
         let length = self.links.len();
-        if let Some(old) = self.links.get_mut(link.place % length) {
+        if let Some(old) = self.links.get_mut(link.position % length) {
             *old = (self.origin, link);
         }
     }
 
-    /// Vocab-first: how many tokens the pretoken between `place` and the origin has, which is one if it
+    /// Vocab-first: how many tokens the pretoken between `position` and the origin has, which is one if it
     /// is a token, whatever merging gives.
     fn count(
         &self,
         vocabulary: &Vocabulary,
         text: &[u8],
         (start, end): (usize, usize),
-        place: usize,
+        position: usize,
     ) -> Result<usize, Error> {
         let is_short = end - start <= vocabulary.longest_token();
         if is_short && vocabulary.piece(text, start, end) != NONE {
             return Ok(1);
         }
-        Ok(always(self.get(place), NO_TOKEN)?.count)
+        Ok(always(self.get(position), NO_TOKEN)?.count)
     }
 }
 
@@ -108,10 +108,10 @@ impl<'v> PrefixCounts<'v> {
             };
             // None is taken, so that all are tried.
             vocabulary.longest(text, (*at, limit), |id, length| {
-                let place = *at + length;
+                let position = *at + length;
                 let fits = |last| vocabulary.fits(last, id, memory);
-                if links.get(place).is_none() && last.is_none_or(fits) {
-                    links.set(Link { place, id, count });
+                if links.get(position).is_none() && last.is_none_or(fits) {
+                    links.set(Link { position, id, count });
                 }
                 false
             });
@@ -149,15 +149,15 @@ impl<'v> SuffixCounts<'v> {
         while self.at > start {
             steps::count();
             self.at -= 1;
-            let place = self.at;
-            let found = vocabulary.longest(text, (place, end), |id, length| {
-                let behind = links.get(place + length);
-                behind.map_or(place + length == end, |link| vocabulary.fits(id, link.id, memory))
+            let position = self.at;
+            let found = vocabulary.longest(text, (position, end), |id, length| {
+                let link = links.get(position + length);
+                link.map_or(position + length == end, |link| vocabulary.fits(id, link.id, memory))
             });
             let (id, length) = always(found, NO_TOKEN)?;
             // It was taken because a link follows it, or nothing: the end.
-            let count = links.get(place + length).map_or(0, |link| link.count) + 1;
-            links.set(Link { place, id, count });
+            let count = links.get(position + length).map_or(0, |link| link.count) + 1;
+            links.set(Link { position, id, count });
         }
         links.count(vocabulary, text, (start, end), start)
     }

@@ -7,39 +7,39 @@
 //! look up   word -> id, or it is noted as missing           (bpe/token_table.rs)
 //! ```
 //!
-//! Keys are made while the next window of text is cut, and all lines of a round are asked for before the
+//! Keys are key_count while the next window of text is cut, and all lines of a round are asked for before the
 //! first is looked at, so the processor waits for many at a time. Nothing branches on what is found: ids
-//! are written for all pretokens, those of the missing ones mean nothing. That keys are made, hashed and asked for
+//! are written for all pretokens, those of the missing ones mean nothing. That keys are key_count, hashed and asked for
 //! in a batch before any is used is an idea of the tokenizer gigatoken.
 
-use crate::bpe::token_key::{KEPT, KEY};
+use crate::bpe::token_key::{KEY_MASKS, KEY};
 use crate::bpe::token_table::TokenLines;
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
 use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 
 /// Ids that are given at a time: more than mostly stand between two missing ones.
-pub const RUN: usize = 32;
+pub const IDS_AT_ONCE: usize = 32;
 
-/// Room for the words of a round and those made besides, since they are made sixteen at a time.
-const WORDS: usize = MAX_ENDS + KEYS_AT_ONCE;
+/// Room for the words of a round and those key_count besides, since they are key_count sixteen at a time.
+const MAX_KEYS: usize = MAX_ENDS + KEYS_AT_ONCE;
 
-/// Words are made of places that were written at least so many places before: a processor reads what
-/// two writes made only after both have reached its cache, and would wait for those of the newest window.
-const LAG: usize = 16;
+/// Words are key_count of places that were written at least so many places before: a processor reads what
+/// two writes key_count only after both have reached its cache, and would wait for those of the newest window.
+const KEY_LAG: usize = 16;
 
 /// Room for the numbers of the missing ones: more than there can be, and a power of two.
-const MISSING: usize = 512;
-const _: () = assert!(MAX_ENDS < MISSING);
+const MISSING_CAPACITY: usize = 512;
+const _: () = assert!(MAX_ENDS < MISSING_CAPACITY);
 
 /// A round of pretokens, and memory that is used again.
 #[repr(align(64))]
 pub struct Round {
-    words: [u128; WORDS],
-    hashes: [u32; WORDS],
+    keys: [u128; MAX_KEYS],
+    hashes: [u32; MAX_KEYS],
     /// The id of each pretoken that is a token.
-    ids: [u32; MAX_ENDS + RUN],
-    missing: [u16; MISSING],
+    ids: [u32; MAX_ENDS + IDS_AT_ONCE],
+    missing: [u16; MISSING_CAPACITY],
     missing_count: usize,
     ends: PretokenEnds,
 }
@@ -47,10 +47,10 @@ pub struct Round {
 impl Default for Round {
     fn default() -> Self {
         Self {
-            words: [0; WORDS],
-            hashes: [0; WORDS],
-            ids: [0; MAX_ENDS + RUN],
-            missing: [0; MISSING],
+            keys: [0; MAX_KEYS],
+            hashes: [0; MAX_KEYS],
+            ids: [0; MAX_ENDS + IDS_AT_ONCE],
+            missing: [0; MISSING_CAPACITY],
             missing_count: 0,
             ends: PretokenEnds::default(),
         }
@@ -74,8 +74,8 @@ impl Round {
         is_valid: bool,
         lines: TokenLines,
     ) {
-        let by_bits = is_valid && !path.is_scalar();
-        path.run(Fill { round: self, text, from, by_bits, lines });
+        let use_masks = is_valid && !path.is_scalar();
+        path.run(Fill { round: self, text, from, use_masks, lines });
     }
 
     /// Where pretokens end.
@@ -99,7 +99,7 @@ impl Round {
 
     /// Ids from that of pretoken `number` on, and what stands after them.
     #[inline(always)]
-    pub fn ids_from(&self, number: usize) -> Option<&[u32; RUN]> {
+    pub fn ids_from(&self, number: usize) -> Option<&[u32; IDS_AT_ONCE]> {
         self.ids.get(number..)?.first_chunk()
     }
 }
@@ -108,7 +108,7 @@ struct Fill<'a> {
     round: &'a mut Round,
     text: &'a [u8],
     from: usize,
-    by_bits: bool,
+    use_masks: bool,
     lines: TokenLines<'a>,
 }
 
@@ -117,36 +117,36 @@ impl Vectorized for Fill<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { round, text, from, by_bits, lines } = self;
-        let Round { words, hashes, ids, missing, missing_count, ends } = round;
+        let Self { round, text, from, use_masks, lines } = self;
+        let Round { keys, hashes, ids, missing, missing_count, ends } = round;
         // What the round's places are in. After the text's end there is nothing.
         let rest = text.get(from..).unwrap_or(&[]);
-        let mut made = 0;
-        if by_bits {
+        let mut key_count = 0;
+        if use_masks {
             masks::fill(lanes, text, from, ends, |ends| {
-                while made + LAG + KEYS_AT_ONCE <= ends.len() {
-                    make_sixteen(lanes, rest, ends, made, words, hashes, lines);
-                    made += KEYS_AT_ONCE;
+                while key_count + KEY_LAG + KEYS_AT_ONCE <= ends.len() {
+                    make_keys(lanes, rest, ends, key_count, keys, hashes, lines);
+                    key_count += KEYS_AT_ONCE;
                 }
             });
-            while made + KEYS_AT_ONCE <= ends.len() {
-                make_sixteen(lanes, rest, ends, made, words, hashes, lines);
-                made += KEYS_AT_ONCE;
+            while key_count + KEYS_AT_ONCE <= ends.len() {
+                make_keys(lanes, rest, ends, key_count, keys, hashes, lines);
+                key_count += KEYS_AT_ONCE;
             }
         } else {
             masks::fill_scalar(text, from, ends);
         }
-        // There always are so many words: more ends are an error, see `PretokenEnds::are_complete`.
-        let (words_left, hashes_left) = (words.iter_mut().skip(made), hashes.iter_mut().skip(made));
-        let bounds = ends.bounds_from(made).windows(2);
-        for ((bounds, word), hash) in bounds.zip(words_left).zip(hashes_left) {
+        // There always are so many keys: more ends are an error, see `PretokenEnds::are_complete`.
+        let (keys_left, hashes_left) = (keys.iter_mut().skip(key_count), hashes.iter_mut().skip(key_count));
+        let bounds = ends.bounds_from(key_count).windows(2);
+        for ((bounds, key), hash) in bounds.zip(keys_left).zip(hashes_left) {
             let &[start, end] = bounds else { continue };
             let length = end.wrapping_sub(start) as usize;
-            *word = lanes::key_of(lanes::load_16_bytes(rest, start as usize), length, &KEPT);
-            *hash = lanes::hash(*word);
+            *key = lanes::key_of(lanes::load_16_bytes(rest, start as usize), length, &KEY_MASKS);
+            *hash = lanes::hash(*key);
             lines.prefetch(*hash);
         }
-        *missing_count = look_up(lanes, ends.len(), words, hashes, ids, missing, lines);
+        *missing_count = look_up(lanes, ends.len(), keys, hashes, ids, missing, lines);
     }
 }
 
@@ -156,23 +156,23 @@ impl Vectorized for Fill<'_> {
 fn look_up<L: Lanes>(
     lanes: L,
     count: usize,
-    words: &[u128; WORDS],
-    hashes: &[u32; WORDS],
-    ids: &mut [u32; MAX_ENDS + RUN],
-    missing: &mut [u16; MISSING],
+    keys: &[u128; MAX_KEYS],
+    hashes: &[u32; MAX_KEYS],
+    ids: &mut [u32; MAX_ENDS + IDS_AT_ONCE],
+    missing: &mut [u16; MISSING_CAPACITY],
     lines: TokenLines,
 ) -> usize {
     let (mut number, mut missing_count) = (0, 0);
     // There always are so many: more ends are an error, see `PretokenEnds::are_complete`.
-    let (words, hashes) = (words.get(..count).unwrap_or(&[]), hashes.get(..count).unwrap_or(&[]));
+    let (keys, hashes) = (keys.get(..count).unwrap_or(&[]), hashes.get(..count).unwrap_or(&[]));
     let ids = ids.get_mut(..count).unwrap_or(&mut []);
-    for ((&word, &hash), id) in words.iter().zip(hashes).zip(ids) {
+    for ((&key, &hash), id) in keys.iter().zip(hashes).zip(ids) {
         let line = lines.of(hash);
-        let found = lanes.find_key(&line.0, word, KEY);
+        let found = lanes.find_key(&line.0, key, KEY);
         *id = line.id(found);
         #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
         {
-            missing[missing_count % MISSING] = number;
+            missing[missing_count % MISSING_CAPACITY] = number;
         }
         number += 1;
         missing_count += found / 8;
@@ -182,20 +182,20 @@ fn look_up<L: Lanes>(
 
 /// Makes the words of sixteen pretokens and asks for their lines.
 #[inline(always)]
-fn make_sixteen<L: Lanes>(
+fn make_keys<L: Lanes>(
     lanes: L,
     text: &[u8],
     ends: &PretokenEnds,
     from: usize,
-    words: &mut [u128; WORDS],
-    hashes: &mut [u32; WORDS],
+    keys: &mut [u128; MAX_KEYS],
+    hashes: &mut [u32; MAX_KEYS],
     lines: TokenLines,
 ) {
-    let words = words.get_mut(from..).and_then(|words| words.first_chunk_mut());
+    let keys = keys.get_mut(from..).and_then(|keys| keys.first_chunk_mut());
     let hashes = hashes.get_mut(from..).and_then(|hashes| hashes.first_chunk_mut());
     // There always are so many: more ends are an error, see `PretokenEnds::are_complete`.
-    if let (Some(bounds), Some(words), Some(hashes)) = (ends.bounds_of(from), words, hashes) {
-        lanes.keys(text, bounds, &KEPT, words, hashes);
+    if let (Some(bounds), Some(keys), Some(hashes)) = (ends.bounds_of(from), keys, hashes) {
+        lanes.keys(text, bounds, &KEY_MASKS, keys, hashes);
         for &hash in &*hashes {
             lines.prefetch(hash);
         }

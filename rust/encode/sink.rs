@@ -11,7 +11,7 @@ pub trait Sink {
 
     /// Takes the first `count` of some ids; the others mean nothing.
     #[inline(always)]
-    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(&mut self, ids: &[u32; MAX_IDS], count: usize) -> Result<(), Error> {
         self.take(ids.get(..count).ok_or_else(too_many)?)
     }
 
@@ -38,14 +38,14 @@ impl Sink for Vec<u32> {
     /// All are written, in one store, and then some of them counted: a branch on how many there are would
     /// be taken wrongly most of the time.
     #[inline(always)]
-    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
-        if count > MOST {
+    fn take_first<const MAX_IDS: usize>(&mut self, ids: &[u32; MAX_IDS], count: usize) -> Result<(), Error> {
+        if count > MAX_IDS {
             return Err(too_many());
         }
-        if self.capacity() - self.len() < MOST {
-            self.try_reserve(MOST)?;
+        if self.capacity() - self.len() < MAX_IDS {
+            self.try_reserve(MAX_IDS)?;
         }
-        if let Some(place) = self.spare_capacity_mut().first_chunk_mut::<MOST>() {
+        if let Some(place) = self.spare_capacity_mut().first_chunk_mut::<MAX_IDS>() {
             *place = ids.map(std::mem::MaybeUninit::new);
             #[expect(
                 unsafe_code,
@@ -72,7 +72,7 @@ impl Sink for Count {
     }
 
     #[inline(always)]
-    fn put<const MOST: usize>(&mut self, _: &[u32; MOST], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(&mut self, _: &[u32; MAX_IDS], count: usize) -> Result<(), Error> {
         self.0 += count;
         Ok(())
     }

@@ -9,20 +9,20 @@ use std::collections::TryReserveError;
 
 /// Tables below this are not put on large pages: they would have none to themselves.
 #[cfg(target_os = "linux")]
-const LARGE: usize = 4 << 20;
+const MIN_HUGE_PAGE_BYTES: usize = 4 << 20;
 /// Tables below this are left alone.
 #[cfg(target_os = "linux")]
-const LEAST: usize = 1 << 16;
+const MIN_ADVISED_BYTES: usize = 1 << 16;
 
 /// A table of `count` copies of `value`. An error if memory is refused.
 pub fn table<T: Copy>(count: usize, value: T) -> Result<Vec<T>, TryReserveError> {
-    let mut table = room(count)?;
+    let mut table = with_capacity(count)?;
     table.resize(count, value);
     Ok(table)
 }
 
 /// An empty table with room for `count`, which are going to be written. An error if memory is refused.
-pub fn room<T>(count: usize) -> Result<Vec<T>, TryReserveError> {
+pub fn with_capacity<T>(count: usize) -> Result<Vec<T>, TryReserveError> {
     let mut table = Vec::new();
     table.try_reserve_exact(count)?;
     advise(&mut table);
@@ -34,12 +34,12 @@ fn advise<T>(table: &mut Vec<T>) {
     const PAGE: usize = 1 << 12;
     let memory = table.spare_capacity_mut();
     let bytes = size_of_val(memory);
-    if bytes < LEAST {
+    if bytes < MIN_ADVISED_BYTES {
         return;
     }
     let start = memory.as_mut_ptr();
     let before = start.addr().next_multiple_of(PAGE) - start.addr();
-    let whole = (bytes - before) / PAGE * PAGE;
+    let length = (bytes - before) / PAGE * PAGE;
     #[expect(
         unsafe_code,
         reason = "the system is asked through a pointer; gain: see docs/measurements.md"
@@ -49,10 +49,10 @@ fn advise<T>(table: &mut Vec<T>) {
     // ignore it.
     unsafe {
         let pages = start.byte_add(before).cast();
-        if bytes >= LARGE {
-            libc::madvise(pages, whole, libc::MADV_HUGEPAGE);
+        if bytes >= MIN_HUGE_PAGE_BYTES {
+            libc::madvise(pages, length, libc::MADV_HUGEPAGE);
         }
-        libc::madvise(pages, whole, libc::MADV_POPULATE_WRITE);
+        libc::madvise(pages, length, libc::MADV_POPULATE_WRITE);
     }
 }
 

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::convert::{array, characters_of, gathered, list_of};
+use super::convert::{array, str_of, try_collect, list_of};
 use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
@@ -91,7 +91,7 @@ fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
         .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
     let mut messages = Vec::new();
     for (index, given) in given.messages.iter().enumerate() {
-        let role = Role::of(&characters_of(&given.0)?, index, dialect, profile);
+        let role = Role::of(&str_of(&given.0)?, index, dialect, profile);
         messages.push(message(given, role.map_err(|error| raise(py, error))?)?);
     }
     let chat = Chat {
@@ -100,7 +100,7 @@ fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
         tools: given.tools.as_deref().map(texts).transpose()?,
         builtin_tools: given.builtin_tools.as_deref().map(texts).transpose()?,
         tools_in_user: given.tools_in_user,
-        date: given.date.as_ref().map(characters_of).transpose()?,
+        date: given.date.as_ref().map(str_of).transpose()?,
         ending: match (given.continue_final_message, given.add_generation_prompt) {
             (true, _) => Ending::Open,
             (false, true) => Ending::Prompt,
@@ -123,26 +123,26 @@ fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
 
 fn parts<'a>(given: &'a Parts) -> PyResult<Vec<Part<'a>>> {
     let part = |part: &'a Option<Text>| {
-        part.as_ref().map_or(Ok(Part::Image), |text| characters_of(text).map(Part::Text))
+        part.as_ref().map_or(Ok(Part::Image), |text| str_of(text).map(Part::Text))
     };
-    gathered(given.len(), given.iter().map(part))
+    try_collect(given.len(), given.iter().map(part))
 }
 
 fn call<'a>((name, quoted_name, json, arguments): &'a GivenCall) -> PyResult<Call<'a>> {
     let argument = |(name, text, json): &'a (Text, Option<Text>, Text)| {
-        let text = text.as_ref().map(characters_of).transpose()?;
-        Ok(Argument { name: characters_of(name)?, text, json: characters_of(json)? })
+        let text = text.as_ref().map(str_of).transpose()?;
+        Ok(Argument { name: str_of(name)?, text, json: str_of(json)? })
     };
     Ok(Call {
-        name: characters_of(name)?,
-        quoted_name: characters_of(quoted_name)?,
-        json: characters_of(json)?,
+        name: str_of(name)?,
+        quoted_name: str_of(quoted_name)?,
+        json: str_of(json)?,
         arguments: arguments.iter().map(argument).collect::<PyResult<_>>()?,
     })
 }
 
 fn texts<'a>(given: &'a [Text]) -> PyResult<Vec<Cow<'a, str>>> {
-    gathered(given.len(), given.iter().map(characters_of))
+    try_collect(given.len(), given.iter().map(str_of))
 }
 
 /// The error of a conversation, for what Python's side of it finds.

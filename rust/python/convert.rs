@@ -46,14 +46,14 @@ pub(super) fn bytes_of<'a>(
             argument()
         )));
     };
-    Ok(match characters_of(string)? {
+    Ok(match str_of(string)? {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     })
 }
 
 /// The same of what is known to be a `str`.
-pub(super) fn characters_of<'a>(string: &'a Bound<PyString>) -> PyResult<Cow<'a, str>> {
+pub(super) fn str_of<'a>(string: &'a Bound<PyString>) -> PyResult<Cow<'a, str>> {
     match string.to_str() {
         Ok(text) => Ok(Cow::Borrowed(text)),
         Err(_) => Ok(Cow::Owned(without_surrogates(string)?)),
@@ -106,7 +106,7 @@ pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [
         look_for_signals(text.py(), index)?;
         bytes_of(text, || format!("texts[{index}]"))
     });
-    gathered(texts.len(), bytes)
+    try_collect(texts.len(), bytes)
 }
 
 /// Lets signal handlers run, at some of the items of a list.
@@ -115,7 +115,7 @@ pub(super) fn look_for_signals(py: Python, index: usize) -> PyResult<()> {
 }
 
 /// Collects, where memory that is refused is an error.
-pub(super) fn gathered<T>(
+pub(super) fn try_collect<T>(
     count: usize,
     items: impl Iterator<Item = PyResult<T>>,
 ) -> PyResult<Vec<T>> {
@@ -197,7 +197,7 @@ impl<'py> GivenIds<'py> {
         if let Ok(list) = ids.cast::<PyList>() {
             let indexed = list.iter().enumerate();
             let values = indexed.map(|(index, id)| integer(argument, index, before, &id));
-            return Ok(Self::List(gathered(list.len(), values)?));
+            return Ok(Self::List(try_collect(list.len(), values)?));
         }
         load_numpy(ids.py())?;
         if let Ok(array) = ids.cast::<PyArray1<u32>>() {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::convert::{all_bytes, bytes_of, gathered};
+use super::convert::{all_bytes, bytes_of, try_collect};
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::raise::raise;
@@ -16,19 +16,19 @@ use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
 
 /// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
-const SHORT: usize = 1 << 11;
+const MAX_ATTACHED_BYTES: usize = 1 << 11;
 /// Bytes of text up to which its ids are copied out of memory that stays with the thread.
-const REUSED: usize = 1 << 15;
+const MAX_REUSED_BYTES: usize = 1 << 15;
 
 thread_local! {
     static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
 /// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
-pub(super) type Asked<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+pub(super) type GivenOptions<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
 
 impl Core {
-    pub(super) fn options(&self, asked: Option<Asked>) -> PyResult<Options> {
+    pub(super) fn options(&self, asked: Option<GivenOptions>) -> PyResult<Options> {
         let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
         let allowed = self.selection(allowed)?;
         let disallowed = match self.selection(disallowed)? {
@@ -53,19 +53,19 @@ impl Core {
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
         take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (py, options) = (text.py(), self.options(asked)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        if bytes.len() > REUSED {
-            let encode = |check: &Check, _: &_| self.encoder.encode_whole(&bytes, &options, check);
+        if bytes.len() > MAX_REUSED_BYTES {
+            let encode = |check: &Check, _: &_| self.encoder.encode_parallel(&bytes, &options, check);
             return take(Cow::Owned(detached(py, None, encode)?));
         }
         // What a signal handler interrupted may have taken it already; then this one is new.
         let mut ids = IDS.take();
         ids.clear();
-        let encoded = if bytes.len() <= SHORT {
+        let encoded = if bytes.len() <= MAX_ATTACHED_BYTES {
             let encoded = self.encoder.encode(&bytes, &options, &mut ids, &go_on);
             encoded.map_err(|error| raise(py, error))
         } else {
@@ -79,10 +79,10 @@ impl Core {
     /// How many ids a text has.
     pub(super) fn counted(&self, text: &Bound<PyAny>) -> PyResult<usize> {
         let bytes = bytes_of(text, || "text".to_owned())?;
-        if bytes.len() <= SHORT {
+        if bytes.len() <= MAX_ATTACHED_BYTES {
             return self.encoder.count(&bytes, &go_on).map_err(|error| raise(text.py(), error));
         }
-        detached(text.py(), None, |check, _| self.encoder.count_whole(&bytes, check))
+        detached(text.py(), None, |check, _| self.encoder.count_parallel(&bytes, check))
     }
 
     pub(super) fn encode_groups(
@@ -114,7 +114,7 @@ fn with_bytes<T: Send>(
     texts: &Bound<PyList>,
     work: impl FnOnce(&[Cow<[u8]>], &Check) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let items = gathered(texts.len(), texts.iter().map(Ok))?;
+    let items = try_collect(texts.len(), texts.iter().map(Ok))?;
     let bytes = all_bytes(&items)?;
     detached(texts.py(), None, |check, _| work(&bytes, check))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::convert::{array, gathered, load_numpy};
+use super::convert::{array, try_collect, load_numpy};
 use super::detach::detached;
 use crate::files::output::{Part, Task};
 use crate::files::stream::{Named, Stream};
@@ -90,7 +90,7 @@ impl Files {
             return Ok(array(py, part.ids)?.into_any());
         }
         let offsets = std::iter::once(0).chain(part.ends.iter().map(|&end| end as i64));
-        let offsets = gathered(part.ends.len() + 1, offsets.map(Ok))?;
+        let offsets = try_collect(part.ends.len() + 1, offsets.map(Ok))?;
         let both = (array(py, part.ids)?, array(py, offsets)?);
         Ok(both.into_pyobject(py)?.into_any())
     }

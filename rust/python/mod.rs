@@ -27,17 +27,17 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::convert::{
-    GivenIds, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
+    GivenIds, array, array_of, bytes_object, bytes_of, try_collect, list_of, look_for_signals,
 };
 use self::core::Core;
 use self::detach::detached;
-use self::encode::Asked;
+use self::encode::GivenOptions;
 use self::files::{Files, Gives};
 use self::raise::raise;
 use self::stream_decoder::StreamDecoder;
 use self::vocabulary::Ranks;
 use crate::encode::Encoder;
-use crate::encode::cache::Info;
+use crate::encode::cache::CacheInfo;
 use crate::encode::options::Options;
 use crate::encode::parallel::Ids;
 use crate::files::output::{Task, Want};
@@ -106,7 +106,7 @@ impl Core {
     /// Of this thread's cache: entries in use, entries, bytes, bytes at most; of all threads': how many
     /// there are, and their bytes.
     fn cache_info(&self) -> (usize, usize, usize, usize, usize, usize) {
-        let Info { used, entries, bytes, limit, all } = self.encoder.cache_info();
+        let CacheInfo { used, entries, bytes, limit, all } = self.encoder.cache_info();
         (used, entries, bytes, limit, all.0, all.1)
     }
 
@@ -138,7 +138,7 @@ impl Core {
     fn encode<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
     ) -> PyResult<Bound<'py, PyList>> {
         self.with_ids(text, asked, |ids| list_of(text.py(), &ids))
     }
@@ -147,7 +147,7 @@ impl Core {
     fn encode_array<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         self.with_ids(text, asked, |ids| array_of(text.py(), ids))
     }
@@ -156,7 +156,7 @@ impl Core {
     fn encode_spans<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
     ) -> PyResult<spans::Spans<'py>> {
         spans::spans(&self.encoder, text, &self.options(asked)?)
     }
@@ -165,7 +165,7 @@ impl Core {
     fn added_places(
         &self,
         text: &Bound<PyAny>,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
     ) -> PyResult<Vec<(usize, usize, u32)>> {
         let (py, options) = (text.py(), self.options(asked)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
@@ -186,7 +186,7 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
     ) -> PyResult<Bound<'py, PyList>> {
         let options = self.options(asked)?;
         let groups = self.encode_groups(texts, threads, &options)?;
@@ -203,12 +203,12 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
     ) -> PyResult<IdsAndOffsets<'py>> {
         let (py, options) = (texts.py(), self.options(asked)?);
         let all = self.encode_all(texts, threads, &options)?;
         let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
-        let offsets = gathered(all.offsets.len(), offsets)?;
+        let offsets = try_collect(all.offsets.len(), offsets)?;
         Ok((array(py, all.ids)?, array(py, offsets)?))
     }
 
@@ -270,8 +270,8 @@ impl Core {
             look_for_signals(py, index)?;
             GivenIds::of(&ids, &format!("sequences[{index}]"))
         });
-        let given = gathered(sequences.len(), given)?;
-        let slices = gathered(given.len(), given.iter().map(GivenIds::slice))?;
+        let given = try_collect(sequences.len(), given)?;
+        let slices = try_collect(given.len(), given.iter().map(GivenIds::slice))?;
         self.make_decode_table(slices.iter().map(Ids::len).sum());
         let groups = detached(py, None, |check, _| {
             self.encoder.decode_batch(&slices, threads, skip_special, check)
@@ -346,7 +346,7 @@ impl Core {
         paths: Vec<PathBuf>,
         field: Option<String>,
         threads: usize,
-        asked: Option<Asked>,
+        asked: Option<GivenOptions>,
         whole: bool,
     ) -> PyResult<Files> {
         let task = self.task(field, Want::Ids, self.options(asked)?);

@@ -12,7 +12,7 @@
 use std::arch::x86_64::*;
 
 /// Bytes of a step, and units that it may write.
-const STEP: usize = 64;
+const STEP_BYTES: usize = 64;
 
 /// Whether this processor has the instructions.
 pub fn is_available() -> bool {
@@ -27,9 +27,9 @@ pub fn transcode(bytes: &[u8], units: &mut Vec<u16>) -> Option<usize> {
     if !is_available() {
         return None;
     }
-    if units.len() < bytes.len() + STEP {
-        units.try_reserve(bytes.len() + STEP - units.len()).ok()?;
-        units.resize(bytes.len() + STEP, 0);
+    if units.len() < bytes.len() + STEP_BYTES {
+        units.try_reserve(bytes.len() + STEP_BYTES - units.len()).ok()?;
+        units.resize(bytes.len() + STEP_BYTES, 0);
     }
     #[expect(unsafe_code, reason = "the processor was asked, which the compiler can't know")]
     // SAFETY: `is_available` has found the instructions that `run` names.
@@ -46,15 +46,15 @@ fn run(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
         (at, count) = (at + read, count + written);
         if read == 0 {
             let (wide, _) = window.split_at(4);
-            count += put(wide, units.get_mut(count..)?)?;
+            count += write_chars(wide, units.get_mut(count..)?)?;
             at += 4;
         }
     }
-    Some(count + put(bytes.get(at..)?, units.get_mut(count..)?)?)
+    Some(count + write_chars(bytes.get(at..)?, units.get_mut(count..)?)?)
 }
 
 /// One character after the other.
-fn put(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
+fn write_chars(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     let mut count = 0;
     for unit in std::str::from_utf8(bytes).ok()?.encode_utf16() {
         *units.get_mut(count)? = unit;
@@ -67,7 +67,7 @@ fn put(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
 /// many bytes those are, and how many units. `None` if they are not UTF-8.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,popcnt")]
-fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> {
+fn step(window: &[u8; STEP_BYTES], units: &mut [u16; STEP_BYTES]) -> Option<(usize, usize)> {
     let bytes = load(window);
     let within = |first: u8, last: u8| {
         let distance = _mm512_sub_epi8(bytes, _mm512_set1_epi8(first as i8));
@@ -116,7 +116,7 @@ fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> 
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(bytes: &[u8; STEP]) -> __m512i {
+fn load(bytes: &[u8; STEP_BYTES]) -> __m512i {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
     // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
     unsafe {
@@ -126,7 +126,7 @@ fn load(bytes: &[u8; STEP]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(units: &mut [u16; STEP], first: __m512i, second: __m512i) {
+fn store(units: &mut [u16; STEP_BYTES], first: __m512i, second: __m512i) {
     let place: *mut __m512i = units.as_mut_ptr().cast();
     #[expect(unsafe_code, reason = "stores go through a pointer")]
     // SAFETY: the array has the 128 bytes that are written; no alignment is asked for.
@@ -156,13 +156,13 @@ mod tests {
     #[test]
     fn units_without_room_are_not_left_out() {
         let mut units = [0; 3];
-        assert_eq!(put("я😀".as_bytes(), &mut units), Some(3));
-        assert_eq!(put("я😀".as_bytes(), &mut units[..2]), None);
+        assert_eq!(write_chars("я😀".as_bytes(), &mut units), Some(3));
+        assert_eq!(write_chars("я😀".as_bytes(), &mut units[..2]), None);
     }
 
     #[test]
     fn every_character_on_every_place_of_a_step() {
-        for place in 0..STEP {
+        for place in 0..STEP_BYTES {
             for code in (0..=0x2FFF).chain(0xCFF0..=0x103FF).step_by(7).chain(0x10FFF0..=0x10FFFF) {
                 let Some(character) = char::from_u32(code) else { continue };
                 agrees(format!("{}{character}{}", "x".repeat(place), "яx".repeat(40)).as_bytes());

@@ -17,7 +17,7 @@ pub(crate) fn read(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Faul
 
 /// [`read`] where the lines are in the order of the ranks and nothing is wrong.
 fn read_in_order(data: &[u8]) -> Option<TokenBytes> {
-    let mut tokens = TokenBytes::with_room(data.len());
+    let mut tokens = TokenBytes::with_capacity(data.len());
     let (mut rank, mut rest) = (Decimal::ZERO, data);
     while !rest.is_empty() {
         tokens.push_by(|bytes| {
@@ -75,7 +75,7 @@ impl Decimal {
 
 /// [`read`], line by line.
 fn read_lines(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
-    let (mut by_line, mut ranks) = (TokenBytes::with_room(data.len()), Vec::new());
+    let (mut by_line, mut ranks) = (TokenBytes::with_capacity(data.len()), Vec::new());
     let mut token = Vec::new();
     let body = data.strip_suffix(b"\n").unwrap_or(data);
     for (line, text) in (1..).zip(body.split(|&byte| byte == b'\n')) {
@@ -88,7 +88,7 @@ fn read_lines(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
         by_line.push(&token).map_err(fault)?;
     }
     let lines = lines_by_rank(&ranks)?;
-    let mut tokens = TokenBytes::with_room(data.len());
+    let mut tokens = TokenBytes::with_capacity(data.len());
     for &line in &lines {
         // A line that is not there would give an empty token, which `push` refuses.
         let token = by_line.get(line as u32 - 1).unwrap_or_default();

@@ -3,31 +3,31 @@
 use crate::bpe::index::Seed;
 
 /// The longest pretoken that is its own name.
-pub const SHORT_NAME: usize = 31;
+pub const MAX_EXACT_KEY_BYTES: usize = 31;
 /// The longest pretoken that the first two words of its name have whole.
-pub const LONGEST_HALF: usize = 15;
+pub const MAX_HALF_KEY_BYTES: usize = 15;
 /// Where in the second word the length stands, above seven bytes of text.
 pub const LENGTH: u32 = 56;
 /// In place of the length of a longer one.
-pub const LONG: u64 = 0xFF;
+pub const HASHED: u64 = 0xFF;
 
 /// A pretoken of up to 31 bytes: 15 of them, the length, and the other 16; zeros where there are none. Of a
-/// longer one two hashes, `LONG` in place of the length, and the length; what is found by that is confirmed by
+/// longer one two hashes, `HASHED` in place of the length, and the length; what is found by that is confirmed by
 /// its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(32))]
-pub struct Name(pub [u64; 4]);
+pub struct CacheKey(pub [u64; 4]);
 
 /// By length, the bits of the text that are kept, and the length in its place.
-static KEPT: [[Name; 2]; 32] = {
-    let mut table = [[Name([0; 4]); 2]; 32];
+static LENGTH_MASKS: [[CacheKey; 2]; 32] = {
+    let mut table = [[CacheKey([0; 4]); 2]; 32];
     let mut length = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while length < 32 {
         let mut at = 0;
         while at < length {
             // After the fifteenth byte stands the length.
-            let place = if at < HEAD { at } else { at + 1 };
+            let place = if at < HEAD_BYTES { at } else { at + 1 };
             table[length][0].0[place / 8] |= 0xFF << (8 * (place % 8));
             at += 1;
         }
@@ -38,42 +38,42 @@ static KEPT: [[Name; 2]; 32] = {
 };
 
 /// Bytes of a name that stand before its length.
-const HEAD: usize = LONGEST_HALF;
+const HEAD_BYTES: usize = MAX_HALF_KEY_BYTES;
 
-impl Name {
+impl CacheKey {
     /// The name of `text[start..end]`, which is not empty.
     #[inline(always)]
     pub fn new(text: &[u8], start: usize, end: usize, seed: Seed) -> Self {
         debug_assert!(start < end && end <= text.len());
-        let Some([Self(kept), Self(length)]) = KEPT.get(end - start) else {
-            return Self::of_long(text.get(start..end).unwrap_or(&[]), seed);
+        let Some([Self(kept), Self(length)]) = LENGTH_MASKS.get(end - start) else {
+            return Self::hashed(text.get(start..end).unwrap_or(&[]), seed);
         };
         let words = match text.get(start..).and_then(|rest| rest.first_chunk::<32>()) {
             Some(bytes) => words(bytes),
-            None => words(&near_the_end(text, start)),
+            None => words(&load_last_bytes(text, start)),
         };
         // One operation on all 32 bytes where the processor has it.
-        let mut name = [0; 4];
-        for (at, name) in name.iter_mut().enumerate() {
+        let mut key = [0; 4];
+        for (at, word) in key.iter_mut().enumerate() {
             // There are four of each.
             let of = |words: &[u64; 4]| words.get(at).copied().unwrap_or(0);
-            *name = of(&words) & of(kept) | of(length);
+            *word = of(&words) & of(kept) | of(length);
         }
-        Self(name)
+        Self(key)
     }
 
     #[inline(never)]
-    fn of_long(pretoken: &[u8], seed: Seed) -> Self {
+    fn hashed(pretoken: &[u8], seed: Seed) -> Self {
         let hash = seed.hash(pretoken);
         let other = seed.mix(hash, 1) & ((1 << LENGTH) - 1);
-        Self([hash, other | LONG << LENGTH, pretoken.len() as u64, 0])
+        Self([hash, other | HASHED << LENGTH, pretoken.len() as u64, 0])
     }
 
     /// Whether the pretoken is its own name.
     #[inline(always)]
-    pub fn is_short(self) -> bool {
+    pub fn is_exact(self) -> bool {
         let Self([_, second, ..]) = self;
-        second >> LENGTH != LONG
+        second >> LENGTH != HASHED
     }
 
     /// A hash under `seed`.
@@ -91,12 +91,12 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
         let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
         word.map_or(0, |word| u64::from_le_bytes(*word))
     };
-    [word(0), word(8), word(HEAD), word(HEAD + 8)]
+    [word(0), word(8), word(HEAD_BYTES), word(HEAD_BYTES + 8)]
 }
 
 /// The next 32 bytes of a text that has fewer, with zeros after.
 #[inline]
-fn near_the_end(text: &[u8], start: usize) -> [u8; 32] {
+fn load_last_bytes(text: &[u8], start: usize) -> [u8; 32] {
     let mut padded = [0; 32];
     let rest = text.get(start..).unwrap_or(&[]);
     padded.iter_mut().zip(rest).for_each(|(place, &byte)| *place = byte);

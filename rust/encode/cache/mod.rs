@@ -16,10 +16,10 @@ mod ring;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use self::cache_key::{Name, SHORT_NAME};
-pub use self::line::{FEW, Known};
-use self::line::{Line, fits_half};
-pub use self::ring::LONGEST;
+pub use self::cache_key::{CacheKey, MAX_EXACT_KEY_BYTES};
+pub use self::line::{MAX_LINE_IDS, CachedIds};
+use self::line::{CacheLine, fits_half};
+pub use self::ring::MAX_CACHED_BYTES;
 use self::ring::Ring;
 use crate::bpe::index::Seed;
 use crate::counters::{Event, count};
@@ -30,7 +30,7 @@ use crate::machine::lanes::Lanes;
 use crate::machine::prefetch::prefetch;
 
 /// Ids of a record that are given at a time.
-const SOME: usize = 16;
+const IDS_AT_ONCE: usize = 16;
 /// A third of a cache may be the ring's.
 const RING_SHARE: usize = 3;
 /// Lines that a cache begins with, of 64 bytes each, as a power of two.
@@ -77,17 +77,17 @@ static ROOM: [[u8; 16]; 2] = {
 pub struct Cache {
     seed: Seed,
     /// The vocabulary that the ids are of.
-    owner: u64,
+    vocabulary: u64,
     /// Bytes that it may take.
     limit: usize,
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
     ring: Ring,
     /// How many halves of lines are not free.
     used: usize,
     /// What was kept since it grew.
     inserted: usize,
     /// What was looked for lately, and what of it was found.
-    asked: u64,
+    looked_up: u64,
     found: u64,
     /// Bytes that [`ALL_BYTES`] has of it.
     counted: usize,
@@ -95,7 +95,7 @@ pub struct Cache {
 
 /// What is known of a thread's cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Info {
+pub struct CacheInfo {
     /// Halves of lines that hold something.
     pub used: usize,
     /// Halves that there are.
@@ -112,17 +112,17 @@ impl Default for Cache {
     fn default() -> Self {
         ALL_CACHES.fetch_add(1, Ordering::Relaxed);
         let (lines, ring) = <_>::default();
-        let (used, inserted, asked, found, counted) = (0, 0, 0, 0, 0);
+        let (used, inserted, looked_up, found, counted) = (0, 0, 0, 0, 0);
         let limit = DEFAULT_LIMIT;
         Self {
             seed: Seed::random(),
-            owner: 0,
+            vocabulary: 0,
             limit,
             lines,
             ring,
             used,
             inserted,
-            asked,
+            looked_up,
             found,
             counted,
         }
@@ -137,37 +137,37 @@ impl Drop for Cache {
 }
 
 impl Cache {
-    /// Forgets everything if it is of another vocabulary than `owner`, which is not 0, or has more than
+    /// Forgets everything if it is of another vocabulary than `vocabulary`, which is not 0, or has more than
     /// `limit` bytes.
-    pub fn begin(&mut self, owner: u64, limit: usize) {
-        if self.owner != owner || (self.limit != limit && self.bytes() > limit) {
+    pub fn begin(&mut self, vocabulary: u64, limit: usize) {
+        if self.vocabulary != vocabulary || (self.limit != limit && self.bytes() > limit) {
             self.lines = Vec::new();
             self.ring = Ring::default();
-            (self.used, self.asked, self.found) = (0, 0, 0);
-            self.owner = owner;
+            (self.used, self.looked_up, self.found) = (0, 0, 0);
+            self.vocabulary = vocabulary;
             self.grow(limit);
             self.account();
         }
         if self.limit != limit {
             self.limit = limit;
-            self.allow_ring(limit);
+            self.limit_ring(limit);
         }
     }
 
     /// Lets the ring have its share, and no more than the lines leave, which may be larger than theirs if the
     /// limit was lowered.
-    fn allow_ring(&mut self, limit: usize) {
-        let left = limit.saturating_sub(self.lines.len() * size_of::<Line>());
-        self.ring.allow(left.min(limit / RING_SHARE));
+    fn limit_ring(&mut self, limit: usize) {
+        let left = limit.saturating_sub(self.lines.len() * size_of::<CacheLine>());
+        self.ring.set_limit(left.min(limit / RING_SHARE));
     }
 
     fn bytes(&self) -> usize {
-        self.lines.len() * size_of::<Line>() + self.ring.size()
+        self.lines.len() * size_of::<CacheLine>() + self.ring.size()
     }
 
     /// What is known of it.
-    pub fn info(&self) -> Info {
-        Info {
+    pub fn info(&self) -> CacheInfo {
+        CacheInfo {
             used: self.used,
             entries: 2 * self.lines.len(),
             bytes: self.bytes(),
@@ -176,83 +176,83 @@ impl Cache {
         }
     }
 
-    /// The name of `text[start..end]`, and the line where its entry may be.
+    /// The key of `text[start..end]`, and the line where its entry may be.
     #[inline(always)]
-    pub fn name(&self, text: &[u8], start: usize, end: usize) -> (Name, usize) {
-        let name = Name::new(text, start, end, self.seed);
-        (name, self.place(name))
+    pub fn key(&self, text: &[u8], start: usize, end: usize) -> (CacheKey, usize) {
+        let key = CacheKey::new(text, start, end, self.seed);
+        (key, self.line_index(key))
     }
 
     #[inline(always)]
-    fn place(&self, name: Name) -> usize {
+    fn line_index(&self, key: CacheKey) -> usize {
         // A power of two, or none.
-        (name.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
+        (key.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
     }
 
     /// Asks for the lines of a place.
     #[inline(always)]
-    pub fn prefetch(&self, place: usize) {
-        prefetch(self.lines.as_ptr().wrapping_add(place));
-        prefetch(self.lines.as_ptr().wrapping_add(place ^ 1));
+    pub fn prefetch(&self, line: usize) {
+        prefetch(self.lines.as_ptr().wrapping_add(line));
+        prefetch(self.lines.as_ptr().wrapping_add(line ^ 1));
     }
 
-    /// Asks for the record that an entry names, if it names one.
+    /// Asks for the record that an entry keys, if it keys one.
     #[inline(always)]
-    pub fn prefetch_record(&self, known: &Known) {
-        if known.is_elsewhere() {
+    pub fn prefetch_record(&self, known: &CachedIds) {
+        if known.is_in_ring() {
             self.ring.prefetch(known.record().0);
         }
     }
 
-    /// What is known of a name that may be in the line of a place, or in the one beside it. What is in the
-    /// ring has [`Cache::give_record`].
+    /// What is known of a key that may be in the line of a place, or in the one beside it. What is in the
+    /// ring has [`Cache::emit_record`].
     #[inline(always)]
-    pub fn lookup<L: Lanes>(&self, lanes: L, place: usize, name: &Name) -> Known {
-        let (Some(line), Some(other)) = (self.lines.get(place), self.lines.get(place ^ 1)) else {
-            return Known::default();
+    pub fn lookup<L: Lanes>(&self, lanes: L, line: usize, key: &CacheKey) -> CachedIds {
+        let (Some(line), Some(other)) = (self.lines.get(line), self.lines.get(line ^ 1)) else {
+            return CachedIds::default();
         };
-        let (known, [is_here, is_there]) = line.known(other, lanes, name);
+        let (cached, [is_here, is_there]) = line.known(other, lanes, key);
         count(Event::Hit, usize::from(is_here));
         count(Event::Second, usize::from(is_there));
-        known
+        cached
     }
 
     /// Says how many were looked up, and found: whether growing pays.
-    pub fn note(&mut self, asked: usize, found: usize) {
-        self.asked += asked as u64;
+    pub fn note_lookups(&mut self, looked_up: usize, found: usize) {
+        self.looked_up += looked_up as u64;
         self.found += found as u64;
-        if self.asked > RECENT {
-            (self.asked, self.found) = (self.asked / 2, self.found / 2);
+        if self.looked_up > RECENT {
+            (self.looked_up, self.found) = (self.looked_up / 2, self.found / 2);
         }
     }
 
-    /// Gives the ids of the record that an entry names to `sink`; whether it is still there and is of
+    /// Gives the ids of the record that an entry keys to `sink`; whether it is still there and is of
     /// `pretoken`.
     #[inline(never)]
-    pub fn give_record(
+    pub fn emit_record(
         &self,
-        known: &Known,
+        known: &CachedIds,
         pretoken: &[u8],
         sink: &mut impl Sink,
     ) -> Result<bool, Error> {
-        let bytes = beyond_name(pretoken);
+        let bytes = bytes_beyond_key(pretoken);
         let (record, ids) = known.record();
         let Some((ids, kept)) = self.ring.get(record, ids, bytes.len()) else { return Ok(false) };
-        if !known.is_elsewhere() || kept != bytes {
+        if !known.is_in_ring() || kept != bytes {
             return Ok(false);
         }
         count(Event::Long, 1);
-        for ids in ids.chunks(SOME) {
-            let mut some = [0; SOME];
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let mut some = [0; IDS_AT_ONCE];
             let places = some.iter_mut().zip(ids);
             places.for_each(|(id, &[a, b, c])| *id = u32::from_le_bytes([a, b, c, 0]));
-            sink.put(&some, ids.len())?;
+            sink.take_first(&some, ids.len())?;
         }
         Ok(true)
     }
 
-    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its name.
-    pub fn insert(&mut self, name: Name, pretoken: &[u8], ids: &[u32]) {
+    /// Keeps the ids of a pretoken of 1 to [`MAX_CACHED_BYTES`] bytes under its key.
+    pub fn insert(&mut self, key: CacheKey, pretoken: &[u8], ids: &[u32]) {
         if self.is_too_small() {
             self.grow(self.limit);
         }
@@ -260,66 +260,66 @@ impl Cache {
             return;
         }
         self.inserted += 1;
-        let known = if name.is_short() && ids.len() <= FEW {
-            Known::few(ids)
+        let known = if key.is_exact() && ids.len() <= MAX_LINE_IDS {
+            CachedIds::few(ids)
         } else {
             // Without memory nothing is kept.
-            let Some(record) = self.ring.add(ids, beyond_name(pretoken), self.pays()) else {
+            let Some(record) = self.ring.add(ids, bytes_beyond_key(pretoken), self.growing_pays()) else {
                 return;
             };
-            Known::elsewhere(record, ids.len())
+            CachedIds::in_ring(record, ids.len())
         };
         self.account();
-        self.put(name, known);
+        self.put(key, known);
     }
 
-    /// Writes an entry over the one of the same name, or where there is room, or over another, which is as
+    /// Writes an entry over the one of the same key, or where there is room, or over another, which is as
     /// good as drawn by lot.
-    fn put(&mut self, name: Name, known: Known) {
-        let place = self.place(name);
-        let (Some(line), Some(other)) = (self.lines.get(place), self.lines.get(place ^ 1)) else {
+    fn put(&mut self, key: CacheKey, known: CachedIds) {
+        let line_index = self.line_index(key);
+        let (Some(line), Some(other)) = (self.lines.get(line_index), self.lines.get(line_index ^ 1)) else {
             return;
         };
         let taken = line.taken() | other.taken() << 2;
-        let spot = match (line.half_of(&name), other.half_of(&name)) {
+        let spot = match (line.half_of(&key), other.half_of(&key)) {
             (None, None) => {
                 let spots =
-                    ROOM.get(usize::from(fits_half(name, known))).and_then(|row| row.get(taken));
+                    ROOM.get(usize::from(fits_half(key, known))).and_then(|row| row.get(taken));
                 let spot = spots.map_or(FULL, |&spot| spot);
                 usize::from(if spot < FULL { spot } else { self.inserted as u8 % FULL })
             }
             (Some(half), _) => half,
             (_, Some(half)) => 2 + half,
         };
-        let Some(line) = self.lines.get_mut(place ^ (spot / 2)) else { return };
+        let Some(line) = self.lines.get_mut(line_index ^ (spot / 2)) else { return };
         let before = line.taken().count_ones();
-        line.put(spot % 2, name, known);
+        line.put(spot % 2, key, known);
         self.used += line.taken().count_ones() as usize;
         self.used -= before as usize;
     }
 
     /// Whether more memory would pay: of what is looked for a sixteenth is found, so the text repeats
-    /// itself. More is not asked, since a cache that is far too small finds little in any text, and
+    /// itself. More is not looked_up, since a cache that is far too small finds little in any text, and
     /// nothing in one that begins anew just after each word was forgotten; so neither is that, once four
     /// times as much was merged as there are lines.
-    fn pays(&self) -> bool {
-        self.found > self.asked / 16 || self.inserted > 4 * self.lines.len()
+    fn growing_pays(&self) -> bool {
+        self.found > self.looked_up / 16 || self.inserted > 4 * self.lines.len()
     }
 
     /// Whether there should be more lines: five of sixteen halves are taken. Were it half of them, one pretoken
     /// in twenty would find both of its lines full, and two that want the same place would take turns in being
     /// forgotten.
     fn is_too_small(&self) -> bool {
-        self.lines.is_empty() || (self.used > self.lines.len() / 8 * 5 && self.pays())
+        self.lines.is_empty() || (self.used > self.lines.len() / 8 * 5 && self.growing_pays())
     }
 
     /// Makes more lines, or the first ones, if that is within the limit and there is memory.
     fn grow(&mut self, limit: usize) {
-        (self.inserted, self.asked, self.found) = (0, 0, 0);
-        self.allow_ring(limit);
+        (self.inserted, self.looked_up, self.found) = (0, 0, 0);
+        self.limit_ring(limit);
         let share = limit - limit / RING_SHARE;
         // The ring may be larger than its share if the limit was lowered.
-        let most = share.min(limit.saturating_sub(self.ring.size())) / size_of::<Line>();
+        let most = share.min(limit.saturating_sub(self.ring.size())) / size_of::<CacheLine>();
         // By four, so that little time goes into moving; or by two, where four are too many.
         let sizes = match self.lines.len() {
             0 => [1 << FIRST_BITS; 2],
@@ -328,11 +328,11 @@ impl Cache {
         // The ring may be larger than its share if the limit was lowered.
 
         let Some(size) = sizes.into_iter().find(|&size| size <= most) else { return };
-        let Ok(lines) = huge_pages::table(size, Line::default()) else { return };
+        let Ok(lines) = huge_pages::table(size, CacheLine::default()) else { return };
         let old = std::mem::replace(&mut self.lines, lines);
         self.used = 0;
-        for (name, known) in old.iter().flat_map(Line::entries).flatten() {
-            self.put(name, known);
+        for (key, known) in old.iter().flat_map(CacheLine::entries).flatten() {
+            self.put(key, known);
         }
         self.account();
     }
@@ -347,9 +347,9 @@ impl Cache {
     }
 }
 
-/// The bytes of a pretoken that its name does not stand for: a short one is its name.
-fn beyond_name(pretoken: &[u8]) -> &[u8] {
-    if pretoken.len() > SHORT_NAME { pretoken } else { &[] }
+/// The bytes of a pretoken that its key does not stand for: a short one is its key.
+fn bytes_beyond_key(pretoken: &[u8]) -> &[u8] {
+    if pretoken.len() > MAX_EXACT_KEY_BYTES { pretoken } else { &[] }
 }
 
 #[cfg(test)]
@@ -364,19 +364,19 @@ mod tests {
     }
 
     fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
-        let (name, place) = cache.name(text.as_bytes(), 0, text.len());
-        let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &name);
-        cache.note(1, usize::from(!known.is_nothing()));
+        let (key, place) = cache.key(text.as_bytes(), 0, text.len());
+        let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &key);
+        cache.note_lookups(1, usize::from(!known.is_none()));
         let mut ids = Vec::new();
-        known.give(&mut ids).unwrap();
+        known.emit(&mut ids).unwrap();
         let is_known =
-            known.has_ids() || cache.give_record(&known, text.as_bytes(), &mut ids).unwrap();
+            known.has_ids() || cache.emit_record(&known, text.as_bytes(), &mut ids).unwrap();
         is_known.then_some(ids)
     }
 
     fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
-        let (name, _) = cache.name(text.as_bytes(), 0, text.len());
-        cache.insert(name, text.as_bytes(), ids);
+        let (key, _) = cache.key(text.as_bytes(), 0, text.len());
+        cache.insert(key, text.as_bytes(), ids);
     }
 
     #[test]
@@ -404,7 +404,7 @@ mod tests {
                 });
                 let found = found.count();
                 assert!(found >= at_least || limit < DEFAULT_LIMIT, "{found} {:?}", cache.info());
-                let Info { bytes, used, entries, .. } = cache.info();
+                let CacheInfo { bytes, used, entries, .. } = cache.info();
                 assert!(bytes <= limit && used <= entries, "{:?}", cache.info());
             }
             cache.begin(2, limit);

@@ -5,11 +5,11 @@ use crate::machine::huge_pages;
 use crate::machine::prefetch::prefetch;
 
 /// Longer pretokens are not kept: they rarely come again.
-pub const LONGEST: usize = 255;
+pub const MAX_CACHED_BYTES: usize = 255;
 /// Bytes that a ring begins with.
 const FIRST: usize = 1 << 17;
 /// A record is never longer than this, so it fits the smallest ring.
-const _: () = assert!(LONGEST * (ID_BYTES + 1) < FIRST);
+const _: () = assert!(MAX_CACHED_BYTES * (ID_BYTES + 1) < FIRST);
 
 /// The records that were written last: ids, three bytes each, and the bytes of a pretoken. It is of
 /// any power of two of bytes, and doubles when it is full, up to what is allowed.
@@ -21,7 +21,7 @@ pub struct Ring {
     /// What has a smaller number was overwritten before the ring grew, and is not there again.
     lost: u64,
     /// Bytes that it may have.
-    allowed: usize,
+    limit: usize,
 }
 
 /// Bytes of an id in a record.
@@ -35,8 +35,8 @@ impl Ring {
     }
 
     /// Says how many bytes it may have.
-    pub fn allow(&mut self, allowed: usize) {
-        self.allowed = allowed;
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     /// Where the bytes of a place stand, in a ring of a power of two of bytes.
@@ -73,7 +73,7 @@ impl Ring {
     /// larger ring, too.
     fn grow(&mut self) {
         let size = if self.bytes.is_empty() { FIRST } else { 2 * self.bytes.len() };
-        if size > self.allowed {
+        if size > self.limit {
             return;
         }
         let Ok(mut bytes) = huge_pages::table(size, 0) else { return };
@@ -121,7 +121,7 @@ impl Ring {
 mod tests {
     use super::*;
 
-    const MOST: usize = 1 << 20;
+    const MAX_IDS: usize = 1 << 20;
 
     /// The record of a number: two ids, and bytes of a length that changes.
     fn record(number: u32) -> ([u32; 2], Vec<u8>) {
@@ -142,13 +142,13 @@ mod tests {
     #[test]
     fn the_last_records_are_there_and_overwritten_ones_are_not() {
         let mut ring = Ring::default();
-        ring.allow(MOST + MOST / 2);
+        ring.set_limit(MAX_IDS + MAX_IDS / 2);
         let mut starts = Vec::new();
         for number in 0..100_000 {
             let (ids, bytes) = record(number);
             starts.push(ring.add(&ids, &bytes, true).unwrap());
             // A record has at most 205 bytes, and while the ring grows all are there.
-            let some = if ring.size() < MOST { number } else { MOST as u32 / 206 };
+            let some = if ring.size() < MAX_IDS { number } else { MAX_IDS as u32 / 206 };
             for back in [0, 1, 1_000, some] {
                 if let Some(earlier) = number.checked_sub(back).filter(|_| back <= some) {
                     assert!(
@@ -158,12 +158,12 @@ mod tests {
                 }
             }
         }
-        assert_eq!(ring.size(), MOST);
+        assert_eq!(ring.size(), MAX_IDS);
         let there = (0..).zip(&starts).filter(|&(number, &start)| is_there(&ring, start, number));
         let numbers: Vec<u32> = there.map(|(number, _)| number).collect();
         assert!(numbers.iter().copied().eq(numbers[0]..100_000), "a record missing in between");
         let bytes: usize = numbers.iter().map(|&number| record(number).1.len() + 6).sum();
-        assert!((MOST - 1_000..=MOST).contains(&bytes), "{bytes}");
+        assert!((MAX_IDS - 1_000..=MAX_IDS).contains(&bytes), "{bytes}");
     }
 
     /// A record that was overwritten in part is not whole again because the ring has more room: its bytes
@@ -173,7 +173,7 @@ mod tests {
         let mut partly = 0;
         for turns in 0..400 {
             let mut ring = Ring::default();
-            ring.allow(MOST);
+            ring.set_limit(MAX_IDS);
             let mut starts = Vec::new();
             // It goes round once and a bit, each time a little further, and grows then.
             for number in 0..1_300 + turns {

@@ -27,7 +27,7 @@
 //! every text is cut (`cuts::last_cut`) every end has more tokens than the one that begins there.
 //!
 //! The tokens of all beginnings, or ends, of one pretoken are counted together (`partial_counts.rs`). Time is
-//! linear in the length of what is looked at, and no more than some kilobytes, or a piece of text
+//! linear in the length of what is looked at, and no more than some kilobytes, or a chunk of text
 //! that can't be cut, are looked at beyond what is kept. No token being longer than the longest,
 //! nothing is looked at that is too long for so many tokens of that length.
 
@@ -45,10 +45,10 @@ use crate::text::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by
 use crate::text::unicode::{Class, char_at, char_before};
 
 /// How many places the search may have to go back, and one more: see above.
-const BASES: usize = 8;
+const MAX_BASES: usize = 8;
 /// Bytes of text that are counted at once, at first and at most, unless they can't be cut. Few in tests,
 /// whose texts are short.
-const PIECE: (usize, usize) = if cfg!(test) { (1 << 4, 1 << 5) } else { (1 << 12, 1 << 16) };
+const CHUNK_BYTES: (usize, usize) = if cfg!(test) { (1 << 4, 1 << 5) } else { (1 << 12, 1 << 16) };
 /// Characters between two calls of `check`, about a millisecond.
 const CHECK_CHARACTERS: usize = 1 << 12;
 
@@ -58,7 +58,7 @@ const NO_PRETOKEN: &str = "no pretoken begins where a character does";
 struct Base {
     start: usize,
     /// Only cuts after this place keep all pretokens before as they are.
-    behind: usize,
+    after: usize,
     /// How many tokens are before.
     tokens: usize,
 }
@@ -85,8 +85,8 @@ impl Encoder {
         check: &Check,
     ) -> Result<usize, Error> {
         let (cut, mut tokens) = self.skip_beginning(text, limit, check)?;
-        let (mut start, mut behind) = (cut, cut);
-        let mut bases = VecDeque::with_capacity(BASES);
+        let (mut start, mut after) = (cut, cut);
+        let mut bases = VecDeque::with_capacity(MAX_BASES);
         let mut checked = cut;
         while tokens < limit
             && let Some(end) = pretoken_end(text, start)
@@ -95,11 +95,11 @@ impl Encoder {
                 checked = end;
                 check()?;
             }
-            if bases.len() == BASES {
+            if bases.len() == MAX_BASES {
                 bases.pop_front();
             }
-            bases.push_back(Base { start, behind, tokens });
-            behind = kept_behind(text, start, end);
+            bases.push_back(Base { start, after, tokens });
+            after = unchanged_after(text, start, end);
             // What is too long anyway need not be counted.
             if end - start > self.most_bytes(limit - tokens) {
                 break;
@@ -111,7 +111,7 @@ impl Encoder {
             return Ok(start);
         }
         for base in bases.iter().rev() {
-            if let Some(end) = self.longest_behind(text, base, limit - base.tokens, check)? {
+            if let Some(end) = self.longest_after(text, base, limit - base.tokens, check)? {
                 return Ok(end);
             }
         }
@@ -125,28 +125,28 @@ impl Encoder {
         limit: usize,
         check: &Check,
     ) -> Result<(usize, usize), Error> {
-        let (mut at, mut tokens, mut size) = (0, 0, PIECE.0);
-        while let Some(piece) = text.get(at..at + size) {
-            let Some(cut) = last_cut(piece) else {
+        let (mut at, mut tokens, mut size) = (0, 0, CHUNK_BYTES.0);
+        while let Some(chunk) = text.get(at..at + size) {
+            let Some(cut) = last_cut(chunk) else {
                 size *= 2;
                 continue;
             };
             check()?;
-            let more = self.count_plain(slice(piece, ..cut)?, check)?;
+            let more = self.count_plain(slice(chunk, ..cut)?, check)?;
             if tokens + more > limit {
                 break;
             }
-            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(PIECE.1));
+            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(CHUNK_BYTES.1));
         }
         Ok((at, tokens))
     }
 
     /// The last cut after `base` that leaves at most `room` tokens, of which there is at least one, after
     /// its start; `None` if there is none.
-    fn longest_behind(
+    fn longest_after(
         &self,
         text: &[u8],
-        &Base { start, behind, .. }: &Base,
+        &Base { start, after, .. }: &Base,
         room: usize,
         check: &Check,
     ) -> Result<Option<usize>, Error> {
@@ -175,7 +175,7 @@ impl Encoder {
                     tokens = before + rest.count(text, at, end, &mut memory)?;
                 }
             }
-            if at > behind && tokens <= room {
+            if at > after && tokens <= room {
                 best = Some(at);
             }
             if number % CHECK_CHARACTERS == 0 {
@@ -212,28 +212,28 @@ impl Encoder {
         let mut runs = ReverseRuns::new(end);
         // The tokens of the end that begins so many bytes before `end`, where a character begins.
         let mut counts = vec![tokens];
-        let (mut at, mut best, mut tokens, mut class_behind) = (end, end, tokens, None);
+        let (mut at, mut best, mut tokens, mut class_after) = (end, end, tokens, None);
         for number in 1.. {
             let Some((class, length)) =
                 char_before(text, at).filter(|(_, length)| floor + length <= at)
             else {
                 break;
             };
-            if class_behind.is_some_and(|behind| is_cut(class, behind)) && tokens >= limit {
+            if class_after.is_some_and(|after| is_cut(class, after)) && tokens >= limit {
                 break;
             }
             at -= length;
             runs.add(at, class, length);
             let first = always(pretoken_end_by(text, at, &runs), NO_PRETOKEN)?;
-            let behind = end.checked_sub(first).and_then(|place| counts.get(place));
+            let after = end.checked_sub(first).and_then(|place| counts.get(place));
             tokens = endings.count(text, (at, first), &mut memory)?
-                + always(behind, "a pretoken goes on where every text is cut")?;
+                + always(after, "a pretoken goes on where every text is cut")?;
             counts.try_reserve(length)?;
             counts.resize(counts.len() + length, tokens);
             if tokens <= limit {
                 best = at;
             }
-            class_behind = Some(class);
+            class_after = Some(class);
             if number % CHECK_CHARACTERS == 0 {
                 check()?;
             }
@@ -243,7 +243,7 @@ impl Encoder {
 
     /// The same as `skip_beginning` from the end: the tokens after the place.
     fn skip_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<(usize, usize), Error> {
-        let (mut end, mut tokens, mut size) = (text.len(), 0, PIECE.0);
+        let (mut end, mut tokens, mut size) = (text.len(), 0, CHUNK_BYTES.0);
         while let Some(from) = end.checked_sub(size) {
             let Some(cut) = first_cut(text, from, end) else {
                 size *= 2;
@@ -254,7 +254,7 @@ impl Encoder {
             if tokens + more > limit {
                 break;
             }
-            (end, tokens, size) = (cut, tokens + more, (size * 2).min(PIECE.1));
+            (end, tokens, size) = (cut, tokens + more, (size * 2).min(CHUNK_BYTES.1));
         }
         Ok((end, tokens))
     }
@@ -267,7 +267,7 @@ impl Encoder {
 
 /// Cuts up to this place change the pretoken `start..end`: the end of the white space that it is a part
 /// of, if it leaves the last character of that to the next pretoken.
-fn kept_behind(text: &[u8], start: usize, end: usize) -> usize {
+fn unchanged_after(text: &[u8], start: usize, end: usize) -> usize {
     // Only a white space character leaves another one after it.
     match char_at(text, start) {
         Some((Class::Space, _)) => {
@@ -333,10 +333,10 @@ mod tests {
 
     #[test]
     fn a_base_where_no_pretoken_begins_is_an_error_and_gives_no_cut() {
-        let behind_the_text = Base { start: 3, behind: 3, tokens: 0 };
-        assert!(sees_a_fault(|| sample_encoder().longest_behind(
+        let after_the_text = Base { start: 3, after: 3, tokens: 0 };
+        assert!(sees_a_fault(|| sample_encoder().longest_after(
             b"abc",
-            &behind_the_text,
+            &after_the_text,
             1,
             &go_on
         )));
@@ -348,7 +348,7 @@ mod tests {
         let stop = || Err(Error::Interrupted);
         // Too short for the scanner's own checks, so that those of the search are met.
         let word = "z".repeat(3 * CHECK_CHARACTERS);
-        // In each of these another loop is long: what is skipped in pieces, and what has no place to cut.
+        // In each of these another loop is long: what is skipped in chunks, and what has no place to cut.
         for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
             let found = encoder.longest_prefix(text.as_bytes(), text.len() / 5, &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");

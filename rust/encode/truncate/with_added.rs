@@ -1,24 +1,24 @@
 //! The same for a text that may have ordinary added tokens, as `<think>`.
 //!
-//! The text is cut into pieces where that changes no ids (`added/last_cut.rs`), so that the tokens of pieces add
+//! The text is cut into chunks where that changes no ids (`added/last_cut.rs`), so that the tokens of chunks add
 //! up whatever is cut off. One of them is too much. What is kept of it is
 //!
 //! - text in which no name stands: the search of plain text is asked;
-//! - or it has whole names, or parts of some, and each place is tried. Such a piece ends soon: after
+//! - or it has whole names, or parts of some, and each place is tried. Such a chunk ends soon: after
 //!   a token any text may be cut.
 
-use super::PIECE;
+use super::CHUNK_BYTES;
 use crate::added::Selection;
 use crate::encode::Encoder;
 use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::unicode::char_at;
 
-/// Bytes of the pieces that are looked at closely, unless they can't be cut.
-const CLOSE: usize = if cfg!(test) { 4 } else { 1 << 6 };
+/// Bytes of the chunks that are looked at closely, unless they can't be cut.
+const CLOSE_CHUNK_BYTES: usize = if cfg!(test) { 4 } else { 1 << 6 };
 
 /// A chain of names that overlap is followed over so many lengths of the longest name.
-const CHAIN: usize = 4;
+const MAX_CHAIN_NAMES: usize = 4;
 
 impl Encoder {
     pub(super) fn longest_prefix_with_added(
@@ -27,30 +27,30 @@ impl Encoder {
         limit: usize,
         check: &Check,
     ) -> Result<usize, Error> {
-        let (mut start, mut tokens, mut size) = (0, 0, PIECE.1);
+        let (mut start, mut tokens, mut size) = (0, 0, CHUNK_BYTES.1);
         let end = loop {
             if start == text.len() {
                 return Ok(start);
             }
-            let end = self.piece_end(text, start, size, check)?;
+            let end = self.chunk_end(text, start, size, check)?;
             let more = self.count(slice(text, start..end)?, check)?;
             if tokens + more <= limit {
                 (start, tokens) = (end, tokens + more);
-            } else if size > CLOSE {
-                size = CLOSE;
+            } else if size > CLOSE_CHUNK_BYTES {
+                size = CLOSE_CHUNK_BYTES;
             } else {
                 break end;
             }
         };
-        let piece = slice(text, start..end)?;
-        let names = self.added.names_in(piece, check)?;
-        let first = names.iter().map(|name| name.start).min().unwrap_or(piece.len());
-        for cut in places(piece).rev().filter(|&cut| cut > first) {
-            if tokens + self.count(slice(piece, ..cut)?, check)? <= limit {
+        let chunk = slice(text, start..end)?;
+        let names = self.added.names_in(chunk, check)?;
+        let first = names.iter().map(|name| name.start).min().unwrap_or(chunk.len());
+        for cut in places(chunk).rev().filter(|&cut| cut > first) {
+            if tokens + self.count(slice(chunk, ..cut)?, check)? <= limit {
                 return Ok(start + cut);
             }
         }
-        Ok(start + self.longest_plain_prefix(slice(piece, ..first)?, limit - tokens, check)?)
+        Ok(start + self.longest_plain_prefix(slice(chunk, ..first)?, limit - tokens, check)?)
     }
 
     pub(super) fn longest_suffix_with_added(
@@ -60,17 +60,17 @@ impl Encoder {
         check: &Check,
     ) -> Result<usize, Error> {
         let (mut start, mut end, mut tokens) = (0, text.len(), 0);
-        let mut pieces = Vec::new();
-        for size in [PIECE.1, CLOSE] {
+        let mut chunks = Vec::new();
+        for size in [CHUNK_BYTES.1, CLOSE_CHUNK_BYTES] {
             let mut at = start;
             while at < end {
-                let next = self.piece_end(slice(text, ..end)?, at, size, check)?;
-                pieces.try_reserve(1)?;
-                pieces.push(at);
+                let next = self.chunk_end(slice(text, ..end)?, at, size, check)?;
+                chunks.try_reserve(1)?;
+                chunks.push(at);
                 at = next;
             }
             loop {
-                let Some(at) = pieces.pop() else { return Ok(start) };
+                let Some(at) = chunks.pop() else { return Ok(start) };
                 let more = self.count(slice(text, at..end)?, check)?;
                 if tokens + more > limit {
                     start = at;
@@ -79,30 +79,30 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // After the beginning of a name another one may begin, that goes on beyond the piece, as in `ab<` and
-        // `<c>` of `ab<c>`: so names before the piece count as well, as far as such a chain is followed.
-        let chain = CHAIN * self.added.longest_name();
-        let before = pieces.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
-        let piece = slice(text, before..end)?;
-        let names = self.added.names_in(piece, check)?;
+        // After the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
+        // `<c>` of `ab<c>`: so names before the chunk count as well, as far as such a chain is followed.
+        let chain = MAX_CHAIN_NAMES * self.added.longest_name();
+        let before = chunks.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
+        let chunk = slice(text, before..end)?;
+        let names = self.added.names_in(chunk, check)?;
         let last = names.iter().map(|name| name.end).max().unwrap_or(0).max(start - before);
-        for cut in places(piece).skip(1).take_while(|&cut| cut < last) {
+        for cut in places(chunk).skip(1).take_while(|&cut| cut < last) {
             let in_name = names.iter().any(|name| name.start < cut && cut < name.end);
             let fits = match in_name {
                 true => self.count(slice(text, before + cut..)?, check)? <= limit,
                 false if before + cut <= start => false,
-                false => tokens + self.count(slice(piece, cut..)?, check)? <= limit,
+                false => tokens + self.count(slice(chunk, cut..)?, check)? <= limit,
             };
             if fits {
                 return Ok(before + cut);
             }
         }
-        let behind = self.longest_plain_suffix(slice(piece, last..)?, limit - tokens, check)?;
-        Ok(before + last + behind)
+        let after = self.longest_plain_suffix(slice(chunk, last..)?, limit - tokens, check)?;
+        Ok(before + last + after)
     }
 
-    /// Where a piece of about `size` bytes ends that begins at `start`.
-    fn piece_end(
+    /// Where a chunk of about `size` bytes ends that begins at `start`.
+    fn chunk_end(
         &self,
         text: &[u8],
         start: usize,
@@ -110,8 +110,8 @@ impl Encoder {
         check: &Check,
     ) -> Result<usize, Error> {
         let none = Selection::None;
-        while let Some(piece) = text.get(start..start.saturating_add(size)) {
-            match self.added.last_cut(piece, &none, &none, check)? {
+        while let Some(chunk) = text.get(start..start.saturating_add(size)) {
+            match self.added.last_cut(chunk, &none, &none, check)? {
                 Some(cut) if cut > 0 => return Ok(start + cut),
                 _ => size *= 2,
             }
