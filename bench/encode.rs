@@ -46,6 +46,7 @@ use llama3_tok::bpe::index::NONE;
 use llama3_tok::bpe::merge::MergeMemory;
 use llama3_tok::machine::code_path::CodePath;
 use llama3_tok::text::pretokenize::{PretokenEnds, Pretokens};
+use llama3_tok::text::span::Span;
 use llama3_tok::{Encoder, Error, Options, Profile, Vocabulary};
 
 use texts::{Random, Text, documents, texts};
@@ -164,6 +165,10 @@ fn split_plainly(added: &AddedTokens, text: &str) -> Vec<Segment> {
 
 // The stages
 
+fn span(range: &Range<usize>) -> Span {
+    Span { start: range.start, end: range.end }
+}
+
 fn go_on() -> Result<(), Error> {
     Ok(())
 }
@@ -235,11 +240,11 @@ fn lookup(criterion: &mut Criterion, texts: &[Text], vocabulary: &Vocabulary, pl
         let bytes = text.text.as_bytes();
         let pretokens: Vec<Range<usize>> = Pretokens::new(bytes).collect();
         for range in &pretokens {
-            let found = vocabulary.piece(bytes, range.start, range.end);
+            let found = vocabulary.find(bytes, span(range));
             assert_eq!(found, plain.rank(&bytes[range.clone()]), "lookup: {range:?}");
         }
         time(&mut group, &text.name, bytes.len(), || {
-            let ids = pretokens.iter().map(|range| vocabulary.piece(bytes, range.start, range.end));
+            let ids = pretokens.iter().map(|range| vocabulary.find(bytes, span(range)));
             ids.fold(0u32, u32::wrapping_add)
         });
     }
@@ -287,8 +292,7 @@ fn merge(
         let mut merging = MergeMemory::default();
         merging.begin(vocabulary.number());
         for range in pretokens {
-            let place = (text, range.start, range.end);
-            let ids = vocabulary.merge(CodePath::best(), place, &mut merging, &go_on);
+            let ids = vocabulary.merge(CodePath::best(), text, span(range), &mut merging, &go_on);
             take(range, ids.expect("nothing stops it"));
         }
     };

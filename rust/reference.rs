@@ -15,6 +15,7 @@ use crate::encode::options::Options;
 use crate::error::Error;
 use crate::machine::code_path::CodePath;
 use crate::text::pretokenize::{PATTERN, PretokenEnds, Pretokens};
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
 /// A check that never stops anything.
@@ -322,7 +323,7 @@ proptest! {
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
         let mut merging = MergeMemory::default();
-        let found = vocabulary.merge(CodePath::best(), (pretoken, 0, pretoken.len()), &mut merging, &go_on).unwrap();
+        let found = vocabulary.merge(CodePath::best(), pretoken, Span::whole(pretoken), &mut merging, &go_on).unwrap();
         prop_assert_eq!(found, expected.as_slice());
         prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut merging), expected);
     }

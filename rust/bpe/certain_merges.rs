@@ -29,6 +29,7 @@ use crate::bpe::boxed_array;
 use crate::bpe::index::NONE;
 use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::bpe::token_table::TokenTable;
+use crate::text::span::Span;
 
 /// What the table says of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
 /// 21 bits each; the highest bit, if a token with the part `x y` ranks below it.
@@ -80,7 +81,8 @@ impl CertainMerges {
     /// What complete `pieces` say.
     pub fn build(table: &TokenTable) -> Self {
         let tokens = table.tokens();
-        let byte_tokens = std::array::from_fn(|byte| table.find(&[byte as u8], 0, 1));
+        let byte_tokens =
+            std::array::from_fn(|byte| table.find(&[byte as u8], Span { start: 0, end: 1 }));
         let mut certain = Self { pairs: boxed_array(BytePair::UNKNOWN), byte_tokens };
         // What is looked up for each token stands near the processor: bits, and the token's own bytes.
         let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];

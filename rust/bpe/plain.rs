@@ -2,11 +2,12 @@
 
 use crate::bpe::index::NONE;
 use crate::bpe::token_table::TokenTable;
+use crate::text::span::Span;
 
 /// Merges `bytes` by the rule itself and gives the ids. `joined` gets the length of the left one of
 /// each two parts that are joined. Quadratic in the length: for bytes of one or two tokens.
 pub fn merge_plainly(table: &TokenTable, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
-    let token = |start: usize, end: usize| table.find(bytes, start, end);
+    let token = |start: usize, end: usize| table.find(bytes, Span { start, end });
     // Where each part begins, and the token that it is together with the next.
     let mut parts: Vec<(usize, u32)> = (0..=bytes.len()).map(|start| (start, NONE)).collect();
     let pair = |parts: &[(usize, u32)], at: usize| match (parts.get(at), parts.get(at + 2)) {

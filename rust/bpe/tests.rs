@@ -13,6 +13,7 @@ use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
 use crate::encode::Encoder;
 use crate::machine::code_path::CodePath;
 use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
 /// What merging a word of up to [`SHORT_BYTES`] bytes gives.
@@ -156,7 +157,7 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
         let found = vocabulary
-            .merge(CodePath::best(), (&word, 0, word.len()), &mut merging, &go_on)
+            .merge(CodePath::best(), &word, Span::whole(&word), &mut merging, &go_on)
             .unwrap();
         assert_eq!(found, expected, "{word:?}");
         let found = vocabulary.merge_left_to_right(&word, &mut merging);
@@ -190,7 +191,7 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
         }
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &long, |_| {});
         let found = vocabulary
-            .merge(CodePath::best(), (&long, 0, long.len()), &mut merging, &go_on)
+            .merge(CodePath::best(), &long, Span::whole(&long), &mut merging, &go_on)
             .unwrap();
         assert_eq!(found, expected, "{long:?}");
         assert_eq!(vocabulary.merge_left_to_right(&long, &mut merging), expected, "{long:?}");

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::machine::lanes::{self, KeyMask, KeyMasks};
+use crate::text::span::Span;
 
 /// The longest byte string that has a key. With 13 bytes, its length and an id fit 16 bytes.
 pub const KEY_BYTES: usize = 13;
@@ -34,7 +35,7 @@ pub static KEY_MASKS: KeyMasks = {
 
 /// The key of `text[start..end]`; of a longer string a word that no token has.
 #[inline(always)]
-pub fn key(text: &[u8], start: usize, end: usize) -> u128 {
+pub fn key(text: &[u8], Span { start, end }: Span) -> u128 {
     lanes::key_of(lanes::load_16_bytes(text, start), end - start, &KEY_MASKS)
 }
 
@@ -45,13 +46,17 @@ mod tests {
     #[test]
     fn a_key_is_its_text_and_length() {
         let text = b"a\0b\0 thirteen bytes";
-        let keys: Vec<u128> = (1..=KEY_BYTES).map(|end| key(text, 0, end)).collect();
-        assert!(!keys.contains(&0) && !keys.contains(&key(text, 0, 0)));
+        let keys: Vec<u128> =
+            (1..=KEY_BYTES).map(|end| key(text, Span { start: 0, end: end })).collect();
+        assert!(!keys.contains(&0) && !keys.contains(&key(text, Span { start: 0, end: 0 })));
         assert!((0..keys.len()).all(|at| !keys[..at].contains(&keys[at])));
-        assert_eq!(key(text, 0, 3), u128::from(0x62_00_61u32) | 3 << LENGTH);
-        assert_eq!(key(text, 0, 14), key(text, 1, 19));
-        assert_eq!(key(text, 0, 14), key(text, 0, 0));
-        assert_eq!(key(&text[..4], 1, 4), key(text, 1, 4));
+        assert_eq!(key(text, Span { start: 0, end: 3 }), u128::from(0x62_00_61u32) | 3 << LENGTH);
+        assert_eq!(key(text, Span { start: 0, end: 14 }), key(text, Span { start: 1, end: 19 }));
+        assert_eq!(key(text, Span { start: 0, end: 14 }), key(text, Span { start: 0, end: 0 }));
+        assert_eq!(
+            key(&text[..4], Span { start: 1, end: 4 }),
+            key(text, Span { start: 1, end: 4 })
+        );
         assert!(keys.iter().all(|&key| key >> ID == 0));
     }
 }

@@ -17,9 +17,10 @@ use crate::bpe::allocate_table;
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::split::Split;
 use crate::bpe::token_bytes::TokenBytes;
-use crate::bpe::token_key::{ID, KEY_MASKS, KEY, KEY_BYTES, key};
+use crate::bpe::token_key::{ID, KEY, KEY_BYTES, KEY_MASKS, key};
 use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
+use crate::text::span::Span;
 
 /// Four tokens, two words each, the lower one first: the key of each, and from bit [`ID`] on its id. 0 where
 /// there is none; the first ones are filled first.
@@ -212,21 +213,21 @@ impl TokenTable {
 
     /// The id of the token that is exactly `text[start..end]`, or [`NONE`].
     #[inline(always)]
-    pub fn find(&self, text: &[u8], start: usize, end: usize) -> u32 {
-        self.find_with_hash(text, (start, end), hash(key(text, start, end)))
+    pub fn find(&self, text: &[u8], span: Span) -> u32 {
+        self.find_with_hash(text, span, hash(key(text, span)))
     }
 
     /// The same, given the hash of the key.
     #[inline(always)]
-    pub fn find_with_hash(&self, text: &[u8], (start, end): (usize, usize), hash: u32) -> u32 {
-        if end - start <= KEY_BYTES
-            && let Some(id) = self.lines().of(hash).find(key(text, start, end))
+    pub fn find_with_hash(&self, text: &[u8], span: Span, hash: u32) -> u32 {
+        if span.length() <= KEY_BYTES
+            && let Some(id) = self.lines().of(hash).find(key(text, span))
         {
             return id;
         }
-        debug_assert!(end <= text.len());
-        // Nothing is no token.
-        self.find_after_line_miss(text.get(start..end).unwrap_or(&[]), hash)
+        debug_assert!(span.end <= text.len());
+        // The empty string is not a token.
+        self.find_after_line_miss(span.bytes(text).unwrap_or(&[]), hash)
     }
 
     /// The same of a byte string that its line, by the hash of its key, does not have.
@@ -269,8 +270,8 @@ mod tests {
         let table = encoder.vocabulary.token_table();
         let mut in_lines = 0;
         for (token, &id) in ranks {
-            let found =
-                table.lines().of(hash(key(token, 0, token.len()))).find(key(token, 0, token.len()));
+            let key = key(token, Span::whole(token));
+            let found = table.lines().of(hash(key)).find(key);
             assert!(found.is_none_or(|found| found == id && token.len() <= KEY_BYTES));
             in_lines += usize::from(found.is_some());
         }

@@ -1,10 +1,10 @@
-//! The one loop from text to ids. What becomes of the ids is the sink's business: a list, a count,
-//! or a list with the places they came from. There is no second encoder.
+//! The one loop from text to ids. A sink takes the ids: as a list, as a count, or as a list with the byte range
+//! of each. There is no second encoder.
 //!
 //! ```text
-//! round     some hundred pretokens, of which the table of tokens knows nearly all   (round.rs)
-//! missing   those it does not know: merged before?                                  (cache/)
-//! unknown   those nobody knows: merged now, several at a time                       (unknown.rs)
+//! round     some hundred pretokens; most are tokens                             (round.rs)
+//! missing   those that are not: did this thread merge them before?              (cache/)
+//! unknown   those that are not in the cache either: merged, several at a time   (unknown.rs)
 //! ```
 
 pub mod options;
@@ -30,11 +30,11 @@ use std::sync::Arc;
 
 use crate::added::{AddedToken, AddedTokens, Segment};
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, CachedIds, MAX_CACHED_BYTES, CacheKey};
+use crate::encode::cache::{Cache, CacheKey, CachedIds, MAX_CACHED_BYTES};
 use crate::encode::options::Options;
 use crate::encode::round::{IDS_AT_ONCE, Round};
 use crate::encode::sink::{Count, Sink};
-use crate::encode::unknown::Unknown;
+use crate::encode::unknown::{Context, Unknown};
 use crate::encode::validate::{validate_added, validate_release};
 use crate::error::{CHECK_BYTES, Check, Error, slice};
 use crate::machine::code_path::CodePath;
@@ -49,11 +49,11 @@ pub struct Encoder {
     pub vocabulary: Arc<Vocabulary>,
     /// The special tokens, and what else was added.
     pub added: AddedTokens,
-    /// Which of them begins a text, and so on.
+    /// Which of them is BOS, EOS and so on.
     pub roles: Roles,
-    /// The release whose tokens these are, or whose conversations can be written with them.
+    /// The release whose special tokens these are, or whose conversations can be written with them.
     pub release: Option<&'static Profile>,
-    /// The ids of the release's special tokens, by their places in it.
+    /// The ids of the release's special tokens, by their index in it.
     release_ids: Vec<Option<u32>>,
     path: CodePath,
     /// Bytes that the cache of a thread may take.
@@ -61,8 +61,8 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// With the special tokens of a release. An error if the vocabulary's file, called `file` in it, keys
-    /// others.
+    /// With the special tokens of a release. An error if the vocabulary's file, called `file` in it, names
+    /// other ones.
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
         let (release, first) = (Profile::find(profile)?, vocabulary.len() as u32);
         let added = AddedTokens::of_release(release, first)?;
@@ -96,8 +96,8 @@ impl Encoder {
         Self { vocabulary, added, roles, release, release_ids, path, cache_limit }
     }
 
-    /// The same, but the special tokens have other keys, those that `name_of` gives for theirs; what is
-    /// not special stays as it is.
+    /// The same, but the special tokens have other names, those that `name_of` gives for theirs.
+    /// Tokens that are not special stay as they are.
     pub fn with_special_named(
         &self,
         name_of: impl Fn(&str) -> Option<String>,
@@ -112,17 +112,17 @@ impl Encoder {
         Ok(Self { path: self.path, cache_limit: self.cache_limit, ..same })
     }
 
-    /// The same in every respect.
+    /// The same encoder once more.
     pub fn again(&self) -> Result<Self, Error> {
         self.with_special_named(|_| None)
     }
 
-    /// The id of the release's special token with a place; `None` if this tokenizer has no such token.
+    /// The id of the special token with this index in the release; `None` if this tokenizer has no such token.
     pub fn release_id(&self, index: u32) -> Option<u32> {
         *self.release_ids.get(index as usize)?
     }
 
-    /// Whose tokens they are, for messages.
+    /// Whose special tokens these are, for messages.
     pub fn profile(&self) -> &'static str {
         self.release.map_or("folder", |release| release.name)
     }
@@ -132,7 +132,7 @@ impl Encoder {
         Self { path, ..self }
     }
 
-    /// How it cuts and merges.
+    /// The code path by which it cuts and merges.
     pub fn path(&self) -> CodePath {
         self.path
     }
@@ -142,7 +142,7 @@ impl Encoder {
         Self { cache_limit: bytes, ..self }
     }
 
-    /// What is known of this thread's cache.
+    /// How large this thread's cache is, and how full.
     pub fn cache_info(&self) -> cache::CacheInfo {
         with_scratch(|scratch| {
             scratch.memory.cache.begin(self.vocabulary.number(), self.cache_limit);
@@ -205,7 +205,7 @@ impl Encoder {
         with_scratch(|scratch| self.encode_text(text, sink, scratch, check))
     }
 
-    /// The same with memory that is lent.
+    /// The same, with memory that the caller lends.
     fn encode_text<S: Sink>(
         &self,
         text: &[u8],
@@ -217,7 +217,7 @@ impl Encoder {
         let Scratch { round, missing, memory } = scratch;
         memory.cache.begin(self.vocabulary.number(), self.cache_limit);
         memory.unknown.begin(self.vocabulary.number());
-        memory.long.begin(self.vocabulary.number());
+        memory.single.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
             round.fill(self.path, text, at, is_valid, self.vocabulary.token_table().lines());
@@ -230,9 +230,9 @@ impl Encoder {
             if round.missing().is_empty() {
                 emit_tokens(round, 0..ends.len(), sink)?;
             } else {
-                let vocabulary = &*self.vocabulary;
-                let path = self.path;
-                path.run(EmitRound { path, vocabulary, text, round, missing, memory, sink, check })?;
+                let (path, vocabulary) = (self.path, &*self.vocabulary);
+                let context = Context { path, vocabulary, text, check };
+                path.run(EmitRound { context, round, missing, memory, sink })?;
             }
             at = ends.last();
             if at >= next_check {
@@ -251,16 +251,13 @@ impl Encoder {
     }
 }
 
-/// Takes a round of which the table does not know all.
+/// Emits the ids of a round with pretokens that are not tokens.
 struct EmitRound<'a, S: Sink> {
-    path: CodePath,
-    vocabulary: &'a Vocabulary,
-    text: &'a [u8],
+    context: Context<'a>,
     round: &'a Round,
     missing: &'a mut Missing,
     memory: &'a mut Memory,
     sink: &'a mut S,
-    check: &'a Check<'a>,
 }
 
 impl<S: Sink> Vectorized for EmitRound<'_, S> {
@@ -268,8 +265,9 @@ impl<S: Sink> Vectorized for EmitRound<'_, S> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Result<(), Error> {
-        let Self { path, vocabulary, text, round, missing, memory, sink, check } = self;
-        let Memory { cache, unknown, long } = memory;
+        let Self { context, round, missing, memory, sink } = self;
+        let text = context.text;
+        let Memory { cache, unknown, single } = memory;
         let numbers = round.missing();
         let unknown_count = missing.look_up(lanes, text, round, cache)?;
         if unknown_count > 0 {
@@ -278,47 +276,46 @@ impl<S: Sink> Vectorized for EmitRound<'_, S> {
                 if cached.is_none() {
                     let number = usize::from(number);
                     let hash = round.hash(number).ok_or_else(outside)?;
-                    unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
+                    unknown.add(&context, round.ends().span(number)?, hash)?;
                 }
             }
-            unknown.resolve(path, vocabulary, text, cache, check)?;
+            unknown.resolve(&context, cache)?;
         }
-        let (mut taken, mut given) = (0, 0);
+        let (mut emitted, mut emitted_unknown) = (0, 0);
         let looked_up = missing.cached.iter().zip(&missing.keys);
         for ((cached, &key), &number) in looked_up.zip(numbers) {
             let number = usize::from(number);
-            emit_tokens(round, taken..number, sink)?;
-            taken = number + 1;
+            emit_tokens(round, emitted..number, sink)?;
+            emitted = number + 1;
             if cached.has_ids() {
                 cached.emit(sink)?;
                 continue;
             }
-            let (start, end) = round.ends().range(number)?;
-            let pretoken = text.get(start..end).ok_or_else(outside)?;
+            let span = round.ends().span(number)?;
+            let pretoken = span.bytes(text).ok_or_else(outside)?;
             if pretoken.len() > MAX_CACHED_BYTES {
-                let place = (text, start, end);
-                long.emit_long(path, vocabulary, place, cache, sink, check)?;
+                single.emit_long(&context, span, cache, sink)?;
             } else if cached.is_none() {
-                unknown.emit(given, text, key, cache, sink)?;
-                given += 1;
+                unknown.emit(emitted_unknown, text, key, cache, sink)?;
+                emitted_unknown += 1;
             } else if !cache.emit_record(cached, pretoken, sink)? {
-                // Overwritten since: merged again, by itself.
-                long.clear();
+                // Its record was overwritten, so it is merged again, by itself.
+                single.clear();
                 let hash = round.hash(number).ok_or_else(outside)?;
-                long.add(vocabulary, text, (start, end), hash)?;
-                long.resolve(path, vocabulary, text, cache, check)?;
-                long.emit(0, text, key, cache, sink)?;
+                single.add(&context, span, hash)?;
+                single.resolve(&context, cache)?;
+                single.emit(0, text, key, cache, sink)?;
             }
         }
         cache.note_lookups(numbers.len(), numbers.len() - unknown_count);
-        emit_tokens(round, taken..round.ends().len(), sink)
+        emit_tokens(round, emitted..round.ends().len(), sink)
     }
 }
 
-/// Gives the ids of pretokens that the table of tokens knows.
+/// Emits the ids of pretokens that are tokens.
 #[inline(always)]
 fn emit_tokens(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
-    // Once in any case, since whether there is one is a question that is answered wrongly too often.
+    // At least once, also for no pretokens: the processor would mispredict a branch on that too often.
     let mut number = numbers.start;
     loop {
         let ids = round.ids_from(number).ok_or_else(outside)?;
@@ -335,7 +332,7 @@ fn outside() -> Error {
     Error::Internal("a pretoken is outside of its text or round")
 }
 
-/// The pretokens of a round that the table of tokens does not know: what the cache has of them.
+/// What the cache has of the pretokens of a round that are not tokens.
 struct Missing {
     keys: [CacheKey; MAX_ENDS],
     lines: [usize; MAX_ENDS],
@@ -350,7 +347,7 @@ impl Default for Missing {
 }
 
 impl Missing {
-    /// Looks all of them up: asks for all places before it looks at the first. Gives how many have no ids.
+    /// Looks all of them up: prefetches the lines of all before it reads the first. Gives how many are unknown.
     #[inline(always)]
     fn look_up<L: Lanes>(
         &mut self,
@@ -362,15 +359,14 @@ impl Missing {
         let Self { keys, lines, cached } = self;
         let numbers = round.missing();
         for ((key, line), &number) in keys.iter_mut().zip(&mut *lines).zip(numbers) {
-            let (start, end) = round.ends().range(usize::from(number))?;
-            (*key, *line) = cache.key(text, start, end);
+            (*key, *line) = cache.key(text, round.ends().span(usize::from(number))?);
             cache.prefetch(*line);
         }
         let mut unknown = 0;
         let looked_up = keys.iter().zip(lines).take(numbers.len());
         for (cached, (key, &mut line)) in cached.iter_mut().zip(looked_up) {
-            // A copy, since what is merged meanwhile may take its place.
-            *cached = cache.lookup(lanes, line,  key);
+            // A copy, since what is merged before it is emitted may overwrite the entry.
+            *cached = cache.lookup(lanes, line, key);
             if !cached.has_ids() {
                 unknown += usize::from(cached.is_none());
                 cache.prefetch_record(cached);
@@ -380,7 +376,7 @@ impl Missing {
     }
 }
 
-/// What encoding uses again, text after text, on one thread.
+/// Memory of one thread that encoding uses again, text after text.
 #[derive(Default)]
 struct Scratch {
     round: Round,
@@ -392,15 +388,16 @@ struct Scratch {
 struct Memory {
     cache: Cache,
     unknown: Unknown,
-    /// The same for one pretoken at a time, as those that are too long for the cache.
-    long: Unknown,
+    /// The same for pretokens that are merged one at a time, as those that are too long for the cache.
+    single: Unknown,
 }
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's memory; a new one if it is lent already, to what a signal handler interrupted.
+/// Lends the thread's memory. If that is lent already, which is so in a signal handler that interrupts an
+/// encoding, lends new memory.
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let result = work(&mut scratch);

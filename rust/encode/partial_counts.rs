@@ -13,6 +13,7 @@ use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
 use crate::error::{Error, always};
 use crate::steps;
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
 /// Why merging can't be followed: each single byte is a token, so something leads to each position.
@@ -59,11 +60,11 @@ impl Links {
         &self,
         vocabulary: &Vocabulary,
         text: &[u8],
-        (start, end): (usize, usize),
+        span: Span,
         position: usize,
     ) -> Result<usize, Error> {
-        let is_short = end - start <= vocabulary.longest_token();
-        if is_short && vocabulary.piece(text, start, end) != NONE {
+        let is_short = span.length() <= vocabulary.longest_token();
+        if is_short && vocabulary.find(text, span) != NONE {
             return Ok(1);
         }
         Ok(always(self.get(position), NO_TOKEN)?.count)
@@ -107,7 +108,7 @@ impl<'v> PrefixCounts<'v> {
                 (before.count + 1, Some(before.id))
             };
             // None is taken, so that all are tried.
-            vocabulary.longest(text, (*at, limit), |id, length| {
+            vocabulary.longest(text, Span { start: *at, end: limit }, |id, length| {
                 let position = *at + length;
                 let fits = |last| vocabulary.fits(last, id, memory);
                 if links.get(position).is_none() && last.is_none_or(fits) {
@@ -117,7 +118,7 @@ impl<'v> PrefixCounts<'v> {
             });
             *at += 1;
         }
-        links.count(vocabulary, text, (links.origin, end), end)
+        links.count(vocabulary, text, Span { start: links.origin, end }, end)
     }
 }
 
@@ -139,9 +140,10 @@ impl<'v> SuffixCounts<'v> {
     pub fn count(
         &mut self,
         text: &[u8],
-        (start, end): (usize, usize),
+        span: Span,
         memory: &mut MergeMemory,
     ) -> Result<usize, Error> {
+        let Span { start, end } = span;
         let Self { vocabulary, links, .. } = self;
         if links.origin != end {
             (links.origin, self.at) = (end, end);
@@ -150,7 +152,7 @@ impl<'v> SuffixCounts<'v> {
             steps::count();
             self.at -= 1;
             let position = self.at;
-            let found = vocabulary.longest(text, (position, end), |id, length| {
+            let found = vocabulary.longest(text, Span { start: position, end }, |id, length| {
                 let link = links.get(position + length);
                 link.map_or(position + length == end, |link| vocabulary.fits(id, link.id, memory))
             });
@@ -159,7 +161,7 @@ impl<'v> SuffixCounts<'v> {
             let count = links.get(position + length).map_or(0, |link| link.count) + 1;
             links.set(Link { position, id, count });
         }
-        links.count(vocabulary, text, (start, end), start)
+        links.count(vocabulary, text, span, start)
     }
 }
 
@@ -200,7 +202,7 @@ mod tests {
                 let end = length - from;
                 let mut endings = SuffixCounts::new(&vocabulary, end);
                 for start in (0..end).rev() {
-                    let found = endings.count(text, (start, end), &mut memory).unwrap();
+                    let found = endings.count(text, Span { start, end }, &mut memory).unwrap();
                     prop_assert_eq!(found, count(&text[start..end]), "{}..{}", start, end);
                 }
             }
@@ -218,6 +220,6 @@ mod tests {
         assert!(sees_a_fault(|| beginnings.count(text, 4, length, &mut memory)));
         let mut endings = SuffixCounts::new(vocabulary, length);
         endings.at = 2;
-        assert!(sees_a_fault(|| endings.count(text, (0, length), &mut memory)));
+        assert!(sees_a_fault(|| endings.count(text, Span { start: 0, end: length }, &mut memory)));
     }
 }

@@ -12,7 +12,7 @@
 //! are written for all pretokens, those of the missing ones mean nothing. That keys are key_count, hashed and asked for
 //! in a batch before any is used is an idea of the tokenizer gigatoken.
 
-use crate::bpe::token_key::{KEY_MASKS, KEY};
+use crate::bpe::token_key::{KEY, KEY_MASKS};
 use crate::bpe::token_table::TokenLines;
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
@@ -137,7 +137,8 @@ impl Vectorized for Fill<'_> {
             masks::fill_scalar(text, from, ends);
         }
         // There always are so many keys: more ends are an error, see `PretokenEnds::are_complete`.
-        let (keys_left, hashes_left) = (keys.iter_mut().skip(key_count), hashes.iter_mut().skip(key_count));
+        let (keys_left, hashes_left) =
+            (keys.iter_mut().skip(key_count), hashes.iter_mut().skip(key_count));
         let bounds = ends.bounds_from(key_count).windows(2);
         for ((bounds, key), hash) in bounds.zip(keys_left).zip(hashes_left) {
             let &[start, end] = bounds else { continue };

@@ -11,7 +11,11 @@ pub trait Sink {
 
     /// Takes the first `count` of some ids; the others mean nothing.
     #[inline(always)]
-    fn take_first<const MAX_IDS: usize>(&mut self, ids: &[u32; MAX_IDS], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(
+        &mut self,
+        ids: &[u32; MAX_IDS],
+        count: usize,
+    ) -> Result<(), Error> {
         self.take(ids.get(..count).ok_or_else(too_many)?)
     }
 
@@ -38,7 +42,11 @@ impl Sink for Vec<u32> {
     /// All are written, in one store, and then some of them counted: a branch on how many there are would
     /// be taken wrongly most of the time.
     #[inline(always)]
-    fn take_first<const MAX_IDS: usize>(&mut self, ids: &[u32; MAX_IDS], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(
+        &mut self,
+        ids: &[u32; MAX_IDS],
+        count: usize,
+    ) -> Result<(), Error> {
         if count > MAX_IDS {
             return Err(too_many());
         }
@@ -72,7 +80,11 @@ impl Sink for Count {
     }
 
     #[inline(always)]
-    fn take_first<const MAX_IDS: usize>(&mut self, _: &[u32; MAX_IDS], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(
+        &mut self,
+        _: &[u32; MAX_IDS],
+        count: usize,
+    ) -> Result<(), Error> {
         self.0 += count;
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::added::Selection;
 use crate::encode::offsets::Offsets;
 use crate::machine::lanes::WINDOW;
 use crate::reference::{self, sample_encoder};
+use crate::text::span::Span;
 
 #[test]
 fn the_sinks_agree() {
@@ -148,8 +149,13 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
     let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
     for word in [vec![b'z'; 2_000_000], mixed] {
         let mut merging = crate::bpe::merge::MergeMemory::default();
-        let result =
-            encoder.vocabulary.merge(CodePath::best(), (&word, 0, word.len()), &mut merging, &stop);
+        let result = encoder.vocabulary.merge(
+            CodePath::best(),
+            &word,
+            Span::whole(&word),
+            &mut merging,
+            &stop,
+        );
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 }

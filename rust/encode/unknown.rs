@@ -1,83 +1,101 @@
-//! Pretokens that neither the table of tokens nor the cache knows: merged, all of a round pretoken_ids.
+//! Pretokens that neither the table of tokens nor the cache knows: merged, all of a round together.
 //!
 //! ```text
-//! split     a pretoken into segments, at places that no merge crosses      (bpe/boundaries.rs)
-//! tokens    is a segment a token that merging gives?                       (bpe/token_table.rs)
-//! cache     was it merged before?
-//! merge     if not: up to 62 bytes by the rule, eight segments at a time   (bpe/short_merge.rs)
-//!           longer ones window by window                                (bpe/merge.rs)
+//! split         a pretoken into segments, at positions that no merge crosses   (bpe/boundaries.rs)
+//! token table   is a segment a token that merging gives?                       (bpe/token_table.rs)
+//! cache         was it merged before?
+//! merge         if not: up to 62 bytes by the rule, eight segments at a time   (bpe/short_merge.rs)
+//!               longer ones window by window                                   (bpe/merge.rs)
 //! ```
 //!
-//! Each step is done for all segments before the next one, and asks for the memory that the next one needs.
+//! Each step is done for all segments before the next one, and prefetches what the next one reads.
 
 use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
 use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
 use crate::bpe::token_key::KEY_MASKS;
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, MAX_LINE_IDS, MAX_CACHED_BYTES, CacheKey, MAX_EXACT_KEY_BYTES};
+use crate::encode::cache::{Cache, CacheKey, MAX_CACHED_BYTES, MAX_EXACT_KEY_BYTES, MAX_LINE_IDS};
 use crate::encode::sink::Sink;
 use crate::error::{Check, Error};
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{Lanes, Vectorized, hash, key_of, load_16_bytes};
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
-/// Words that are merged at a time.
+/// Segments that are merged at a time.
 const MERGES_AT_ONCE: usize = 8;
-/// Parts of a pretoken that is too long for the cache, which are resolved at a time.
+/// Segments of a pretoken that is too long for the cache, which are resolved at a time.
 const SEGMENTS_AT_ONCE: usize = 256;
 
-/// Ids that there is room for from one text to the next: a megabyte.
+/// Ids whose memory is kept from one text to the next: a megabyte.
 const MAX_KEPT_IDS: usize = 1 << 18;
 
-/// What is between two places that no merge crosses.
+/// What all steps of one text share.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// How it is merged.
+    pub path: CodePath,
+    /// What it is merged with.
+    pub vocabulary: &'a Vocabulary,
+    /// The text.
+    pub text: &'a [u8],
+    /// Called now and then.
+    pub check: &'a Check<'a>,
+}
+
+/// A stretch of a pretoken between two positions that no merge crosses.
 #[derive(Clone, Copy)]
 struct Segment {
-    start: usize,
-    end: usize,
+    span: Span,
     state: State,
 }
 
 /// What is known of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing, and nobody is to be lookups: it is a pretoken as a whole, for which table and cache were lookups,
-    /// or too long for both, or a token that merging does not give.
-    Unmerged,
-    /// Nothing yet; the hash of its key.
-    Unchecked(u32),
-    /// The table does not have it, perhaps the cache: its number among those that are lookups for there.
-    InCache(u32),
-    /// Neither table nor cache has it: the same number.
-    Unknown(u32),
-    /// Its id, as the table has it.
+    /// It is to be merged, and neither the token table nor the cache is asked: it is a whole pretoken, for which
+    /// both were asked, or too long for both, or a token that merging does not give.
+    ToMerge,
+    /// Nothing yet; the hash of its key in the token table.
+    New(u32),
+    /// The token table does not have it, perhaps the cache has: the index of its [`CacheLookup`].
+    LookUp(u32),
+    /// Neither has it, so it is to be merged and then inserted into the cache: the same index.
+    ToMergeAndInsert(u32),
+    /// Its id, as the token table has it.
     Token(u32),
-    /// Where its ids are among those of all, and how many there are.
-    Merged(usize, usize),
+    /// Which ids of [`Unknown`] are its own.
+    Merged { first: usize, count: usize },
 }
 
-/// Memory that is used again.
+/// What the cache is asked: a key, and the line where its entry may be.
+struct CacheLookup {
+    key: CacheKey,
+    line: usize,
+}
+
+/// The unknown pretokens of a round, and memory that is used again.
 #[derive(Default)]
 pub struct Unknown {
     segments: Vec<Segment>,
     /// Where the segments of each pretoken end.
     ends: Vec<usize>,
-    /// The keys of segments that the cache is lookups for, and their places.
-    lookups: Vec<(CacheKey, usize)>,
+    lookups: Vec<CacheLookup>,
     ids: Vec<u32>,
-    words: Vec<ShortMerge>,
-    merging: MergeMemory,
+    short: Vec<ShortMerge>,
+    memory: MergeMemory,
     /// The ids of one pretoken.
     pretoken_ids: Vec<u32>,
 }
 
 impl Unknown {
-    /// Forgets what it knows of another vocabulary than `vocabulary`, which is not 0.
+    /// Begins a text; forgets what it knows of another vocabulary than that with this number.
     pub fn begin(&mut self, vocabulary: u64) {
         if self.ids.capacity() > MAX_KEPT_IDS {
             self.ids = Vec::new();
         }
-        self.merging.begin(vocabulary);
+        self.memory.begin(vocabulary);
     }
 
     /// Begins a round.
@@ -88,29 +106,22 @@ impl Unknown {
         self.ids.clear();
     }
 
-    /// Adds the pretoken `text[start..end]`, unless it is longer than [`MAX_CACHED_BYTES`]. Neither the table's lines,
-    /// lookups with the `hash` of its key, nor the cache have it.
+    /// Adds the pretoken `span`, unless it is longer than [`MAX_CACHED_BYTES`]. Neither the token table's line,
+    /// which the `hash` of its key names, nor the cache has it.
     #[inline(never)]
-    pub fn add(
-        &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        (start, end): (usize, usize),
-        hash: u32,
-    ) -> Result<(), Error> {
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
+    pub fn add(&mut self, context: &Context, span: Span, hash: u32) -> Result<(), Error> {
+        let pretoken = span.bytes(context.text).ok_or_else(outside)?;
         if pretoken.len() > MAX_CACHED_BYTES {
             return Ok(());
         }
-        let whole = vocabulary.token_table().find_after_line_miss(pretoken, hash);
-        if whole != NONE {
-            let state = State::Token(whole);
-            self.push(Segment { start, end, state })?;
+        let id = context.vocabulary.token_table().find_after_line_miss(pretoken, hash);
+        if id != NONE {
+            self.push(Segment { span, state: State::Token(id) })?;
         } else if pretoken.is_ascii() {
-            // Nowhere is it cut.
-            self.push(Segment { start, end, state: State::Unmerged })?;
+            // Between ASCII characters no boundary is looked for.
+            self.push(Segment { span, state: State::ToMerge })?;
         } else {
-            self.split(vocabulary, text, (start, end), start, usize::MAX)?;
+            self.split(context, span, span.start, usize::MAX)?;
         }
         self.ends.try_reserve(1)?;
         self.ends.push(self.segments.len());
@@ -123,49 +134,44 @@ impl Unknown {
         Ok(())
     }
 
-    /// Adds the segments of a pretoken from `at` on, `most` of them at most. Gives where the last one ends.
+    /// Adds the segments of a pretoken from `at` on, but no more than `limit`. Gives where the last one ends.
     fn split(
         &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        (start, end): (usize, usize),
+        context: &Context,
+        pretoken: Span,
         mut at: usize,
-        most: usize,
+        limit: usize,
     ) -> Result<usize, Error> {
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let (segments, lines) = (vocabulary.boundaries(), vocabulary.token_table().lines());
-        for _ in 0..most {
-            if at == end {
+        let Context { vocabulary, text, .. } = *context;
+        let (start, bytes) = (pretoken.start, pretoken.bytes(text).ok_or_else(outside)?);
+        let (boundaries, lines) = (vocabulary.boundaries(), vocabulary.token_table().lines());
+        for _ in 0..limit {
+            if at == pretoken.end {
                 break;
             }
-            let (from, to) = (at, start + segments.next_boundary(pretoken, at - start));
-            let mut state = State::Unmerged;
-            if from > start || to < end {
+            let span = Span { start: at, end: start + boundaries.next_boundary(bytes, at - start) };
+            let mut state = State::ToMerge;
+            if span != pretoken {
                 count(Event::Segments, 1);
-                let hash = hash(key_of(load_16_bytes(text, from), to - from, &KEY_MASKS));
+                let key = key_of(load_16_bytes(text, span.start), span.length(), &KEY_MASKS);
+                let hash = hash(key);
                 lines.prefetch(hash);
-                state = State::Unchecked(hash);
+                state = State::New(hash);
             }
-            self.push(Segment { start: from, end: to, state })?;
-            at = to;
+            self.push(Segment { span, state })?;
+            at = span.end;
         }
         Ok(at)
     }
 
     /// Finds the ids of all segments.
     #[inline(always)]
-    pub fn resolve(
-        &mut self,
-        path: CodePath,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        cache: &mut Cache,
-        check: &Check,
-    ) -> Result<(), Error> {
-        path.run(Resolve { unknown: self, path, vocabulary, text, cache, check })
+    pub fn resolve(&mut self, context: &Context, cache: &mut Cache) -> Result<(), Error> {
+        context.path.run(Resolve { unknown: self, context, cache })
     }
 
-    /// Gives the ids of pretoken `number`, in the order in which they were added, and keeps them.
+    /// Emits the ids of pretoken `number`, in the order in which they were added, and inserts them into the
+    /// cache.
     pub fn emit(
         &mut self,
         number: usize,
@@ -187,50 +193,46 @@ impl Unknown {
         for segment in segments {
             segment.emit(&self.ids, &mut self.pretoken_ids)?;
         }
-        let pretoken = text.get(first.start..last.end).ok_or_else(outside)?;
+        let pretoken = text.get(first.span.start..last.span.end).ok_or_else(outside)?;
         cache.insert(key, pretoken, &self.pretoken_ids);
         sink.take(&self.pretoken_ids)
     }
 
-    /// Gives the ids of a pretoken of any length, batch segments at a time, and keeps none of the whole.
+    /// Emits the ids of a pretoken of any length, [`SEGMENTS_AT_ONCE`] segments at a time. The cache keeps none
+    /// of the whole.
     pub fn emit_long(
         &mut self,
-        path: CodePath,
-        vocabulary: &Vocabulary,
-        (text, start, end): (&[u8], usize, usize),
+        context: &Context,
+        span: Span,
         cache: &mut Cache,
         sink: &mut impl Sink,
-        check: &Check,
     ) -> Result<(), Error> {
-        debug_assert!(end - start > MAX_CACHED_BYTES);
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let whole = vocabulary.token_table().find_overflow(pretoken);
-        if whole != NONE {
-            return sink.take(&[whole]);
+        debug_assert!(span.length() > MAX_CACHED_BYTES);
+        let pretoken = span.bytes(context.text).ok_or_else(outside)?;
+        let id = context.vocabulary.token_table().find_overflow(pretoken);
+        if id != NONE {
+            return sink.take(&[id]);
         }
-        let mut at = start;
-        while at < end {
+        let mut at = span.start;
+        while at < span.end {
             self.clear();
-            at = self.split(vocabulary, text, (start, end), at, SEGMENTS_AT_ONCE)?;
-            self.resolve(path, vocabulary, text, cache, check)?;
+            at = self.split(context, span, at, SEGMENTS_AT_ONCE)?;
+            self.resolve(context, cache)?;
             for segment in &self.segments {
                 segment.emit(&self.ids, sink)?;
             }
-            check()?;
+            (context.check)()?;
         }
         self.clear();
         Ok(())
     }
 }
 
-/// All segments of batch pretokens are to be found.
+/// Finds the ids of all segments of some pretokens.
 struct Resolve<'a> {
     unknown: &'a mut Unknown,
-    path: CodePath,
-    vocabulary: &'a Vocabulary,
-    text: &'a [u8],
+    context: &'a Context<'a>,
     cache: &'a mut Cache,
-    check: &'a Check<'a>,
 }
 
 impl Vectorized for Resolve<'_> {
@@ -244,84 +246,88 @@ impl Vectorized for Resolve<'_> {
 }
 
 impl Resolve<'_> {
-    /// Asks the table, then the cache.
+    /// Looks segments up in the token table, then in the cache.
     #[inline(always)]
     fn look_up<L: Lanes>(&mut self, lanes: L) -> Result<(), Error> {
-        let Self { unknown, vocabulary, text, cache, .. } = self;
+        let Self { unknown, context, cache } = self;
+        let Context { vocabulary, text, .. } = **context;
         let table = vocabulary.token_table();
         let Unknown { segments, lookups, ids, .. } = unknown;
         for segment in segments.iter_mut() {
-            // The others are known, or pretokens as a whole.
-            let State::Unchecked(hash) = segment.state else { continue };
-            let (start, end) = (segment.start, segment.end);
-            let id = table.find_with_hash(text, (start, end), hash);
+            // The others are known, or whole pretokens.
+            let State::New(hash) = segment.state else { continue };
+            let span = segment.span;
+            let id = table.find_with_hash(text, span, hash);
             if id != NONE && table.is_reached(id) {
                 segment.state = State::Token(id);
                 continue;
             }
-            // As a pretoken, a token that merging does not give has another id than as a segment: the cache is
-            // not lookups for such a segment, nor told of it.
-            segment.state = State::Unmerged;
-            if id == NONE && end - start <= MAX_EXACT_KEY_BYTES {
-                let (key, place) = cache.key(text, start, end);
-                cache.prefetch(place);
-                segment.state = State::InCache(lookups.len() as u32);
+            // A token that merging does not give has other ids as a segment than as a pretoken. So the cache,
+            // which is for both, is not asked for such a segment, and does not get it.
+            segment.state = State::ToMerge;
+            if id == NONE && span.length() <= MAX_EXACT_KEY_BYTES {
+                let (key, line) = cache.key(text, span);
+                cache.prefetch(line);
+                segment.state = State::LookUp(lookups.len() as u32);
                 lookups.try_reserve(1)?;
-                lookups.push((key, place));
+                lookups.push(CacheLookup { key, line });
             }
         }
         for segment in segments.iter_mut() {
-            // The cache was not lookups for the others.
-            let State::InCache(number) = segment.state else { continue };
-            let (key, place) = lookups.get(number as usize).ok_or_else(outside)?;
-            let known = cache.lookup(lanes, *place, key);
-            segment.state = if known.has_ids() {
-                let from = ids.len();
-                known.emit(ids)?;
-                State::Merged(from, known.count())
+            // The cache is not asked for the others.
+            let State::LookUp(index) = segment.state else { continue };
+            let CacheLookup { key, line } = lookups.get(index as usize).ok_or_else(outside)?;
+            let cached = cache.lookup(lanes, *line, key);
+            segment.state = if cached.has_ids() {
+                let first = ids.len();
+                cached.emit(ids)?;
+                State::Merged { first, count: cached.count() }
             } else {
-                State::Unknown(number)
+                State::ToMergeAndInsert(index)
             };
         }
         Ok(())
     }
 
-    /// Merges the segments that nobody knows.
+    /// Merges the segments that nothing knows.
     #[inline(always)]
     fn merge(&mut self) -> Result<(), Error> {
-        let Self { unknown, path, vocabulary, text, cache, check } = self;
+        let Self { unknown, context, cache } = self;
+        let Context { path, vocabulary, text, check } = **context;
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
-        let Unknown { segments, lookups, ids, words, merging, .. } = unknown;
-        words.resize(MERGES_AT_ONCE, ShortMerge::default());
-        let is_open = |segment: &Segment| matches!(segment.state, State::Unmerged | State::Unknown(_));
+        let Unknown { segments, lookups, ids, short, memory, .. } = unknown;
+        short.resize(MERGES_AT_ONCE, ShortMerge::default());
+        let is_open = |segment: &Segment| {
+            matches!(segment.state, State::ToMerge | State::ToMergeAndInsert(_))
+        };
         let mut open = segments.iter_mut().filter(|segment| is_open(segment));
         loop {
-            let mut batch: [Option<&mut Segment>; MERGES_AT_ONCE] = [const { None }; MERGES_AT_ONCE];
-            let mut count = 0;
+            let mut batch: [Option<&mut Segment>; MERGES_AT_ONCE] =
+                [const { None }; MERGES_AT_ONCE];
+            let mut begun = 0;
             for segment in open.by_ref() {
-                let bytes = text.get(segment.start..segment.end).ok_or_else(outside)?;
+                let bytes = segment.span.bytes(text).ok_or_else(outside)?;
                 if bytes.len() > SHORT_BYTES {
-                    let place = (*text, segment.start, segment.end);
-                    let merged = vocabulary.merge(*path, place, merging, check)?;
+                    let merged = vocabulary.merge(path, text, segment.span, memory, check)?;
                     finish(segment, lookups, ids, merged, cache, text)?;
                     continue;
                 }
-                if let (Some(merge), Some(slot)) = (words.get_mut(count), batch.get_mut(count)) {
+                if let (Some(merge), Some(slot)) = (short.get_mut(begun), batch.get_mut(begun)) {
                     merge.begin(certain, bytes);
                     *slot = Some(segment);
-                    count += 1;
+                    begun += 1;
                 }
-                if count == MERGES_AT_ONCE {
+                if begun == MERGES_AT_ONCE {
                     break;
                 }
             }
-            if count == 0 {
+            if begun == 0 {
                 return Ok(());
             }
-            let words = words.get_mut(..count).unwrap_or(&mut []);
-            words.iter_mut().for_each(|merge| merge.filter(pairs));
-            words.iter_mut().for_each(|merge| merge.look_up(pairs));
-            for (merge, segment) in words.iter_mut().zip(batch.into_iter().flatten()) {
+            let short = short.get_mut(..begun).unwrap_or(&mut []);
+            short.iter_mut().for_each(|merge| merge.filter(pairs));
+            short.iter_mut().for_each(|merge| merge.look_up(pairs));
+            for (merge, segment) in short.iter_mut().zip(batch.into_iter().flatten()) {
                 let mut merged = [0; SHORT_BYTES];
                 let count = merge.finish(pairs, &mut merged);
                 let merged = merged.get(..count).ok_or_else(outside)?;
@@ -340,19 +346,19 @@ impl Segment {
     fn emit(&self, ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
         match self.state {
             State::Token(id) => sink.take(&[id]),
-            State::Merged(from, count) => {
-                sink.take(ids.get(from..from + count).ok_or_else(outside)?)
+            State::Merged { first, count } => {
+                sink.take(ids.get(first..first + count).ok_or_else(outside)?)
             }
             _ => Err(Error::Internal("a segment of a pretoken was not merged")),
         }
     }
 }
 
-/// Notes what a segment was merged to, and keeps it if the cache was lookups for it. (A pretoken as a whole is
-/// kept anyway.)
+/// Notes what a segment was merged to, and inserts that into the cache if the cache was asked for the segment.
+/// (Whole pretokens are inserted in any case, see [`Unknown::emit`].)
 fn finish(
     segment: &mut Segment,
-    lookups: &[(CacheKey, usize)],
+    lookups: &[CacheLookup],
     ids: &mut Vec<u32>,
     merged: &[u32],
     cache: &mut Cache,
@@ -362,13 +368,13 @@ fn finish(
         return Err(Error::Internal("a segment of a pretoken was merged to nothing"));
     }
     count(Event::Merged, 1);
-    let state = State::Merged(ids.len(), merged.len());
+    let state = State::Merged { first: ids.len(), count: merged.len() };
     ids.take(merged)?;
-    if let State::Unknown(number) = std::mem::replace(&mut segment.state, state) {
-        let bytes = text.get(segment.start..segment.end).ok_or_else(outside)?;
-        let &(key, _) = lookups.get(number as usize).ok_or_else(outside)?;
+    if let State::ToMergeAndInsert(index) = std::mem::replace(&mut segment.state, state) {
+        let bytes = segment.span.bytes(text).ok_or_else(outside)?;
+        let CacheLookup { key, .. } = lookups.get(index as usize).ok_or_else(outside)?;
         if merged.len() <= MAX_LINE_IDS {
-            cache.insert(key, bytes, merged);
+            cache.insert(*key, bytes, merged);
         }
     }
     Ok(())

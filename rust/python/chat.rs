@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::convert::{array, str_of, try_collect, list_of};
+use super::convert::{array, list_of, str_of, try_collect};
 use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;

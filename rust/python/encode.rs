@@ -25,7 +25,8 @@ thread_local! {
 }
 
 /// BOS, EOS, allowed and disallowed special tokens; the last two are `None`, `"all"` or names.
-pub(super) type GivenOptions<'py> = (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+pub(super) type GivenOptions<'py> =
+    (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
 
 impl Core {
     pub(super) fn options(&self, asked: Option<GivenOptions>) -> PyResult<Options> {
@@ -59,7 +60,8 @@ impl Core {
         let (py, options) = (text.py(), self.options(asked)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         if bytes.len() > MAX_REUSED_BYTES {
-            let encode = |check: &Check, _: &_| self.encoder.encode_parallel(&bytes, &options, check);
+            let encode =
+                |check: &Check, _: &_| self.encoder.encode_parallel(&bytes, &options, check);
             return take(Cow::Owned(detached(py, None, encode)?));
         }
         // What a signal handler interrupted may have taken it already; then this one is new.

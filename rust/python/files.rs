@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::convert::{array, try_collect, load_numpy};
+use super::convert::{array, load_numpy, try_collect};
 use super::detach::detached;
 use crate::files::output::{Part, Task};
 use crate::files::stream::{Named, Stream};

@@ -27,7 +27,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::convert::{
-    GivenIds, array, array_of, bytes_object, bytes_of, try_collect, list_of, look_for_signals,
+    GivenIds, array, array_of, bytes_object, bytes_of, list_of, look_for_signals, try_collect,
 };
 use self::core::Core;
 use self::detach::detached;

@@ -15,6 +15,7 @@ use crate::bpe::merge::MergeMemory;
 use crate::error::Error;
 use crate::profile::{Profile, Roles};
 use crate::text::pretokenize::Pretokens;
+use crate::text::span::Span;
 
 /// Pretokens between two looks for signals, some milliseconds.
 const PRETOKENS_CHECK: usize = 1 << 14;
@@ -87,7 +88,8 @@ pub(super) fn merge_batch(
         let merge = |piece: &Vec<u8>| {
             let ids = vocabulary.merge(
                 core.encoder.path(),
-                (piece, 0, piece.len()),
+                piece,
+                Span::whole(piece),
                 &mut memory,
                 check,
             )?;

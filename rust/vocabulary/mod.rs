@@ -28,6 +28,7 @@ use crate::bpe::token_bytes::TokenBytes;
 use crate::bpe::token_table::TokenTable;
 use crate::error::{Check, Error};
 use crate::machine::code_path::CodePath;
+use crate::text::span::Span;
 use crate::vocabulary::byte_level::Alphabet;
 use crate::vocabulary::decode_table::DecodeTable;
 
@@ -38,7 +39,6 @@ pub(crate) type Fault = (Option<usize>, String);
 pub struct Vocabulary {
     token_table: TokenTable,
     merger: Merger,
-    certain: CertainMerges,
     /// Made when they are first asked for, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
     boundaries: OnceBox<Boundaries>,
     /// Another number for each vocabulary of this process, from 1.
@@ -71,7 +71,7 @@ impl Vocabulary {
             (line_of(later), format!("rank {later} has the same bytes as rank {earlier}"))
         })?;
         for byte in 0..=u8::MAX {
-            if token_table.find(&[byte], 0, 1) == NONE {
+            if token_table.find(&[byte], Span { start: 0, end: 1 }) == NONE {
                 return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
             }
         }
@@ -79,8 +79,7 @@ impl Vocabulary {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (pairs, splits) = pairs(&token_table);
         token_table.set_splits(splits);
-        let merger = Merger::new(pairs);
-        let certain = CertainMerges::build(&token_table);
+        let merger = Merger::new(pairs, CertainMerges::build(&token_table));
         let boundaries = OnceBox::new();
         let longest_token =
             token_table.tokens().iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
@@ -88,7 +87,6 @@ impl Vocabulary {
         Ok(Self {
             token_table,
             merger,
-            certain,
             boundaries,
             number,
             added,
@@ -141,13 +139,13 @@ impl Vocabulary {
 
     /// The token that is exactly `bytes`.
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
-        Some(self.piece(bytes, 0, bytes.len())).filter(|&id| id != NONE)
+        Some(self.find(bytes, Span::whole(bytes))).filter(|&id| id != NONE)
     }
 
-    /// The token that is exactly `text[start..end]`, or [`NONE`].
+    /// The token that is exactly the bytes of `span`, or [`NONE`].
     #[inline(always)]
-    pub fn piece(&self, text: &[u8], start: usize, end: usize) -> u32 {
-        self.token_table.find(text, start, end)
+    pub fn find(&self, text: &[u8], span: Span) -> u32 {
+        self.token_table.find(text, span)
     }
 
     /// The tokens' bytes.
@@ -171,7 +169,7 @@ impl Vocabulary {
     /// Which two bytes are joined for certain.
     #[inline(always)]
     pub(crate) fn certain(&self) -> &CertainMerges {
-        &self.certain
+        self.merger.certain()
     }
 
     /// Which places no merge crosses.
@@ -180,36 +178,37 @@ impl Vocabulary {
         self.boundaries.get_or_init(|| Box::new(Boundaries::build(&self.token_table)))
     }
 
-    /// The ids that merging gives from `text[start..end]`, its three as `place`.
+    /// The ids that merging gives from the bytes of `span`.
     #[inline]
     pub fn merge<'m>(
         &self,
         path: CodePath,
-        place: (&[u8], usize, usize),
+        text: &[u8],
+        span: Span,
         memory: &'m mut MergeMemory,
         check: &Check,
     ) -> Result<&'m [u32], Error> {
-        self.merger.merge(path, &self.token_table, &self.certain, place, memory, check)
+        self.merger.merge(path, &self.token_table, text, span, memory, check)
     }
 
     /// The same, found from left to right: the way that is gone where windows fail.
     #[cfg(test)]
     pub fn merge_left_to_right(&self, text: &[u8], memory: &mut MergeMemory) -> Vec<u32> {
         let go_on = crate::reference::go_on;
-        let place = (0, text.len());
-        self.merger.left_to_right(&self.token_table, text, place, memory, &go_on).unwrap().to_vec()
+        let span = Span::whole(text);
+        self.merger.left_to_right(&self.token_table, text, span, memory, &go_on).unwrap().to_vec()
     }
 
-    /// The longest token that merging gives, that `text[start..end]` begins with and that `accept`, which
+    /// The longest token that merging gives, that the bytes of `span` begin with and that `accept`, which
     /// gets its id and length, takes; and its length.
     #[inline]
     pub fn longest(
         &self,
         text: &[u8],
-        (start, end): (usize, usize),
+        span: Span,
         accept: impl FnMut(u32, usize) -> bool,
     ) -> Option<(u32, usize)> {
-        self.merger.longest(&self.token_table, (text, start, end), accept)
+        self.merger.longest(&self.token_table, text, span, accept)
     }
 
     /// Whether merging the bytes of two tokens, each of which it gives alone, gives the two.

@@ -1,6 +1,7 @@
 //! What an entry of the cache is found by: a short pretoken itself, or what stands for a long one.
 
 use crate::bpe::index::Seed;
+use crate::text::span::Span;
 
 /// The longest pretoken that is its own name.
 pub const MAX_EXACT_KEY_BYTES: usize = 31;
@@ -43,10 +44,11 @@ const HEAD_BYTES: usize = MAX_HALF_KEY_BYTES;
 impl CacheKey {
     /// The name of `text[start..end]`, which is not empty.
     #[inline(always)]
-    pub fn new(text: &[u8], start: usize, end: usize, seed: Seed) -> Self {
+    pub fn new(text: &[u8], span: Span, seed: Seed) -> Self {
+        let Span { start, end } = span;
         debug_assert!(start < end && end <= text.len());
         let Some([Self(kept), Self(length)]) = LENGTH_MASKS.get(end - start) else {
-            return Self::hashed(text.get(start..end).unwrap_or(&[]), seed);
+            return Self::hashed(span.bytes(text).unwrap_or(&[]), seed);
         };
         let words = match text.get(start..).and_then(|rest| rest.first_chunk::<32>()) {
             Some(bytes) => words(bytes),

@@ -21,7 +21,9 @@
 use std::hint::select_unpredictable;
 
 use crate::bpe::token_bytes::MAX_TOKENS;
-use crate::encode::cache::cache_key::{LENGTH, HASHED, MAX_HALF_KEY_BYTES, CacheKey, MAX_EXACT_KEY_BYTES};
+use crate::encode::cache::cache_key::{
+    CacheKey, HASHED, LENGTH, MAX_EXACT_KEY_BYTES, MAX_HALF_KEY_BYTES,
+};
 use crate::encode::sink::Sink;
 use crate::error::Error;
 use crate::machine::lanes::Lanes;
@@ -181,7 +183,12 @@ impl CacheLine {
     ///
     /// Without a branch, since whether and where it is, is as good as random.
     #[inline(always)]
-    pub fn known<L: Lanes>(&self, other: &Self, lanes: L, key: &CacheKey) -> (CachedIds, [bool; 2]) {
+    pub fn known<L: Lanes>(
+        &self,
+        other: &Self,
+        lanes: L,
+        key: &CacheKey,
+    ) -> (CachedIds, [bool; 2]) {
         let (here, there) = (self.find(lanes, key), other.find(lanes, key));
         let (is_here, is_there) = (here != NOWHERE, there != NOWHERE);
         let line = select_unpredictable(is_there, other, &EMPTY);
@@ -198,10 +205,14 @@ impl CacheLine {
     pub fn entries(&self) -> [Option<(CacheKey, CachedIds)>; 2] {
         let [a, b, c, d, e, f, g, h] = self.0;
         if self.is_whole() {
-            return [Some((CacheKey([g, h, c, d]), CachedIds([a, b & !WHOLE, e, f & !WHOLE]))), None];
+            return [
+                Some((CacheKey([g, h, c, d]), CachedIds([a, b & !WHOLE, e, f & !WHOLE]))),
+                None,
+            ];
         }
-        let half =
-            |[a, b, c, d]: [u64; 4]| (b != 0).then_some((CacheKey([a, b, 0, 0]), CachedIds([c, d, 0, 0])));
+        let half = |[a, b, c, d]: [u64; 4]| {
+            (b != 0).then_some((CacheKey([a, b, 0, 0]), CachedIds([c, d, 0, 0])))
+        };
         [half([a, b, c, d]), half([e, f, g, h])]
     }
 
@@ -248,6 +259,7 @@ mod tests {
     use crate::bpe::index::Seed;
     use crate::machine::code_path::CodePath;
     use crate::machine::lanes::Vectorized;
+    use crate::text::span::Span;
 
     struct Ask<'a>(&'a CacheLine, &'a CacheLine, CacheKey);
 
@@ -278,7 +290,7 @@ mod tests {
     fn key_of(words: [u64; 4], length: usize) -> CacheKey {
         let [a, b, c, d] = words.map(u64::to_le_bytes);
         let text = [&a[..], &b[..7], &c[..], &d[..]].concat();
-        CacheKey::new(&text.repeat(2), 0, length, Seed::random())
+        CacheKey::new(&text.repeat(2), Span { start: 0, end: length }, Seed::random())
     }
 
     fn ids_of(known: CachedIds) -> Vec<u32> {

@@ -17,8 +17,8 @@ mod ring;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use self::cache_key::{CacheKey, MAX_EXACT_KEY_BYTES};
-pub use self::line::{MAX_LINE_IDS, CachedIds};
 use self::line::{CacheLine, fits_half};
+pub use self::line::{CachedIds, MAX_LINE_IDS};
 pub use self::ring::MAX_CACHED_BYTES;
 use self::ring::Ring;
 use crate::bpe::index::Seed;
@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::machine::huge_pages;
 use crate::machine::lanes::Lanes;
 use crate::machine::prefetch::prefetch;
+use crate::text::span::Span;
 
 /// Ids of a record that are given at a time.
 const IDS_AT_ONCE: usize = 16;
@@ -178,8 +179,8 @@ impl Cache {
 
     /// The key of `text[start..end]`, and the line where its entry may be.
     #[inline(always)]
-    pub fn key(&self, text: &[u8], start: usize, end: usize) -> (CacheKey, usize) {
-        let key = CacheKey::new(text, start, end, self.seed);
+    pub fn key(&self, text: &[u8], span: Span) -> (CacheKey, usize) {
+        let key = CacheKey::new(text, span, self.seed);
         (key, self.line_index(key))
     }
 
@@ -264,7 +265,8 @@ impl Cache {
             CachedIds::few(ids)
         } else {
             // Without memory nothing is kept.
-            let Some(record) = self.ring.add(ids, bytes_beyond_key(pretoken), self.growing_pays()) else {
+            let Some(record) = self.ring.add(ids, bytes_beyond_key(pretoken), self.growing_pays())
+            else {
                 return;
             };
             CachedIds::in_ring(record, ids.len())
@@ -277,7 +279,9 @@ impl Cache {
     /// good as drawn by lot.
     fn put(&mut self, key: CacheKey, known: CachedIds) {
         let line_index = self.line_index(key);
-        let (Some(line), Some(other)) = (self.lines.get(line_index), self.lines.get(line_index ^ 1)) else {
+        let (Some(line), Some(other)) =
+            (self.lines.get(line_index), self.lines.get(line_index ^ 1))
+        else {
             return;
         };
         let taken = line.taken() | other.taken() << 2;
@@ -364,7 +368,7 @@ mod tests {
     }
 
     fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
-        let (key, place) = cache.key(text.as_bytes(), 0, text.len());
+        let (key, place) = cache.key(text.as_bytes(), Span::whole(text.as_bytes()));
         let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &key);
         cache.note_lookups(1, usize::from(!known.is_none()));
         let mut ids = Vec::new();
@@ -375,7 +379,7 @@ mod tests {
     }
 
     fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
-        let (key, _) = cache.key(text.as_bytes(), 0, text.len());
+        let (key, _) = cache.key(text.as_bytes(), Span::whole(text.as_bytes()));
         cache.insert(key, text.as_bytes(), ids);
     }
 

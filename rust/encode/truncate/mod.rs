@@ -42,6 +42,7 @@ use crate::error::{CHECK_BYTES, Check, Error, always, slice};
 use crate::text::cuts::{first_cut, is_cut, last_cut};
 use crate::text::pretokenize::reverse_runs::ReverseRuns;
 use crate::text::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by};
+use crate::text::span::Span;
 use crate::text::unicode::{Class, char_at, char_before};
 
 /// How many places the search may have to go back, and one more: see above.
@@ -226,7 +227,7 @@ impl Encoder {
             runs.add(at, class, length);
             let first = always(pretoken_end_by(text, at, &runs), NO_PRETOKEN)?;
             let after = end.checked_sub(first).and_then(|place| counts.get(place));
-            tokens = endings.count(text, (at, first), &mut memory)?
+            tokens = endings.count(text, Span { start: at, end: first }, &mut memory)?
                 + always(after, "a pretoken goes on where every text is cut")?;
             counts.try_reserve(length)?;
             counts.resize(counts.len() + length, tokens);

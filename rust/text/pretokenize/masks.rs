@@ -21,6 +21,7 @@ use super::scalar;
 use crate::error::Error;
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{Lanes, Masks, Vectorized, WINDOW};
+use crate::text::span::Span;
 use crate::text::unicode::Classes;
 
 /// How many ends [`fill`] gives at most.
@@ -102,11 +103,11 @@ impl PretokenEnds {
         Some(self.from + offset)
     }
 
-    /// Where pretoken `number` begins and ends in the text.
+    /// Where pretoken `number` stands in the text.
     #[inline(always)]
-    pub fn range(&self, number: usize) -> Result<(usize, usize), Error> {
+    pub fn span(&self, number: usize) -> Result<Span, Error> {
         match (self.offset(number), self.offset(number + 1)) {
-            (Some(start), Some(end)) if start <= end => Ok((start, end)),
+            (Some(start), Some(end)) if start <= end => Ok(Span { start, end }),
             _ => Err(Error::Internal("a round has fewer pretokens than it says")),
         }
     }
@@ -475,7 +476,10 @@ mod tests {
             ends.push(end);
             assert!(ends.are_complete());
             assert_eq!(ends.iter().collect::<Vec<_>>(), [12, 7 + end]);
-            assert_eq!((ends.range(1).unwrap(), ends.last()), ((12, 7 + end), 7 + end));
+            assert_eq!(
+                (ends.span(1).unwrap(), ends.last()),
+                (Span { start: 12, end: 7 + end }, 7 + end)
+            );
         }
     }
 
