@@ -165,10 +165,10 @@ impl Error {
     }
 
     /// The same in a text that begins with `before` more bytes.
-    pub fn behind(self, before: usize) -> Self {
+    pub fn shifted_by(self, bytes: usize) -> Self {
         match self {
             Self::DisallowedSpecialToken { token, offset } => {
-                Self::DisallowedSpecialToken { token, offset: before + offset }
+                Self::DisallowedSpecialToken { token, offset: offset + bytes }
             }
             error => error,
         }

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 
-/// The names of the special tokens in one release of Llama 3, by their place after the ranks.
+/// The names of the special tokens in one release of Llama 3, by their index after the ranks.
 pub struct Profile {
     /// What `profile=` calls it.
     pub name: &'static str,
@@ -178,8 +178,8 @@ impl Profile {
             bos: Some(first + BOS),
             eos: Some(first + EOS),
             eot: Some(first + EOT),
-            pad: self.pad.map(|place| first + place),
-            stops: self.stops.iter().map(|place| first + place).collect(),
+            pad: self.pad.map(|index| first + index),
+            stops: self.stops.iter().map(|index| first + index).collect(),
         }
     }
 
@@ -190,16 +190,16 @@ impl Profile {
             .ok_or_else(|| Error::UnknownProfile { given: name.to_owned(), known: profile_names() })
     }
 
-    /// The place of the token that stands for an image.
+    /// The index of the token that stands for an image.
     pub fn image(&self) -> Option<u32> {
-        self.named.iter().find(|(_, name)| *name == IMAGE).map(|(place, _)| *place)
+        self.named.iter().find(|(_, name)| *name == IMAGE).map(|(index, _)| *index)
     }
 
     /// The special tokens' names, in the order of their ids.
     pub fn special_names(&self) -> Vec<String> {
         let mut reserved = 0..;
         (0..self.count)
-            .filter_map(|place| match self.named.iter().find(|(named, _)| *named == place) {
+            .filter_map(|index| match self.named.iter().find(|(named, _)| *named == index) {
                 Some((_, name)) => Some(format!("<|{name}|>")),
                 None => Some(format!("<|reserved_special_token_{}|>", reserved.next()?)),
             })
@@ -239,7 +239,7 @@ mod tests {
             |profile| AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap();
         let name = |profile, id| added(profile).get(id).map(|token| token.name.clone());
         let reserved = |n| Some(format!("<|reserved_special_token_{n}|>"));
-        for (profile, place_4, place_11, last) in [
+        for (profile, index_4, index_11, last) in [
             ("llama3", reserved(2), reserved(6), reserved(250)),
             ("llama3.1", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
             ("llama3.2", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
@@ -256,9 +256,9 @@ mod tests {
                 reserved(245),
             ),
         ] {
-            assert_eq!(name(profile, 128_004), place_4);
+            assert_eq!(name(profile, 128_004), index_4);
             assert_eq!(name(profile, 128_009).unwrap(), "<|eot_id|>");
-            assert_eq!(name(profile, 128_011), place_11);
+            assert_eq!(name(profile, 128_011), index_11);
             assert_eq!(name(profile, 128_255), last);
         }
         assert_eq!(name("llama3.2-vision", 128_256).unwrap(), "<|image|>");

@@ -1,6 +1,6 @@
 //! The obvious encoder, slow and easy to believe: the oracle of the tests, never in production.
 //!
-//! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and merging
+//! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and memory
 //! looks through everything again after each step. Nothing is shared with the modules that it
 //! judges but the vocabulary's content.
 
@@ -90,7 +90,7 @@ pub fn base64(bytes: &[u8]) -> String {
     bytes.chunks(3).map(encode).collect()
 }
 
-/// A small vocabulary that stands in for Meta's where that is not at hand: the bytes, what merging
+/// A small vocabulary that stands in for Meta's where that is not at hand: the bytes, what memory
 /// the project's own words gives, and tokens that no merge reaches.
 pub fn sample_encoder() -> &'static Encoder {
     static ENCODER: OnceLock<Encoder> = OnceLock::new();
@@ -284,7 +284,7 @@ pub fn vocabularies() -> impl Strategy<Value = Vec<Vec<u8>>> {
 /// Something, then something else again and again, and so on.
 fn runs(between: &'static str, unit: &'static str) -> impl Strategy<Value = String> {
     let run = (between, unit, 0..60usize, between);
-    let run = run.prop_map(|(before, unit, count, behind)| before + &unit.repeat(count) + &behind);
+    let run = run.prop_map(|(before, unit, count, after)| before + &unit.repeat(count) + &after);
     prop::collection::vec(run, 1..4).prop_map(|runs| runs.concat())
 }
 
@@ -322,10 +322,10 @@ proptest! {
         let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
-        let mut merging = MergeMemory::default();
-        let found = vocabulary.merge(CodePath::best(), pretoken, Span::whole(pretoken), &mut merging, &go_on).unwrap();
+        let mut memory = MergeMemory::default();
+        let found = vocabulary.merge(CodePath::best(), pretoken, Span::whole(pretoken), &mut memory, &go_on).unwrap();
         prop_assert_eq!(found, expected.as_slice());
-        prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut merging), expected);
+        prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut memory), expected);
     }
 }
 

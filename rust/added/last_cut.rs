@@ -1,11 +1,11 @@
 //! Where a text with added tokens may be cut, so that both sides give the ids of the whole.
 
-use super::{AddedTokens, Matches, Selection};
+use super::{AddedTokens, NameMatches, Selection};
 use crate::error::{Check, Error, slice};
 use crate::text::cuts;
 
 /// The most bytes of a character.
-const CHARACTER: usize = 4;
+const MAX_CHARACTER_BYTES: usize = 4;
 
 impl AddedTokens {
     /// The last place where `text` may be cut whatever follows it; `None` if there is none yet. Each side is
@@ -22,8 +22,8 @@ impl AddedTokens {
         }
         if self.is_simple {
             let text = self.settled(text)?;
-            let behind = |cut| self.behind(text, cut, allowed, disallowed);
-            return cuts::last_cut(text).map(behind).transpose();
+            let after_token = |cut| self.after_token(text, cut, allowed, disallowed);
+            return cuts::last_cut(text).map(after_token).transpose();
         }
         self.last_cut_by_names(text, allowed, check)
     }
@@ -39,7 +39,7 @@ impl AddedTokens {
 
     /// The place `cut`, or if it is inside a token that is allowed or disallowed, the place after that.
     /// `text` must be settled.
-    fn behind(
+    fn after_token(
         &self,
         text: &[u8],
         cut: usize,
@@ -73,17 +73,19 @@ impl AddedTokens {
         allowed: &Selection,
         check: &Check,
     ) -> Result<Option<usize>, Error> {
-        let Some(known) = text.len().checked_sub(self.longest_name().max(CHARACTER)) else {
+        let Some(known) = text.len().checked_sub(self.longest_name().max(MAX_CHARACTER_BYTES))
+        else {
             return Ok(None);
         };
         let mut stop = known;
         let mut found = Vec::new();
-        let mut matches = Matches::new(self, text, check);
+        let mut matches = NameMatches::new(self, text, check);
         while let Some(name) = matches.next(&|index| self.wants(allowed, index))? {
             if name.range.end < known {
-                let alone = self.tokens.get(name.index).is_some_and(|token| token.single_word);
+                let single_word =
+                    self.tokens.get(name.index).is_some_and(|token| token.single_word);
                 found.try_reserve(1)?;
-                found.push((name.range, name.is_token, alone));
+                found.push((name.range, name.is_token, single_word));
             } else {
                 stop = stop.min(name.range.start);
             }
@@ -92,20 +94,20 @@ impl AddedTokens {
         found.sort_by_key(|(range, ..)| range.start);
         // Each piece of text between two names, and whether its first place, the end of a token, is one.
         let mut gaps = Vec::new();
-        let (mut end, mut behind_token) = (0, false);
+        let (mut end, mut after_token) = (0, false);
         let last = (stop..stop, false, true);
-        for (range, is_token, alone) in found.into_iter().chain([last]) {
+        for (range, is_token, single_word) in found.into_iter().chain([last]) {
             if range.start > stop {
                 break;
             }
             if range.start >= end {
-                let is_cut = behind_token && (range.start > end || !alone);
+                let is_cut = after_token && (range.start > end || !single_word);
                 gaps.try_reserve(1)?;
                 gaps.push((end..range.start, is_cut));
             }
             // A name that is text may end where a token inside it does.
-            behind_token = is_token && (range.end > end || (range.end == end && behind_token))
-                || (range.end < end && behind_token);
+            after_token = is_token && (range.end > end || (range.end == end && after_token))
+                || (range.end < end && after_token);
             end = end.max(range.end);
         }
         for (gap, is_cut) in gaps.into_iter().rev() {

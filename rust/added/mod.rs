@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 use std::ops::Range;
 
-use self::names::{Level, Match, Names};
+use self::names::{NameMatch, NameSearch, Names};
 pub use self::token::AddedToken;
 use crate::error::{CHECK_BYTES, Check, Error, always};
 use crate::profile::Profile;
@@ -100,8 +100,8 @@ impl AddedTokens {
 
     /// The token with an id.
     pub fn get(&self, id: u32) -> Option<&AddedToken> {
-        let behind = self.tokens.partition_point(|token| token.id <= id);
-        self.tokens.get(behind.checked_sub(1)?).filter(|token| token.id == id)
+        let next = self.tokens.partition_point(|token| token.id <= id);
+        self.tokens.get(next.checked_sub(1)?).filter(|token| token.id == id)
     }
 
     /// Whether an id is a special token's.
@@ -206,7 +206,7 @@ impl AddedTokens {
         if disallowed.is_none() {
             return Ok(());
         }
-        let mut matches = Matches::new(self, text, check);
+        let mut matches = NameMatches::new(self, text, check);
         while let Some(found) = matches.next(&|index| self.selects(disallowed, index))? {
             if found.is_token {
                 let token = always(self.tokens.get(found.index), NO_TOKEN)?.name.clone();
@@ -224,7 +224,7 @@ impl AddedTokens {
         allowed: &'a Selection,
         check: &'a Check,
     ) -> impl Iterator<Item = Result<Segment, Error>> + 'a {
-        let mut matches = Matches::new(self, text, check);
+        let mut matches = NameMatches::new(self, text, check);
         let mut next = None;
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         std::iter::from_fn(move || {
@@ -268,7 +268,7 @@ impl AddedTokens {
         allowed: &Selection,
         check: &Check,
     ) -> Result<Vec<(usize, usize, u32)>, Error> {
-        let (mut matches, mut places) = (Matches::new(self, text, check), Vec::new());
+        let (mut matches, mut places) = (NameMatches::new(self, text, check), Vec::new());
         while let Some((range, id)) = matches.next_token(allowed)? {
             places.try_reserve(1)?;
             places.push((range.start, range.end, id));
@@ -279,7 +279,7 @@ impl AddedTokens {
     /// Where names stand in a text without special tokens, in no order: of tokens, with the white space
     /// that they take, and of those that are text.
     pub(crate) fn names_in(&self, text: &[u8], check: &Check) -> Result<Vec<Range<usize>>, Error> {
-        let (mut matches, mut found) = (Matches::new(self, text, check), Vec::new());
+        let (mut matches, mut found) = (NameMatches::new(self, text, check), Vec::new());
         while let Some(name) = matches.next(&|index| self.wants(&Selection::None, index))? {
             found.try_reserve(1)?;
             found.push(name.range);
@@ -302,20 +302,20 @@ const NO_TOKEN: &str = "the name of an added token is no token's";
 
 /// Goes through the names in a text, from left to right: those of tokens that are not normalized, and
 /// between two of them, once the second is known, the others.
-struct Matches<'a> {
+struct NameMatches<'a> {
     added: &'a AddedTokens,
     text: &'a [u8],
     check: &'a Check<'a>,
-    first: Level,
+    first: NameSearch,
     /// In the text between two tokens; and the second of these.
-    second: Option<(Level, Option<Match>)>,
+    second: Option<(NameSearch, Option<NameMatch>)>,
     /// Where the text begins that was not searched for normalized names.
     from: usize,
 }
 
-impl<'a> Matches<'a> {
+impl<'a> NameMatches<'a> {
     fn new(added: &'a AddedTokens, text: &'a [u8], check: &'a Check<'a>) -> Self {
-        let first = Level::new(0..text.len());
+        let first = NameSearch::new(0..text.len());
         Self { added, text, check, first, second: None, from: 0 }
     }
 
@@ -324,7 +324,7 @@ impl<'a> Matches<'a> {
     fn next(
         &mut self,
         wants: &dyn Fn(usize) -> Result<bool, Error>,
-    ) -> Result<Option<Match>, Error> {
+    ) -> Result<Option<NameMatch>, Error> {
         let Self { added, text, check, .. } = *self;
         let [names, normalized] = &added.names;
         loop {
@@ -350,7 +350,7 @@ impl<'a> Matches<'a> {
             if from == end {
                 return Ok(found);
             }
-            self.second = Some((Level::new(from..end), found));
+            self.second = Some((NameSearch::new(from..end), found));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
-/// What merging a word of up to [`SHORT_BYTES`] bytes gives.
+/// What memory a word of up to [`SHORT_BYTES`] bytes gives.
 fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
     let (mut word, mut ids) = (ShortMerge::default(), [0; SHORT_BYTES]);
     word.begin(vocabulary.certain(), bytes);
@@ -150,17 +150,17 @@ fn word(random: &mut Random, vocabulary: &Vocabulary) -> Vec<u8> {
 fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
     let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
-    let (mut random, mut merging) = (Random(7), MergeMemory::default());
-    merging.begin(vocabulary.number());
+    let (mut random, mut memory) = (Random(7), MergeMemory::default());
+    memory.begin(vocabulary.number());
     for _ in 0..count {
         let word = word(&mut random, vocabulary);
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
         let found = vocabulary
-            .merge(CodePath::best(), &word, Span::whole(&word), &mut merging, &go_on)
+            .merge(CodePath::best(), &word, Span::whole(&word), &mut memory, &go_on)
             .unwrap();
         assert_eq!(found, expected, "{word:?}");
-        let found = vocabulary.merge_left_to_right(&word, &mut merging);
+        let found = vocabulary.merge_left_to_right(&word, &mut memory);
         assert_eq!(found, expected, "{word:?}");
         let mut at = 0;
         let mut cut = Vec::new();
@@ -178,8 +178,8 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
 fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
     let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
-    let (mut random, mut merging) = (Random(11), MergeMemory::default());
-    merging.begin(vocabulary.number());
+    let (mut random, mut memory) = (Random(11), MergeMemory::default());
+    memory.begin(vocabulary.number());
     for _ in 0..count / 25 {
         let words = 2 + random.below(12);
         let mut long: Vec<u8> = (0..words).flat_map(|_| word(&mut random, vocabulary)).collect();
@@ -191,14 +191,14 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
         }
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &long, |_| {});
         let found = vocabulary
-            .merge(CodePath::best(), &long, Span::whole(&long), &mut merging, &go_on)
+            .merge(CodePath::best(), &long, Span::whole(&long), &mut memory, &go_on)
             .unwrap();
         assert_eq!(found, expected, "{long:?}");
-        assert_eq!(vocabulary.merge_left_to_right(&long, &mut merging), expected, "{long:?}");
+        assert_eq!(vocabulary.merge_left_to_right(&long, &mut memory), expected, "{long:?}");
     }
 }
 
-/// A token that merging does not give is taken whole as a pretoken, and never as a part of one.
+/// A token that memory does not give is taken whole as a pretoken, and never as a part of one.
 #[test]
 fn tokens_that_merging_does_not_give_are_whole_pretokens_only() {
     let (encoder, ranks) = best_encoder();

@@ -99,7 +99,7 @@ impl Role {
 }
 
 /// A part of a message's content.
-pub enum Part<'c> {
+pub enum ContentPart<'c> {
     /// Text.
     Text(Cow<'c, str>),
     /// An image, which is one special token.
@@ -133,11 +133,11 @@ pub struct Message<'c> {
     /// Who speaks.
     pub role: Role,
     /// What is said; what a tool gave, as the dialect writes it.
-    pub content: Vec<Part<'c>>,
+    pub content: Vec<ContentPart<'c>>,
     /// The tools that are called; `None` if it is no call.
     pub calls: Option<Vec<Call<'c>>>,
     /// What Meta's class adds to a user's content.
-    pub context: Option<Vec<Part<'c>>>,
+    pub context: Option<Vec<ContentPart<'c>>>,
     /// Whether the assistant's turn goes on after it, as Meta's class is told.
     pub turn_goes_on: bool,
 }
@@ -202,7 +202,7 @@ impl Chat<'_> {
             } else {
                 open_calls -= 1;
             }
-            let has_image = message.content.iter().any(|part| matches!(part, Part::Image));
+            let has_image = message.content.iter().any(|part| matches!(part, ContentPart::Image));
             if has_image && !matches!(message.role, Role::User | Role::Assistant) {
                 return Err(fault(index, "content", "an image can't be in a message of this role"));
             }

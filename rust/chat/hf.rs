@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::chat::conversation::{
-    Call, Chat, Ending, Message, Part, Role, fault, no_images, overall,
+    Call, Chat, ContentPart, Ending, Message, Role, fault, no_images, overall,
 };
 use crate::chat::script::{Script, write_part};
 use crate::error::{Error, always};
@@ -206,20 +206,20 @@ fn write_call(chat: &Chat, index: usize, call: &Call, script: &mut Script) -> Re
 }
 
 fn has_image(message: &Message) -> bool {
-    message.content.iter().any(|part| matches!(part, Part::Image))
+    message.content.iter().any(|part| matches!(part, ContentPart::Image))
 }
 
 /// Writes the texts of a content as one, less the white space about it.
-fn write_trimmed(content: &[Part], script: &mut Script) -> Result<(), Error> {
-    let has_text = |part: &Part| match part {
-        Part::Text(text) => !text.trim_matches(is_space).is_empty(),
-        Part::Image => false,
+fn write_trimmed(content: &[ContentPart], script: &mut Script) -> Result<(), Error> {
+    let has_text = |part: &ContentPart| match part {
+        ContentPart::Text(text) => !text.trim_matches(is_space).is_empty(),
+        ContentPart::Image => false,
     };
     let (first, last) = (content.iter().position(has_text), content.iter().rposition(has_text));
     for (number, part) in content.iter().enumerate() {
         let text = match part {
-            Part::Text(text) => Some(&**text),
-            Part::Image => None,
+            ContentPart::Text(text) => Some(&**text),
+            ContentPart::Image => None,
         };
         let mut text = always(text, "an image is where the template has no place for one")?;
         if first.is_none_or(|first| number <= first) {
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn what_the_template_has_no_place_for_is_an_error_and_not_left_out() {
         let script = &mut Script::default();
-        assert!(sees_a_fault(|| write_trimmed(&[Part::Image], script)));
+        assert!(sees_a_fault(|| write_trimmed(&[ContentPart::Image], script)));
         let profile = Profile::find("llama3.1").unwrap();
         let call = || Call {
             name: "f".into(),

@@ -25,7 +25,7 @@ mod meta;
 mod tests;
 
 pub use self::conversation::{
-    Argument, Call, Chat, Dialect, Ending, Message, Part, Role, ToolFormat,
+    Argument, Call, Chat, ContentPart, Dialect, Ending, Message, Role, ToolFormat,
 };
 pub use self::script::{Encoded, Script};
 

@@ -1,4 +1,4 @@
-//! What is made of the pieces of files: counts or ids, of texts or of the records of JSONL files.
+//! What is made of the chunks of files: counts or ids, of texts or of the records of JSONL files.
 
 use std::mem::take;
 use std::path::Path;
@@ -8,14 +8,14 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, slice};
 use crate::files::jsonl::{field_of, why_not};
-use crate::files::reader::{Cuts, Piece};
+use crate::files::reader::{CutRule, FileChunk};
 use crate::text::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What is made of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum OutputKind {
     /// The number of tokens.
     Tokens,
     /// All of [`Totals`].
@@ -39,9 +39,9 @@ pub struct Totals {
     pub invalid_utf8: bool,
 }
 
-/// What a piece gave, or several one after the other.
+/// What a chunk gave, or several one after the other.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct Output {
     /// Counts, if they were asked for.
     pub totals: Totals,
     /// The ids, if they were asked for.
@@ -50,11 +50,11 @@ pub struct Part {
     pub ends: Vec<usize>,
     /// It begins its file.
     pub is_first: bool,
-    /// It is the only part of a file that was left out.
+    /// It is the only output of a file that was left out.
     pub is_binary: bool,
 }
 
-impl Part {
+impl Output {
     /// How many bytes it holds.
     pub fn held(&self) -> usize {
         self.ids.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<usize>()
@@ -87,22 +87,22 @@ impl Part {
     }
 }
 
-/// What is to be made of each piece.
-pub struct Task {
+/// What is to be made of each chunk.
+pub struct EncodeTask {
     encoder: Arc<Encoder>,
     field: Option<String>,
-    want: Want,
-    /// Its `bos` and `eos` are in `ends`, since they are for texts and not for pieces.
+    want: OutputKind,
+    /// Its `bos` and `eos` are in `ends`, since they are for texts and not for chunks.
     options: Options,
     ends: (bool, bool),
 }
 
-impl Task {
+impl EncodeTask {
     /// Encodes texts as `options` say, or with `field` that field of the records of JSONL files.
     pub fn new(
         encoder: Arc<Encoder>,
         field: Option<String>,
-        want: Want,
+        want: OutputKind,
         mut options: Options,
     ) -> Self {
         let ends = (take(&mut options.bos), take(&mut options.eos));
@@ -115,26 +115,26 @@ impl Task {
     }
 
     /// Where a file may be cut for it.
-    pub fn cuts(&self) -> Cuts<'_> {
+    pub fn cut_rule(&self) -> CutRule<'_> {
         match self.field {
-            Some(_) => Cuts::Lines,
-            None => Cuts::Text(&self.encoder.added, &self.options),
+            Some(_) => CutRule::Lines,
+            None => CutRule::Text(&self.encoder.added, &self.options),
         }
     }
 
-    /// What is made of a piece of the file `path`.
-    pub fn part(&self, path: &Path, piece: &Piece, check: &Check) -> Result<Part, Error> {
-        let mut part = Part { is_first: piece.first, ..Part::default() };
+    /// What is made of a chunk of the file `path`.
+    pub fn run(&self, path: &Path, chunk: &FileChunk, check: &Check) -> Result<Output, Error> {
+        let mut output = Output { is_first: chunk.first, ..Output::default() };
         let Some(field) = &self.field else {
-            part.totals.texts = u64::from(piece.last);
-            let added = self.add(&mut part, piece.text(), piece.first, piece.last, check);
-            added.map_err(|error| error.behind(piece.offset).in_file(path, None))?;
-            return Ok(part);
+            output.totals.texts = u64::from(chunk.last);
+            let added = self.add(&mut output, chunk.text(), chunk.first, chunk.last, check);
+            added.map_err(|error| error.shifted_by(chunk.offset).in_file(path, None))?;
+            return Ok(output);
         };
-        let mark = piece.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| piece.first);
-        let text = mark.unwrap_or(piece.text());
+        let mark = chunk.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| chunk.first);
+        let text = mark.unwrap_or(chunk.text());
         let (mut start, ends) = (0, memchr::memchr_iter(b'\n', text).chain([text.len()]));
-        for (line, end) in (piece.line + 1..).zip(ends) {
+        for (line, end) in (chunk.line + 1..).zip(ends) {
             let record = slice(text, start..end)?;
             start = end + 1;
             if record.trim_ascii().is_empty() {
@@ -145,47 +145,47 @@ impl Task {
                 line: Some(line),
                 reason: why_not(record, &error),
             })?;
-            let added = self.add(&mut part, &text, true, true, check);
+            let added = self.add(&mut output, &text, true, true, check);
             added.map_err(|error| error.in_file(path, Some(line)))?;
-            part.totals.texts += 1;
-            if self.want == Want::Ids {
-                part.ends.try_reserve(1)?;
-                part.ends.push(part.ids.len());
+            output.totals.texts += 1;
+            if self.want == OutputKind::Ids {
+                output.ends.try_reserve(1)?;
+                output.ends.push(output.ids.len());
             }
             check()?;
         }
-        Ok(part)
+        Ok(output)
     }
 
-    /// Adds a text, or the part of one that may be its first or last.
+    /// Adds a text, or the output of one that may be its first or last.
     fn add(
         &self,
-        part: &mut Part,
+        output: &mut Output,
         text: &[u8],
         first: bool,
         last: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let (encoder, totals) = (&self.encoder, &mut part.totals);
+        let (encoder, totals) = (&self.encoder, &mut output.totals);
         match self.want {
-            Want::Tokens => totals.tokens += encoder.count(text, check)? as u64,
-            Want::Totals => {
+            OutputKind::Tokens => totals.tokens += encoder.count(text, check)? as u64,
+            OutputKind::Totals => {
                 let (characters, valid) = count_chars(text);
                 totals.tokens += encoder.count(text, check)? as u64;
                 totals.bytes += text.len() as u64;
                 totals.characters += characters as u64;
                 totals.invalid_utf8 |= !valid;
             }
-            Want::Ids => {
+            OutputKind::Ids => {
                 let (bos, eos) = self.ends;
-                part.ids.try_reserve(2)?;
+                output.ids.try_reserve(2)?;
                 if bos && first {
-                    part.ids.push(encoder.roles.bos()?);
+                    output.ids.push(encoder.roles.bos()?);
                 }
-                encoder.encode(text, &self.options, &mut part.ids, check)?;
-                part.ids.try_reserve(1)?;
+                encoder.encode(text, &self.options, &mut output.ids, check)?;
+                output.ids.try_reserve(1)?;
                 if eos && last {
-                    part.ids.push(encoder.roles.eos()?);
+                    output.ids.push(encoder.roles.eos()?);
                 }
             }
         }

@@ -11,7 +11,9 @@ use super::convert::{array, list_of, str_of, try_collect};
 use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
-use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};
+use crate::chat::{
+    Argument, Call, Chat, ContentPart, Dialect, Encoded, Ending, Message, Role, Script,
+};
 use crate::error::Error;
 
 type Text<'py> = Bound<'py, PyString>;
@@ -121,9 +123,9 @@ fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
     })
 }
 
-fn parts<'a>(given: &'a Parts) -> PyResult<Vec<Part<'a>>> {
+fn parts<'a>(given: &'a Parts) -> PyResult<Vec<ContentPart<'a>>> {
     let part = |part: &'a Option<Text>| {
-        part.as_ref().map_or(Ok(Part::Image), |text| str_of(text).map(Part::Text))
+        part.as_ref().map_or(Ok(ContentPart::Image), |text| str_of(text).map(ContentPart::Text))
     };
     try_collect(given.len(), given.iter().map(part))
 }

@@ -13,22 +13,22 @@ use super::detach::detached;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::files::jsonl;
-use crate::files::reader::{Cuts, Source, Step};
+use crate::files::reader::{CutRule, FileReader, ReadStep};
 
-/// An iterator over the pieces of a file, `(offset, line, text)`: bytes and lines before it, and
-/// itself. A binary file has no piece where such files are not wanted.
+/// An iterator over the chunks of a file, `(offset, line, text)`: bytes and lines before it, and
+/// itself. A binary file has no chunk where such files are not wanted.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct FileChunks {
     encoder: Arc<Encoder>,
     /// `None` at the end, after an error, and while another thread reads.
-    source: Mutex<Option<Source>>,
+    reader: Mutex<Option<FileReader>>,
     lines: bool,
     size: usize,
 }
 
 #[pymethods]
 impl FileChunks {
-    /// Cuts `path` after lines, or where no id depends on it, into pieces of about `size` bytes.
+    /// CutRule `path` after lines, or where no id depends on it, into chunks of about `size` bytes.
     #[new]
     fn new(
         py: Python,
@@ -39,9 +39,10 @@ impl FileChunks {
         refuses_binary: bool,
     ) -> PyResult<Self> {
         let meter = Arc::default();
-        let source = detached(py, None, |_, _| Source::open(&path, false, refuses_binary, &meter))?;
-        let source = Mutex::new(Some(source));
-        Ok(Self { encoder: Arc::clone(&core.encoder), source, lines, size })
+        let reader =
+            detached(py, None, |_, _| FileReader::open(&path, false, refuses_binary, &meter))?;
+        let reader = Mutex::new(Some(reader));
+        Ok(Self { encoder: Arc::clone(&core.encoder), reader, lines, size })
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -52,23 +53,24 @@ impl FileChunks {
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<(usize, usize, Bound<'py, PyBytes>)>> {
-        let taken = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut source) = taken else { return Ok(None) };
+        let taken = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut reader) = taken else { return Ok(None) };
         let (options, size) = (Options::default(), self.size);
-        let cuts = if self.lines { Cuts::Lines } else { Cuts::Text(&self.encoder.added, &options) };
-        let (piece, source) = detached(py, None, |check, _| {
+        let cut_rule =
+            if self.lines { CutRule::Lines } else { CutRule::Text(&self.encoder.added, &options) };
+        let (chunk, reader) = detached(py, None, |check, _| {
             loop {
-                match source.read(&cuts, size, Vec::new(), check)? {
-                    Step::More => {}
-                    Step::Piece(piece) => return Ok((Some(piece), source)),
-                    Step::Binary => return Ok((None, source)),
+                match reader.read(&cut_rule, size, Vec::new(), check)? {
+                    ReadStep::More => {}
+                    ReadStep::Chunk(chunk) => return Ok((Some(chunk), reader)),
+                    ReadStep::Binary => return Ok((None, reader)),
                 }
             }
         })?;
-        let Some(piece) = piece else { return Ok(None) };
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) =
-            (!piece.last).then_some(source);
-        Ok(Some((piece.offset, piece.line, bytes_object(py, piece.text())?)))
+        let Some(chunk) = chunk else { return Ok(None) };
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) =
+            (!chunk.last).then_some(reader);
+        Ok(Some((chunk.offset, chunk.line, bytes_object(py, chunk.text())?)))
     }
 }
 

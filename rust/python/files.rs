@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 
 use super::convert::{array, load_numpy, try_collect};
 use super::detach::detached;
-use crate::files::output::{Part, Task};
-use crate::files::stream::{Named, Stream};
+use crate::files::output::{EncodeTask, Output};
+use crate::files::stream::{FileStream, InputFile};
 
 /// What an iterator over files gives.
 #[derive(Clone, Copy)]
@@ -16,14 +16,14 @@ pub(super) enum Gives {
     Totals,
     /// The ids of each file.
     Files,
-    /// The ids of one file, part by part.
-    Parts,
+    /// The ids of one file, output by output.
+    Chunks,
 }
 
 /// An iterator over files. It goes on after a file that raises, but for errors of the whole.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct Files {
-    stream: Stream,
+    stream: FileStream,
     gives: Gives,
     /// Ids come as `(ids, offsets)`, not as one array.
     is_ragged: bool,
@@ -43,19 +43,19 @@ impl Files {
             load_numpy(py)?;
         }
         let progress = self.progress.as_ref().map(|callable| callable.clone_ref(py));
-        let part = detached(py, progress, |check, read| {
+        let output = detached(py, progress, |check, read| {
             let check = || {
                 read.set(self.stream.read());
                 check()
             };
             match self.gives {
                 Gives::Totals | Gives::Files => self.stream.next_file(&check),
-                Gives::Parts => self.stream.next_part(&check),
+                Gives::Chunks => self.stream.next_output(&check),
             }
         })?;
-        let object = part.map(|part| self.object(py, part)).transpose();
-        if let (Gives::Parts, Err(_)) = (self.gives, &object) {
-            // The next part would stand where the lost one should.
+        let object = output.map(|output| self.object(py, output)).transpose();
+        if let (Gives::Chunks, Err(_)) = (self.gives, &object) {
+            // The next output would stand where the lost one should.
             self.stream.end();
         }
         object
@@ -70,42 +70,42 @@ impl Files {
 
 impl Files {
     pub(super) fn new(
-        task: Task,
-        files: Vec<Named>,
+        task: EncodeTask,
+        files: Vec<InputFile>,
         threads: usize,
         gives: Gives,
         progress: Option<Py<PyAny>>,
     ) -> Self {
         let is_ragged = task.has_records();
-        Self { stream: Stream::new(task, files, threads), gives, is_ragged, progress }
+        Self { stream: FileStream::new(task, files, threads), gives, is_ragged, progress }
     }
 
-    fn object<'py>(&self, py: Python<'py>, part: Part) -> PyResult<Bound<'py, PyAny>> {
+    fn object<'py>(&self, py: Python<'py>, output: Output) -> PyResult<Bound<'py, PyAny>> {
         if let Gives::Totals = self.gives {
-            let t = part.totals;
+            let t = output.totals;
             let totals = (t.texts, t.tokens, t.bytes, t.characters, t.invalid_utf8);
-            return (!part.is_binary).then_some(totals).into_pyobject(py);
+            return (!output.is_binary).then_some(totals).into_pyobject(py);
         }
         if !self.is_ragged {
-            return Ok(array(py, part.ids)?.into_any());
+            return Ok(array(py, output.ids)?.into_any());
         }
-        let offsets = std::iter::once(0).chain(part.ends.iter().map(|&end| end as i64));
-        let offsets = try_collect(part.ends.len() + 1, offsets.map(Ok))?;
-        let both = (array(py, part.ids)?, array(py, offsets)?);
+        let offsets = std::iter::once(0).chain(output.ends.iter().map(|&end| end as i64));
+        let offsets = try_collect(output.ends.len() + 1, offsets.map(Ok))?;
+        let both = (array(py, output.ids)?, array(py, offsets)?);
         Ok(both.into_pyobject(py)?.into_any())
     }
 }
 
 /// Files by their names.
-pub(super) fn named(paths: Vec<PathBuf>) -> Vec<Named> {
-    let named = |path| Named { path, is_standard_input: false, refuses_binary: false };
+pub(super) fn named(paths: Vec<PathBuf>) -> Vec<InputFile> {
+    let named = |path| InputFile { path, is_standard_input: false, refuses_binary: false };
     paths.into_iter().map(named).collect()
 }
 
 /// Files as the command has them: `None` is standard input, and the flag says whether a file is left
 /// out if it is binary.
-pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<Named> {
-    let named = |(path, refuses_binary): (Option<PathBuf>, bool)| Named {
+pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<InputFile> {
+    let named = |(path, refuses_binary): (Option<PathBuf>, bool)| InputFile {
         is_standard_input: path.is_none(),
         path: path.unwrap_or_else(|| "-".into()),
         refuses_binary,
@@ -116,7 +116,7 @@ pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<Named> {
 /// The number of tokens of each file.
 pub(super) fn counts(
     py: Python,
-    task: Task,
+    task: EncodeTask,
     paths: Vec<PathBuf>,
     threads: usize,
 ) -> PyResult<Vec<i64>> {
@@ -124,7 +124,7 @@ pub(super) fn counts(
     detached(py, None, |check, _| {
         let mut counts = Vec::new();
         counts.try_reserve_exact(files.len())?;
-        let stream = Stream::new(task, files, threads);
+        let stream = FileStream::new(task, files, threads);
         while let Some(file) = stream.next_file(check)? {
             counts.push(file.totals.tokens as i64);
         }

@@ -40,7 +40,7 @@ use crate::encode::Encoder;
 use crate::encode::cache::CacheInfo;
 use crate::encode::options::Options;
 use crate::encode::parallel::Ids;
-use crate::files::output::{Task, Want};
+use crate::files::output::{EncodeTask, OutputKind};
 use crate::machine::code_path::CodePath;
 use crate::profile::{PROFILES, Roles};
 use crate::text::pretokenize::PATTERN;
@@ -312,7 +312,7 @@ impl Core {
         field: Option<String>,
         threads: usize,
     ) -> PyResult<i64> {
-        let task = self.task(field, Want::Tokens, Options::default());
+        let task = self.task(field, OutputKind::Tokens, Options::default());
         Ok(files::counts(py, task, vec![path], threads)?.iter().sum())
     }
 
@@ -323,7 +323,7 @@ impl Core {
         field: Option<String>,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let task = self.task(field, Want::Tokens, Options::default());
+        let task = self.task(field, OutputKind::Tokens, Options::default());
         array(py, files::counts(py, task, paths, threads)?)
     }
 
@@ -336,7 +336,7 @@ impl Core {
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> Files {
-        let task = self.task(field, Want::Totals, Options::default());
+        let task = self.task(field, OutputKind::Totals, Options::default());
         Files::new(task, files::given(paths), threads, Gives::Totals, progress)
     }
 
@@ -349,8 +349,8 @@ impl Core {
         asked: Option<GivenOptions>,
         whole: bool,
     ) -> PyResult<Files> {
-        let task = self.task(field, Want::Ids, self.options(asked)?);
-        let gives = if whole { Gives::Files } else { Gives::Parts };
+        let task = self.task(field, OutputKind::Ids, self.options(asked)?);
+        let gives = if whole { Gives::Files } else { Gives::Chunks };
         Ok(Files::new(task, files::named(paths), threads, gives, None))
     }
 }
@@ -361,8 +361,8 @@ impl Core {
         self.encoder.again().map_err(|error| raise(py, error))
     }
 
-    fn task(&self, field: Option<String>, want: Want, options: Options) -> Task {
-        Task::new(Arc::clone(&self.encoder), field, want, options)
+    fn task(&self, field: Option<String>, want: OutputKind, options: Options) -> EncodeTask {
+        EncodeTask::new(Arc::clone(&self.encoder), field, want, options)
     }
 }
 

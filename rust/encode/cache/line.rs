@@ -261,9 +261,9 @@ mod tests {
     use crate::machine::lanes::Vectorized;
     use crate::text::span::Span;
 
-    struct Ask<'a>(&'a CacheLine, &'a CacheLine, CacheKey);
+    struct LookUp<'a>(&'a CacheLine, &'a CacheLine, CacheKey);
 
-    impl Vectorized for Ask<'_> {
+    impl Vectorized for LookUp<'_> {
         type Output = (CachedIds, [bool; 2]);
 
         #[inline(always)]
@@ -273,16 +273,16 @@ mod tests {
     }
 
     /// What a line knows of a key, on all paths, and whether it stands before an empty one or after it.
-    fn ask(line: &CacheLine, key: CacheKey) -> Option<[u64; 4]> {
+    fn look_up(line: &CacheLine, key: CacheKey) -> Option<[u64; 4]> {
         let found = line.half_of(&key).is_some();
         for path in CodePath::available() {
-            let (known, places) = path.run(Ask(line, &EMPTY, key));
+            let (known, places) = path.run(LookUp(line, &EMPTY, key));
             assert_eq!(places, [found, false], "{}", path.name());
-            let (behind, places) = path.run(Ask(&EMPTY, line, key));
-            assert_eq!((behind.0, places), (known.0, [false, found]), "{}", path.name());
+            let (after, places) = path.run(LookUp(&EMPTY, line, key));
+            assert_eq!((after.0, places), (known.0, [false, found]), "{}", path.name());
             assert_eq!(known.is_none(), !found);
         }
-        let (known, _) = CodePath::SCALAR.run(Ask(line, &EMPTY, key));
+        let (known, _) = CodePath::SCALAR.run(LookUp(line, &EMPTY, key));
         found.then_some(known.0)
     }
 
@@ -341,7 +341,7 @@ mod tests {
                 prop_assert_eq!(line.taken().count_ones() as usize, taken);
                 // What stands there is found, with its ids or where they are.
                 for (key, known, ids) in there.iter().flatten() {
-                    let found = CachedIds(ask(&line, *key).unwrap());
+                    let found = CachedIds(look_up(&line, *key).unwrap());
                     prop_assert!(is_same(found, *known));
                     prop_assert!(known.is_in_ring() || &ids_of(found) == ids);
                 }
@@ -350,7 +350,7 @@ mod tests {
                 for (key, _, _) in there.iter().flatten() {
                     let at = moved.iter().position(|(other, _)| other == key).unwrap();
                     let (key, known) = moved.swap_remove(at);
-                    prop_assert!(is_same(CachedIds(ask(&line, key).unwrap()), known));
+                    prop_assert!(is_same(CachedIds(look_up(&line, key).unwrap()), known));
                 }
                 prop_assert!(moved.is_empty());
                 // Nothing else is, even if its bytes are those of keys or ids in the line.
@@ -364,7 +364,7 @@ mod tests {
                 }
                 for key in keys.drain(..) {
                     if !there.iter().flatten().any(|(other, _, _)| *other == key) {
-                        prop_assert_eq!(ask(&line, key), None);
+                        prop_assert_eq!(look_up(&line, key), None);
                     }
                 }
             }

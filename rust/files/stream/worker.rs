@@ -1,23 +1,23 @@
-//! What the threads of a [`super::Stream`] do: read, encode, hand in.
+//! What the threads of a [`super::FileStream`] do: read, encode, hand in.
 
 use std::mem::take;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use super::{FILE, Named, Place, Shared, TURN, Unit};
+use super::{BYTES_PER_TURN, ChunkId, FILE_COST, InputFile, Job, Shared};
 use crate::error::{Check, Error, always};
-use crate::files::output::Part;
-use crate::files::reader::{Piece, Source, Step, read_error};
+use crate::files::output::Output;
+use crate::files::reader::{FileChunk, FileReader, ReadStep, read_error};
 
 impl Shared {
     /// What a thread of the pool does.
-    pub(super) fn work(self: Arc<Self>) {
+    pub(super) fn run_jobs(self: Arc<Self>) {
         let check = || self.meter.check();
         let (mut done, mut spare) = (0, Vec::new());
-        while done < TURN {
-            let Some(unit) = self.take(&mut self.lock()) else { break };
-            match self.run(unit, &mut spare, &check) {
-                Ok(bytes) => done += bytes + FILE,
+        while done < BYTES_PER_TURN {
+            let Some(job) = self.take(&mut self.lock()) else { break };
+            match self.run(job, &mut spare, &check) {
+                Ok(bytes) => done += bytes + FILE_COST,
                 Err(error) => {
                     // All others are results.
                     debug_assert!(matches!(error, Error::Interrupted));
@@ -27,48 +27,48 @@ impl Shared {
         }
         let mut state = self.lock();
         state.active -= 1;
-        // Whoever waits for results hands out the next turns, so that they queue after the work of
-        // others. If nobody waits they are handed out here, until there is no room for results.
+        // Whoever may_block for results hands out the next turns, so that they queue after the work of
+        // others. If nobody may_block they are handed out here, until there is no max_held for results.
         let more = if state.is_awaited { 0 } else { self.claim(&mut state) };
         drop(state);
         self.changed.notify_all();
         self.spawn(more);
     }
 
-    /// Does a unit of work; gives the bytes that were worked on. Errors of a file are results; others
+    /// Does a job of work; gives the bytes that were worked on. Errors of a file are results; others
     /// end all.
     pub(super) fn run(
         self: &Arc<Self>,
-        unit: Unit,
+        job: Job,
         spare: &mut Vec<u8>,
         check: &Check,
     ) -> Result<usize, Error> {
-        let (place, piece) = match unit {
-            Unit::Encode(place, piece) => (place, piece),
-            Unit::Read(file, source) => match self.read(file, source, take(spare), check)? {
+        let (id, chunk) = match job {
+            Job::Encode(id, chunk) => (id, chunk),
+            Job::Read(file, reader) => match self.read(file, reader, take(spare), check)? {
                 Some(begun) => begun,
                 None => return Ok(0),
             },
         };
-        let bytes = piece.text().len();
-        let named = self.named(place.file);
-        let result = match named.and_then(|named| self.task.part(&named.path, &piece, check)) {
+        let bytes = chunk.text().len();
+        let named = self.named(id.file);
+        let result = match named.and_then(|named| self.task.run(&named.path, &chunk, check)) {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             result => result,
         };
-        *spare = piece.into_buffer();
-        // Of an unusually long piece the memory is not kept.
-        if spare.len() > 4 * self.piece {
+        *spare = chunk.into_buffer();
+        // Of an unusually long chunk the memory is not kept.
+        if spare.len() > 4 * self.chunk {
             *spare = Vec::new();
         }
         let mut state = self.lock();
         state.has_begun = true;
         // It is none if all has ended meanwhile.
         state.held = state.held.saturating_sub(bytes);
-        let is_next = state.is_next(place);
-        let held = result.as_ref().map_or(0, Part::held);
-        if let Some(progress) = state.progress(place.file) {
-            progress.hand_in(place.part, result);
+        let is_next = state.is_next(id);
+        let held = result.as_ref().map_or(0, Output::held);
+        if let Some(progress) = state.progress_of(id.file) {
+            progress.set_output(id.index, result);
             state.held += held;
         }
         drop(state);
@@ -78,20 +78,20 @@ impl Shared {
         Ok(bytes)
     }
 
-    /// Reads a piece, which is then worked on, and lets other threads read on.
+    /// Reads a chunk, which is then worked on, and lets other threads read on.
     fn read(
         self: &Arc<Self>,
         file: usize,
-        source: Option<Source>,
+        reader: Option<FileReader>,
         spare: Vec<u8>,
         check: &Check,
-    ) -> Result<Option<(Place, Piece)>, Error> {
-        let opened = source.map_or_else(|| self.open(file), |source| Ok(Some(source)));
-        let mut source = match opened {
-            Ok(Some(source)) => source,
+    ) -> Result<Option<(ChunkId, FileChunk)>, Error> {
+        let opened = reader.map_or_else(|| self.open(file), |reader| Ok(Some(reader)));
+        let mut reader = match opened {
+            Ok(Some(reader)) => reader,
             Ok(None) => {
-                if let Some(progress) = self.lock().progress(file) {
-                    progress.waits = true;
+                if let Some(progress) = self.lock().progress_of(file) {
+                    progress.may_block = true;
                 }
                 self.changed.notify_all();
                 return Ok(None);
@@ -101,77 +101,79 @@ impl Shared {
                 return Ok(None);
             }
         };
-        match source.read(&self.task.cuts(), self.piece, spare, check) {
-            Ok(Step::More) => self.lock().put_back(file, source),
-            Ok(Step::Piece(piece)) => {
+        match reader.read(&self.task.cut_rule(), self.chunk, spare, check) {
+            Ok(ReadStep::More) => self.lock().put_back(file, reader),
+            Ok(ReadStep::Chunk(chunk)) => {
                 let mut state = self.lock();
-                let Some(place) = state.begin(file, &piece) else { return Ok(None) };
-                if !piece.last {
-                    state.put_back(file, source);
+                let Some(id) = state.begin(file, &chunk) else { return Ok(None) };
+                if !chunk.last {
+                    state.put_back(file, reader);
                 }
                 let more = self.claim(&mut state);
                 drop(state);
                 self.spawn(more);
-                return Ok(Some((place, piece)));
+                return Ok(Some((id, chunk)));
             }
-            Ok(Step::Binary) => self.close(file, Ok(Part { is_binary: true, ..Part::default() })),
+            Ok(ReadStep::Binary) => {
+                self.close(file, Ok(Output { is_binary: true, ..Output::default() }))
+            }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => self.close(file, Err(error)),
         }
         Ok(None)
     }
 
-    fn named(&self, file: usize) -> Result<&Named, Error> {
+    fn named(&self, file: usize) -> Result<&InputFile, Error> {
         always(self.files.get(file), "a file was taken up that is none")
     }
 
     /// Opens a file; `None` if it may keep its reader waiting, as pipes do and regular files do not.
-    fn open(&self, file: usize) -> Result<Option<Source>, Error> {
+    fn open(&self, file: usize) -> Result<Option<FileReader>, Error> {
         let named = self.named(file)?;
         let failed = |error| read_error(&named.path, error);
-        let waits =
+        let may_block =
             named.is_standard_input || !std::fs::metadata(&named.path).map_err(failed)?.is_file();
-        if waits { Ok(None) } else { self.source(named).map(Some) }
+        if may_block { Ok(None) } else { self.open_file(named).map(Some) }
     }
 
-    fn source(&self, named: &Named) -> Result<Source, Error> {
-        let Named { path, is_standard_input, refuses_binary } = named;
-        Source::open(path, *is_standard_input, *refuses_binary, &self.meter)
+    fn open_file(&self, named: &InputFile) -> Result<FileReader, Error> {
+        let InputFile { path, is_standard_input, refuses_binary } = named;
+        FileReader::open(path, *is_standard_input, *refuses_binary, &self.meter)
     }
 
     /// Puts the last result of a file after the others.
-    fn close(&self, file: usize, result: Result<Part, Error>) {
-        if let Some(progress) = self.lock().progress(file) {
-            progress.parts.push_back(Some(result));
+    fn close(&self, file: usize, result: Result<Output, Error>) {
+        if let Some(progress) = self.lock().progress_of(file) {
+            progress.outputs.push_back(Some(result));
             progress.is_read = true;
         }
         self.changed.notify_all();
     }
 
     /// Starts a thread that reads what may keep it waiting. If nobody wants the file any more while
-    /// it waits, it ends with the next byte that comes.
-    pub(super) fn start_following(self: &Arc<Self>, file: usize) {
+    /// it may_block, it ends with the next byte that comes.
+    pub(super) fn start_blocking_reader(self: &Arc<Self>, file: usize) {
         let shared = Arc::clone(self);
         let name = "llama3_tok-reader".to_owned();
-        let started = thread::Builder::new().name(name).spawn(move || shared.follow(file));
+        let started = thread::Builder::new().name(name).spawn(move || shared.read_blocking(file));
         if let Err(error) = started {
             let result = self.named(file).and_then(|named| Err(read_error(&named.path, error)));
             self.close(file, result);
         }
     }
 
-    fn follow(self: Arc<Self>, file: usize) {
+    fn read_blocking(self: Arc<Self>, file: usize) {
         let check = || self.meter.check();
-        let mut source = match self.named(file).and_then(|named| self.source(named)) {
-            Ok(source) => source,
+        let mut reader = match self.named(file).and_then(|named| self.open_file(named)) {
+            Ok(reader) => reader,
             Err(error) => return self.close(file, Err(error)),
         };
         loop {
-            let piece = match source.read(&self.task.cuts(), self.piece, Vec::new(), &check) {
-                Ok(Step::More) => continue,
-                Ok(Step::Piece(piece)) => piece,
-                Ok(Step::Binary) => {
-                    return self.close(file, Ok(Part { is_binary: true, ..Part::default() }));
+            let chunk = match reader.read(&self.task.cut_rule(), self.chunk, Vec::new(), &check) {
+                Ok(ReadStep::More) => continue,
+                Ok(ReadStep::Chunk(chunk)) => chunk,
+                Ok(ReadStep::Binary) => {
+                    return self.close(file, Ok(Output { is_binary: true, ..Output::default() }));
                 }
                 Err(error) => return self.close(file, Err(error)),
             };
@@ -179,9 +181,9 @@ impl Shared {
             while !self.may_read(&state, file) && check().is_ok() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let Some(place) = state.begin(file, &piece) else { return };
-            let (is_all, last) = (piece.first && piece.last, piece.last);
-            state.pieces.push_back((place, piece));
+            let Some(id) = state.begin(file, &chunk) else { return };
+            let (is_all, last) = (chunk.first && chunk.last, chunk.last);
+            state.chunks.push_back((id, chunk));
             let more = if is_all { 0 } else { self.claim(&mut state) };
             drop(state);
             self.changed.notify_all();
