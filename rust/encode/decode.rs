@@ -1,19 +1,19 @@
-//! Ids back to bytes, and to text as they come ([`TextDecoder`]).
+//! Ids to bytes, and bytes to text as they come ([`TextDecoder`]).
 
 use crate::encode::Encoder;
 use crate::error::{Check, Error, always, slice};
 use crate::vocabulary::decode_table::{DecodeTable, SLOT_BYTES};
 
-/// Ids that are decoded into memory near the processor before that is added to the result.
+/// Ids of a chunk: they are decoded into memory near the processor, and then added to the result.
 const CHUNK_IDS: usize = 1 << 10;
-/// Rounds between two calls of `check`, some tenths of a millisecond.
+/// Chunks between two calls of `check`, some tenths of a millisecond.
 const CHECK_CHUNKS: usize = 1 << 6;
-/// How many ids ahead their slots are asked for.
+/// How many ids ahead the table is prefetched.
 const AHEAD: usize = 32;
-/// From how many ids on a table of slots is worth making.
+/// From so many ids on the table is worth making.
 pub const MIN_IDS_TO_MAKE_TABLE: usize = 1 << 14;
-/// From how many ids on it is worth using: the memory of a round is cleared first, which takes as long
-/// as decoding six ids one by one.
+/// From so many ids on the table is worth using: the memory of a chunk is cleared first, which takes as long as
+/// decoding six ids one by one.
 const MIN_IDS_TO_USE_TABLE: usize = 1 << 3;
 
 impl Encoder {
@@ -32,7 +32,7 @@ impl Encoder {
         Ok(bytes)
     }
 
-    /// Adds the bytes of `ids`, which come after `before` others, to `bytes`.
+    /// Adds the bytes of `ids` to `bytes`. `before` other ids come before them, for the position in an error.
     pub fn decode_into<I: Copy + Into<i64>>(
         &self,
         bytes: &mut Vec<u8>,
@@ -67,7 +67,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// The same for a round, with the table.
+    /// The same for a chunk, with the table.
     fn decode_chunk<I: Copy + Into<i64>>(
         &self,
         bytes: &mut Vec<u8>,
@@ -97,7 +97,7 @@ impl Encoder {
         add(bytes, slice(buffer, ..count)?)
     }
 
-    /// What becomes of any id.
+    /// The bytes of any id; none of a special one if `skip_special`.
     fn decoded(&self, id: i64, position: usize, skip_special: bool) -> Result<&[u8], Error> {
         let known = u32::try_from(id).ok().and_then(|id| Some((id, self.token_bytes(id)?)));
         match known {
@@ -114,8 +114,8 @@ fn add(all: &mut Vec<u8>, some: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many bytes of a UTF-8 text's beginning are whole characters: all but up to three. Of other bytes
-/// it says nothing.
+/// How many bytes at the beginning of UTF-8 are whole characters: all but up to three. For other bytes the
+/// result means nothing.
 pub fn whole_characters(bytes: &[u8]) -> usize {
     let before = |&(_, &byte): &(usize, &u8)| byte & 0xC0 == 0x80;
     let last = bytes.iter().enumerate().rev().take(4).find(|byte| !before(byte));
@@ -129,11 +129,11 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
     if start + length > bytes.len() { start } else { bytes.len() }
 }
 
-/// Bytes to text as they come: what can't change any more is given at once.
+/// Bytes to text as they come. Text is given as soon as no further byte can change it.
 ///
-/// The text is that of `String::from_utf8_lossy`, which is that of Python's `errors="replace"`, for all
-/// bytes at once: what is not UTF-8 becomes U+FFFD, one for each longest beginning of a character and one
-/// for each other byte. Only a beginning of a character at the end is held, at most three bytes.
+/// In all it is the text of `String::from_utf8_lossy`, and of Python's `errors="replace"`: what is not UTF-8
+/// becomes U+FFFD, one for each longest beginning of a character and one for each other byte. Only the beginning
+/// of a character at the end is held, at most three bytes.
 #[derive(Clone, Default)]
 pub struct TextDecoder {
     held: Vec<u8>,
@@ -145,7 +145,7 @@ impl TextDecoder {
         &self.held
     }
 
-    /// The text that `bytes` complete, after what is held; then their last ones may be held.
+    /// The text of the held bytes and `bytes`; up to three of the last ones may then be held.
     pub fn push(&mut self, bytes: &[u8]) -> Result<String, Error> {
         add(&mut self.held, bytes)?;
         let mut text = String::new();
@@ -162,7 +162,7 @@ impl TextDecoder {
                 Err(error) => {
                     let (valid, rest_from_error) = always(
                         rest.split_at_checked(error.valid_up_to()),
-                        "an error is in a text",
+                        "an error is outside of its text",
                     )?;
                     text.push_str(always(
                         std::str::from_utf8(valid).ok(),
@@ -180,7 +180,7 @@ impl TextDecoder {
         Ok(text)
     }
 
-    /// The end of the text: what is held was the beginning of a character that does not come.
+    /// Ends the text: held bytes, which are the beginning of a character without its end, become U+FFFD.
     pub fn flush(&mut self) -> &'static str {
         let is_empty = std::mem::take(&mut self.held).is_empty();
         if is_empty { "" } else { "\u{FFFD}" }
@@ -199,8 +199,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(20_000))]
 
-        /// As the standard library has it for all at once, and no byte held that is certain: whatever
-        /// follows, the text given is a beginning of the whole.
+        /// In all it is the text that the standard library gives, and no byte is held whose text is certain.
         #[test]
         fn a_stream_gives_the_text_of_all_bytes_as_soon_as_it_is_certain(
             chunks in prop::collection::vec(
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_change_nothing() {
+    fn the_table_changes_nothing() {
         let encoder = sample_encoder();
         assert!(encoder.vocabulary.decode_table().is_none());
         decodes_rightly(encoder);
@@ -266,7 +265,7 @@ mod tests {
     }
 
     fn decodes_rightly(encoder: &Encoder) {
-        // Every token on many places of a round, specials and long ones among them.
+        // Every token at many positions of a chunk, special and long ones among them.
         let size = encoder.vocab_size() as u32;
         let ids: Vec<u32> = (0..10 * CHUNK_IDS as u32).map(|number| number * 7919 % size).collect();
         for count in [

@@ -8,12 +8,12 @@ use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::cuts::last_cut;
 
-/// From this many bytes on a single text is worth several threads.
+/// From so many bytes on a single text is encoded by several threads.
 const MIN_PARALLEL_BYTES: usize = 1 << 20;
-/// About how many bytes of a large text a thread takes at a time.
+/// About how many bytes a chunk of a large text has.
 const CHUNK_BYTES: usize = 1 << 18;
 
-/// A part of a large text.
+/// A chunk of a large text, which is encoded by itself.
 enum Chunk<'t> {
     Text(&'t [u8]),
     Added(u32),
@@ -54,14 +54,14 @@ fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub struct Ragged {
     /// The ids.
     pub ids: Vec<u32>,
-    /// Where each text's ids begin, and after them where the last one's end.
+    /// Where the ids of each text begin, and where those of the last one end.
     pub offsets: Vec<usize>,
 }
 
 impl Ragged {
     /// The ids of each text.
     pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
-        // One offset more than texts.
+        // There is one offset more than texts.
         let ends = self.offsets.iter().skip(1);
         self.offsets.iter().zip(ends).map(|(&start, &end)| {
             let ids = self.ids.get(start..end);
@@ -77,7 +77,7 @@ impl Ragged {
         Ok(empty)
     }
 
-    /// One after the other.
+    /// Several end to end.
     fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
         let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
         all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
@@ -94,7 +94,7 @@ impl Ragged {
 }
 
 impl Encoder {
-    /// The ids of `text`, which are those of [`Encoder::encode`]; a large one is encoded in chunks by
+    /// The ids of `text`, which are those of [`Encoder::encode`]; a large text is encoded in chunks by
     /// all processors.
     pub fn encode_parallel(
         &self,
@@ -179,7 +179,7 @@ impl Encoder {
         Ok(chunks)
     }
 
-    /// Encodes each text, in groups.
+    /// Encodes each text; gives the ids of each group of texts.
     pub fn encode_batch<B: AsRef<[u8]> + Sync>(
         &self,
         texts: &[B],
@@ -206,7 +206,7 @@ impl Encoder {
         if threads > 1 {
             return Ragged::concat(self.encode_batch(texts, threads, options, check)?, check);
         }
-        // One thread needs no groups to hand out, and writes the ids where they stay.
+        // On one thread all ids are written to their final memory; groups are only for `check`.
         let mut all = Ragged::with_capacity(texts.len())?;
         for group in groups(texts, |text| text.as_ref().len()) {
             check()?;

@@ -24,13 +24,14 @@ const NO_TOKEN: &str = "no token of a pretoken leads to one of its places";
 struct Link {
     position: usize,
     id: u32,
-    /// How many tokens it makes in all.
+    /// How many tokens there are up to the position, or from it on.
     count: usize,
 }
 
 /// As many links as one token can span, each with the position where its tokens begin, or end.
 struct Links {
     links: Vec<(usize, Link)>,
+    /// Where the bytes begin whose prefixes are counted, or end whose suffixes are.
     origin: usize,
 }
 
@@ -40,7 +41,7 @@ impl Links {
         Self { links: vec![none; vocabulary.longest_token() + 1], origin }
     }
 
-    /// What leads to `position`, or on from it; `None` if nothing does.
+    /// The link of a position; `None` if it has none.
     fn get(&self, position: usize) -> Option<Link> {
         // A remainder is always inside.
         let &(origin, link) = self.links.get(position % self.links.len())?;
@@ -54,8 +55,8 @@ impl Links {
         }
     }
 
-    /// Vocab-first: how many tokens the pretoken between `position` and the origin has, which is one if it
-    /// is a token, whatever merging gives.
+    /// How many tokens the pretoken `span`, between `position` and the origin, has. Vocab-first: one if it is a
+    /// token, whatever merging gives.
     fn count(
         &self,
         vocabulary: &Vocabulary,
@@ -71,7 +72,7 @@ impl Links {
     }
 }
 
-/// The number of tokens of each beginning of `text[start..]`, from the shortest to the longest.
+/// The number of tokens of each prefix of `text[start..]`, from the shortest to the longest.
 pub struct PrefixCounts<'v> {
     vocabulary: &'v Vocabulary,
     links: Links,
@@ -79,7 +80,7 @@ pub struct PrefixCounts<'v> {
 }
 
 impl<'v> PrefixCounts<'v> {
-    /// Those of what begins at `start`.
+    /// Of the prefixes that begin at `start`.
     pub fn new(vocabulary: &'v Vocabulary, start: usize) -> Self {
         Self { vocabulary, links: Links::new(vocabulary, start), at: start }
     }
@@ -89,8 +90,7 @@ impl<'v> PrefixCounts<'v> {
         (self.links.origin, self.at) = (start, start);
     }
 
-    /// How many tokens the pretoken `text[start..end]` has. Each call must ask for more than the one
-    /// before, and no call for more than `limit`.
+    /// How many tokens the pretoken `text[start..end]` has. `end` must grow from call to call, up to `limit`.
     pub fn count(
         &mut self,
         text: &[u8],
@@ -107,7 +107,7 @@ impl<'v> PrefixCounts<'v> {
                 let before = always(links.get(*at), NO_TOKEN)?;
                 (before.count + 1, Some(before.id))
             };
-            // None is taken, so that all are tried.
+            // No token is accepted, so that all are tried.
             vocabulary.longest(text, Span { start: *at, end: limit }, |id, length| {
                 let position = *at + length;
                 let fits = |last| vocabulary.fits(last, id, memory);
@@ -122,7 +122,7 @@ impl<'v> PrefixCounts<'v> {
     }
 }
 
-/// The number of tokens of each end of `text[..end]`, from the shortest to the longest.
+/// The number of tokens of each suffix of `text[..end]`, from the shortest to the longest.
 pub struct SuffixCounts<'v> {
     vocabulary: &'v Vocabulary,
     links: Links,
@@ -130,13 +130,13 @@ pub struct SuffixCounts<'v> {
 }
 
 impl<'v> SuffixCounts<'v> {
-    /// Those of what ends at `end`.
+    /// Of the suffixes that end at `end`.
     pub fn new(vocabulary: &'v Vocabulary, end: usize) -> Self {
         Self { vocabulary, links: Links::new(vocabulary, end), at: end }
     }
 
-    /// How many tokens the pretoken `text[start..end]` has. A call with another `end` begins anew; with
-    /// the same it must ask for more than the one before.
+    /// How many tokens the pretoken `span` has. A call with another end begins anew; with the same end, the start
+    /// must be before that of the last call.
     pub fn count(
         &mut self,
         text: &[u8],
@@ -157,7 +157,7 @@ impl<'v> SuffixCounts<'v> {
                 link.map_or(position + length == end, |link| vocabulary.fits(id, link.id, memory))
             });
             let (id, length) = always(found, NO_TOKEN)?;
-            // It was taken because a link follows it, or nothing: the end.
+            // It was accepted because a link follows it, or because it reaches the end.
             let count = links.get(position + length).map_or(0, |link| link.count) + 1;
             links.set(Link { position, id, count });
         }
@@ -176,9 +176,9 @@ mod tests {
     proptest! {
         #![proptest_config(cases(200))]
 
-        /// Each beginning and each end has as many tokens as the obvious encoder gives it.
+        /// Each prefix and each suffix has as many tokens as the obvious encoder gives it.
         #[test]
-        fn every_part_is_counted_as_the_rule_has_it_for_any_vocabulary(
+        fn every_prefix_and_suffix_is_counted_as_the_rule_has_it_for_any_vocabulary(
             tokens in vocabularies(),
             text in prop_oneof!["[abc]{1,64}", "[ab]{30,100}"],
             from in 0..5usize,

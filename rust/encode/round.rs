@@ -18,7 +18,7 @@ use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
 use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 
-/// Ids that are given at a time: more than mostly stand between two missing ones.
+/// Ids that are emitted at a time: there mostly are fewer between two missing pretokens.
 pub const IDS_AT_ONCE: usize = 32;
 
 /// Room for the words of a round and those key_count besides, since they are key_count sixteen at a time.
@@ -28,7 +28,7 @@ const MAX_KEYS: usize = MAX_ENDS + KEYS_AT_ONCE;
 /// two writes key_count only after both have reached its cache, and would wait for those of the newest window.
 const KEY_LAG: usize = 16;
 
-/// Room for the numbers of the missing ones: more than there can be, and a power of two.
+/// Room for the numbers of missing pretokens: more than there can be, and a power of two.
 const MISSING_CAPACITY: usize = 512;
 const _: () = assert!(MAX_ENDS < MISSING_CAPACITY);
 
@@ -37,7 +37,7 @@ const _: () = assert!(MAX_ENDS < MISSING_CAPACITY);
 pub struct Round {
     keys: [u128; MAX_KEYS],
     hashes: [u32; MAX_KEYS],
-    /// The id of each pretoken that is a token.
+    /// The id of each pretoken; it means nothing for a missing one.
     ids: [u32; MAX_ENDS + IDS_AT_ONCE],
     missing: [u16; MISSING_CAPACITY],
     missing_count: usize,
@@ -58,13 +58,13 @@ impl Default for Round {
 }
 
 impl Round {
-    /// A round whose ends have a wrong limit, for the test that this is told.
+    /// A round whose ends have a wrong limit, for the test that this is an error.
     #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
         Self { ends: PretokenEnds::with_limit(limit), ..Self::default() }
     }
 
-    /// Cuts the text from `from` on and looks up what was cut. `is_valid` says that the text is UTF-8.
+    /// Cuts the text from `from` on into pretokens and looks these up. `is_valid` says that the text is UTF-8.
     #[inline]
     pub fn fill(
         &mut self,
@@ -84,10 +84,10 @@ impl Round {
         &self.ends
     }
 
-    /// The pretokens that are not in the table, by number.
+    /// The numbers of the pretokens that are not in the lines of the token table.
     #[inline(always)]
     pub fn missing(&self) -> &[u16] {
-        // As many as were written: at most one for each end.
+        // At most one for each end was written.
         self.missing.get(..self.missing_count).unwrap_or(&[])
     }
 
@@ -97,7 +97,7 @@ impl Round {
         self.hashes.get(number).copied()
     }
 
-    /// Ids from that of pretoken `number` on, and what stands after them.
+    /// Ids from that of pretoken `number` on. Those after the last pretoken mean nothing.
     #[inline(always)]
     pub fn ids_from(&self, number: usize) -> Option<&[u32; IDS_AT_ONCE]> {
         self.ids.get(number..)?.first_chunk()
@@ -119,7 +119,7 @@ impl Vectorized for Fill<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let Self { round, text, from, use_masks, lines } = self;
         let Round { keys, hashes, ids, missing, missing_count, ends } = round;
-        // What the round's places are in. After the text's end there is nothing.
+        // The bounds of the round count from here. After the text's end there is nothing.
         let rest = text.get(from..).unwrap_or(&[]);
         let mut key_count = 0;
         if use_masks {
@@ -151,8 +151,7 @@ impl Vectorized for Fill<'_> {
     }
 }
 
-/// Writes the ids of the first `count` pretokens, and the numbers of those that are missing. Gives how
-/// many are.
+/// Writes the ids of the first `count` pretokens, and the numbers of the missing ones. Gives how many are missing.
 #[inline(always)]
 fn look_up<L: Lanes>(
     lanes: L,
@@ -181,7 +180,7 @@ fn look_up<L: Lanes>(
     missing_count
 }
 
-/// Makes the words of sixteen pretokens and asks for their lines.
+/// Makes the keys of sixteen pretokens and prefetches their lines.
 #[inline(always)]
 fn make_keys<L: Lanes>(
     lanes: L,

@@ -30,7 +30,7 @@ fn the_sinks_agree() {
     assert_eq!(at, text.len());
 }
 
-/// A round with room for one window less than it takes: told as a fault, not given as fewer ids.
+/// A round that cuts more windows than it has room for gives an error, not fewer ids.
 #[test]
 fn a_round_that_loses_pretokens_is_an_error() {
     let encoder = sample_encoder();
@@ -56,7 +56,7 @@ fn a_round_that_loses_pretokens_is_an_error() {
                 Err(error) => panic!("{error}"),
             }
         }
-        // Such as 0, which never cuts anything, and what is beyond the room for ends.
+        // Such as 0, which cuts nothing, and limits beyond the room for ends.
         assert!(faults > WINDOW, "{faults} on {}", path.name());
     }
 }
@@ -87,10 +87,10 @@ fn ids_do_not_depend_on_the_cache() {
     }
 }
 
-/// Nor on what it forgot: words that are too long for a line, some new and some again, so that the ring goes
-/// round, grows, and goes round again.
+/// Nor on what was overwritten: words that are too long for a line, some new and some again, so that the ring
+/// goes round, grows, and goes round again.
 #[test]
-fn ids_do_not_depend_on_what_the_cache_forgot() {
+fn ids_do_not_depend_on_what_was_overwritten_in_the_cache() {
     let (encoder, _) = reference::best_encoder();
     let with_cache = |bytes| {
         let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
@@ -123,8 +123,8 @@ fn ids_do_not_depend_on_what_the_cache_forgot() {
                         );
                     }
                 };
-                // All new, so that it does not pay to grow; then the same again, so that it does; then a
-                // few new ones, for which it grows; then all, the last ones first.
+                // New words, so that growing does not pay; then some of them again, so that it does; then a few
+                // new ones, for which the cache grows; then all, the last ones first.
                 let count = 1_500 + 31 * turn;
                 check(&mut (0..count));
                 for _ in 0..4 {

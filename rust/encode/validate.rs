@@ -1,4 +1,4 @@
-//! Do a vocabulary and its added tokens belong together?
+//! Checks that a vocabulary and added tokens belong together.
 
 use crate::added::{AddedToken, AddedTokens};
 use crate::error::Error;
@@ -6,7 +6,8 @@ use crate::profile::{PROFILES, Profile};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level::Alphabet;
 
-/// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
+/// If the vocabulary is a `tokenizer.json`, its added tokens must be those of the release: those of another
+/// release would give its ids wrong names.
 pub(super) fn validate_release(
     vocabulary: &Vocabulary,
     file: &str,
@@ -39,8 +40,8 @@ pub(super) fn validate_release(
     Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
 }
 
-/// Each name and each id means one token. What is written as a token of the vocabulary, in the alphabet of
-/// a `tokenizer.json`, may be added as that token: then a text has it wherever its name stands.
+/// Each name and each id must mean one token. A name that is a token of the vocabulary, as a `tokenizer.json`
+/// writes it, may be an added token with the id of that token.
 pub(super) fn validate_added(
     vocabulary: &Vocabulary,
     file: &str,

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! walk     the files of a folder
-//! read     a file as chunks that end where no id depends on the cut
+//! reader   a file -> chunks, which end where no id depends on the cut
 //! jsonl    a field of a line of JSON
-//! parts    chunks -> counts or ids
+//! output   a chunk -> counts or ids
 //! stream   many files at once, on all threads, their results in order
 //! ```
 

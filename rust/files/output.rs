@@ -1,4 +1,4 @@
-//! What is made of the chunks of files: counts or ids, of texts or of the records of JSONL files.
+//! From a chunk of a file to its output: counts or ids, of a text or of the records of a JSONL file.
 
 use std::mem::take;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::text::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What is made of files.
+/// What is wanted of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputKind {
     /// The number of tokens.
@@ -24,7 +24,7 @@ pub enum OutputKind {
     Ids,
 }
 
-/// What texts hold.
+/// What some texts add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Texts: 1 for a text file, the records of a JSONL file.
@@ -39,7 +39,7 @@ pub struct Totals {
     pub invalid_utf8: bool,
 }
 
-/// What a chunk gave, or several one after the other.
+/// The counts or ids of a chunk, or of several chunks that follow each other.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Output {
     /// Counts, if they were asked for.
@@ -48,24 +48,24 @@ pub struct Output {
     pub ids: Vec<u32>,
     /// Where the ids of each record end.
     pub ends: Vec<usize>,
-    /// It begins its file.
+    /// It is that of the first chunk of its file.
     pub is_first: bool,
-    /// It is the only output of a file that was left out.
+    /// It is the only output of a binary file, which was left out.
     pub is_binary: bool,
 }
 
 impl Output {
-    /// How many bytes it holds.
+    /// How many bytes of memory it holds.
     pub fn held(&self) -> usize {
         self.ids.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<usize>()
     }
 
-    /// Whether it says nothing but that its file is there.
+    /// Whether it has neither ids nor records.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty() && self.ends.is_empty()
     }
 
-    /// Takes in what is after it.
+    /// Adds the output that follows it.
     pub fn join(&mut self, next: Self) -> Result<(), Error> {
         let Totals { texts, tokens, bytes, characters, invalid_utf8 } = next.totals;
         self.totals.texts += texts;
@@ -87,26 +87,29 @@ impl Output {
     }
 }
 
-/// What is to be made of each chunk.
+/// How each chunk is encoded, and what is wanted of it.
 pub struct EncodeTask {
     encoder: Arc<Encoder>,
     field: Option<String>,
-    want: OutputKind,
-    /// Its `bos` and `eos` are in `ends`, since they are for texts and not for chunks.
+    kind: OutputKind,
+    /// How a chunk is encoded: without BOS and EOS, which are for texts.
     options: Options,
-    ends: (bool, bool),
+    /// Whether a text begins with BOS.
+    bos: bool,
+    /// Whether a text ends with EOS.
+    eos: bool,
 }
 
 impl EncodeTask {
-    /// Encodes texts as `options` say, or with `field` that field of the records of JSONL files.
+    /// Encodes each file as a text as `options` say, or with `field` that field of each record of JSONL files.
     pub fn new(
         encoder: Arc<Encoder>,
         field: Option<String>,
-        want: OutputKind,
+        kind: OutputKind,
         mut options: Options,
     ) -> Self {
-        let ends = (take(&mut options.bos), take(&mut options.eos));
-        Self { encoder, field, want, options, ends }
+        let (bos, eos) = (take(&mut options.bos), take(&mut options.eos));
+        Self { encoder, field, kind, options, bos, eos }
     }
 
     /// Whether the files are JSONL, so that each may have several texts.
@@ -114,7 +117,7 @@ impl EncodeTask {
         self.field.is_some()
     }
 
-    /// Where a file may be cut for it.
+    /// Where a file may be cut into chunks.
     pub fn cut_rule(&self) -> CutRule<'_> {
         match self.field {
             Some(_) => CutRule::Lines,
@@ -122,7 +125,7 @@ impl EncodeTask {
         }
     }
 
-    /// What is made of a chunk of the file `path`.
+    /// The output of a chunk of the file `path`.
     pub fn run(&self, path: &Path, chunk: &FileChunk, check: &Check) -> Result<Output, Error> {
         let mut output = Output { is_first: chunk.first, ..Output::default() };
         let Some(field) = &self.field else {
@@ -148,7 +151,7 @@ impl EncodeTask {
             let added = self.add(&mut output, &text, true, true, check);
             added.map_err(|error| error.in_file(path, Some(line)))?;
             output.totals.texts += 1;
-            if self.want == OutputKind::Ids {
+            if self.kind == OutputKind::Ids {
                 output.ends.try_reserve(1)?;
                 output.ends.push(output.ids.len());
             }
@@ -157,7 +160,7 @@ impl EncodeTask {
         Ok(output)
     }
 
-    /// Adds a text, or the output of one that may be its first or last.
+    /// Adds a text, or a chunk of one: `first` and `last` say whether the text begins and ends with it.
     fn add(
         &self,
         output: &mut Output,
@@ -167,7 +170,7 @@ impl EncodeTask {
         check: &Check,
     ) -> Result<(), Error> {
         let (encoder, totals) = (&self.encoder, &mut output.totals);
-        match self.want {
+        match self.kind {
             OutputKind::Tokens => totals.tokens += encoder.count(text, check)? as u64,
             OutputKind::Totals => {
                 let (characters, valid) = count_chars(text);
@@ -177,14 +180,13 @@ impl EncodeTask {
                 totals.invalid_utf8 |= !valid;
             }
             OutputKind::Ids => {
-                let (bos, eos) = self.ends;
                 output.ids.try_reserve(2)?;
-                if bos && first {
+                if self.bos && first {
                     output.ids.push(encoder.roles.bos()?);
                 }
                 encoder.encode(text, &self.options, &mut output.ids, check)?;
                 output.ids.try_reserve(1)?;
-                if eos && last {
+                if self.eos && last {
                     output.ids.push(encoder.roles.eos()?);
                 }
             }

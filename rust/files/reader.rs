@@ -1,9 +1,9 @@
 //! One file as chunks: opened, unpacked, and cut where that changes no ids.
 //!
-//! The chunks of a text end where the pattern always cut_rule ([`crate::text::cuts::last_cut`]) and never inside a special
-//! token's name, those of a JSONL file at ends of lines. So the ids of a file are those of its chunks,
-//! one after the other, while memory is that of a chunk; only a text without any such place, as one
-//! endless word, is held whole. `stream/mod.rs` works on the chunks.
+//! The chunks of a text end where the pattern always cuts ([`crate::text::cuts::last_cut`]) and never inside
+//! the name of an added token. Those of a JSONL file end at ends of lines. So the ids of a file are those of
+//! its chunks, end to end, while memory is that of a chunk. Only a text without any such position, as one
+//! endless word, is held as a whole. `stream/mod.rs` works on the chunks.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -31,7 +31,7 @@ pub enum CutRule<'a> {
 }
 
 impl CutRule<'_> {
-    /// The last place where `text` may be cut whatever follows it.
+    /// The last position where `text` may be cut whatever follows it.
     fn last(&self, text: &[u8], check: &Check) -> Result<Option<usize>, Error> {
         match self {
             Self::Lines => Ok(memchr::memrchr(b'\n', text).map(|at| at + 1)),
@@ -42,7 +42,7 @@ impl CutRule<'_> {
     }
 }
 
-/// A part of a file that can be worked on apart from the others.
+/// A chunk of a file, which can be encoded apart from the others.
 #[derive(Default)]
 pub struct FileChunk {
     buffer: Vec<u8>,
@@ -58,26 +58,26 @@ pub struct FileChunk {
 }
 
 impl FileChunk {
-    /// The chunk itself.
+    /// The bytes of the chunk.
     pub fn text(&self) -> &[u8] {
         // Only `FileReader::cut` makes chunks, and it checks this.
         debug_assert!(self.end <= self.buffer.len());
         self.buffer.get(..self.end).unwrap_or_default()
     }
 
-    /// Gives its memory back, to be used again.
+    /// Its memory, to be used again.
     pub fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 }
 
-/// What a step of reading gave.
+/// The result of one step of reading.
 pub enum ReadStep {
-    /// There is no place to cut yet.
+    /// What was read so far can't be cut: read on.
     More,
     /// The next chunk.
     Chunk(FileChunk),
-    /// The file is binary, and such files were not wanted.
+    /// The file is binary, and binary files are left out.
     Binary,
 }
 
@@ -101,7 +101,7 @@ impl Meter {
 pub struct FileReader {
     path: PathBuf,
     input: Box<dyn Read + Send>,
-    /// What was read and is in no chunk yet, and after it room that was written before.
+    /// First `filled` bytes that were read and are in no chunk yet, then memory for more.
     buffer: Vec<u8>,
     filled: usize,
     offset: usize,
@@ -145,12 +145,12 @@ impl FileReader {
         Self { path, input, buffer, filled, offset, line, begun, refuses_binary }
     }
 
-    /// How many bytes it holds.
+    /// How many bytes it has read that are in no chunk yet.
     pub fn held(&self) -> usize {
         self.filled
     }
 
-    /// Reads `size` bytes on, and cut_rule off what may be cut off. `spare` is memory to use.
+    /// Reads `size` more bytes, and cuts off a chunk if that is possible. `spare` is memory to use.
     pub fn read(
         &mut self,
         cut_rule: &CutRule,
@@ -161,8 +161,8 @@ impl FileReader {
         if self.buffer.is_empty() {
             std::mem::swap(&mut self.buffer, &mut spare);
         }
-        // Where no cut was found the next step is as long as what is there, so that looking for one
-        // again stays linear.
+        // If no cut was found, the next step reads as many bytes as are held, so that looking for a cut takes
+        // linear time in all.
         let target = self.filled + size.max(self.filled);
         let head =
             if self.refuses_binary && !self.begun { BINARY_HEAD_BYTES.min(target) } else { 0 };
@@ -201,7 +201,7 @@ impl FileReader {
         Ok(true)
     }
 
-    /// CutRule a chunk off; what is after it goes to `rest`.
+    /// Cuts a chunk off; what follows it is copied to `rest`.
     fn cut(
         &mut self,
         end: usize,
@@ -247,7 +247,7 @@ impl Packing {
 const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 const NOT_GZIP: &str = "this is not a gzip file, though its name ends with .gz";
 
-/// What is wrong with a packed file, in place of what its library says.
+/// What is wrong with a packed file, in plainer words than its library's.
 fn why_damaged(error: &std::io::Error) -> String {
     let reason = error.to_string();
     match (error.kind(), &*reason) {
@@ -266,7 +266,7 @@ pub fn is_packed(path: &Path) -> bool {
     Packing::of(path).is_some()
 }
 
-/// Says of which file an error is; one that is not the system's is a damaged archive.
+/// The error of a file that can't be read. If it is not an error of the system, the packed file is damaged.
 pub fn read_error(path: &Path, source: std::io::Error) -> Error {
     if source.kind() == ErrorKind::OutOfMemory {
         return Error::OutOfMemory;
@@ -278,12 +278,12 @@ pub fn read_error(path: &Path, source: std::io::Error) -> Error {
     }
 }
 
-/// Says how much is read through it, and reads no more once it is to stop. Signals do not end its
-/// reading: only threads that wait for nothing else read from what may keep them waiting.
+/// Counts what is read through it, and reads no more once it is to stop. Signals do not end a read: only
+/// threads that do nothing else read files that may block.
 struct Metered<R> {
     inner: R,
     meter: Arc<Meter>,
-    /// What is not read yet of the file as it was when it was opened.
+    /// Bytes that are not read yet, of as many as the file had when it was opened.
     left: u64,
 }
 
@@ -311,20 +311,20 @@ impl<R> Drop for Metered<R> {
     }
 }
 
-/// The members of a gzip file one after the other. Zeros after the last are padding, as of tapes.
+/// The members of a gzip file end to end. Zeros after the last one are padding, as on tapes.
 enum GzipMembers<R> {
     /// Nothing was read of the file, which may be of another kind than its name says.
     First(R),
     Unread(R),
     Open(Box<GzDecoder<R>>),
-    /// After a member, where zeros may be, or another one.
+    /// After a member, where zeros may be, or another member.
     Between(R),
     Done,
 }
 
 impl<R: BufRead> Read for GzipMembers<R> {
-    /// Between members it is "interrupted", so that a file of empty ones does not keep its reader. After
-    /// an error it goes on where it was; it never says that the file has ended there.
+    /// Between members it gives [`ErrorKind::Interrupted`], so that a file of empty members does not hold its
+    /// reader up. After an error reading goes on at the same position; an error is never the end of the file.
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

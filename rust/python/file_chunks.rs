@@ -1,4 +1,4 @@
-//! Texts as they stand in files, for reports that show them to other tokenizers.
+//! The chunks of a file as bytes, for reports that give them to other tokenizers as well.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,8 @@ use crate::encode::options::Options;
 use crate::files::jsonl;
 use crate::files::reader::{CutRule, FileReader, ReadStep};
 
-/// An iterator over the chunks of a file, `(offset, line, text)`: bytes and lines before it, and
-/// itself. A binary file has no chunk where such files are not wanted.
+/// An iterator over the chunks of a file, `(offset, line, text)`: the bytes and lines before the chunk, and its
+/// text. A binary file has no chunk if binary files are left out.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct FileChunks {
     encoder: Arc<Encoder>,
@@ -74,7 +74,7 @@ impl FileChunks {
     }
 }
 
-/// The text of a field of a JSONL record; ValueError says why there is none.
+/// The text of a field of a JSONL record; `ValueError` says why there is none.
 #[pyfunction]
 pub(super) fn record_text<'py>(
     py: Python<'py>,

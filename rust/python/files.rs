@@ -16,16 +16,16 @@ pub(super) enum Gives {
     Totals,
     /// The ids of each file.
     Files,
-    /// The ids of one file, output by output.
+    /// The ids of one file, chunk by chunk.
     Chunks,
 }
 
-/// An iterator over files. It goes on after a file that raises, but for errors of the whole.
+/// An iterator over files. It goes on after a file that raises, unless it is interrupted.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct Files {
     stream: FileStream,
     gives: Gives,
-    /// Ids come as `(ids, offsets)`, not as one array.
+    /// Ids are given as `(ids, offsets)`, not as one array.
     is_ragged: bool,
     /// Gets the bytes read so far.
     progress: Option<Py<PyAny>>,
@@ -38,7 +38,7 @@ impl Files {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        // What is taken from the stream is not given again, so all that may fail before comes first.
+        // What is taken from the stream is not given again, so what may fail comes before.
         if !matches!(self.gives, Gives::Totals) {
             load_numpy(py)?;
         }
@@ -55,7 +55,7 @@ impl Files {
         })?;
         let object = output.map(|output| self.object(py, output)).transpose();
         if let (Gives::Chunks, Err(_)) = (self.gives, &object) {
-            // The next output would stand where the lost one should.
+            // The next chunk would seem to follow the one before the lost one.
             self.stream.end();
         }
         object
@@ -96,14 +96,14 @@ impl Files {
     }
 }
 
-/// Files by their names.
+/// Files by their paths.
 pub(super) fn named(paths: Vec<PathBuf>) -> Vec<InputFile> {
     let named = |path| InputFile { path, is_standard_input: false, refuses_binary: false };
     paths.into_iter().map(named).collect()
 }
 
-/// Files as the command has them: `None` is standard input, and the flag says whether a file is left
-/// out if it is binary.
+/// Files as the command line gives them: `None` is standard input, and the flag says whether a binary file is
+/// left out.
 pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<InputFile> {
     let named = |(path, refuses_binary): (Option<PathBuf>, bool)| InputFile {
         is_standard_input: path.is_none(),

@@ -1,5 +1,5 @@
-//! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
-//! from the interpreter, calls the core and converts the result. Policy is Python's business.
+//! The binding to Python, and the only folder that names pyo3. Each function converts its arguments, detaches
+//! from the interpreter, calls the core and converts the result. What is allowed is decided in Python.
 
 mod chat;
 mod convert;
@@ -71,7 +71,7 @@ impl Core {
             .map_err(|error| raise(py, error))
     }
 
-    /// The same, but special tokens have other names, where the dictionary has one for theirs.
+    /// The same, but the special tokens that are keys of the dictionary have other names, its values.
     fn with_special_named(&self, py: Python, names: HashMap<String, String>) -> PyResult<Self> {
         let encoder = self.encoder.with_special_named(|name| names.get(name).cloned());
         Ok(Self { encoder: Arc::new(encoder.map_err(|error| raise(py, error))?) })
@@ -83,13 +83,13 @@ impl Core {
         self.encoder.added.iter().map(vocabulary::given).collect()
     }
 
-    /// The names of the ways to cut text that this processor has, the fastest last.
+    /// The names of the code paths that this processor has, the fastest last.
     #[staticmethod]
     fn paths() -> Vec<&'static str> {
         CodePath::available().into_iter().map(CodePath::name).collect()
     }
 
-    /// The same vocabulary and profile, cutting text one of these ways: tests compare them.
+    /// The same vocabulary and profile on one of these code paths: tests compare them.
     fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
         let encoder = self.other(py)?;
         let path = CodePath::available().into_iter().find(|path| path.name() == name);
@@ -97,17 +97,18 @@ impl Core {
         Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
     }
 
-    /// The same vocabulary and profile; the cache of each thread takes at most so many bytes.
+    /// The same vocabulary and profile; the cache of each thread has at most so many bytes.
     fn with_cache(&self, py: Python, bytes: usize) -> PyResult<Self> {
         let encoder = self.other(py)?;
         Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
     }
 
-    /// Of this thread's cache: entries in use, entries, bytes, bytes at most; of all threads': how many
-    /// there are, and their bytes.
+    /// Of this thread's cache: entries in use, entries, bytes, and the most bytes that it may have. Of the caches
+    /// of all threads: how many there are, and their bytes.
     fn cache_info(&self) -> (usize, usize, usize, usize, usize, usize) {
-        let CacheInfo { used, entries, bytes, limit, all } = self.encoder.cache_info();
-        (used, entries, bytes, limit, all.0, all.1)
+        let CacheInfo { used, entries, bytes, limit, all_caches, all_bytes } =
+            self.encoder.cache_info();
+        (used, entries, bytes, limit, all_caches, all_bytes)
     }
 
     #[getter]
@@ -161,7 +162,7 @@ impl Core {
         spans::spans(&self.encoder, text, &self.options(asked)?)
     }
 
-    /// Where added tokens stand in a text: first and last byte, and id.
+    /// Where added tokens stand in a text: where each begins and ends, in bytes, and its id.
     fn added_places(
         &self,
         text: &Bound<PyAny>,
@@ -198,7 +199,7 @@ impl Core {
         Ok(lists)
     }
 
-    /// `uint32[n]` ids of all texts and `int64[len + 1]` places where each begins and ends.
+    /// `uint32[n]`, the ids of all texts end to end, and `int64[len + 1]`, where those of each begin and end.
     fn encode_ragged<'py>(
         &self,
         texts: &Bound<'py, PyList>,
@@ -257,7 +258,7 @@ impl Core {
         }
     }
 
-    /// The bytes of each sequence; they are what `decode` takes.
+    /// The bytes of each sequence of ids, which are as in `decode`.
     fn decode_batch<'py>(
         &self,
         sequences: &Bound<'py, PyList>,
@@ -327,8 +328,8 @@ impl Core {
         array(py, files::counts(py, task, paths, threads)?)
     }
 
-    /// Totals of each file. `None` in `paths` is standard input; the flags say which files are left
-    /// out, as `None`, if they are binary. `progress` gets the bytes read so far.
+    /// Totals of each file. `None` in `paths` is standard input. A flag says that a file is left out if it is
+    /// binary, and has `None` for totals. `progress` gets the bytes read so far.
     fn totals(
         &self,
         paths: Vec<(Option<PathBuf>, bool)>,
@@ -340,7 +341,7 @@ impl Core {
         Files::new(task, files::given(paths), threads, Gives::Totals, progress)
     }
 
-    /// The ids of each file; with `whole=False` part by part.
+    /// The ids of each file; with `whole=False` chunk by chunk.
     fn encode_files(
         &self,
         paths: Vec<PathBuf>,
@@ -356,13 +357,13 @@ impl Core {
 }
 
 impl Core {
-    /// The same encoder, to be changed.
+    /// A copy of the encoder, to be changed.
     fn other(&self, py: Python) -> PyResult<Encoder> {
         self.encoder.again().map_err(|error| raise(py, error))
     }
 
-    fn task(&self, field: Option<String>, want: OutputKind, options: Options) -> EncodeTask {
-        EncodeTask::new(Arc::clone(&self.encoder), field, want, options)
+    fn task(&self, field: Option<String>, kind: OutputKind, options: Options) -> EncodeTask {
+        EncodeTask::new(Arc::clone(&self.encoder), field, kind, options)
     }
 }
 

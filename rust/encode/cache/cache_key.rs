@@ -1,25 +1,25 @@
-//! What an entry of the cache is found by: a short pretoken itself, or what stands for a long one.
+//! The key of a cache entry: the bytes of a short pretoken, or two hashes of a longer one.
 
 use crate::bpe::index::Seed;
 use crate::text::span::Span;
 
-/// The longest pretoken that is its own name.
+/// The longest pretoken whose key is exact: it holds all of its bytes.
 pub const MAX_EXACT_KEY_BYTES: usize = 31;
-/// The longest pretoken that the first two words of its name have whole.
+/// The longest pretoken whose bytes are all in the first two words of its key.
 pub const MAX_HALF_KEY_BYTES: usize = 15;
-/// Where in the second word the length stands, above seven bytes of text.
+/// The bit of the second word where the length begins, above seven bytes of text.
 pub const LENGTH: u32 = 56;
-/// In place of the length of a longer one.
+/// In place of the length of a pretoken whose key is hashes.
 pub const HASHED: u64 = 0xFF;
 
-/// A pretoken of up to 31 bytes: 15 of them, the length, and the other 16; zeros where there are none. Of a
-/// longer one two hashes, `HASHED` in place of the length, and the length; what is found by that is confirmed by
-/// its bytes.
+/// Of a pretoken of up to 31 bytes: its first 15 bytes, its length, its other bytes, and zeros. Of a longer
+/// one: a hash, another hash with [`HASHED`] in place of the length, and the length. What is found by hashes is
+/// confirmed by the bytes in the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(32))]
 pub struct CacheKey(pub [u64; 4]);
 
-/// By length, the bits of the text that are kept, and the length in its place.
+/// By length: a mask of the bytes of the text, and the length at its position.
 static LENGTH_MASKS: [[CacheKey; 2]; 32] = {
     let mut table = [[CacheKey([0; 4]); 2]; 32];
     let mut length = 0;
@@ -27,9 +27,9 @@ static LENGTH_MASKS: [[CacheKey; 2]; 32] = {
     while length < 32 {
         let mut at = 0;
         while at < length {
-            // After the fifteenth byte stands the length.
-            let place = if at < HEAD_BYTES { at } else { at + 1 };
-            table[length][0].0[place / 8] |= 0xFF << (8 * (place % 8));
+            // The sixteenth byte is the length.
+            let byte = if at < HEAD_BYTES { at } else { at + 1 };
+            table[length][0].0[byte / 8] |= 0xFF << (8 * (byte % 8));
             at += 1;
         }
         table[length][1].0[1] = (length as u64) << LENGTH;
@@ -38,16 +38,16 @@ static LENGTH_MASKS: [[CacheKey; 2]; 32] = {
     table
 };
 
-/// Bytes of a name that stand before its length.
+/// Bytes of the text before the length.
 const HEAD_BYTES: usize = MAX_HALF_KEY_BYTES;
 
 impl CacheKey {
-    /// The name of `text[start..end]`, which is not empty.
+    /// The key of the bytes of `span`, which is not empty.
     #[inline(always)]
     pub fn new(text: &[u8], span: Span, seed: Seed) -> Self {
         let Span { start, end } = span;
         debug_assert!(start < end && end <= text.len());
-        let Some([Self(kept), Self(length)]) = LENGTH_MASKS.get(end - start) else {
+        let Some([Self(mask), Self(length)]) = LENGTH_MASKS.get(end - start) else {
             return Self::hashed(span.bytes(text).unwrap_or(&[]), seed);
         };
         let words = match text.get(start..).and_then(|rest| rest.first_chunk::<32>()) {
@@ -59,7 +59,7 @@ impl CacheKey {
         for (at, word) in key.iter_mut().enumerate() {
             // There are four of each.
             let of = |words: &[u64; 4]| words.get(at).copied().unwrap_or(0);
-            *word = of(&words) & of(kept) | of(length);
+            *word = of(&words) & of(mask) | of(length);
         }
         Self(key)
     }
@@ -71,14 +71,14 @@ impl CacheKey {
         Self([hash, other | HASHED << LENGTH, pretoken.len() as u64, 0])
     }
 
-    /// Whether the pretoken is its own name.
+    /// Whether it holds all bytes of the pretoken.
     #[inline(always)]
     pub fn is_exact(self) -> bool {
         let Self([_, second, ..]) = self;
         second >> LENGTH != HASHED
     }
 
-    /// A hash under `seed`.
+    /// A hash under `seed`, which says where the entry may be.
     #[inline(always)]
     pub fn hash(self, seed: Seed) -> u64 {
         let Self([a, b, c, d]) = self;
@@ -86,7 +86,7 @@ impl CacheKey {
     }
 }
 
-/// The first 15 bytes, one that means nothing, and the next 16.
+/// The first 15 bytes, one byte that is masked out, and the next 16.
 #[inline(always)]
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
     let word = |at: usize| {
@@ -101,6 +101,6 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 fn load_last_bytes(text: &[u8], start: usize) -> [u8; 32] {
     let mut padded = [0; 32];
     let rest = text.get(start..).unwrap_or(&[]);
-    padded.iter_mut().zip(rest).for_each(|(place, &byte)| *place = byte);
+    padded.iter_mut().zip(rest).for_each(|(target, &byte)| *target = byte);
     padded
 }

@@ -1,22 +1,25 @@
-//! A line of the cache, as the processor reads it: two short pretokens with few ids, or one of the others.
+//! A line of the cache, which is one line of the processor's cache, 64 bytes. It holds two short entries, a half
+//! each, or one longer entry.
 //!
 //! ```text
 //! word     0        1        2        3        4        5        6        7
-//! halves   key a b          ids p q           key a b          ids p q
-//! whole    ids p    ids q    key c d          ids r    ids s    key a b
+//! halves   key a    key b    ids p    ids q    key a    key b    ids p    ids q
+//! whole    ids p    ids q    key c    key d    ids r    ids s    key a    key b
 //!
-//! In the last byte of a half's word b stands the length of its pretoken, 0 if the half is free; in that of words
-//! 1 and 5 of a whole line what no length is.
-//! Ids have 20 bits. Of the words p q, they are p0 q0 p1 q1 p2, from the lowest bits on, and of r s likewise; so
-//! the last byte of q and of s is free. In the highest bits of p stands how many there are.
+//! The last byte of word b of a key is the length of the pretoken (cache_key.rs). In a free half it is 0.
+//! The last byte of words 1 and 5 of a whole line is 0xFE, which is never a length.
+//! Ids have 20 bits. In the words p and q they are p0 q0 p1 q1 p2, from the lowest bits on, and likewise in
+//! r and s. So the last bytes of q and s are not used by ids. The highest bits of p are the number of ids.
 //! ```
 //!
-//! So one comparison of all words with a b c d a b a b answers for both halves and for the whole: the first two
-//! are the same, or the fifth and sixth, or the others. For the last byte of a key's b is neither 0 nor what
-//! marks a whole line: it is a length from 1 to 31, or what stands for a longer one. So words 1 and 5 of a
-//! whole line are no b, a free half has none, and neither is word 7 of a line of halves, whose last byte is 0 (it
-//! is ids, or how many ids a record has). A half needs no c and d: where the length in b is at most 15, they
-//! are zero.
+//! One comparison of all words with a b c d a b a b finds a key in the first half (words 0 and 1 are the same), in
+//! the second half (words 4 and 5), or in a whole line (words 2, 3, 6 and 7). No other words are taken for a key,
+//! since the last byte of b is a length from 1 to 31, or 0xFF for longer pretokens:
+//!
+//! - words 1 and 5 of a whole line have 0xFE there, and in a free half it is 0;
+//! - word 7 of a line of halves has 0 there: it holds ids, or the number of ids of a record.
+//!
+//! A half needs no words c and d: they are zero for all lengths up to 15.
 
 use std::hint::select_unpredictable;
 
@@ -24,36 +27,37 @@ use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::encode::cache::cache_key::{
     CacheKey, HASHED, LENGTH, MAX_EXACT_KEY_BYTES, MAX_HALF_KEY_BYTES,
 };
+use crate::encode::cache::ring::Record;
 use crate::encode::sink::Sink;
 use crate::error::Error;
 use crate::machine::lanes::Lanes;
 use crate::machine::lanes::portable::Portable;
 
-/// Ids that a half holds at most.
+/// The most ids that a half can hold.
 const MAX_HALF_IDS: usize = 5;
-/// The same of a whole line.
+/// The most ids that a whole line can hold.
 pub const MAX_LINE_IDS: usize = 2 * MAX_HALF_IDS;
 
 const ID_BITS: u32 = 20;
 const ID: u64 = (1 << ID_BITS) - 1;
 const _: () = assert!(MAX_TOKENS <= 1 << ID_BITS);
-/// Where the count stands, above the ids of a word.
+/// The bits of word p above its ids: how many ids there are.
 const COUNT: u32 = 3 * ID_BITS;
-/// In place of the number of ids: they are in the ring.
+/// In place of the number of ids: the ids are in the ring.
 const IN_RING: u64 = 15;
-/// In words 1 and 5 of a whole line, where a half would have its length.
+/// The last byte of words 1 and 5 of a whole line.
 const WHOLE: u64 = 0xFE << LENGTH;
-// No key's length is like it, nor what stands for one, and it stands above two ids.
+// It is neither a length nor `HASHED`, and leaves room for two ids below it.
 const _: () = assert!(HASHED << LENGTH != WHOLE && (MAX_EXACT_KEY_BYTES as u64) < WHOLE >> LENGTH);
 const _: () = assert!(WHOLE >> (2 * ID_BITS) << (2 * ID_BITS) == WHOLE);
 
-/// What is known of a key: its ids, where they are, or nothing.
+/// What the cache has for a key: ids, a record of ids in the ring, or nothing. The words p q r s.
 #[derive(Clone, Copy, Default)]
 pub struct CachedIds([u64; 4]);
 
 impl CachedIds {
     /// 1 to [`MAX_LINE_IDS`] ids.
-    pub fn few(ids: &[u32]) -> Self {
+    pub fn in_line(ids: &[u32]) -> Self {
         let mut words = [0; 4];
         for (at, &id) in ids.iter().take(MAX_LINE_IDS).enumerate() {
             let (half, at) = (at / MAX_HALF_IDS, at % MAX_HALF_IDS);
@@ -66,10 +70,10 @@ impl CachedIds {
         Self(words)
     }
 
-    /// A record of the ring, which has `count` ids.
-    pub fn in_ring(record: u64, count: usize) -> Self {
-        debug_assert!(record < 1 << COUNT);
-        Self([record | IN_RING << COUNT, count as u64, 0, 0])
+    /// A record of the ring.
+    pub fn in_ring(Record { start, count }: Record) -> Self {
+        debug_assert!(start < 1 << COUNT);
+        Self([start | IN_RING << COUNT, count as u64, 0, 0])
     }
 
     #[inline(always)]
@@ -78,19 +82,19 @@ impl CachedIds {
         first >> COUNT
     }
 
-    /// How many ids it has; 0 also if they are in the ring.
+    /// How many ids it has itself: 0 if they are in the ring.
     #[inline(always)]
     pub fn count(&self) -> usize {
         if self.is_in_ring() { 0 } else { self.tag() as usize }
     }
 
-    /// Whether it has ids.
+    /// Whether it has ids itself.
     #[inline(always)]
     pub fn has_ids(&self) -> bool {
         self.count() > 0
     }
 
-    /// Whether it has no ids, nor says where they are.
+    /// Whether there is no entry.
     #[inline(always)]
     pub fn is_none(&self) -> bool {
         self.tag() == 0
@@ -102,14 +106,14 @@ impl CachedIds {
         self.tag() == IN_RING
     }
 
-    /// Where the record in the ring is, and how many ids it has.
-    pub fn record(&self) -> (u64, usize) {
-        let [record, count, ..] = self.0;
-        // The second word as a whole line has it.
-        (record & ((1 << COUNT) - 1), (count & !WHOLE) as usize)
+    /// Its record in the ring.
+    pub fn record(&self) -> Record {
+        let [start, count, ..] = self.0;
+        // Of a whole line the second word has its mark.
+        Record { start: start & ((1 << COUNT) - 1), count: (count & !WHOLE) as usize }
     }
 
-    /// Gives its ids to `sink`.
+    /// Emits its ids to `sink`.
     #[inline(always)]
     pub fn emit(&self, sink: &mut impl Sink) -> Result<(), Error> {
         let part = |number: u32| self.0.map(|word| (word >> (ID_BITS * number) & ID) as u32);
@@ -118,32 +122,34 @@ impl CachedIds {
     }
 }
 
-/// Two halves, or a whole.
+/// Two halves, or a whole line.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub struct CacheLine([u64; 8]);
 
 static EMPTY: CacheLine = CacheLine([0; 8]);
 
-/// Where the ids of a key begin in a line that has it: the number of a word.
-const FIRST: u8 = 2;
-const SECOND: u8 = 6;
-const ALL: u8 = 0;
-/// The line does not have it.
-const NOWHERE: u8 = 8;
+/// Where the ids of a key begin in a line that has it, as the number of a word: in the first half,
+const FIRST_HALF: u8 = 2;
+/// in the second half,
+const SECOND_HALF: u8 = 6;
+/// in a whole line.
+const WHOLE_LINE: u8 = 0;
+/// The line does not have the key.
+const NOT_FOUND: u8 = 8;
 
-/// By the words that are the same.
+/// Where the ids begin, by a bit for each word that is the same as the key's.
 static FOUND: [u8; 256] = {
-    let mut table = [NOWHERE; 256];
+    let mut table = [NOT_FOUND; 256];
     let mut same = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while same < 256 {
         if same & 0b0000_0011 == 0b0000_0011 {
-            table[same] = FIRST;
+            table[same] = FIRST_HALF;
         } else if same & 0b0011_0000 == 0b0011_0000 {
-            table[same] = SECOND;
+            table[same] = SECOND_HALF;
         } else if same & 0b1100_1100 == 0b1100_1100 {
-            table[same] = ALL;
+            table[same] = WHOLE_LINE;
         }
         same += 1;
     }
@@ -167,41 +173,41 @@ impl CacheLine {
     /// Where the ids of a key begin.
     #[inline(always)]
     fn find<L: Lanes>(&self, lanes: L, CacheKey(key): &CacheKey) -> u8 {
-        FOUND.get(usize::from(lanes.cache_key_matches(&self.0, key))).copied().unwrap_or(NOWHERE)
+        FOUND.get(usize::from(lanes.cache_key_matches(&self.0, key))).copied().unwrap_or(NOT_FOUND)
     }
 
-    /// Which half has a key, or begins a whole line that has it.
+    /// The half that has a key; 0 for a whole line that has it.
     #[inline(always)]
     pub fn half_of(&self, key: &CacheKey) -> Option<usize> {
         match self.find(Portable, key) {
-            NOWHERE => None,
-            from => Some(usize::from(from == SECOND)),
+            NOT_FOUND => None,
+            from => Some(usize::from(from == SECOND_HALF)),
         }
     }
 
-    /// What two lines know of a key, and in which of them it is.
+    /// What two lines have for a key, and in which of them it is.
     ///
-    /// Without a branch, since whether and where it is, is as good as random.
+    /// Without a branch: whether and where a key is found can't be predicted.
     #[inline(always)]
-    pub fn known<L: Lanes>(
+    pub fn cached<L: Lanes>(
         &self,
         other: &Self,
         lanes: L,
         key: &CacheKey,
     ) -> (CachedIds, [bool; 2]) {
         let (here, there) = (self.find(lanes, key), other.find(lanes, key));
-        let (is_here, is_there) = (here != NOWHERE, there != NOWHERE);
+        let (is_here, is_there) = (here != NOT_FOUND, there != NOT_FOUND);
         let line = select_unpredictable(is_there, other, &EMPTY);
         let Self(words) = select_unpredictable(is_here, self, line);
-        // Nowhere in either: at the beginning of no line.
-        let from = usize::from(select_unpredictable(is_here, here, there) % NOWHERE);
-        let whole = select_unpredictable(from == usize::from(ALL), u64::MAX, 0);
+        // If neither has it, this is the beginning of the empty line.
+        let from = usize::from(select_unpredictable(is_here, here, there) % NOT_FOUND);
+        let whole = select_unpredictable(from == usize::from(WHOLE_LINE), u64::MAX, 0);
         let &[_, _, _, _, r, s, _, _] = words;
         let &[p, q] = words.get(from..).and_then(|words| words.first_chunk()).unwrap_or(&[0; 2]);
         (CachedIds([p, q, r & whole, s & whole]), [is_here, is_there])
     }
 
-    /// What stands in it.
+    /// Its entries.
     pub fn entries(&self) -> [Option<(CacheKey, CachedIds)>; 2] {
         let [a, b, c, d, e, f, g, h] = self.0;
         if self.is_whole() {
@@ -216,16 +222,15 @@ impl CacheLine {
         [half([a, b, c, d]), half([e, f, g, h])]
     }
 
-    /// Writes an entry into the whole line, or if it [`fits_half`] into the first half or the second. Whatever
-    /// stood there is gone.
+    /// Writes an entry over the whole line or, if it [`fits_half`], over this half.
     ///
-    /// Without a branch, since neither how long a word is can be predicted, nor where there is room.
+    /// Without a branch: neither the length of a pretoken nor the free half can be predicted.
     #[inline(always)]
-    pub fn put(&mut self, half: usize, key: CacheKey, known: CachedIds) {
-        let (CacheKey([a, b, c, d]), CachedIds([p, q, r, s])) = (key, known);
+    pub fn put(&mut self, half: usize, key: CacheKey, cached: CachedIds) {
+        let (CacheKey([a, b, c, d]), CachedIds([p, q, r, s])) = (key, cached);
         let kept = select_unpredictable(self.is_whole(), 0, u64::MAX);
         let [e, f, g, h, i, j, k, l] = self.0.map(|word| word & kept);
-        let is_half = fits_half(key, known);
+        let is_half = fits_half(key, cached);
         let (first, second) = (is_half & (half == 0), is_half & (half == 1));
         let pick = |is_first: bool, entry: u64, old: u64, whole: u64| {
             let half = select_unpredictable(is_first, entry, old);
@@ -246,9 +251,9 @@ impl CacheLine {
 
 /// Whether a key and its ids have no more than two words each.
 #[inline(always)]
-pub fn fits_half(key: CacheKey, known: CachedIds) -> bool {
+pub fn fits_half(key: CacheKey, cached: CachedIds) -> bool {
     let CacheKey([_, second, ..]) = key;
-    (second >> LENGTH <= MAX_HALF_KEY_BYTES as u64) & (known.count() <= MAX_HALF_IDS)
+    (second >> LENGTH <= MAX_HALF_KEY_BYTES as u64) & (cached.count() <= MAX_HALF_IDS)
 }
 
 #[cfg(test)]
@@ -268,11 +273,11 @@ mod tests {
 
         #[inline(always)]
         fn run<L: Lanes>(self, lanes: L) -> Self::Output {
-            self.0.known(self.1, lanes, &self.2)
+            self.0.cached(self.1, lanes, &self.2)
         }
     }
 
-    /// What a line knows of a key, on all paths, and whether it stands before an empty one or after it.
+    /// What a line has for a key, on all code paths, and as the first and the second of two lines.
     fn look_up(line: &CacheLine, key: CacheKey) -> Option<[u64; 4]> {
         let found = line.half_of(&key).is_some();
         for path in CodePath::available() {
@@ -286,7 +291,7 @@ mod tests {
         found.then_some(known.0)
     }
 
-    /// The key of a pretoken whose bytes are those of some words.
+    /// The key of a pretoken whose bytes are those of these words.
     fn key_of(words: [u64; 4], length: usize) -> CacheKey {
         let [a, b, c, d] = words.map(u64::to_le_bytes);
         let text = [&a[..], &b[..7], &c[..], &d[..]].concat();
@@ -315,15 +320,15 @@ mod tests {
             ),
         ) {
             let mut line = CacheLine::default();
-            // What should stand in each half, or in both.
+            // What should be in each half, or in the whole line.
             let mut there: [Option<(CacheKey, CachedIds, Vec<u32>)>; 2] = [None, None];
             let mut keys = Vec::new();
             for (words, length, ids, half) in puts {
                 let key = key_of(words, length);
                 let known = if ids.len() > MAX_LINE_IDS {
-                    CachedIds::in_ring(words[0] >> 4, ids.len())
+                    CachedIds::in_ring(Record { start: words[0] >> 4, count: ids.len() })
                 } else {
-                    CachedIds::few(&ids)
+                    CachedIds::in_line(&ids)
                 };
                 keys.push(key);
                 let half = line.half_of(&key).unwrap_or(half);
@@ -339,13 +344,13 @@ mod tests {
                 let is_whole = line.is_whole();
                 let taken = there.iter().flatten().count() * (1 + usize::from(is_whole));
                 prop_assert_eq!(line.taken().count_ones() as usize, taken);
-                // What stands there is found, with its ids or where they are.
+                // What should be there is found, with its ids or their record.
                 for (key, known, ids) in there.iter().flatten() {
                     let found = CachedIds(look_up(&line, *key).unwrap());
                     prop_assert!(is_same(found, *known));
                     prop_assert!(known.is_in_ring() || &ids_of(found) == ids);
                 }
-                // And is all that moves when the cache grows.
+                // It is also what moves when the cache grows, and nothing else does.
                 let mut moved: Vec<_> = line.entries().into_iter().flatten().collect();
                 for (key, _, _) in there.iter().flatten() {
                     let at = moved.iter().position(|(other, _)| other == key).unwrap();
@@ -353,7 +358,7 @@ mod tests {
                     prop_assert!(is_same(CachedIds(look_up(&line, key).unwrap()), known));
                 }
                 prop_assert!(moved.is_empty());
-                // Nothing else is, even if its bytes are those of keys or ids in the line.
+                // No other key is found, even if its bytes are those of keys or ids in the line.
                 let words = line.0;
                 for at in 0..words.len() * words.len() {
                     let (i, j) = (at / words.len(), at % words.len());

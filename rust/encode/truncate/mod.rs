@@ -1,35 +1,33 @@
-//! The longest beginning, or end, of a text whose own encoding has at most so many tokens.
+//! Truncation: the longest prefix, or suffix, of a text whose own encoding has at most so many tokens.
 //!
-//! It can't be read off the tokens of the whole: those of a beginning are not a beginning of those, and
-//! a longer beginning may have fewer. So for each place where the text may be cut, which is between any
-//! two characters, the tokens of what would be kept are counted, though only near the place where
-//! there are too many. Both sides rest on what `pretokenize/scalar.rs` says of the pattern.
+//! It can't be read off the tokens of the whole text: the tokens of a prefix are not a prefix of those, and a
+//! longer prefix may have fewer tokens. A text may be cut between any two characters. For each such position
+//! near the limit, the tokens of what would be kept are counted. Both sides rely on what
+//! `pretokenize/scalar.rs` says of the pattern.
 //!
-//! **Beginnings.** Cut a text at `k`. Pretokens that the scanner finished without looking at `k` or
-//! after stay as they are. What follows them, from a place `b` where a pretoken of the whole text
-//! begins, is
+//! **Prefixes.** Cut a text at `k`. Pretokens that the scanner finished without looking at `k` or beyond stay
+//! as they are. What follows them, from a *base* `b` where a pretoken of the whole text begins, is
 //!
-//! - white space, if `k` is inside or at the end of a run of it that begins at `b`: one pretoken, or
+//! - white space, if `k` is inside or at the end of a run of white space that begins at `b`: one pretoken, or
 //!   two if a newline is in it, the first of which ends after the last newline;
-//! - else one pretoken, since any beginning of a pretoken that is not white space alone is one by itself.
-//!   After a run of white space whose last character begins the next pretoken, only a `k` after that
-//!   character belongs to that one.
+//! - else one pretoken, since any prefix of a pretoken is one pretoken by itself, unless it is white space alone.
+//!   If `b` is the last character of a run of white space, which begins a pretoken, only a `k` after that
+//!   character belongs to `b`.
 //!
-//! So the beginnings that belong to a `b` have the tokens before `b` and at least one more. The last `b`
-//! before which there are fewer tokens than may be is asked first, then the one before it. It is enough
-//! to know the last eight: before the first two of them there is room for seven tokens or more, a
-//! white space character and one more have at most seven bytes, and of two that follow each other one
-//! has such a beginning (the last white space character before a number, say, has none).
+//! So the prefixes that belong to a base `b` have the tokens before `b` and at least one more. The last base
+//! before which there are fewer tokens than the limit is tried first, then the base before it, and so on. The
+//! last eight bases are enough: before the first two of them there is room for seven tokens or more, a white
+//! space character and one more character have at most seven bytes, and of two neighbouring bases one has such
+//! a prefix (the last white space character before a number, say, has none).
 //!
-//! **Ends.** Nothing before a place decides how the pattern goes on from there. So the end that
-//! begins at `s` has the tokens of its first pretoken and those of the end that begins after it, and
-//! from right to left each place needs one pretoken and what is known already. Before a place where
-//! every text is cut (`cuts::last_cut`) every end has more tokens than the one that begins there.
+//! **Suffixes.** Nothing before a position decides how the pattern goes on from there. So the suffix that
+//! begins at `s` has the tokens of its first pretoken and those of the suffix after that pretoken. From right
+//! to left, each position needs one pretoken and a count that is known already. Before a position where every
+//! text is cut (`cuts::last_cut`) every suffix has more tokens than the one that begins there.
 //!
-//! The tokens of all beginnings, or ends, of one pretoken are counted together (`partial_counts.rs`). Time is
-//! linear in the length of what is looked at, and no more than some kilobytes, or a chunk of text
-//! that can't be cut, are looked at beyond what is kept. No token being longer than the longest,
-//! nothing is looked at that is too long for so many tokens of that length.
+//! The tokens of all prefixes, or suffixes, of one pretoken are counted together (`partial_counts.rs`). Time is
+//! linear in the bytes that are read. Beyond what is kept, only some kilobytes are read, or a chunk that can't
+//! be cut, and never more bytes than the limit of the longest tokens would have.
 
 mod with_added;
 
@@ -45,28 +43,29 @@ use crate::text::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by
 use crate::text::span::Span;
 use crate::text::unicode::{Class, char_at, char_before};
 
-/// How many places the search may have to go back, and one more: see above.
+/// How many bases are kept: see above.
 const MAX_BASES: usize = 8;
-/// Bytes of text that are counted at once, at first and at most, unless they can't be cut. Few in tests,
-/// whose texts are short.
-const CHUNK_BYTES: (usize, usize) = if cfg!(test) { (1 << 4, 1 << 5) } else { (1 << 12, 1 << 16) };
+/// Bytes of the first chunk whose tokens are counted at once. Few in tests, whose texts are short.
+const FIRST_CHUNK_BYTES: usize = if cfg!(test) { 1 << 4 } else { 1 << 12 };
+/// The most bytes of such a chunk, unless it can't be cut.
+const MAX_CHUNK_BYTES: usize = if cfg!(test) { 1 << 5 } else { 1 << 16 };
 /// Characters between two calls of `check`, about a millisecond.
 const CHECK_CHARACTERS: usize = 1 << 12;
 
 const NO_PRETOKEN: &str = "no pretoken begins where a character does";
 
-/// A place where a pretoken of the whole text begins.
+/// Where a pretoken of the whole text begins.
 struct Base {
     start: usize,
-    /// Only cuts after this place keep all pretokens before as they are.
+    /// Only cuts after this position leave all pretokens before the base as they are.
     after: usize,
-    /// How many tokens are before.
+    /// How many tokens are before the base.
     tokens: usize,
 }
 
 impl Encoder {
-    /// Where the longest beginning of `text` ends whose own encoding has at most `limit` tokens: between
-    /// two characters, where a byte outside valid UTF-8 counts as one.
+    /// The end of the longest prefix of `text` whose own encoding has at most `limit` tokens. It is between two
+    /// characters; a byte outside valid UTF-8 is a character.
     pub fn longest_prefix(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
         // No token is empty.
         if text.len() <= limit {
@@ -101,7 +100,7 @@ impl Encoder {
             }
             bases.push_back(Base { start, after, tokens });
             after = unchanged_after(text, start, end);
-            // What is too long anyway need not be counted.
+            // A pretoken that is too long in any case need not be counted.
             if end - start > self.most_bytes(limit - tokens) {
                 break;
             }
@@ -119,14 +118,14 @@ impl Encoder {
         Ok(cut)
     }
 
-    /// Skips what is certainly kept: gives a place where every text is cut, and the tokens before it.
+    /// Skips what is certainly kept: gives a position where every text is cut, and how many tokens are before it.
     fn skip_beginning(
         &self,
         text: &[u8],
         limit: usize,
         check: &Check,
     ) -> Result<(usize, usize), Error> {
-        let (mut at, mut tokens, mut size) = (0, 0, CHUNK_BYTES.0);
+        let (mut at, mut tokens, mut size) = (0, 0, FIRST_CHUNK_BYTES);
         while let Some(chunk) = text.get(at..at + size) {
             let Some(cut) = last_cut(chunk) else {
                 size *= 2;
@@ -137,13 +136,13 @@ impl Encoder {
             if tokens + more > limit {
                 break;
             }
-            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(CHUNK_BYTES.1));
+            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(MAX_CHUNK_BYTES));
         }
         Ok((at, tokens))
     }
 
-    /// The last cut after `base` that leaves at most `room` tokens, of which there is at least one, after
-    /// its start; `None` if there is none.
+    /// The last cut that belongs to `base` and leaves at most `room` tokens, at least one of them, after the start
+    /// of the base; `None` if there is none.
     fn longest_after(
         &self,
         text: &[u8],
@@ -157,7 +156,7 @@ impl Encoder {
         let mut memory = MergeMemory::default();
         memory.begin(self.vocabulary.number());
         let mut all = PrefixCounts::new(&self.vocabulary, start);
-        // What is after the last newline, and how many tokens are before that.
+        // The white space after the last newline, and how many tokens are before it.
         let mut rest = PrefixCounts::new(&self.vocabulary, start);
         let mut before_rest = None;
         let (mut at, mut best) = (start, None);
@@ -186,7 +185,7 @@ impl Encoder {
         Ok(best)
     }
 
-    /// Where the longest end of `text` begins whose own encoding has at most `limit` tokens; characters
+    /// The start of the longest suffix of `text` whose own encoding has at most `limit` tokens; characters
     /// are as in [`Encoder::longest_prefix`].
     pub fn longest_suffix(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
         if text.len() <= limit {
@@ -211,7 +210,7 @@ impl Encoder {
         memory.begin(self.vocabulary.number());
         let mut endings = SuffixCounts::new(&self.vocabulary, end);
         let mut runs = ReverseRuns::new(end);
-        // The tokens of the end that begins so many bytes before `end`, where a character begins.
+        // At index `n`, the tokens of the suffix that begins `n` bytes before `end`.
         let mut counts = vec![tokens];
         let (mut at, mut best, mut tokens, mut class_after) = (end, end, tokens, None);
         for number in 1.. {
@@ -242,9 +241,9 @@ impl Encoder {
         Ok(best)
     }
 
-    /// The same as `skip_beginning` from the end: the tokens after the place.
+    /// The same as `skip_beginning` from the end: gives a position and how many tokens are after it.
     fn skip_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<(usize, usize), Error> {
-        let (mut end, mut tokens, mut size) = (text.len(), 0, CHUNK_BYTES.0);
+        let (mut end, mut tokens, mut size) = (text.len(), 0, FIRST_CHUNK_BYTES);
         while let Some(from) = end.checked_sub(size) {
             let Some(cut) = first_cut(text, from, end) else {
                 size *= 2;
@@ -255,7 +254,7 @@ impl Encoder {
             if tokens + more > limit {
                 break;
             }
-            (end, tokens, size) = (cut, tokens + more, (size * 2).min(CHUNK_BYTES.1));
+            (end, tokens, size) = (cut, tokens + more, (size * 2).min(MAX_CHUNK_BYTES));
         }
         Ok((end, tokens))
     }
@@ -266,10 +265,10 @@ impl Encoder {
     }
 }
 
-/// Cuts up to this place change the pretoken `start..end`: the end of the white space that it is a part
-/// of, if it leaves the last character of that to the next pretoken.
+/// Cuts up to this position change the pretoken `start..end`. If it is white space whose last character begins
+/// the next pretoken, it is the end of that white space; else the end of the pretoken.
 fn unchanged_after(text: &[u8], start: usize, end: usize) -> usize {
-    // Only a white space character leaves another one after it.
+    // Only a pretoken that begins with a space leaves a character of its run to the next pretoken.
     match char_at(text, start) {
         Some((Class::Space, _)) => {
             let run = Scan(text).white_space(start);
@@ -288,25 +287,25 @@ mod tests {
     use crate::reference::{best_encoder, cases, go_on, long_texts, sample_encoder, texts};
     use crate::steps::tests::{steps_of, worst_inputs};
 
-    /// The places between characters.
-    fn places(text: &[u8]) -> Vec<usize> {
+    /// The positions between characters.
+    fn positions(text: &[u8]) -> Vec<usize> {
         let next = |at: &usize| char_at(text, *at).map(|(_, length)| at + length);
         std::iter::successors(Some(0), next).collect()
     }
 
-    /// Both sides against what each place gives, for every limit.
+    /// Compares both sides with what each position gives, for every limit.
     fn is_the_longest(encoder: &Encoder, text: &[u8]) -> Result<(), TestCaseError> {
-        let places = places(text);
+        let positions = positions(text);
         let count = |text: &[u8]| encoder.count(text, &go_on).unwrap();
-        let beginnings: Vec<usize> = places.iter().map(|&at| count(&text[..at])).collect();
-        let ends: Vec<usize> = places.iter().map(|&at| count(&text[at..])).collect();
+        let beginnings: Vec<usize> = positions.iter().map(|&at| count(&text[..at])).collect();
+        let ends: Vec<usize> = positions.iter().map(|&at| count(&text[at..])).collect();
         let most = *beginnings.iter().chain(&ends).max().unwrap();
-        // Each limit of a short text, of a long one some.
+        // All limits of a short text, some of a long one.
         for limit in (0..=most + 1).step_by(1 + most / 100) {
             let fits = |&tokens: &usize| tokens <= limit;
-            let expected = places[beginnings.iter().rposition(fits).unwrap()];
+            let expected = positions[beginnings.iter().rposition(fits).unwrap()];
             prop_assert_eq!(encoder.longest_prefix(text, limit, &go_on).unwrap(), expected);
-            let expected = places[ends.iter().position(fits).unwrap()];
+            let expected = positions[ends.iter().position(fits).unwrap()];
             prop_assert_eq!(encoder.longest_suffix(text, limit, &go_on).unwrap(), expected);
         }
         Ok(())
@@ -347,9 +346,9 @@ mod tests {
     fn a_check_that_fails_stops_the_search() {
         let encoder = sample_encoder();
         let stop = || Err(Error::Interrupted);
-        // Too short for the scanner's own checks, so that those of the search are met.
+        // Too short for the checks of encoding, so that those of the search are met.
         let word = "z".repeat(3 * CHECK_CHARACTERS);
-        // In each of these another loop is long: what is skipped in chunks, and what has no place to cut.
+        // In each of these another loop is long: skipping in chunks, or a text that can't be cut.
         for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
             let found = encoder.longest_prefix(text.as_bytes(), text.len() / 5, &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
@@ -376,9 +375,9 @@ mod tests {
             for (of_few, of_many) in [(half(&few), half(&many)), (5, 5)] {
                 let (of_few, of_many) = (find(&few, of_few), find(&many, of_many));
                 let growth = of_many as f64 / of_few.max(2_000) as f64;
-                // Short texts find more in the memory of what fits; quadratic work would grow by 100.
+                // Short texts find more in the memo of merging; quadratic work would grow by 100.
                 assert!(growth < 18.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
-                // Where a hundred tokens are possible at each place, as of spaces, there are most.
+                // The most steps are for runs of spaces, where a hundred tokens are possible at each position.
                 assert!(of_many < 300 * many.len(), "{name}: {of_many} steps");
             }
         }

@@ -1,23 +1,23 @@
-//! The same for a text that may have ordinary added tokens, as `<think>`.
+//! Truncating a text that may have ordinary added tokens, as `<think>`.
 //!
-//! The text is cut into chunks where that changes no ids (`added/last_cut.rs`), so that the tokens of chunks add
-//! up whatever is cut off. One of them is too much. What is kept of it is
+//! The text is cut into chunks where that changes no ids (`added/last_cut.rs`), so that the numbers of tokens of
+//! the chunks add up. One chunk is too much. What is kept of it is
 //!
-//! - text in which no name stands: the search of plain text is asked;
-//! - or it has whole names, or parts of some, and each place is tried. Such a chunk ends soon: after
-//!   a token any text may be cut.
+//! - text without names: then it is truncated as plain text is;
+//! - or text with names, or with parts of some: then each position is tried. Such a chunk is short, since any
+//!   text may be cut after a token.
 
-use super::CHUNK_BYTES;
+use super::MAX_CHUNK_BYTES;
 use crate::added::Selection;
 use crate::encode::Encoder;
 use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::unicode::char_at;
 
-/// Bytes of the chunks that are looked at closely, unless they can't be cut.
-const CLOSE_CHUNK_BYTES: usize = if cfg!(test) { 4 } else { 1 << 6 };
+/// Bytes of the small chunks in which each position is tried, unless they can't be cut.
+const SMALL_CHUNK_BYTES: usize = if cfg!(test) { 4 } else { 1 << 6 };
 
-/// A chain of names that overlap is followed over so many lengths of the longest name.
+/// A chain of overlapping names is followed over as many bytes as so many of the longest name have.
 const MAX_CHAIN_NAMES: usize = 4;
 
 impl Encoder {
@@ -27,7 +27,7 @@ impl Encoder {
         limit: usize,
         check: &Check,
     ) -> Result<usize, Error> {
-        let (mut start, mut tokens, mut size) = (0, 0, CHUNK_BYTES.1);
+        let (mut start, mut tokens, mut size) = (0, 0, MAX_CHUNK_BYTES);
         let end = loop {
             if start == text.len() {
                 return Ok(start);
@@ -36,8 +36,8 @@ impl Encoder {
             let more = self.count(slice(text, start..end)?, check)?;
             if tokens + more <= limit {
                 (start, tokens) = (end, tokens + more);
-            } else if size > CLOSE_CHUNK_BYTES {
-                size = CLOSE_CHUNK_BYTES;
+            } else if size > SMALL_CHUNK_BYTES {
+                size = SMALL_CHUNK_BYTES;
             } else {
                 break end;
             }
@@ -61,7 +61,7 @@ impl Encoder {
     ) -> Result<usize, Error> {
         let (mut start, mut end, mut tokens) = (0, text.len(), 0);
         let mut chunks = Vec::new();
-        for size in [CHUNK_BYTES.1, CLOSE_CHUNK_BYTES] {
+        for size in [MAX_CHUNK_BYTES, SMALL_CHUNK_BYTES] {
             let mut at = start;
             while at < end {
                 let next = self.chunk_end(slice(text, ..end)?, at, size, check)?;
@@ -79,8 +79,8 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // After the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
-        // `<c>` of `ab<c>`: so names before the chunk count as well, as far as such a chain is followed.
+        // Inside a name another one may begin that goes on into the chunk, as `<c>` in `ab<` of `ab<c>`. So the
+        // names before the chunk count as well, as far as such a chain is followed.
         let chain = MAX_CHAIN_NAMES * self.added.longest_name();
         let before = chunks.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
         let chunk = slice(text, before..end)?;
@@ -101,7 +101,7 @@ impl Encoder {
         Ok(before + last + after)
     }
 
-    /// Where a chunk of about `size` bytes ends that begins at `start`.
+    /// The end of a chunk of about `size` bytes that begins at `start`.
     fn chunk_end(
         &self,
         text: &[u8],

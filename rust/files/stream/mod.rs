@@ -1,21 +1,21 @@
-//! Files on several threads, with their results in order: the one machinery after counting and
-//! encoding, one file or many, whole or index by index.
+//! Files on several threads, with their results in order. All counting and encoding of files goes through
+//! this, of one file or many, by whole files or chunk by chunk.
 //!
-//! A job of work is to read a [`FileChunk`] of a file and to encode it. Only one thread at a time reads a
-//! file, and it puts the file back before it encodes, so that another may read on: that way a large
-//! file is encoded by all threads, and of many small ones each thread opens and unpacks its own. Files
-//! are taken up in order, the earliest that no other thread is reading first.
+//! A job is to read a [`FileChunk`] and to encode it. Only one thread at a time reads a file, and it puts
+//! the reader back before it encodes, so that another thread may read on. So a large file is encoded by all
+//! threads, and of many small files each thread opens and unpacks its own. Files are begun in order. Of the
+//! open files the earliest that no other thread is reading comes first.
 //!
 //! What is guaranteed:
 //!
-//! - **Order.** A index is given when all before it were; likewise an error, when its turn comes.
-//! - **Bounded memory.** Nothing is read while 32 MB are held in chunks and results that
-//!   nobody took, but for the one chunk that is needed next.
-//! - **Nobody may_block on the pool.** A thread of the pool works while there is something to do and is
-//!   then free for others; it never may_block, neither for a caller who takes results nor for a pipe. What
-//!   may keep its reader waiting has a thread of its own, which begins when its turn comes.
-//! - **An end.** A [`FileStream`] that is dropped, or ends with an error of the whole, stops its threads
-//!   within some milliseconds and gives its memory back. In a forked process it is an error to go on.
+//! - **Order.** Results are given in the order of the files and their chunks; an error comes in its turn.
+//! - **Bounded memory.** While 32 MB of chunks and results wait to be taken nothing is read, except for the
+//!   one chunk that is needed next.
+//! - **No thread of the pool waits.** It works while there is something to do and is then free for others. It
+//!   waits neither for a caller who takes results nor for a pipe. A file that may block its reader has a
+//!   thread of its own, which begins when the file's turn comes.
+//! - **An end.** A [`FileStream`] that is dropped or interrupted stops its threads within some milliseconds
+//!   and frees its memory. In a forked process it is an error to go on.
 
 mod worker;
 
@@ -36,11 +36,11 @@ use crate::files::reader::{FileChunk, FileReader, Meter, is_packed};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 18;
-/// So many bytes may wait to be taken.
+/// Bytes of chunks and results that may wait to be taken.
 const MAX_HELD_BYTES: usize = 32 << 20;
 /// What a file costs besides its bytes.
 const FILE_COST: usize = 512;
-/// So many bytes a thread works on before others who wait for the pool get it.
+/// Bytes that a thread works on before it queues again, after others who wait for the pool.
 const BYTES_PER_TURN: usize = 4 << 20;
 /// How often the waiting thread calls `check`.
 const WAIT: Duration = Duration::from_millis(50);
@@ -55,7 +55,7 @@ pub struct InputFile {
     pub refuses_binary: bool,
 }
 
-/// What comes next: a index of the file whose turn it is, or its end.
+/// What comes next: an output of the file whose turn it is, or the end of that file.
 enum Next {
     Output(Output),
     End,
@@ -65,13 +65,13 @@ enum Next {
 pub struct FileStream {
     shared: Arc<Shared>,
     process: u32,
-    /// Is locked by the thread that takes a result.
+    /// Locked by the thread that takes a result.
     turn: Mutex<()>,
     consumer: Mutex<Option<ThreadId>>,
 }
 
 impl FileStream {
-    /// Files for a task, on up to `threads` threads. Nothing is done before a result is asked for.
+    /// Works on `files` with up to `threads` threads. Nothing is done before a result is asked for.
     pub fn new(task: EncodeTask, files: Vec<InputFile>, threads: usize) -> Self {
         Self::with_sizes(task, files, threads, CHUNK_BYTES, MAX_HELD_BYTES)
     }
@@ -81,17 +81,18 @@ impl FileStream {
         self.shared.meter.read.load(Ordering::Relaxed)
     }
 
-    /// The next file, whole; `None` after the last. After the error of a file the next one follows;
-    /// an error of the whole ends all.
+    /// The output of the next whole file; `None` after the last. After the error of a file the next file
+    /// follows. After [`Error::Interrupted`] nothing follows.
     pub fn next_file(&self, check: &Check) -> Result<Option<Output>, Error> {
         self.in_turn(check, |shared| {
             let (mut whole, mut refused) = (Output::default(), None);
             while let Some(next) = shared.next(check)? {
                 match next {
-                    // What is left of a file that was given up is no file of its own: it is read on to its end.
+                    // The rest of a file that was given up is read to its end, so that it does not come as the
+                    // next file.
                     Next::Output(_) if refused.is_some() => {}
-                    Next::Output(index) => {
-                        if let Err(error) = whole.join(index) {
+                    Next::Output(output) => {
+                        if let Err(error) = whole.join(output) {
                             (whole, refused) = (Output::default(), Some(error));
                         }
                     }
@@ -102,18 +103,18 @@ impl FileStream {
         })
     }
 
-    /// Ends it: nothing more is given.
+    /// Stops the threads; nothing more is given.
     pub fn end(&self) {
         self.shared.end();
     }
 
-    /// The next index of the files, which is not empty unless a file is; `None` after the last.
+    /// The output of the next chunk, which is not empty unless its file is; `None` after the last.
     pub fn next_output(&self, check: &Check) -> Result<Option<Output>, Error> {
         self.in_turn(check, |shared| {
             while let Some(next) = shared.next(check)? {
                 match next {
-                    Next::Output(index) if index.is_first || !index.is_empty() => {
-                        return Ok(Some(index));
+                    Next::Output(output) if output.is_first || !output.is_empty() => {
+                        return Ok(Some(output));
                     }
                     Next::Output(_) | Next::End => {}
                 }
@@ -170,7 +171,7 @@ impl FileStream {
 
 impl Drop for FileStream {
     fn drop(&mut self) {
-        // In a forked process one of the threads that are not there may have held the lock.
+        // In a forked process the lock may be held by a thread that exists only in the parent.
         if std::process::id() == self.process {
             self.shared.end();
         }
@@ -186,19 +187,20 @@ struct Shared {
     max_held: usize,
     meter: Arc<Meter>,
     state: Mutex<State>,
-    /// Something came, went or ended.
+    /// Notified when the state has changed.
     changed: Condvar,
     pool: OnceLock<Option<Arc<ThreadPool>>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The file whose results are taken, and how many were taken up.
+    /// The index of the file whose results are taken.
     head: usize,
+    /// How many files were begun.
     opened: usize,
-    /// The files from the head on that were taken up.
+    /// How far each begun file is, from the head on.
     progress: VecDeque<Progress>,
-    /// Files that may be read on, and their places.
+    /// Open files that no thread is reading, each with its index.
     readers: Vec<(usize, FileReader)>,
     /// Chunks that were read by a thread that only reads.
     chunks: VecDeque<(ChunkId, FileChunk)>,
@@ -206,7 +208,7 @@ struct State {
     held: usize,
     /// How many threads work, or are about to.
     active: usize,
-    /// Whether the one who takes the results may_block for them.
+    /// Whether a caller waits for a result.
     is_awaited: bool,
     /// Whether some chunk was worked on.
     has_begun: bool,
@@ -215,28 +217,29 @@ struct State {
 /// How far a file is.
 #[derive(Default)]
 struct Progress {
-    /// The results that were not taken, `None` while they are worked on, and how many were taken.
+    /// The results that were not taken yet, one for each chunk; `None` while it is worked on.
     outputs: VecDeque<Option<Result<Output, Error>>>,
+    /// How many results were taken.
     taken: usize,
     /// Whether all of it was read.
     is_read: bool,
-    /// Whether it may keep its reader waiting, and may_block itself for its turn.
+    /// Whether it may block its reader, and waits for its turn to get a thread of its own.
     may_block: bool,
 }
 
 impl Progress {
-    /// Puts a result where its turn comes. One without a id of its own would be waited for in vain, so
-    /// that is an error of the file.
+    /// Sets the result of the chunk `index`. If no result is expected for it, the file ends with an error,
+    /// since a result that is dropped would be waited for in vain.
     fn set_output(&mut self, index: usize, result: Result<Output, Error>) {
-        let id = index.checked_sub(self.taken).and_then(|id| self.outputs.get_mut(id));
-        match always(id, "a index of a file has no id") {
-            Ok(id) => *id = Some(result),
+        let slot = index.checked_sub(self.taken).and_then(|index| self.outputs.get_mut(index));
+        match always(slot, "a chunk of a file has no place for its result") {
+            Ok(slot) => *slot = Some(result),
             Err(error) => self.outputs.push_back(Some(Err(error))),
         }
     }
 }
 
-/// A file, and a index of it.
+/// The index of a file, and that of a chunk of it.
 #[derive(Clone, Copy)]
 struct ChunkId {
     file: usize,
@@ -249,13 +252,13 @@ enum Job {
 }
 
 impl State {
-    /// How far a file is that was taken up; `None` if nobody wants it any more.
+    /// How far a begun file is; `None` if its results are not wanted any more.
     fn progress_of(&mut self, file: usize) -> Option<&mut Progress> {
         debug_assert!(file < self.opened);
         self.progress.get_mut(file.checked_sub(self.head)?)
     }
 
-    /// Notes that a chunk of `file` is worked on; `None` if nobody wants it any more.
+    /// Notes that a chunk of `file` is worked on; `None` if its result is not wanted any more.
     fn begin(&mut self, file: usize, chunk: &FileChunk) -> Option<ChunkId> {
         let progress = self.progress_of(file)?;
         progress.outputs.push_back(None);
@@ -272,7 +275,7 @@ impl State {
         }
     }
 
-    /// Whether a result at the id is the one that is waited for.
+    /// Whether the result of this chunk is the next one to be taken.
     fn is_next(&self, id: ChunkId) -> bool {
         let is_next = |head: &Progress| (id.file, id.index) == (self.head, head.taken);
         self.progress.front().is_some_and(is_next)
@@ -284,7 +287,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The threads to work on; `None` if all is done by the one who takes the results.
+    /// The threads to work on; `None` if the caller who takes the results does all work.
     fn pool(&self) -> Option<&ThreadPool> {
         let started = || match self.threads {
             0..=1 => None,
@@ -349,29 +352,29 @@ impl Shared {
         }
     }
 
-    /// The next result if it is there.
+    /// The next result, if it exists already.
     fn take_next(&self, state: &mut State) -> Option<Result<Next, Error>> {
         let progress = state.progress.front_mut()?;
         let result = match progress.outputs.front_mut() {
             None if progress.is_read => Ok(Next::End),
             None => return None,
-            Some(index) => {
-                let result = index.take()?;
+            Some(output) => {
+                let result = output.take()?;
                 progress.outputs.pop_front();
                 result.map(Next::Output)
             }
         };
         match &result {
-            Ok(Next::Output(index)) => {
+            Ok(Next::Output(output)) => {
                 progress.taken += 1;
-                state.held -= index.held();
+                state.held -= output.held();
             }
             Ok(Next::End) | Err(_) => {
-                // What is worked on and what is an error holds nothing.
+                // Chunks that are worked on, and errors, hold no memory that counts.
                 let left =
                     state.progress.pop_front().into_iter().flat_map(|progress| progress.outputs);
                 state.held -=
-                    left.flatten().flatten().map(|index| index.held()).sum::<usize>() + FILE_COST;
+                    left.flatten().flatten().map(|output| output.held()).sum::<usize>() + FILE_COST;
                 for (_, reader) in state.readers.extract_if(.., |(file, _)| *file == state.head) {
                     state.held -= reader.held();
                 }
@@ -381,8 +384,8 @@ impl Shared {
         Some(result)
     }
 
-    /// Whether the thread that takes the results works itself: where there is no pool, and on the
-    /// first chunk, since most files are no larger than that.
+    /// Whether the thread that takes the results works itself: if there is no pool, and on the first chunk,
+    /// since most files have only one.
     fn should_work_here(&self, state: &State) -> bool {
         let small = || match self.files.first() {
             Some(file) => !is_packed(&file.path) || !state.chunks.is_empty(),
@@ -394,9 +397,9 @@ impl Shared {
     // Giving out work
 
     fn may_read(&self, state: &State, file: usize) -> bool {
-        let lacks_all =
+        let has_no_results =
             || state.progress.front().is_none_or(|progress| progress.outputs.is_empty());
-        state.held < self.max_held || (file == state.head && lacks_all())
+        state.held < self.max_held || (file == state.head && has_no_results())
     }
 
     fn take(&self, state: &mut State) -> Option<Job> {

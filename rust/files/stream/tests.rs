@@ -95,7 +95,7 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// The same for names of any form, of special and of ordinary tokens.
+    /// Chunks have the ids of the whole text, with names of any form, of special and of ordinary tokens.
     #[test]
     fn files_in_pieces_have_the_tokens_with_odd_names_of_the_whole(
         text in added::texts(),
@@ -115,7 +115,7 @@ proptest! {
         prop_assert_eq!(&results[0].as_ref().unwrap().ids, &expected);
     }
 
-    /// With chunks of a few bytes their ends are everywhere, also in special tokens' names.
+    /// Chunks of a few bytes end everywhere, also inside the names of special tokens.
     #[test]
     fn files_in_pieces_have_the_ids_and_the_error_of_the_whole(
         text in fragments(),

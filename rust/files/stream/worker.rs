@@ -1,4 +1,4 @@
-//! What the threads of a [`super::FileStream`] do: read, encode, hand in.
+//! What the threads of a [`super::FileStream`] do: they read chunks, encode them and set the results.
 
 use std::mem::take;
 use std::sync::{Arc, PoisonError};
@@ -19,7 +19,7 @@ impl Shared {
             match self.run(job, &mut spare, &check) {
                 Ok(bytes) => done += bytes + FILE_COST,
                 Err(error) => {
-                    // All others are results.
+                    // All other errors are results of files.
                     debug_assert!(matches!(error, Error::Interrupted));
                     break;
                 }
@@ -27,16 +27,16 @@ impl Shared {
         }
         let mut state = self.lock();
         state.active -= 1;
-        // Whoever may_block for results hands out the next turns, so that they queue after the work of
-        // others. If nobody may_block they are handed out here, until there is no max_held for results.
+        // A caller who waits for results starts the next turns, so that they queue after the work of others.
+        // If no caller waits they are started here, until there is no room for results.
         let more = if state.is_awaited { 0 } else { self.claim(&mut state) };
         drop(state);
         self.changed.notify_all();
         self.spawn(more);
     }
 
-    /// Does a job of work; gives the bytes that were worked on. Errors of a file are results; others
-    /// end all.
+    /// Does a job; gives how many bytes were worked on. Errors of a file are results, only
+    /// [`Error::Interrupted`] is given.
     pub(super) fn run(
         self: &Arc<Self>,
         job: Job,
@@ -57,13 +57,13 @@ impl Shared {
             result => result,
         };
         *spare = chunk.into_buffer();
-        // Of an unusually long chunk the memory is not kept.
+        // The memory of an unusually long chunk is not kept.
         if spare.len() > 4 * self.chunk {
             *spare = Vec::new();
         }
         let mut state = self.lock();
         state.has_begun = true;
-        // It is none if all has ended meanwhile.
+        // It is 0 if the stream has ended meanwhile.
         state.held = state.held.saturating_sub(bytes);
         let is_next = state.is_next(id);
         let held = result.as_ref().map_or(0, Output::held);
@@ -78,7 +78,7 @@ impl Shared {
         Ok(bytes)
     }
 
-    /// Reads a chunk, which is then worked on, and lets other threads read on.
+    /// Reads a chunk, and lets other threads read on in the file.
     fn read(
         self: &Arc<Self>,
         file: usize,
@@ -124,10 +124,10 @@ impl Shared {
     }
 
     fn named(&self, file: usize) -> Result<&InputFile, Error> {
-        always(self.files.get(file), "a file was taken up that is none")
+        always(self.files.get(file), "a file was begun that does not exist")
     }
 
-    /// Opens a file; `None` if it may keep its reader waiting, as pipes do and regular files do not.
+    /// Opens a file; `None` if it may block its reader, as pipes may and regular files do not.
     fn open(&self, file: usize) -> Result<Option<FileReader>, Error> {
         let named = self.named(file)?;
         let failed = |error| read_error(&named.path, error);
@@ -141,7 +141,7 @@ impl Shared {
         FileReader::open(path, *is_standard_input, *refuses_binary, &self.meter)
     }
 
-    /// Puts the last result of a file after the others.
+    /// Adds the last result of a file.
     fn close(&self, file: usize, result: Result<Output, Error>) {
         if let Some(progress) = self.lock().progress_of(file) {
             progress.outputs.push_back(Some(result));
@@ -150,8 +150,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Starts a thread that reads what may keep it waiting. If nobody wants the file any more while
-    /// it may_block, it ends with the next byte that comes.
+    /// Starts a thread for a file that may block its reader. If the stream ends while the thread is blocked,
+    /// the thread ends with the next byte that comes.
     pub(super) fn start_blocking_reader(self: &Arc<Self>, file: usize) {
         let shared = Arc::clone(self);
         let name = "llama3_tok-reader".to_owned();
