@@ -1,4 +1,4 @@
-//! Batches, and the chunks of a large text, on all threads.
+//! Encoding on all threads: batches of texts, and the chunks of a large text.
 
 use crate::added::Segment;
 use crate::encode::Encoder;
@@ -28,8 +28,8 @@ impl Chunk<'_> {
     }
 }
 
-/// Cuts `text` where that changes no ids, into chunks of about [`CHUNK_BYTES`] bytes; a text without such a
-/// place is one part.
+/// Cuts `text` where that changes no ids, into chunks of about [`CHUNK_BYTES`] bytes. A text that can't be cut is
+/// one chunk.
 fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         if text.is_empty() {
@@ -153,7 +153,7 @@ impl Encoder {
         Ok(groups.iter().sum())
     }
 
-    /// A text as added tokens and pieces of the text between, each to be encoded by itself.
+    /// A text as added tokens and chunks of the text between them.
     fn chunks<'t>(
         &self,
         text: &'t [u8],
@@ -275,8 +275,7 @@ impl Encoder {
     }
 }
 
-/// A sequence of ids to decode, as NumPy and the core have them or as they come from in_ring, perhaps
-/// out of range.
+/// A sequence of ids to decode, as NumPy arrays and lists have them. Some may be out of range.
 pub enum Ids<'a> {
     /// Of 32 bits.
     U32(&'a [u32]),

@@ -1,13 +1,13 @@
-//! How many tokens merging gives from each beginning of a pretoken, or from each end of it.
+//! How many tokens merging gives from each prefix of a pretoken, or from each suffix.
 //!
-//! The tokens of a beginning are not the beginning of the tokens, and their number goes up and down
-//! with the length. By the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only
-//! if each is what it gives alone and each two neighbours fit. So whatever leads to a position by tokens
-//! that fit is *the* encoding of the bytes up to there: each position has one last token, and a token
-//! that fits after it is the last one of the position where it ends ([`PrefixCounts`]). Likewise each
-//! position has one first token of the bytes from there to the end ([`SuffixCounts`]). For each position the
-//! tokens that begin there are tried, of which there are at most as many as lengths, and only the
-//! places that one token can span are kept: time is linear in the bytes, and memory does not grow.
+//! The tokens of a prefix are not a prefix of the tokens, and their number goes up and down with the length. By
+//! the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only if each token is what
+//! merging gives from its own bytes and each two neighbours fit. So any sequence of tokens that fit and end at a
+//! position is *the* encoding of the bytes up to there. Each position has one last token, and a token that fits
+//! after it is the last token of the position where it ends ([`PrefixCounts`]). Likewise each position has one
+//! first token of the bytes from there to the end ([`SuffixCounts`]). At each position the tokens that begin
+//! there are tried, at most one for each length, and only the positions that one token can span are kept. So time
+//! is linear in the bytes, and memory does not grow.
 
 use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
@@ -16,10 +16,10 @@ use crate::steps;
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
-/// Why merging can't be followed: each single byte is a token, so something leads to each position.
-const NO_TOKEN: &str = "no token of a pretoken leads to one of its places";
+/// Never happens: each single byte is a token, so some tokens lead to each position.
+const NO_TOKEN: &str = "no token of a pretoken leads to one of its positions";
 
-/// What leads to a position, or on from it.
+/// The last token up to a position, or the first from it on.
 #[derive(Clone, Copy)]
 struct Link {
     position: usize,
@@ -28,7 +28,7 @@ struct Link {
     count: usize,
 }
 
-/// As many links as one token can span, each with the position where its tokens begin, or end.
+/// The links of as many positions as one token can span, each with the origin that it was set for.
 struct Links {
     links: Vec<(usize, Link)>,
     /// Where the bytes begin whose prefixes are counted, or end whose suffixes are.

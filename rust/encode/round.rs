@@ -1,16 +1,16 @@
 //! A round: some hundred pretokens that are cut and looked up together.
 //!
 //! ```text
-//! cut       text -> bounds of pretokens                     (pretokenize/)
-//! key       each pretoken -> a word and its hash            (bpe/token_key.rs)
-//! prefetch  the line of the table that the hash says
-//! look up   word -> id, or it is noted as missing           (bpe/token_table.rs)
+//! cut       text -> where pretokens begin and end             (text/pretokenize/)
+//! key       each pretoken -> its key, and the key's hash      (bpe/token_key.rs)
+//! prefetch  the line of the token table that the hash names
+//! look up   key -> id, or the pretoken is noted as missing    (bpe/token_table.rs)
 //! ```
 //!
-//! Keys are key_count while the next window of text is cut, and all lines of a round are asked for before the
-//! first is looked at, so the processor waits for many at a time. Nothing branches on what is found: ids
-//! are written for all pretokens, those of the missing ones mean nothing. That keys are key_count, hashed and asked for
-//! in a batch before any is used is an idea of the tokenizer gigatoken.
+//! Keys are made while the next window of text is cut. All lines of a round are prefetched before the first is
+//! read, so that the processor waits for many at a time. Nothing branches on what is found: an id is written for
+//! each pretoken, and means nothing for a missing one. That keys are made, hashed and prefetched in a batch
+//! before any is used is an idea of the tokenizer gigatoken.
 
 use crate::bpe::token_key::{KEY, KEY_MASKS};
 use crate::bpe::token_table::TokenLines;
@@ -21,11 +21,11 @@ use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 /// Ids that are emitted at a time: there mostly are fewer between two missing pretokens.
 pub const IDS_AT_ONCE: usize = 32;
 
-/// Room for the words of a round and those key_count besides, since they are key_count sixteen at a time.
+/// Room for the keys of a round. They are made sixteen at a time, so there may be some more of them than pretokens.
 const MAX_KEYS: usize = MAX_ENDS + KEYS_AT_ONCE;
 
-/// Words are key_count of places that were written at least so many places before: a processor reads what
-/// two writes key_count only after both have reached its cache, and would wait for those of the newest window.
+/// Keys are made only of pretokens that are at least so many before the last one. What two writes made can be read
+/// together only after both have reached the cache, so the processor would wait for the newest window.
 const KEY_LAG: usize = 16;
 
 /// Room for the numbers of missing pretokens: more than there can be, and a power of two.

@@ -1,4 +1,4 @@
-//! The way to work that is chosen for the processor, once for each process.
+//! The code path: which instructions the encode loop uses, chosen once for each process.
 
 use std::sync::OnceLock;
 
@@ -11,15 +11,14 @@ use crate::machine::lanes::neon;
 use crate::machine::lanes::portable::Portable;
 use crate::machine::lanes::{Lanes, Vectorized};
 
-/// One way to work that this processor has. All give the same ids.
+/// A code path that this processor can run. All give the same ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodePath(Kind);
 
-/// Private, so that a [`CodePath`] with instructions that are missing can't be made.
+/// Private, so that no [`CodePath`] can be made whose instructions are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Plain words; text is cut one character after the other, which is the only way for text that is
-    /// not UTF-8.
+    /// Plain words; text is cut one character after the other, which is the only way for text that is not UTF-8.
     Scalar(Portable),
     /// Plain words.
     Portable(Portable),
@@ -35,7 +34,7 @@ impl CodePath {
     /// Text is cut one character after the other: the only path for text that is not UTF-8.
     pub const SCALAR: Self = Self(Kind::Scalar(Portable));
 
-    /// The kinds that this processor has, the fastest last.
+    /// The paths that this processor has, the fastest last.
     pub fn available() -> Vec<Self> {
         #[allow(unused_mut, reason = "elsewhere there are no more")]
         let mut kinds = vec![Kind::Scalar(Portable), Kind::Portable(Portable)];
@@ -75,7 +74,7 @@ impl CodePath {
         matches!(self.0, Kind::Scalar(_))
     }
 
-    /// Does `work` with this path's instructions.
+    /// Runs `work` with this path's instructions.
     #[inline]
     pub fn run<W: Vectorized>(self, work: W) -> W::Output {
         match self.0 {

@@ -1,16 +1,16 @@
-//! Memory of large tables, asked from the system at once and on large pages, where the system has them.
+//! Memory for large tables: all of it is requested at once, and on large pages, where the system has them.
 //!
-//! The system gives memory page by page, when it is first touched, and each of these first touches
-//! interrupts the program: in a table of 4 MB a thousand times. So the whole is asked for beforehand. And what is
-//! looked up at random in megabytes waits for the address, too: a table of 16 MB is 4,096 pages of 4 KB, more
-//! than a processor remembers, or 8 of 2 MB.
+//! The system provides memory page by page, when a page is first touched, and each first touch interrupts the
+//! program: in a table of 4 MB a thousand times. So all pages are requested beforehand. Random lookups in
+//! megabytes also wait for the translation of addresses: a table of 16 MB is 4,096 pages of 4 KB, more than a
+//! processor remembers, or 8 of 2 MB.
 
 use std::collections::TryReserveError;
 
-/// Tables below this are not put on large pages: they would have none to themselves.
+/// Smaller tables are not put on large pages: they would not fill one.
 #[cfg(target_os = "linux")]
 const MIN_HUGE_PAGE_BYTES: usize = 4 << 20;
-/// Tables below this are left alone.
+/// Smaller tables are left to the system.
 #[cfg(target_os = "linux")]
 const MIN_ADVISED_BYTES: usize = 1 << 16;
 
@@ -21,7 +21,8 @@ pub fn table<T: Copy>(count: usize, value: T) -> Result<Vec<T>, TryReserveError>
     Ok(table)
 }
 
-/// An empty table with room for `count`, which are going to be written. An error if memory is refused.
+/// An empty table with memory for `count` items, all of which are going to be written. An error if memory is
+/// refused.
 pub fn with_capacity<T>(count: usize) -> Result<Vec<T>, TryReserveError> {
     let mut table = Vec::new();
     table.try_reserve_exact(count)?;

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! lanes        a few operations on bytes and words, written for each kind of processor
-//! path         which of these the process takes
-//! prefetch     loads that are begun before their values are needed
-//! huge_pages   large tables on large pages
+//! code_path    which of these the process uses
+//! prefetch     begins to load memory before its value is needed
+//! huge_pages   memory for large tables
 //! ```
 
 pub mod lanes;

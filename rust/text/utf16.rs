@@ -1,9 +1,9 @@
 //! UTF-8 to UTF-16, 64 bytes at a time, for text that is mostly not ASCII.
 //!
-//! The bytes that end characters are pushed together, and so are the bytes one and two places before
-//! them where these belong to the same character; shifted over each other they are the units. What
-//! is valid is decided by bits, as in `pretokenize/masks.rs`. Characters of four bytes, which are seldom,
-//! go one by one.
+//! The last bytes of characters are compressed to the front of a register, and so are the bytes one and two before
+//! them that belong to the same characters. Shifted and joined, these are the UTF-16 units. Whether the bytes are
+//! valid is decided by bit operations, as in `pretokenize/masks.rs`. Characters of four bytes, which are seldom,
+//! are converted one by one.
 //!
 //! Only with AVX-512: without it, and for other text, Python's decoder reads UTF-8 itself. The twin that
 //! tests compare with is the standard library's `encode_utf16`. Decoding ids to multilingual text becomes
@@ -11,7 +11,7 @@
 
 use std::arch::x86_64::*;
 
-/// Bytes of a step, and units that it may write.
+/// Bytes that are read in a step, and the most units that it writes.
 const STEP_BYTES: usize = 64;
 
 /// Whether this processor has the instructions.
@@ -20,9 +20,9 @@ pub fn is_available() -> bool {
     has!("avx512f") && has!("avx512bw") && has!("avx512vbmi2") && has!("bmi1") && has!("popcnt")
 }
 
-/// The units of `bytes`, one after the other in `units`, which only grows: how many there are. `None`
-/// if the bytes are not UTF-8, or if the processor has not the instructions. The caller then lets Python
-/// decode them, so `None` is always safe.
+/// Writes the UTF-16 units of `bytes` to `units`, which only grows; gives how many there are. `None` if the bytes
+/// are not UTF-8, or if the processor lacks the instructions. The caller then lets Python decode them, so `None` is
+/// always safe.
 pub fn transcode(bytes: &[u8], units: &mut Vec<u16>) -> Option<usize> {
     if !is_available() {
         return None;
@@ -53,7 +53,7 @@ fn run(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     Some(count + write_chars(bytes.get(at..)?, units.get_mut(count..)?)?)
 }
 
-/// One character after the other.
+/// Writes the units of a few bytes, one character after the other.
 fn write_chars(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     let mut count = 0;
     for unit in std::str::from_utf8(bytes).ok()?.encode_utf16() {
@@ -63,8 +63,8 @@ fn write_chars(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     Some(count)
 }
 
-/// The units of the characters that are in `window` as a whole, before the first one of four bytes: how
-/// many bytes those are, and how many units. `None` if they are not UTF-8.
+/// Writes the units of the characters that are whole in `window`, up to the first one of four bytes. Gives how many
+/// bytes those have, and how many units they are. `None` if they are not UTF-8.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,popcnt")]
 fn step(window: &[u8; STEP_BYTES], units: &mut [u16; STEP_BYTES]) -> Option<(usize, usize)> {
@@ -77,9 +77,9 @@ fn step(window: &[u8; STEP_BYTES], units: &mut [u16; STEP_BYTES]) -> Option<(usi
     let (two, three, four) = (within(0xC2, 0xDF), within(0xE0, 0xEF), within(0xF0, 0xFF));
     let cut = two & 1 << 63 | three & 0b11 << 62;
     let read = (cut | four).trailing_zeros();
-    // If nothing was read no bit is set; there is no shift by all 64.
+    // If nothing was read, no bit is set; a shift by 64 is not possible.
     let whole = u64::MAX.checked_shr(64 - read).unwrap_or(0);
-    // After the characters there begins another one, so that place may not belong to them.
+    // Right after these characters another one begins, so that byte must not belong to them.
     let seen = whole << 1 | 1;
     let tails = (two | three) << 1 | three << 2;
     let low = within(0x80, 0x9F);
@@ -127,12 +127,12 @@ fn load(bytes: &[u8; STEP_BYTES]) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(units: &mut [u16; STEP_BYTES], first: __m512i, second: __m512i) {
-    let place: *mut __m512i = units.as_mut_ptr().cast();
+    let target: *mut __m512i = units.as_mut_ptr().cast();
     #[expect(unsafe_code, reason = "stores go through a pointer")]
     // SAFETY: the array has the 128 bytes that are written; no alignment is asked for.
     unsafe {
-        _mm512_storeu_si512(place, first);
-        _mm512_storeu_si512(place.add(1), second);
+        _mm512_storeu_si512(target, first);
+        _mm512_storeu_si512(target.add(1), second);
     }
 }
 

@@ -1,4 +1,4 @@
-//! AVX-512: one register, whose comparisons give 64 bits at once, and whose bytes can be compressed.
+//! AVX-512: one register of 64 bytes, whose comparisons give 64 bits at once, and whose bytes can be compressed.
 
 use std::arch::x86_64::*;
 
@@ -142,8 +142,8 @@ fn cache_key_matches(line: &[u64; 8], key: &[u64; 4]) -> u8 {
     _mm512_cmpeq_epi64_mask(line, key)
 }
 
-/// Sixteen positions a store, and two stores without asking: a window seldom has more than thirty-two, but
-/// whether it has more than sixteen can't be foreseen.
+/// Sixteen positions a store. Two stores are done without a branch: a window seldom has more than thirty-two set
+/// bits, but whether it has more than sixteen can't be predicted.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
 fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
@@ -168,7 +168,7 @@ fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
     }
 }
 
-/// Four words a register: loaded and masked one by one, hashed together.
+/// Four keys a register: loaded and masked one by one, hashed together.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn make_keys(
@@ -186,7 +186,7 @@ fn make_keys(
         }
     };
     let (starts, ends) = (sixteen(0), sixteen(1));
-    // The last position with sixteen bytes after it, as far as positions reach.
+    // The last offset with sixteen bytes after it, as far as 32 bits reach.
     let Some(last) = text.len().checked_sub(16) else {
         return keys_one_by_one(text, bounds, masks, keys, hashes);
     };
@@ -194,7 +194,7 @@ fn make_keys(
     if _mm512_cmpgt_epu32_mask(starts, last) != 0 {
         return keys_one_by_one(text, bounds, masks, keys, hashes);
     }
-    // How many bytes after the first row each string's row is.
+    // For each string, how many bytes after the first mask its mask is.
     const ROW: u32 = size_of::<KeyMask>().ilog2();
     let lengths = _mm512_sub_epi32(ends, starts);
     let row = _mm512_min_epu32(lengths, _mm512_set1_epi32(masks.len() as i32 - 1));
@@ -210,8 +210,8 @@ fn make_keys(
             unsafe_code,
             reason = "a check for each of sixteen would cost as much as the rest"
         )]
-        // SAFETY: `number` is below 16; the row is one of `masks`, the last one at most, see `row`; and the
-        // text has 16 bytes from each start on, since none of them is after `last`.
+        // SAFETY: `number` is below 16. The row is that of one of `masks`, the last one at most, see `row`. The text has
+        // 16 bytes from each start on, since no start is after `last`.
         unsafe {
             let row = *rows.get_unchecked(number) as usize;
             debug_assert!(row < size_of::<KeyMasks>() && row.is_multiple_of(size_of::<KeyMask>()));
@@ -233,7 +233,7 @@ fn make_keys(
     };
     let [a, b, c, d] = HASH_ADDENDS.map(|number| number as i32);
     let added = _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
-    // As `hash`: the first number of each four is that of a word.
+    // As `hash`: the first number of each four is the hash of a key.
     let hash = |four: __m512i| {
         let sums = _mm512_add_epi32(four, added);
         let products = _mm512_mul_epu32(sums, _mm512_srli_epi64::<32>(sums));
@@ -260,7 +260,7 @@ fn make_keys(
     }
 }
 
-/// A bit for each half of the four words that has the same bits as `word` in `mask`.
+/// A bit for each half of the four entries that has the same bits as `key` under `mask`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 fn same_halves(line: &[u64; 8], key: u128, mask: u128) -> u8 {

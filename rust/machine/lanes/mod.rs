@@ -1,12 +1,12 @@
-//! What processors do differently: a few operations on bytes and words, written for each kind.
+//! A few operations on bytes and words that processors do differently, written for each kind of processor.
 //!
-//! [`Lanes`] is the list. Everything else in the core is written once, over it, and is compiled for
-//! each kind: [`crate::machine::code_path::CodePath::run`] chooses, once for each process, and whatever runs inside has the
-//! instructions. `portable.rs` is for any processor and is the twin that the others are compared
-//! with; all paths are in all tests of exactness.
+//! [`Lanes`] is the list of them. Everything else in the core is written once, over this trait, and compiled for
+//! each kind. [`crate::machine::code_path::CodePath::run`] chooses the kind, and what runs inside uses its
+//! instructions. `portable.rs` is for any processor, and the twin that the others are compared with; tests of
+//! exactness run on all paths.
 //!
 //! That one visitor chooses the instructions for a whole piece of work, and that a value proves that they
-//! exist, is how the crate `pulp` does it; what is here is smaller and knows only what is needed.
+//! exist, is how the crate `pulp` does it; this is smaller and has only what is needed here.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -18,7 +18,7 @@ pub mod portable;
 
 /// Bytes in a window of text, one bit of a word for each.
 pub const WINDOW: usize = 64;
-/// Byte strings whose words are made at a time.
+/// Byte strings whose keys are made at a time.
 pub const KEYS_AT_ONCE: usize = 16;
 
 /// The classes of a window's bytes, one bit each, the first byte lowest. A character of several
@@ -43,17 +43,17 @@ pub struct Masks {
     pub tail: u64,
 }
 
-/// By the length of a byte string: the bits of its first 16 bytes that are kept, and those that are set.
+/// How the key of a byte string is made of its first 16 bytes: `bytes & keep | set`.
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 pub struct KeyMask {
     /// The bits of the text that are kept.
     pub keep: u128,
-    /// The bits that are set besides.
+    /// The bits that are set in any case.
     pub set: u128,
 }
 
-/// What is kept for each length; the last row is for all longer strings.
+/// The mask for each length; the last one is for all longer strings.
 pub type KeyMasks = [KeyMask; 16];
 
 /// The operations. A value of a type with this trait exists only where its instructions do.
@@ -61,10 +61,10 @@ pub trait Lanes: Copy {
     /// Whether [`Lanes::bytes_in_set`] and [`Lanes::bytes_equal`] take a few instructions for a whole window.
     const HAS_FAST_SEARCH: bool;
 
-    /// Does `work` with these instructions, in a function of its own.
+    /// Runs `work` with these instructions, in a function of its own.
     fn run<W: Vectorized>(self, work: W) -> W::Output;
 
-    /// The classes of ASCII in a window; of other characters `wide` and `tail`.
+    /// The classes of the ASCII characters in a window; of other characters only `wide` and `tail`.
     fn masks(self, window: &[u8; WINDOW]) -> Masks;
 
     /// The bytes whose low six bits are in `set`.
@@ -73,14 +73,14 @@ pub trait Lanes: Copy {
     /// The bytes that are `byte`.
     fn bytes_equal(self, window: &[u8; WINDOW], byte: u8) -> u64;
 
-    /// Writes `base` plus the number of each set bit, ascending. What is after those means nothing.
+    /// Writes `base` plus the number of each set bit, ascending. What is written after those means nothing.
     #[inline(always)]
     fn bit_positions(self, bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
         bit_positions_by_counting(bits, base, positions);
     }
 
-    /// For each two neighbours of `bounds`, which are positions in `text`, the word of the text between
-    /// them, as `kept` makes it, and the word's [`hash`]. After the text's end there are zeros.
+    /// For each two neighbours of `bounds`, which are offsets in `text`, the key of the bytes between them, and the
+    /// key's [`hash`]. Beyond the end of the text zeros are read.
     #[inline(always)]
     fn keys(
         self,
@@ -93,21 +93,21 @@ pub trait Lanes: Copy {
         keys_one_by_one(text, bounds, masks, keys, hashes);
     }
 
-    /// Of four words, each a lower and an upper half, the last one that has the same bits as `word` in
-    /// `mask`: the number of its upper half; 8 if there is none.
+    /// Of the four entries of a line, each a lower and an upper half, the last one that has the same bits as `key`
+    /// under `mask`: the index of its upper half; 8 if there is none.
     #[inline(always)]
     fn find_key(self, line: &[u64; 8], key: u128, mask: u128) -> usize {
         find_key_one_by_one(line, key, mask)
     }
 
-    /// Of eight words, a bit for each that is the same as that of a name `a b c d` in `a b c d a b a b`.
+    /// For a cache key `a b c d`, a bit for each word of a line that is the same as in `a b c d a b a b`.
     #[inline(always)]
     fn cache_key_matches(self, line: &[u64; 8], key: &[u64; 4]) -> u8 {
         cache_key_matches_one_by_one(line, key)
     }
 }
 
-/// [`Lanes::keys`], a string at a time.
+/// [`Lanes::keys`], one string at a time.
 #[inline(always)]
 pub fn keys_one_by_one(
     text: &[u8],
@@ -123,7 +123,7 @@ pub fn keys_one_by_one(
     }
 }
 
-/// The word of a byte string of `length` bytes that begins with `head`.
+/// The key of a byte string of `length` bytes that begins with `head`.
 #[inline(always)]
 pub fn key_of(head: u128, length: usize, masks: &KeyMasks) -> u128 {
     let [.., last] = masks;
@@ -131,7 +131,7 @@ pub fn key_of(head: u128, length: usize, masks: &KeyMasks) -> u128 {
     head & keep | set
 }
 
-/// The next 16 bytes of a text, with zeros where it ends.
+/// The next 16 bytes of a text, with zeros beyond its end.
 #[inline(always)]
 pub fn load_16_bytes(text: &[u8], start: usize) -> u128 {
     match text.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
@@ -157,10 +157,10 @@ fn load_last_bytes(text: &[u8], start: usize) -> u128 {
 /// Odd numbers without a pattern: the fractions of the square roots of 2, 3, 5 and 7.
 const HASH_ADDENDS: [u32; 4] = [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F373, 0xA54F_F53B];
 
-/// A hash of a word: NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999), two products of
-/// 32-bit numbers, of which every processor makes several at a time. The middle bits of the sum, which
-/// depend on the most of the word. It has no seed: it serves a table that looks at one position only,
-/// where words that collide cost nothing.
+/// A hash of a key: NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999), two products of
+/// 32-bit numbers, of which every processor computes several at a time. It is the middle bits of the sum, which
+/// depend on most of the key. It has no seed: it is for a table that looks into one line only, where keys that
+/// collide cost nothing.
 #[inline(always)]
 pub fn hash(word: u128) -> u32 {
     let [a, b, c, d] = HASH_ADDENDS;
@@ -170,11 +170,11 @@ pub fn hash(word: u128) -> u32 {
     (products >> HASH_SHIFT) as u32
 }
 
-/// Where in the sum of the products the hash begins.
+/// The bit of the sum where the hash begins.
 const HASH_SHIFT: u32 = 24;
 
-/// By which halves of four words are the same, the upper half of the last word of which both are; 8 if there
-/// is none.
+/// By a bit for each half that is the same: the index of the upper half of the last entry with two same halves; 8
+/// if there is none.
 #[cfg(target_arch = "x86_64")]
 static LAST_MATCH: [u8; 256] = {
     let mut table = [8; 256];
@@ -193,24 +193,24 @@ static LAST_MATCH: [u8; 256] = {
     table
 };
 
-/// [`Lanes::find_key`], from a bit for each half that is the same.
+/// [`Lanes::find_key`], given a bit for each half that is the same.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn last_match(same_halves: u8) -> usize {
     LAST_MATCH.get(usize::from(same_halves)).map_or(8, |&half| usize::from(half))
 }
 
-/// Work that is compiled for each path.
+/// Work that is compiled for each code path.
 pub trait Vectorized {
-    /// What it gives.
+    /// Its result.
     type Output;
 
-    /// Does it. Has to be `#[inline(always)]`, so that it is compiled with the path's instructions.
+    /// Runs it. It must be `#[inline(always)]`, so that it is compiled with the path's instructions.
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-/// How many positions are written before it is asked whether there are more: how many there are can't be
-/// foreseen, and each question would be a branch taken wrongly in most windows.
+/// How many positions are written before a branch on whether there are more: their number can't be predicted, and
+/// each such branch would be mispredicted in most windows.
 const POSITIONS_AT_ONCE: usize = 8;
 
 /// [`Lanes::bit_positions`] by counting zeros.
@@ -227,7 +227,7 @@ pub fn bit_positions_by_counting(mut bits: u64, base: u32, positions: &mut [u32;
     }
 }
 
-/// [`Lanes::find_key`], a word at a time.
+/// [`Lanes::find_key`], one entry at a time.
 #[inline(always)]
 pub fn find_key_one_by_one(line: &[u64; 8], key: u128, mask: u128) -> usize {
     let halves = |key: u128| (key as u64, (key >> 64) as u64);
@@ -239,7 +239,7 @@ pub fn find_key_one_by_one(line: &[u64; 8], key: u128, mask: u128) -> usize {
     })
 }
 
-/// [`Lanes::cache_key_matches`], a word at a time.
+/// [`Lanes::cache_key_matches`], one word at a time.
 #[inline(always)]
 pub fn cache_key_matches_one_by_one(line: &[u64; 8], &[a, b, c, d]: &[u64; 4]) -> u8 {
     let same =

@@ -1,12 +1,11 @@
-//! NEON: four registers of 16 bytes, one comparison a class.
+//! NEON: four registers of 16 bytes, one comparison for each class.
 //!
-//! NEON has no instruction that takes one bit of each byte. What stands in for it is the second of the
-//! two ways in Geoff Langdale, "Fitting My Head Through The ARM Holes" (2019), written for simdjson: the
-//! window is loaded so that neighbours are in four different registers, and the comparisons' highest
-//! bits are shifted in after each other. Niles Salter, "Use interleaved vectors for parsing on ARM"
-//! (2024), recommends it where there are several masks. Of the two it is also the shorter one as compiled:
-//! nine instructions for a mask after its comparisons, while the first, which adds neighbours, is sixteen
-//! (Rust 1.96: it no longer finds the instruction that adds them).
+//! NEON has no instruction that takes one bit of each byte. Instead, the second of the two ways in Geoff Langdale,
+//! "Fitting My Head Through The ARM Holes" (2019), written for simdjson, is used: the window is loaded so that
+//! neighbours are in four different registers, and the highest bits of the comparisons are shifted into one byte.
+//! Niles Salter, "Use interleaved vectors for parsing on ARM" (2024), recommends it where there are several masks.
+//! Of the two ways it is also the shorter one as compiled: nine instructions for a mask after its comparisons,
+//! while the first way, which adds neighbours, takes sixteen (Rust 1.96 no longer finds the instruction for it).
 
 use std::arch::aarch64::*;
 

@@ -4,17 +4,16 @@
 //! window   the next 64 bytes, beginning where a pretoken begins
 //! masks    one bit per byte for each class (lanes/, and pages.rs for characters beyond ASCII)
 //! starts   one bit per byte: does a pretoken begin here? (this file, plain bit operations)
-//! ends     the places of the set bits
+//! ends     the offsets of the set bits
 //! ```
 //!
-//! The next window begins at the last pretoken that began in this one, so nothing is carried from
-//! window to window: since the pattern has no lookbehind, where a pretoken begins is where the text
-//! might as well begin. What a start depends on after the window's end (white space, whose cut
-//! depends on what follows) is left to the next window, and a pretoken that is longer than a window
-//! to the scalar scanner. Everything here is compared with that scanner, which stays its readable
-//! twin.
+//! The next window begins at the last pretoken that began in this one, so nothing is carried from window to
+//! window: since the pattern has no lookbehind, a text might as well begin where a pretoken begins. If a start
+//! depends on what follows the window, as in white space, it is left to the next window. A pretoken that is longer
+//! than a window is left to the scalar scanner. Everything here is compared with that scanner, which is the
+//! readable twin.
 //!
-//! The text must be valid UTF-8; others go to the scalar scanner.
+//! The text must be valid UTF-8; any other text goes to the scalar scanner.
 
 use super::pages::{by_page, one_by_one};
 use super::scalar;
@@ -24,28 +23,28 @@ use crate::machine::lanes::{Lanes, Masks, Vectorized, WINDOW};
 use crate::text::span::Span;
 use crate::text::unicode::Classes;
 
-/// How many ends [`fill`] gives at most.
+/// The most ends that [`fill`] gives.
 pub const MAX_ENDS: usize = 384;
 
-/// Places beyond this many bytes from where a round begins are left to the next one, so that places have 32
-/// bits: half as much to write and to read as with 64.
+/// No window begins so many bytes after the beginning of a round, so that offsets have 32 bits: half as much to
+/// write and to read as with 64.
 const FAR: usize = 1 << 31;
 
-/// Where pretokens end. A place is the number of bytes between it and where the first pretoken begins.
+/// Where the pretokens of a round end. Offsets count from the beginning of the round.
 pub struct PretokenEnds {
     /// Where the first pretoken begins in the text.
     from: usize,
-    /// Where the first pretoken begins, which is 0, then where each ends, then room for what is written
-    /// beyond the last one: the places of a whole window at a time.
+    /// Where the first pretoken begins, which is 0, then where each one ends, then room for what is written beyond the
+    /// last one: the offsets of a whole window are written at a time.
     bounds: [u32; 1 + MAX_ENDS + WINDOW],
     count: usize,
-    /// Where the last one ends, if that is no number of 32 bits; else 0.
+    /// Where the last pretoken ends, if that does not fit 32 bits; else 0.
     large_end: usize,
-    /// There must be fewer for another window to be cut.
+    /// With fewer ends than this, another window is cut.
     limit: usize,
-    /// Windows begin before this place.
+    /// Windows begin before this offset.
     far: usize,
-    /// Whether there were more than there is room for: a fault, see [`PretokenEnds::are_complete`].
+    /// Whether there were more ends than there is room for: a fault, see [`PretokenEnds::are_complete`].
     lost: bool,
 }
 
@@ -65,7 +64,7 @@ impl Default for PretokenEnds {
 }
 
 impl PretokenEnds {
-    /// Ends whose limit is wrong, for the test that this is told.
+    /// Ends with a wrong limit, for the test that this is an error.
     #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
         Self { limit, ..Self::default() }
@@ -82,20 +81,20 @@ impl PretokenEnds {
         (1..=self.count).filter_map(|number| self.offset(number))
     }
 
-    /// Where the first pretoken begins, then where each ends, from that of number `first` on.
+    /// Where pretokens begin, from pretoken `first` on, and where the last one ends.
     #[inline(always)]
     pub fn bounds_from(&self, first: usize) -> &[u32] {
-        // Where there were too many, `are_complete` says so.
+        // If there were too many ends, `are_complete` says so.
         self.bounds.get(first..=self.count).unwrap_or(&[])
     }
 
-    /// Places where pretokens begin, from that of number `first` on, and one more.
+    /// Where `COUNT - 1` pretokens begin, from pretoken `first` on, and where the last of them ends.
     #[inline(always)]
     pub fn bounds_of<const COUNT: usize>(&self, first: usize) -> Option<&[u32; COUNT]> {
         self.bounds.get(first..)?.first_chunk()
     }
 
-    /// Where pretoken `number` begins, and that before it ends, in the text.
+    /// Where pretoken `number` begins in the text, and the one before it ends.
     #[inline(always)]
     fn offset(&self, number: usize) -> Option<usize> {
         let bound = *self.bounds.get(number)?;
@@ -118,7 +117,7 @@ impl PretokenEnds {
         self.offset(self.count).unwrap_or(usize::MAX)
     }
 
-    /// How many ends there are.
+    /// The most ends that [`fill`] gives.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.count
@@ -129,9 +128,8 @@ impl PretokenEnds {
         self.count == 0
     }
 
-    /// Whether the ends are those of pretokens without a gap, none of them lost, and no more than
-    /// [`MAX_ENDS`]. It is so unless the loop of [`fill`] is wrong; one look a round makes that an error instead
-    /// of text that is left out.
+    /// Whether these are the ends of pretokens without a gap, none of them lost, and no more than [`MAX_ENDS`]. They
+    /// are, unless the loop of [`fill`] is wrong; this one check a round makes that an error and not lost text.
     #[inline(always)]
     pub fn are_complete(&self) -> bool {
         !self.lost & (self.count > 0) & (self.count <= MAX_ENDS)
@@ -150,7 +148,7 @@ impl PretokenEnds {
         (self.count < self.limit) & (at < self.far)
     }
 
-    /// Adds the places of `starts` in the window that begins at `base`, which is not [`FAR`].
+    /// Adds the offsets of `starts` in the window that begins at `base`, which is below [`FAR`].
     #[inline(always)]
     fn extend(&mut self, lanes: impl Lanes, starts: u64, base: usize) {
         match self.bounds.get_mut(1 + self.count..).and_then(<[u32]>::first_chunk_mut) {
@@ -160,7 +158,7 @@ impl PretokenEnds {
         self.count += starts.count_ones() as usize;
     }
 
-    /// Adds a place; none comes after one that has no 32 bits, since it is far.
+    /// Adds an offset. After one that does not fit 32 bits none is added, since it is far.
     #[inline(always)]
     fn push(&mut self, end: usize) {
         self.count += 1;
@@ -176,7 +174,7 @@ impl PretokenEnds {
 
 impl CodePath {
     /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;
-    /// none at the text's end. The text must be valid UTF-8, but for [`CodePath::SCALAR`].
+    /// none at the text's end. The text must be valid UTF-8, except for [`CodePath::SCALAR`].
     pub fn fill(self, text: &[u8], from: usize, ends: &mut PretokenEnds) {
         struct Fill<'a>(&'a [u8], usize, &'a mut PretokenEnds);
         impl Vectorized for Fill<'_> {
@@ -211,9 +209,9 @@ pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds) {
 
 /// Cuts the text from `from`, where a pretoken must begin, into as many pretokens as `ends` takes.
 ///
-/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is called
-/// for each window but the last with the ends so far: what it does with them runs beside the next window's
-/// cut, since a processor does both at once.
+/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is called after
+/// each window but the last, with the ends so far: a processor runs it at the same time as the cut of the next
+/// window.
 #[inline(always)]
 pub fn fill<L: Lanes>(
     lanes: L,
@@ -243,7 +241,7 @@ pub fn fill<L: Lanes>(
             }
         };
         let cut = cut(lanes, window, length, at_end);
-        // The window's own beginning is an end only if letters went up to it and no farther.
+        // The beginning of the window is an end only if the letters before it end there.
         let starts = cut.starts & !1 | u64::from(in_letters & !cut.letter_first);
         ends.extend(lanes, starts, at);
         if at_end {
@@ -265,25 +263,25 @@ pub fn fill<L: Lanes>(
         && ends.is_empty()
         && let Some(end) = scalar::pretoken_end(text, 0)
     {
-        // Letters that go farther than windows do.
+        // Letters that go on for longer than windows are cut.
         ends.push(end);
     }
 }
 
 /// How a window is cut.
 struct Cut {
-    /// Where pretokens begin, as far as the window tells. Its own beginning is always one.
+    /// Where pretokens begin, as far as the window tells. Its first byte always is one.
     starts: u64,
-    /// How many of its bytes were looked at: whole characters.
+    /// How many of its bytes were used: whole characters.
     length: usize,
     /// Whether it begins with a letter.
     letter_first: bool,
-    /// Whether the last pretoken is one of letters that reaches its end.
+    /// Whether the last pretoken is letters that reach the end.
     letters_go_on: bool,
 }
 
-/// Bits of `mask` that stand without a gap after a bit of `seeds`, and those of `seeds`, which are in
-/// `mask` and at most one in each run of it.
+/// The bits of `seeds`, and those of `mask` that follow them without a gap. `seeds` are in `mask`, at most one in
+/// each run.
 #[inline(always)]
 fn flood(mask: u64, seeds: u64) -> u64 {
     mask & !mask.wrapping_add(seeds)
@@ -301,7 +299,7 @@ fn low_bits(count: usize) -> u64 {
     u64::MAX.checked_shr(64 - count as u32).unwrap_or(0)
 }
 
-/// Cuts a window whose first byte begins a pretoken, or a letter of one that began before.
+/// Cuts a window whose first byte begins a pretoken, or is a letter of a pretoken that began before.
 ///
 /// `length` bytes of the window are text; `at_end` says that the text ends there. Starts that depend
 /// on what follows the window are not given.
@@ -327,18 +325,18 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     let other = text & !(letter | number | newline | space);
     let first = !tail;
 
-    // Other characters: a run begins at its first, or at the blank before it.
+    // Symbols: a run begins at its first, or at the blank before it.
     let other_starts = other & first & !(other << 1) & !(blank << 1);
-    // The newlines after a run belong to it.
+    // The newlines after a run of symbols belong to it.
     let taken = flood(newline, newline & other << 1);
 
-    // Letters: a run begins at its first, or at the white space before it, or at the one character
-    // before it that begins a run of others.
+    // Letters: a run begins at its first letter, or at the white space before it, or at the symbol before it if that
+    // begins a run of symbols.
     let joined = whole_characters(other_starts, tail);
     let letter_starts = letter & first & !(letter << 1) & !(space << 1) & !(joined << 1);
 
-    // White space: a run begins at its first. After its last newline the rest begins; before text
-    // its last character begins, unless that is a newline.
+    // White space: a pretoken begins at the first of a run, after the last newline of it, and at its last character if
+    // text follows, unless that character is a newline.
     let white = (newline | space) & !taken;
     let white_starts = white & first & !(white << 1);
     let after_newline = space & first & (newline & !taken) << 1;
@@ -361,10 +359,10 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     if contractions != 0 {
         all |= starts_after_contractions(contractions, window, letter);
     }
-    // Of white space that reaches the window's end only the beginning is sure.
+    // Of white space that reaches the window's end only the beginning is certain.
     let sure = 64 - (text & !white).leading_zeros() as usize;
     let starts = if at_end { all } else { all & low_bits((sure + 1).min(64)) };
-    // An apostrophe with letters may be a contraction, which depends on how many there are.
+    // An apostrophe and letters may be a contraction, which depends on the letters that follow.
     let last = 1 << 63 >> (starts | 1).leading_zeros();
     Cut {
         starts,
@@ -374,16 +372,15 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     }
 }
 
-/// How many bytes at a window's end are left to the next one: of a character that ends after it, or
-/// one blank, so that most windows end inside letters. Without branches: in most scripts it is as
-/// good as random.
+/// How many bytes at a window's end are left to the next one: those of a character that is not whole, or one blank,
+/// so that most windows end inside letters. Without branches: in most scripts they would be mispredicted.
 #[inline(always)]
 fn bytes_left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
     let one = last >= 0xC0 || last == b' ';
     usize::from(one) + 2 * usize::from(second >= 0xE0) + 3 * usize::from(third >= 0xF0)
 }
 
-/// Every third of a run of numbers, which have one byte each.
+/// The starts of pretokens in runs of numbers of one byte each: every third.
 #[inline(always)]
 fn number_starts(number: u64) -> u64 {
     let mut starts = number & !(number << 1);
@@ -396,10 +393,10 @@ fn number_starts(number: u64) -> u64 {
     starts
 }
 
-/// Every third character of a run of numbers, of which some have several bytes.
+/// The same in runs of numbers of which some have several bytes.
 #[inline(never)]
 fn wide_number_starts(number: u64, tail: u64) -> u64 {
-    // The carry comes out of a character at the one after it.
+    // The carry goes from a character to the byte after it.
     let next = |leads: u64| tail.wrapping_add(leads << 1) & !tail & number;
     let mut starts = number & !tail & !(number << 1);
     let mut thirds = next(next(next(starts)));
@@ -410,13 +407,13 @@ fn wide_number_starts(number: u64, tail: u64) -> u64 {
     starts
 }
 
-/// Those of `places`, each the beginning of a run of `space`, whose run has no newline after it.
+/// Those of `run_starts`, each the first bit of a run of `space`, whose run no newline follows.
 #[cold]
 fn without_later_newline(run_starts: u64, space: u64, newline: u64) -> u64 {
     let (mut kept, mut rest) = (run_starts, run_starts);
     while rest != 0 {
         let first = rest & rest.wrapping_neg();
-        // The carry comes out of the run at the bit after it.
+        // The carry goes from the run to the bit after it.
         if space.wrapping_add(first) & !space & newline != 0 {
             kept &= !first;
         }
@@ -425,7 +422,7 @@ fn without_later_newline(run_starts: u64, space: u64, newline: u64) -> u64 {
     kept
 }
 
-/// The starts after contractions whose letters go on.
+/// The starts after contractions which letters follow.
 #[inline(always)]
 fn starts_after_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> u64 {
     let (mut starts, mut rest) = (0, apostrophes);
@@ -457,7 +454,7 @@ mod tests {
     }
 
     proptest! {
-        /// Places that are far after the beginning of a round, without gigabytes.
+        /// Offsets that are far from the beginning of a round, without gigabytes of text.
         #[test]
         fn a_round_ends_before_what_is_far(text in long_texts(), far in 1..2000usize) {
             let expected = all(CodePath::SCALAR, &text, &mut PretokenEnds::default());

@@ -1,18 +1,16 @@
-//! The ends of runs, known from what stands after: for going through a text from its end to its
-//! beginning.
+//! The ends of runs, for going through a text from its end to its beginning.
 //!
-//! The scanner looks for the end of a run wherever a pretoken may begin. To ask it at every character
-//! would take quadratic time, since most characters are inside a run. From right to left nothing need
-//! be looked for: of each class the run that was met last is kept, and the pattern asks for no other.
-//! It looks at most two characters ahead, then at a run that begins there, and after symbols at the
-//! newlines that follow them.
+//! The scanner looks for the end of a run wherever a pretoken may begin. Doing so at every character would take
+//! quadratic time, since most characters are inside a run. From right to left nothing need be looked for: the last
+//! run of each class that was met is kept, and the pattern needs no others. It looks at most two characters ahead,
+//! then at a run that begins there, and after symbols at the newlines that follow them.
 
 use std::ops::Range;
 
 use super::scalar::{Runs, WhiteSpace};
 use crate::text::unicode::Class;
 
-/// The runs of each class that were met last. Valid for the character that was added last.
+/// The last run of each class that was met. Valid for the character that was added last.
 pub struct ReverseRuns {
     letters: Range<usize>,
     symbols: Range<usize>,
@@ -22,7 +20,7 @@ pub struct ReverseRuns {
 }
 
 impl ReverseRuns {
-    /// Nothing was met, from `end` on.
+    /// No runs, for a text that ends at `end`.
     pub fn new(end: usize) -> Self {
         Self {
             letters: end..end,
@@ -33,7 +31,7 @@ impl ReverseRuns {
         }
     }
 
-    /// Adds the character before all others.
+    /// Adds the character before those that were added.
     pub fn add(&mut self, at: usize, class: Class, length: usize) {
         let end_of_character = at + length;
         let run = match class {
@@ -88,7 +86,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(5_000))]
 
-        /// At every character the end is the one that looking ahead finds.
+        /// At every character the end of the pretoken is the one that the scanner finds.
         #[test]
         fn what_reverse_runs_know_is_what_the_scanner_finds(
             text in prop_oneof![3 => texts(), 1 => long_texts()],
