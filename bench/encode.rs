@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `cut` | text into pretokens, on each path that the processor has |
 //! | `special` | splitting at special tokens: a text with many, and one without any |
-//! | `lookup` | is a pretoken a token? asked for all pretokens of a text |
+//! | `lookup` | is a pretoken a token? for all pretokens of a text |
 //! | `merge-short` | memory each pretoken of a text that is none, once, with nothing remembered |
 //! | `merge-long` | memory 16 KiB without a cut: runs, random letters |
 //! | `encode-warm` | a text that the thread has encoded before |
@@ -26,7 +26,7 @@
 //!
 //! Before a stage is timed its result is compared with the plain way: the scanner that reads one
 //! character after the other, a hash map of the tokens, merges by the rule itself, every special name
-//! tried at every place. A wrong answer ends the run.
+//! tried at every position. A wrong answer ends the run.
 
 mod texts;
 

@@ -1,16 +1,15 @@
-//! The releases of Llama 3, as the special tokens tell them apart.
+//! The releases of Llama 3: their special tokens and chat templates.
 //!
-//! All of Llama 3 has the same ranks; the names of the special ids after them differ between
-//! releases, and so do chat templates.
+//! All of them have the same ranks. The names of the special ids, which follow the ranks, differ.
 
 use crate::error::Error;
 
-/// The names of the special tokens in one release of Llama 3, by their index after the ranks.
+/// A release of Llama 3. Its special tokens have an index, which is their id less the number of ranks.
 pub struct Profile {
     /// What `profile=` calls it.
     pub name: &'static str,
-    /// The names that are not `reserved_special_token_N`, in the order of their ids. The reserved
-    /// ones fill the places between, numbered from 0.
+    /// The names that are not `reserved_special_token_N`, each with its index. The reserved ones, numbered from 0, have the
+    /// other indexes.
     named: &'static [(u32, &'static str)],
     /// How many special tokens there are.
     pub count: u32,
@@ -22,7 +21,7 @@ pub struct Profile {
     pub template: &'static Template,
 }
 
-/// Places that are the same in all profiles.
+/// Indexes that are the same in all profiles. Beginning of text.
 pub const BOS: u32 = 0;
 /// End of text.
 pub const EOS: u32 = 1;
@@ -32,11 +31,11 @@ pub const START_HEADER: u32 = 6;
 pub const END_HEADER: u32 = 7;
 /// End of a turn.
 pub const EOT: u32 = 9;
-/// Places that mean this in all profiles but `llama3`: end of a message, where the turn goes on.
+/// In all profiles but `llama3`: end of a message, where the turn goes on.
 pub const EOM: u32 = 8;
 /// Before a call of a built-in tool.
 pub const PYTHON_TAG: u32 = 10;
-/// What stands for an image, where there is one.
+/// The name of the token for an image, where there is one.
 pub const IMAGE: &str = "image";
 
 /// The names of 3.1, which 3.2 text and 3.3 have, too.
@@ -51,7 +50,7 @@ const NAMED_3_1: &[(u32, &str)] = &[
     (PYTHON_TAG, "python_tag"),
 ];
 
-/// What the chat template of a release knows.
+/// What the chat template of a release supports.
 #[derive(Debug)]
 pub struct Template {
     /// Tools, their calls and results, and a system message with dates even where none is given.
@@ -144,7 +143,7 @@ pub static PROFILES: [Profile; 5] = [
     },
 ];
 
-/// Which ids have a meaning of their own in a release, or a folder.
+/// The ids with a role, in a release or a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
     /// What a text begins with.
@@ -172,7 +171,7 @@ impl Roles {
 }
 
 impl Profile {
-    /// Which ids have a meaning of their own, if those of special tokens begin at `first`.
+    /// The ids with a role, if those of special tokens begin at `first`.
     pub fn roles(&self, first: u32) -> Roles {
         Roles {
             bos: Some(first + BOS),
@@ -190,7 +189,7 @@ impl Profile {
             .ok_or_else(|| Error::UnknownProfile { given: name.to_owned(), known: profile_names() })
     }
 
-    /// The index of the token that stands for an image.
+    /// The index of the token for an image.
     pub fn image(&self) -> Option<u32> {
         self.named.iter().find(|(_, name)| *name == IMAGE).map(|(index, _)| *index)
     }

@@ -1,8 +1,8 @@
-//! The obvious encoder, slow and easy to believe: the oracle of the tests, never in production.
+//! The obvious encoder, slow and easy to believe: the oracle of the tests, never used in production.
 //!
-//! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and memory
-//! looks through everything again after each step. Nothing is shared with the modules that it
-//! judges but the vocabulary's content.
+//! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and merging
+//! looks through everything again after each step. It shares nothing with the modules that it
+//! judges except the content of the vocabulary.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -25,7 +25,7 @@ pub fn go_on() -> Result<(), Error> {
 
 pub type Ranks = HashMap<Vec<u8>, u32>;
 
-/// The pretokens. An invalid byte stands in for the regex engine as a private-use character, which
+/// The pretokens. For the regex engine, an invalid byte is replaced by a private-use character, which
 /// is neither letter, number nor space.
 fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
     static REGEX: OnceLock<fancy_regex::Regex> = OnceLock::new();
@@ -90,7 +90,7 @@ pub fn base64(bytes: &[u8]) -> String {
     bytes.chunks(3).map(encode).collect()
 }
 
-/// A small vocabulary that stands in for Meta's where that is not at hand: the bytes, what memory
+/// A small vocabulary that stands in for Meta's where that is not at hand: the bytes, what merging
 /// the project's own words gives, and tokens that no merge reaches.
 pub fn sample_encoder() -> &'static Encoder {
     static ENCODER: OnceLock<Encoder> = OnceLock::new();
@@ -214,7 +214,7 @@ pub fn cases(count: u32) -> ProptestConfig {
     }
 }
 
-/// Fragments of text that meet the pattern's corners, one after the other.
+/// Fragments of text that meet the corners of the pattern, end to end.
 pub fn texts() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
         "[ \t\r\n\u{b}\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{3000}]{1,6}",
@@ -245,7 +245,7 @@ proptest! {
         prop_assert_eq!(cut, pretokens(&text));
     }
 
-    /// Every path gives the scanner's pretokens, whatever stands before: windows begin anywhere.
+    /// Every path gives the scanner's pretokens, wherever windows begin.
     #[test]
     fn all_paths_cut_alike(text in long_texts(), from in 0..40usize) {
         let cuts: Vec<usize> = Pretokens::new(&text).map(|range| range.start).collect();
@@ -281,7 +281,7 @@ pub fn vocabularies() -> impl Strategy<Value = Vec<Vec<u8>>> {
     })
 }
 
-/// Something, then something else again and again, and so on.
+/// Something, then something else repeated, and so on.
 fn runs(between: &'static str, unit: &'static str) -> impl Strategy<Value = String> {
     let run = (between, unit, 0..60usize, between);
     let run = run.prop_map(|(before, unit, count, after)| before + &unit.repeat(count) + &after);

@@ -1,4 +1,4 @@
-//! Where a text with added tokens may be cut, so that both sides give the ids of the whole.
+//! Where a text with added tokens may be cut, so that the ids of both sides are those of the whole.
 
 use super::{AddedTokens, NameMatches, Selection};
 use crate::error::{Check, Error, slice};
@@ -8,7 +8,7 @@ use crate::text::cuts;
 const MAX_CHARACTER_BYTES: usize = 4;
 
 impl AddedTokens {
-    /// The last place where `text` may be cut whatever follows it; `None` if there is none yet. Each side is
+    /// The last position where `text` may be cut whatever follows it; `None` if there is none yet. Each side is
     /// then encoded with the same options.
     pub fn last_cut(
         &self,
@@ -28,7 +28,7 @@ impl AddedTokens {
         self.last_cut_by_names(text, allowed, check)
     }
 
-    /// What of `text` is certain, whatever follows: it may end with the beginning of a name.
+    /// The part of `text` that is certain whatever follows: `text` may end with the beginning of a name.
     fn settled<'t>(&self, text: &'t [u8]) -> Result<&'t [u8], Error> {
         let [names, _] = &self.names;
         // Only the first byte of a name is a `<`.
@@ -37,8 +37,8 @@ impl AddedTokens {
         if begins { slice(text, ..opening) } else { Ok(text) }
     }
 
-    /// The place `cut`, or if it is inside a token that is allowed or disallowed, the place after that.
-    /// `text` must be settled.
+    /// The position `cut`, or if that is inside a token that is allowed or disallowed, the end of that token. `text` must
+    /// be settled.
     fn after_token(
         &self,
         text: &[u8],
@@ -60,11 +60,11 @@ impl AddedTokens {
 
     /// The same for any names.
     ///
-    /// A search from the left finds names one after the other. Where none of them lies across a place or
-    /// touches it, a search of either side finds those of the whole: nothing before the place reads what
-    /// is after it, and the search goes on after it as if it began there. Text is cut there as
-    /// `cuts::last_cut` says; white space that a token takes ends, or begins, at such a place at the latest.
-    /// The end of a token is such a place as well, unless what follows is a token only as a whole word.
+    /// A search from the left finds names one after the other. At a position where no name lies across or touches, a
+    /// search of either side finds the names of the whole: nothing before the position reads what is after it, and the
+    /// search goes on as if it began there. There the text is cut as `cuts::last_cut` says. White space that a token
+    /// takes does not go across such a position. The end of a token is such a position as well, unless the name that
+    /// follows is a token only as a whole word.
     ///
     /// A name that begins nearer to the end than the longest name is long may go on.
     fn last_cut_by_names(
@@ -90,9 +90,10 @@ impl AddedTokens {
                 stop = stop.min(name.range.start);
             }
         }
-        // Names that are text may have normalized ones inside.
+        // Names that are text may have normalized names inside.
         found.sort_by_key(|(range, ..)| range.start);
-        // Each piece of text between two names, and whether its first place, the end of a token, is one.
+        // Each stretch of text between two names, and whether it begins at a position where the text may be cut: the end of a
+        // token.
         let mut gaps = Vec::new();
         let (mut end, mut after_token) = (0, false);
         let last = (stop..stop, false, true);
@@ -105,7 +106,7 @@ impl AddedTokens {
                 gaps.try_reserve(1)?;
                 gaps.push((end..range.start, is_cut));
             }
-            // A name that is text may end where a token inside it does.
+            // A name that is text may end where a token inside it ends.
             after_token = is_token && (range.end > end || (range.end == end && after_token))
                 || (range.end < end && after_token);
             end = end.max(range.end);

@@ -1,7 +1,7 @@
 //! Finding names in text, in one of two ways.
 //!
 //! The names of all releases begin with `<|`, end with `|>` and have neither `|` nor brackets inside. So no
-//! name is the beginning of another, at most one can stand at a place, and it is enough to look at each
+//! name is the beginning of another, at most one can be at a position, and it is enough to look at each
 //! `<|`. Any other names are found by an automaton (crate `aho-corasick`), in linear time as well.
 
 use std::ops::Range;
@@ -12,7 +12,7 @@ use memchr::memmem;
 use crate::added::token::AddedToken;
 use crate::error::{Check, Error, always, slice};
 
-/// How many openings of names are looked at between two calls of `check`, a millisecond.
+/// How many `<|` are looked at between two calls of `check`, a millisecond.
 const CHECK_OPENINGS: usize = 1 << 15;
 /// How many bytes the automaton reads between two calls of `check`.
 const WINDOW_BYTES: usize = if cfg!(test) { 16 } else { 1 << 18 };
@@ -30,7 +30,7 @@ pub(super) struct Names {
 }
 
 enum Finder {
-    /// By what all begin with.
+    /// By `<|`, with which all names begin.
     Opening(Box<memmem::Finder<'static>>),
     /// By an automaton, whose patterns are the names in order.
     Automaton(AhoCorasick),
@@ -56,7 +56,7 @@ impl Names {
         self.sorted.is_empty()
     }
 
-    /// Whether all have the form that those of releases have.
+    /// Whether all have the form of the names of releases.
     pub fn are_simple(&self) -> bool {
         matches!(self.finder, Finder::Opening(_))
     }
@@ -100,7 +100,7 @@ impl Names {
             Finder::Automaton(automaton) => {
                 let mut from = from;
                 loop {
-                    // A name that begins in the window is read to its end.
+                    // A name that begins in the window may end after it.
                     let window_end = from.saturating_add(WINDOW_BYTES).min(text.len());
                     let end = window_end.saturating_add(self.longest).min(text.len());
                     let found = automaton.find(Input::new(text).range(from..end));
@@ -149,7 +149,7 @@ pub(super) struct NameMatch {
     pub is_token: bool,
 }
 
-/// The search in a part of a text, which is to it the whole.
+/// The search in a part of a text, as if that were the whole text.
 pub(super) struct NameSearch {
     part: Range<usize>,
     from: usize,
@@ -194,7 +194,7 @@ impl NameSearch {
     }
 }
 
-/// As `\w` of the crate `regex`, which tokenizers asks. The tables are that crate's.
+/// As `\w` of the crate `regex`, which the library tokenizers uses. The tables are from that crate.
 fn is_word(character: char) -> bool {
     regex_syntax::is_word_character(character)
 }
@@ -205,7 +205,7 @@ fn first_char(text: &[u8]) -> Option<char> {
     heads.find_map(|head| std::str::from_utf8(head).ok())?.chars().next()
 }
 
-/// The last character, in the same way.
+/// The last character; `None` as for the first.
 fn last_char(text: &[u8]) -> Option<char> {
     let mut tails = (1..=4).map_while(|length| text.get(text.len().checked_sub(length)?..));
     tails.find_map(|tail| std::str::from_utf8(tail).ok())?.chars().next()

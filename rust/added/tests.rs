@@ -117,7 +117,7 @@ pub fn odd_tokens() -> Vec<AddedToken> {
     tokens
 }
 
-/// What one search with the rule as it is written gives, by looking at every place.
+/// The tokens of a text by the rule as it is written, by looking at every position.
 fn plainly(tokens: &[AddedToken], text: &str, all: bool) -> Vec<(Range<usize>, u32)> {
     let mut found = Vec::new();
     search(tokens, text, 0..text.len(), false, all, &mut found);
@@ -232,7 +232,7 @@ proptest! {
         prop_assert_eq!(found, plainly(&odd_tokens(), &text, all));
     }
 
-    /// Whatever stands on the other side of a cut, the ids are those of the whole.
+    /// Whatever is on the other side of a cut, the ids are those of the whole.
     #[test]
     fn a_cut_changes_no_ids(text in texts(), rest in texts(), all: bool) {
         let encoder = encoder(odd_tokens());

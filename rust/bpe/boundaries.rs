@@ -1,35 +1,36 @@
-//! Places in a word that no merge crosses, told by two bytes on either side.
+//! Positions in a word that no merge crosses, which two bytes on either side tell.
 //!
-//! **Lemma.** If no token that merging gives spans a place, then no merge of any run crosses it, so merging
-//! the word gives what merging its two sides gives, one after the other. *Proof.* A merge across the
-//! place makes a token that spans it, and merging gives that token. Without one, the runs on the two sides
+//! **Lemma.** If no token that merging gives spans a position, then no merge of any run crosses it, so merging
+//! the word gives what merging its two sides gives, end to end. *Proof.* A merge across the
+//! position makes a token that spans it, and merging gives that token. Without one, the runs on the two sides
 //! don't depend on each other. ∎
 //!
-//! So a long word is cut into *segments*, which are looked up and merged alone. Text that is not ASCII has
-//! many such places: of those between two characters of 80,345 different words in twelve languages, none of
-//! them a token, 43% are found to be cuts, and of 56,459 in Chinese and Japanese text 46%. The trap: a segment that is, as a whole, a token which merging does not give must not
-//! be taken whole; vocab-first is for pretokens. (`TokenTable::is_reached` tells.)
+//! So a long word is cut into *segments*, which are looked up and merged one by one. Text that is not ASCII has
+//! many such positions. Of those between two characters of 80,345 different words in twelve languages, none of
+//! them a token, 43% are found to be boundaries, and of 56,459 in Chinese and Japanese text 46%. A trap: a segment
+//! that is a token which merging does not give must not become that token, since vocab-first is for pretokens.
+//! (`TokenTable::is_reached` tells.)
 //!
-//! What is kept of each token and each place in it is up to two bytes on either side, so the answer
-//! "may be spanned" may be wrong, and "is not spanned" never is. Only places are asked for where a
-//! character begins, and not between two of ASCII, where nearly all are spanned.
+//! Of each token and each position in it, up to two bytes on either side are noted. So the answer
+//! "may be spanned" may be wrong, and "is not spanned" never is. Only positions where a character begins are
+//! candidates, and not those between two ASCII characters, where nearly all are spanned.
 
 use crate::bpe::boxed_array;
 use crate::bpe::token_table::TokenTable;
 
-/// Bits of the set of patterns: 128 KB.
+/// The number of bits of the set of patterns, as a power of two: 128 KB.
 const PATTERN_BITS: u32 = 20;
 
-/// Which places may be spanned.
+/// Which positions may be spanned by a token that merging gives.
 pub struct Boundaries {
-    /// By the byte before and the byte after a place, how many bytes the tokens that span it have on either
-    /// side: [`ONE_ONE`] and so on.
+    /// By the byte before a position and the byte after it: how many bytes the tokens that span it have on either side,
+    /// as [`ONE_ONE`] and so on.
     kinds: Box<[u8; 1 << 16]>,
-    /// The set of patterns, two bits each.
+    /// A Bloom filter of patterns, with two bits for each.
     bits: Box<[u64; WORDS]>,
 }
 
-/// Words of the set.
+/// Words of the filter.
 const WORDS: usize = 1 << (PATTERN_BITS - 6);
 
 /// A token with just one byte on either side.
@@ -49,7 +50,7 @@ impl Boundaries {
         for (_, token) in reached.filter(|(_, token)| !token.is_ascii()) {
             for place in (1..token.len()).filter(|&place| is_candidate(token, place)) {
                 let (before, after) = token.split_at(place);
-                // The place is inside the token.
+                // The position is inside the token.
                 let (Some(&x), Some(&y)) = (before.last(), after.first()) else { continue };
                 let kind = match (before, after) {
                     ([_], [_]) => ONE_ONE,
@@ -80,13 +81,12 @@ impl Boundaries {
         self.bits.get(word).is_some_and(|word| word & bits == bits)
     }
 
-    /// The first place after `from` where a word may be cut, since no merge crosses it; the word's end if
-    /// there is none.
+    /// The first boundary after `from`; the word's end if there is none.
     #[inline(always)]
     pub fn next_boundary(&self, word: &[u8], from: usize) -> usize {
         let Some(&[mut x, ref rest @ ..]) = word.get(from..) else { return word.len() };
-        // The four bytes around the last place that may be spanned: around the next one they often are the
-        // same, where a character repeats itself.
+        // The four bytes around the last position that may be spanned. Those around the next one are often the same,
+        // since characters repeat themselves.
         let mut spanned = None;
         for (place, &y) in (from + 1..).zip(rest) {
             if y & 0xC0 != 0x80 && (x | y) >= 0x80 {
@@ -103,7 +103,7 @@ impl Boundaries {
         word.len()
     }
 
-    /// Whether a token may span a place between the bytes `x` and `y`.
+    /// Whether a token may span a position between the bytes `x` and `y`.
     #[inline(always)]
     fn may_be_spanned(&self, word: &[u8], place: usize, x: u8, y: u8) -> bool {
         let kinds = self.kinds.get(usize::from(byte_pair(x, y))).map_or(ONE_ONE, |&kinds| kinds);
@@ -130,7 +130,7 @@ fn byte_pair(x: u8, y: u8) -> u16 {
     u16::from_be_bytes([x, y])
 }
 
-/// Whether a character begins at a place that is not between two of ASCII.
+/// Whether a character begins at a position that is not between two ASCII characters.
 #[inline(always)]
 fn is_candidate(word: &[u8], place: usize) -> bool {
     match (place.checked_sub(1).and_then(|before| word.get(before)), word.get(place)) {
@@ -139,7 +139,7 @@ fn is_candidate(word: &[u8], place: usize) -> bool {
     }
 }
 
-/// The word of the set that a pattern has bits in, and these bits.
+/// The index of a pattern's word in the filter, and its bits.
 #[inline(always)]
 fn bits(kind: u8, pattern: [u8; 4]) -> (usize, u64) {
     let all = u64::from(u32::from_le_bytes(pattern)) | u64::from(kind) << 32;

@@ -1,7 +1,7 @@
-//! Pairs of bytes that merging joins whatever stands around them, told by the bytes on either side.
+//! Pairs of bytes that merging joins in any case, which the bytes on either side tell.
 //!
-//! Let `a b c d` be four bytes of a word. If `b c` is a token, of rank `r`, then nothing but the two
-//! pairs that `b` and `c` make with what is beside them can keep them apart. Write
+//! Let `a b c d` be four bytes of a word, where `b c` is a token, of rank `r`. Only the two pairs that `b` and `c`
+//! make with their other neighbours can keep them apart. Write
 //!
 //! - `L(a, b)` for the lowest rank of a token whose last merge joins something that ends in `a` and just `b`,
 //! - `R(c, d)` for the lowest rank of a token whose last merge joins just `c` and something that begins with `d`.
@@ -22,7 +22,7 @@
 //! exists only in the plain run has just `b` or just `c`, so it ranks above `q`, too, by (1). So both runs
 //! choose the same pair, the leftmost of equals, and by induction both end with the same parts. ∎
 //!
-//! Nothing here asks that parts rank below their whole. `mod tests` compares by brute force, with random
+//! The lemma does not assume that parts rank below their whole. `bpe/tests.rs` compares by brute force, with random
 //! vocabularies of random ranks and with Meta's.
 
 use crate::bpe::boxed_array;
@@ -31,8 +31,8 @@ use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::bpe::token_table::TokenTable;
 use crate::text::span::Span;
 
-/// What the table says of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
-/// 21 bits each; the highest bit, if a token with the part `x y` ranks below it.
+/// What is known of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of 21 bits
+/// each; then [`EXCLUDED`].
 #[derive(Clone, Copy)]
 pub struct BytePair(u64);
 
@@ -41,10 +41,11 @@ const INFINITE: u64 = (1 << 21) - 1;
 const _: () = assert!((MAX_TOKENS as u64) < INFINITE);
 const LEFT: u32 = 21;
 const RIGHT: u32 = 42;
+/// A token with the part `x y` ranks below it, so it is never certain.
 const EXCLUDED: u64 = 1 << 63;
 
 impl BytePair {
-    /// Of two bytes that nothing is known of, or of which one is missing.
+    /// Of two bytes that no token has, or of which one is missing.
     pub const UNKNOWN: Self = Self(INFINITE | INFINITE << LEFT | INFINITE << RIGHT);
 
     fn lower_rank(&mut self, shift: u32, rank: u32) {
@@ -60,8 +61,8 @@ impl BytePair {
         if rank == INFINITE { NONE } else { rank as u32 }
     }
 
-    /// Whether the two are joined for certain, with what the table says of the byte before them and
-    /// the first, and of the second and the byte after.
+    /// Whether the two are joined in any case. `before` is known of the byte before them and the first, `after` of the
+    /// second and the byte after them.
     #[inline(always)]
     pub fn is_certain(self, before: Self, after: Self) -> bool {
         let rank = self.0 & INFINITE;
@@ -71,20 +72,20 @@ impl BytePair {
     }
 }
 
-/// What is known of each two bytes, and the token of each byte. 512 KB, of which ASCII is 64.
+/// What is known of each two bytes, and the token of each byte. 512 KB, of which 64 KB are for ASCII.
 pub struct CertainMerges {
     pairs: Box<[BytePair; 1 << 16]>,
     byte_tokens: [u32; 256],
 }
 
 impl CertainMerges {
-    /// What complete `pieces` say.
+    /// Needs the splits of the tokens.
     pub fn build(table: &TokenTable) -> Self {
         let tokens = table.tokens();
         let byte_tokens =
             std::array::from_fn(|byte| table.find(&[byte as u8], Span { start: 0, end: 1 }));
         let mut certain = Self { pairs: boxed_array(BytePair::UNKNOWN), byte_tokens };
-        // What is looked up for each token stands near the processor: bits, and the token's own bytes.
+        // Both are looked up for each token, so they are small: a bit for each token, and the bytes of the token itself.
         let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];
         for id in byte_tokens {
             if let Some(word) = is_byte.get_mut(id as usize / 64) {

@@ -8,7 +8,7 @@
 //! token_table      vocab-first: is a whole byte string a token?
 //! plain            the merge rule as it is written
 //! pairs            which two tokens merging joins
-//! certain_merges   pairs of bytes that are joined whatever stands around them
+//! certain_merges   pairs of bytes that are joined in any case
 //! short_merge      merging up to 62 bytes: the rule itself, after the certain merges
 //! boundaries       positions that no merge crosses
 //! prefixes         the tokens that a text begins with

@@ -1,16 +1,15 @@
-//! Merging a word of up to 62 bytes: by the rule itself, from the parts that are certain.
+//! Merging a word of up to 62 bytes: by the rule itself, after the merges that are certain.
 //!
 //! ```text
 //! begin     joins what is certain (certain_merges.rs), so that fewer parts are left
-//! sieve     of each two neighbours: may they be joined? asks for the lines of those that may
-//! look up   what they make
+//! filter    of each two neighbours: may they be joined? prefetches the lines of those that may
+//! look_up   the token that they make
 //! finish    the rule: the pair of the lowest rank, the leftmost of equals, until there is none
 //! ```
 //!
-//! Each step is done for several words before the next one, so that what they wait for from memory
-//! comes together. That short words are merged by running the rule, with what two bytes make in a table
-//! of its own and pairs packed in lines after a sieve, is how gigatoken and fastokens do it; the certain
-//! merges are ours.
+//! Each step is done for several words before the next one, so that the processor waits for all their memory
+//! together. That short words are merged by running the rule, with a table for two bytes and pairs packed in lines
+//! after a filter, is how gigatoken and fastokens do it. The certain merges are new here.
 
 use crate::bpe::certain_merges::{BytePair, CertainMerges};
 use crate::bpe::index::NONE;
@@ -20,12 +19,12 @@ use crate::steps;
 
 /// The longest word.
 pub const SHORT_BYTES: usize = 62;
-/// Places for parts: one more before the first and after the last, and a power of two, so that a number
-/// of a place is taken modulo it and needs no check.
+/// Positions for parts: one more before the first part and one after the last. It is a power of two, so that a
+/// position modulo it needs no check.
 const POSITIONS: usize = 64;
 const _: () = assert!(SHORT_BYTES + 2 <= POSITIONS);
 
-/// The number of the next place, and of the one before.
+/// The position after each, and that before it.
 const NEXT: [u8; POSITIONS] = numbers(1);
 const BEFORE: [u8; POSITIONS] = numbers(u8::MAX);
 
@@ -40,28 +39,28 @@ const fn numbers(added: u8) -> [u8; POSITIONS] {
     numbers
 }
 
-/// Codes that are compared at a time, where there are more than a few.
+/// Codes that are compared at a time, if there are more than a few.
 const CODES_AT_ONCE: usize = 16;
-/// So many codes are compared one by one: a word seldom has more parts once what is certain is joined.
+/// Up to so many codes are compared one by one: a word seldom has more parts after the certain merges.
 const MAX_CODES_ONE_BY_ONE: usize = 8;
 
-/// Bits of a place.
+/// Bits of a position.
 const POSITION_BITS: u32 = POSITIONS.ilog2();
 const _: () = assert!(MAX_TOKENS <= 1 << (u32::BITS - POSITION_BITS - 1));
 
-/// The code of a token that the part at a place makes with the next one.
+/// The code of the token that the part at a position makes with the next part.
 #[inline(always)]
 fn code(token: u32, at: usize) -> u32 {
     if token == NONE { NONE } else { token << POSITION_BITS | at as u32 }
 }
 
-/// A word while it is merged. Parts stand at the places from 1 to their number.
+/// A word while it is merged. Its parts are at the positions from 1 on.
 #[derive(Clone)]
 pub struct ShortMerge {
     /// The token of each part.
     ids: [u32; POSITIONS],
-    /// What each part makes with the next one: the token, and in the lowest bits the place, so that the
-    /// least of all is the pair that the rule joins; [`NONE`] if nothing, and after the last part.
+    /// The code of each part and the next one: the token that they make, and in the lowest bits the position, so that
+    /// the least code is that of the pair that the rule joins. [`NONE`] if they make none, and after the last part.
     codes: [u32; POSITIONS + CODES_AT_ONCE],
     count: usize,
     /// A bit for each part whose code is not known yet.
@@ -82,12 +81,12 @@ impl Default for ShortMerge {
 impl ShortMerge {
     /// The parts of a word of 1 to [`SHORT_BYTES`] bytes after all certain merges.
     ///
-    /// Without a branch on what is certain, which can't be predicted: each byte's part
-    /// is written where it stands if it is one, and the next byte's over it if it is not.
+    /// There is no branch on what is certain, which can't be predicted: each byte's part is written, and if it is not a
+    /// part of its own, the part of the next byte is written over it.
     #[inline(always)]
     pub fn begin(&mut self, certain: &CertainMerges, word: &[u8]) {
         let (Some((&first, rest)), true) = (word.split_first(), word.len() <= SHORT_BYTES) else {
-            // No parts, and no ids, which is an error where ids are taken.
+            // A word without parts gives no ids, which is an error where ids are taken.
             debug_assert!(false, "a word of {} bytes", word.len());
             self.count = 0;
             return;
@@ -111,21 +110,21 @@ impl ShortMerge {
             single |= u64::from(!is_first & !is_second) << (count + 1);
             count += usize::from(!is_second);
             is_second = is_first;
-            // After the last byte there is none, and no turn that takes it.
+            // After the last byte any value will do, since the loop ends.
             byte = rest.get(at).copied().unwrap_or(0);
         }
         self.count = count;
-        // Beside the first and the last part there is nothing to be joined with.
+        // Before the first part and after the last one there is nothing to be joined with.
         *at_mut(&mut self.ids, 0) = NONE;
         *at_mut(&mut self.ids, count + 1) = NONE;
         if let Some(after) = self.codes.get_mut(count..).and_then(<[u32]>::first_chunk_mut) {
             *after = [NONE; CODES_AT_ONCE];
         }
-        // What two single bytes make is known.
+        // The token that two single bytes make is known.
         self.unresolved = !(single & single >> 1) & ((1 << count) - 2);
     }
 
-    /// Leaves open only what may be joined, and asks for it.
+    /// Rules out pairs that make no token, and prefetches the lines of the others.
     #[inline(always)]
     pub fn filter(&mut self, pairs: &Pairs) {
         let mut rest = self.unresolved;
@@ -142,7 +141,7 @@ impl ShortMerge {
         }
     }
 
-    /// Completes what was left open.
+    /// Looks up the pairs that are left.
     #[inline(always)]
     pub fn look_up(&mut self, pairs: &Pairs) {
         while self.unresolved != 0 {
@@ -153,7 +152,7 @@ impl ShortMerge {
         }
     }
 
-    /// Joins by the rule until nothing is left to join, and gives the ids in order, and how many there are.
+    /// Joins by the rule until no pair is left. Writes the ids in order, and gives how many there are.
     #[inline(always)]
     pub fn finish(&mut self, pairs: &Pairs, ids: &mut [u32; SHORT_BYTES]) -> usize {
         let count = self.count;
@@ -190,7 +189,7 @@ impl ShortMerge {
     #[inline(always)]
     fn lowest(&self) -> u32 {
         if self.count <= MAX_CODES_ONE_BY_ONE {
-            // Parts begin at place 1. A word without parts, of which `begin` tells, has no codes.
+            // Parts begin at position 1. A word without parts, which `begin` asserts against, has no codes.
             let codes = self.codes.get(1..self.count).unwrap_or(&[]);
             return codes.iter().fold(NONE, |least, &code| least.min(code));
         }
@@ -227,7 +226,7 @@ impl ShortMerge {
     }
 }
 
-/// A place by its number, which is below [`POSITIONS`].
+/// The item at a position, which is below [`POSITIONS`].
 #[inline(always)]
 fn at_mut<T, const COUNT: usize>(array: &mut [T; COUNT], at: usize) -> &mut T {
     const { assert!(COUNT >= POSITIONS) };

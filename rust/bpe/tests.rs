@@ -1,8 +1,6 @@
-//! The lemmas of this room by brute force: whatever is joined beforehand, cut or run in another order gives
-//! what the rule gives as it is written. With vocabularies of random tokens and random ranks, where parts
-//! rank above their whole and some tokens are never reached, and with Meta's.
-//!
-//! `LLAMA3_TOK_WORDS` says how many words are tried with Meta's (50,000).
+//! The lemmas of this folder by brute force: certain merges, boundaries and windows give what the rule gives as it is
+//! written. With vocabularies of random tokens and random ranks, where parts rank above their whole and some tokens
+//! are never reached, and with Meta's.
 
 use std::sync::Arc;
 
@@ -98,7 +96,7 @@ proptest! {
             }
             prop_assert_eq!(cut, reference::merge(&ranks, bytes));
         }
-        // Twice, so that what was kept is given, too.
+        // Twice, so that entries of the cache are found.
         let text = words.iter().chain(&words).map(|word| format!("{word} ")).collect::<String>();
         let expected = reference::encode(&ranks, text.as_bytes());
         for path in CodePath::available() {
@@ -173,7 +171,7 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     }
 }
 
-/// Words of several windows: each of the two ways gives what the other does, and the rule.
+/// Words of several windows: both ways give what the rule gives.
 #[test]
 fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
@@ -209,8 +207,8 @@ fn tokens_that_merging_does_not_give_are_whole_pretokens_only() {
     for id in unreached {
         let token = String::from_utf8_lossy(vocabulary.token(id).unwrap()).into_owned();
         count += 1;
-        // As a pretoken first and then as a part, and the other way round: what is kept of the one is
-        // not taken for the other.
+        // As a pretoken first and then as a segment, and the other way round: a cache entry of one must not be found for the
+        // other.
         for text in [
             format!("{token}\n{token}漢字 {token}\n字{token}字"),
             format!("字{token}字漢 {token}я\n{token}"),

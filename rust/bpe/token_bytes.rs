@@ -17,9 +17,9 @@ pub struct TokenBytes {
 }
 
 impl TokenBytes {
-    /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
+    /// No tokens yet, with memory for those of a rank file of `length` bytes. Meta's has 17 bytes a line.
     pub(crate) fn with_capacity(length: usize) -> Self {
-        // Without room they grow as they are filled.
+        // If memory is refused here, they grow as they are filled.
         Self {
             bytes: huge_pages::with_capacity(length / 2).unwrap_or_default(),
             ends: huge_pages::with_capacity(length / 16).unwrap_or_default(),
@@ -51,8 +51,8 @@ impl TokenBytes {
         (0..).map_while(|id| Some((id, self.get(id)?)))
     }
 
-    /// Adds the token with the next id, which `write` appends. If that gives nothing, or the token can't
-    /// be one, nothing more can be done with these tokens.
+    /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens can't be used any
+    /// more.
     #[inline]
     pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         let start = self.bytes.len();
@@ -62,7 +62,7 @@ impl TokenBytes {
         (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
     }
 
-    /// The bytes of a token and those after them, up to 16, and how many are its own.
+    /// The first 16 bytes of a token and of what follows it, and the length of the token.
     #[inline]
     pub fn head(&self, id: u32) -> Option<(u128, usize)> {
         let start = self.start(id)?;

@@ -1,8 +1,8 @@
-//! A short byte string as one word, which is made, hashed and compared without a branch on its length.
+//! The key of a short byte string: one number, which is made, hashed and compared without a branch on the length.
 //!
 //! ```text
 //! bit   0 ............ 103   104 .. 107   108 ........ 127
-//!       the text, 13 bytes   its length   free: the id, where a token's word is kept
+//!       the text, 13 bytes   its length   free: in the token table, the id
 //! ```
 
 use crate::machine::lanes::{self, KeyMask, KeyMasks};
@@ -11,19 +11,19 @@ use crate::text::span::Span;
 /// The longest byte string that has a key. With 13 bytes, its length and an id fit 16 bytes.
 pub const KEY_BYTES: usize = 13;
 
-/// Where the length stands.
+/// The bit where the length begins.
 const LENGTH: u32 = 8 * KEY_BYTES as u32;
-/// Where there is room for an id.
+/// The bit where an id begins.
 pub const ID: u32 = LENGTH + 4;
 /// The bits of a key.
 pub const KEY: u128 = (1 << ID) - 1;
-/// A length that no key has: that of all strings that are too long, and of the empty one.
+/// In place of the length of strings that are too long, and of the empty one. No token has it.
 const TOO_LONG: u128 = 15;
 
-/// What is kept of a string of each length.
+/// How keys are made, for each length.
 pub static KEY_MASKS: KeyMasks = {
     let mut table = [KeyMask { keep: 0, set: TOO_LONG << LENGTH }; 16];
-    // The empty string has no key: it would be that of a place where no token is kept.
+    // The empty string has no key of its own: it would be that of a free entry.
     let mut length = 1;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while length <= KEY_BYTES {
@@ -33,7 +33,7 @@ pub static KEY_MASKS: KeyMasks = {
     table
 };
 
-/// The key of `text[start..end]`; of a longer string a word that no token has.
+/// The key of the bytes of a span. That of a longer byte string is the key of no token.
 #[inline(always)]
 pub fn key(text: &[u8], Span { start, end }: Span) -> u128 {
     lanes::key_of(lanes::load_16_bytes(text, start), end - start, &KEY_MASKS)

@@ -1,15 +1,15 @@
-//! Vocab-first: is this byte string, whole, a token?
+//! Vocab-first: is this whole byte string a token?
 //!
-//! Tokens of up to 13 bytes, as 97% of Meta's are, stand in *lines*, four to a line of the processor's
-//! cache: the key of each and its id in 16 bytes. A key's hash says which line, and nothing else is
-//! looked at: one load answers. So the table is read without a branch, and many at a time.
+//! Tokens of up to 13 bytes, which 97% of Meta's are, are in *lines*, four in each line of the processor's
+//! cache, with their key and id in 16 bytes. A key's hash says which line, and no other line is
+//! read: one load answers. So the table is read without a branch, and many lines at a time.
 //!
 //! ```text
-//! line   | key id | key id | key id | key id |     65,536 lines, 4 MB, for Meta's 128,000 tokens
-//! rest   tokens that are longer, or whose line was full (a few thousand each): an index by hash
+//! line       | key id | key id | key id | key id |     65,536 lines, 4 MB, for Meta's 128,000 tokens
+//! overflow   tokens that are longer, or whose line was full (a few thousand each): an index by hash
 //! ```
 //!
-//! Whole keys are compared, or whole bytes, so the answer is exact. Built once and then only read, by
+//! Whole keys are compared, or all bytes, so the answer is exact. The table is built once and then only read, by
 //! all threads. A lookup table of the whole vocabulary in buckets of one cache line is what the
 //! tokenizers gigatoken and fastokens had first; theirs probe further and have the bytes elsewhere.
 
@@ -22,19 +22,19 @@ use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
 
-/// Four tokens, two words each, the lower one first: the key of each, and from bit [`ID`] on its id. 0 where
-/// there is none; the first ones are filled first.
+/// Four tokens of two words each, the lower word first: the key of the token, and from bit [`ID`] on its id. Free
+/// entries are 0 and come last.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct TokenLine(pub [u64; 8]);
 
-/// Where in the upper word of a token its id begins.
+/// The bit of an entry's upper word where its id begins.
 const ID_IN_UPPER: u32 = ID - 64;
 
 impl TokenLine {
     const EMPTY: Self = Self([0; 8]);
 
-    /// The id in one of the words, an upper one.
+    /// The id in an upper word, given the index of that word.
     #[inline(always)]
     pub fn id(&self, upper: usize) -> u32 {
         let Self(words) = self;
@@ -51,7 +51,7 @@ impl TokenLine {
         self.tokens().find(|&token| token & KEY == key).map(|token| (token >> ID) as u32)
     }
 
-    /// Adds a token; whether there was room.
+    /// Adds a token; gives `false` if the line is full.
     fn add(&mut self, key: u128, id: u32) -> bool {
         let (tokens, _) = self.0.as_chunks_mut::<2>();
         let free = tokens.iter_mut().find(|[_, upper]| *upper == 0);
@@ -66,11 +66,11 @@ impl TokenLine {
     }
 }
 
-/// All lines. Their number is a power of two, so that some bits of a hash say which.
+/// All lines. Their number is a power of two, so that some bits of a hash say which line it is.
 #[derive(Clone, Copy)]
 pub struct TokenLines<'p> {
     lines: &'p [TokenLine],
-    /// The bits of a hash that say how many bytes after the first line another one is.
+    /// The bits of a hash that are the offset of its line, in bytes from the first line.
     mask: u32,
 }
 
@@ -95,27 +95,27 @@ impl<'p> TokenLines<'p> {
             offset < size_of_val(self.lines) && offset.is_multiple_of(size_of::<TokenLine>())
         );
         #[expect(unsafe_code, reason = "a check for each pretoken, where nothing else branches")]
-        // SAFETY: the mask has no bit below the size of a line, and is less than the bytes of all lines,
-        // see `new`: so what it leaves is where some line begins.
+        // SAFETY: the mask has no bit below the size of a line, and is less than the bytes of all lines, see `new`. So
+        // the masked hash is the offset of a line.
         unsafe {
             &*self.lines.as_ptr().byte_add(offset)
         }
     }
 
-    /// Asks for the line of the key with this hash.
+    /// Prefetches the line of the key with this hash.
     #[inline(always)]
     pub fn prefetch(self, hash: u32) {
         prefetch(self.lines.as_ptr().wrapping_byte_add(self.byte_offset(hash)));
     }
 }
 
-/// The table from whole byte strings to ids, and from ids to entries.
+/// All tokens of a vocabulary: from bytes to ids, and from ids to bytes and splits.
 pub struct TokenTable {
     tokens: TokenBytes,
     /// A power of two, about half as many as there are tokens.
     lines: Vec<TokenLine>,
     seed: Seed,
-    /// The tokens that no line has.
+    /// The tokens that are not in lines.
     overflow: Index,
     splits: Vec<Split>,
     /// A bit for each token that merging does not give.
@@ -123,7 +123,8 @@ pub struct TokenTable {
 }
 
 impl TokenTable {
-    /// Takes and indexes `tokens`; if two are the same bytes, gives both ids. Nothing is known of merges yet.
+    /// Indexes `tokens`. If two have the same bytes, both ids are the error. The splits come later, by
+    /// [`TokenTable::set_splits`].
     pub fn build(tokens: TokenBytes) -> Result<Self, (u32, u32)> {
         let count = (tokens.len() / 2).next_power_of_two();
         let mut table = Self {
@@ -135,7 +136,7 @@ impl TokenTable {
             unreached: Vec::new(),
         };
         let mut overflow = Vec::new();
-        // The keys of the tokens whose lines have been asked for.
+        // The keys of the tokens whose lines were prefetched.
         let mut keys = [None; AHEAD];
         for ahead in 0..(table.tokens.len() + AHEAD) as u32 {
             let head = table.tokens.head(ahead).filter(|&(_, length)| length <= KEY_BYTES);
@@ -144,10 +145,10 @@ impl TokenTable {
                 table.lines().prefetch(hash(key));
                 (key, table.lines().byte_offset(hash(key)) / size_of::<TokenLine>())
             });
-            // One for each remainder.
+            // There is a slot for each remainder.
             let Some(slot) = keys.get_mut(ahead as usize % AHEAD) else { continue };
             let found = std::mem::replace(slot, next);
-            // The first ones were only asked for.
+            // The first lines are only prefetched.
             let Some(id) = ahead.checked_sub(AHEAD as u32) else { continue };
             let line = found.and_then(|(key, line)| Some((key, table.lines.get_mut(line)?)));
             let Some((key, line)) = line else {
@@ -177,7 +178,7 @@ impl TokenTable {
         Ok(table)
     }
 
-    /// Says what is known of each token.
+    /// Sets the split of each token.
     pub fn set_splits(&mut self, splits: Vec<Split>) {
         let unreached = |splits: &[Split]| {
             let bits = (0..).zip(splits).filter(|(_, split)| !split.is_reached());
@@ -193,7 +194,7 @@ impl TokenTable {
         &self.tokens
     }
 
-    /// What is known of a token; of one that is not there, nothing.
+    /// The split of a token; [`Split::NEVER`] for an id that no token has.
     #[inline(always)]
     pub fn split(&self, id: u32) -> Split {
         self.splits.get(id as usize).copied().unwrap_or(Split::NEVER)
@@ -211,7 +212,7 @@ impl TokenTable {
         TokenLines::new(&self.lines)
     }
 
-    /// The id of the token that is exactly `text[start..end]`, or [`NONE`].
+    /// The id of the token that is exactly the bytes of `span`, or [`NONE`].
     #[inline(always)]
     pub fn find(&self, text: &[u8], span: Span) -> u32 {
         self.find_with_hash(text, span, hash(key(text, span)))
@@ -230,17 +231,17 @@ impl TokenTable {
         self.find_after_line_miss(span.bytes(text).unwrap_or(&[]), hash)
     }
 
-    /// The same of a byte string that its line, by the hash of its key, does not have.
+    /// The same for a byte string that is not in its line. `hash` is that of its key.
     #[inline(always)]
     pub fn find_after_line_miss(&self, bytes: &[u8], hash: u32) -> u32 {
-        // Only a line that is full leaves short tokens to the rest.
+        // A short token is in the overflow only if its line is full.
         if bytes.len() <= KEY_BYTES && !self.lines().of(hash).is_full() {
             return NONE;
         }
         self.find_overflow(bytes)
     }
 
-    /// The same of a byte string that no line has.
+    /// The same for a byte string that is not in lines.
     #[inline]
     pub fn find_overflow(&self, bytes: &[u8]) -> u32 {
         self.overflow.find(self.seed.hash(bytes), |id| self.tokens.get(id) == Some(bytes))
@@ -275,7 +276,7 @@ mod tests {
             assert!(found.is_none_or(|found| found == id && token.len() <= KEY_BYTES));
             in_lines += usize::from(found.is_some());
         }
-        // As many as a hash that were drawn by lot would leave: 4.3% of Meta's are longer or in full lines.
+        // As many as a random hash would leave: 4.3% of Meta's are longer or in full lines.
         assert!(in_lines as f64 > 0.93 * ranks.len() as f64, "{in_lines} of {}", ranks.len());
     }
 }

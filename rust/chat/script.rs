@@ -1,4 +1,4 @@
-//! A conversation as text and special tokens in turn, and what becomes of it: ids, a mask, text.
+//! A conversation as text with marks, such as special tokens; and from there ids, a mask, or text.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use crate::encode::options::Options;
 use crate::error::{Check, Error, always};
 use crate::profile::{END_HEADER, Profile, START_HEADER};
 
-/// Text, and what stands between and about its parts.
+/// The text of a conversation, and marks at positions of it.
 #[derive(Default)]
 pub struct Script {
     text: String,
-    /// In order, each with its place in the text.
+    /// In order, each with its offset in the text.
     marks: Vec<(usize, Mark)>,
 }
 
@@ -21,13 +21,13 @@ const NO_SPECIAL: &str = "a conversation is that of another profile";
 
 #[derive(Clone, Copy)]
 enum Mark {
-    /// A special token, by its place in the profile.
+    /// A special token, by its index in the profile.
     Special(u32),
-    /// What is before is encoded apart from what is after.
+    /// The text before is encoded apart from the text after.
     Cut,
-    /// From here on a model learns to write it, or no longer.
+    /// From here on a model learns to write the text, or no longer does.
     Learn(bool),
-    /// A message ends, or what stands before the first.
+    /// A message ends here, or what is before the first message.
     MessageEnds,
 }
 
@@ -79,7 +79,7 @@ impl Script {
         self.text("\n\n")
     }
 
-    /// As text, special tokens by their names: what a person reads.
+    /// As text, with the names of special tokens, for people to read.
     pub fn render(&self, encoder: &Encoder) -> Result<String, Error> {
         let mut rendered = String::new();
         let mut at = 0;
@@ -104,7 +104,7 @@ impl Script {
         always(self.text.get(range), "a mark is not in the text of its conversation")
     }
 
-    /// As ids. Text without a special token or a cut between is encoded as one.
+    /// As ids. Text without a special token or a cut inside is encoded as one.
     pub fn encode(&self, encoder: &Encoder, masks: bool, check: &Check) -> Result<Encoded, Error> {
         let mut run = TextRun { start: 0, learned: Vec::new(), since: None };
         let mut encoded = Encoded::default();

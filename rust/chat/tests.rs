@@ -1,4 +1,4 @@
-//! What holds for any vocabulary: the tests in Python compare with the formats' authors.
+//! Tests with any vocabulary. Those in Python compare with the authors' implementations of the formats.
 
 use std::borrow::Cow;
 

@@ -145,7 +145,7 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
         let result = encoder.count(text.as_bytes(), &stop);
         assert!(matches!(result, Err(Error::Interrupted)));
     }
-    // One word, so that only memory can ask: of a run, and of letters in no order.
+    // One word, so that only merging calls `check`: a run, and letters in no order.
     let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
     for word in [vec![b'z'; 2_000_000], mixed] {
         let mut memory = crate::bpe::merge::MergeMemory::default();

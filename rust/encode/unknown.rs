@@ -54,8 +54,8 @@ struct Segment {
 /// What is known of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It is to be merged, and neither the token table nor the cache is asked: it is a whole pretoken, for which
-    /// both were asked, or too long for both, or a token that merging does not give.
+    /// It is to be merged, and is looked up in neither the token table nor the cache: it is a whole pretoken, which
+    /// was looked up already, or too long for both, or a token that merging does not give.
     ToMerge,
     /// Nothing yet; the hash of its key in the token table.
     New(u32),
@@ -69,7 +69,7 @@ enum State {
     Merged { first: usize, count: usize },
 }
 
-/// What the cache is asked: a key, and the line where its entry may be.
+/// A lookup in the cache: a key, and the line where its entry may be.
 struct CacheLookup {
     key: CacheKey,
     line: usize,
@@ -262,8 +262,8 @@ impl Resolve<'_> {
                 segment.state = State::Token(id);
                 continue;
             }
-            // A token that merging does not give has other ids as a segment than as a pretoken. So the cache,
-            // which is for both, is not asked for such a segment, and does not get it.
+            // A token that merging does not give has other ids as a segment than as a pretoken. So such a segment
+            // is neither looked up in the cache, which is for both, nor inserted.
             segment.state = State::ToMerge;
             if id == NONE && span.length() <= MAX_EXACT_KEY_BYTES {
                 let (key, line) = cache.key(text, span);
@@ -274,7 +274,7 @@ impl Resolve<'_> {
             }
         }
         for segment in segments.iter_mut() {
-            // The cache is not asked for the others.
+            // The others are not looked up in the cache.
             let State::LookUp(index) = segment.state else { continue };
             let CacheLookup { key, line } = lookups.get(index as usize).ok_or_else(outside)?;
             let cached = cache.lookup(lanes, *line, key);
@@ -354,7 +354,7 @@ impl Segment {
     }
 }
 
-/// Notes what a segment was merged to, and inserts that into the cache if the cache was asked for the segment.
+/// Notes what a segment was merged to, and inserts that into the cache if the segment was looked up there.
 /// (Whole pretokens are inserted in any case, see [`Unknown::emit`].)
 fn finish(
     segment: &mut Segment,

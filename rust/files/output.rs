@@ -42,9 +42,9 @@ pub struct Totals {
 /// The counts or ids of a chunk, or of several chunks that follow each other.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// Counts, if they were asked for.
+    /// Counts, if they are wanted.
     pub totals: Totals,
-    /// The ids, if they were asked for.
+    /// The ids, if they are wanted.
     pub ids: Vec<u32>,
     /// Where the ids of each record end.
     pub ends: Vec<usize>,

@@ -11,14 +11,14 @@ use crate::encode::decode::{MIN_IDS_TO_MAKE_TABLE, whole_characters};
 use crate::encode::parallel::Ids;
 use crate::error::{Check, slice};
 
-/// Ids up to which they are decoded attached to the interpreter: a few microseconds.
+/// Up to so many ids are decoded while attached to the interpreter: a few microseconds.
 pub(super) const FEW_IDS: usize = 1 << 9;
-/// Ids that are decoded before a part of their text is made.
+/// Ids that are decoded at a time before their text is made.
 const TEXT_IDS: usize = 1 << 18;
 
 impl Core {
-    /// Makes the table for bytes if `count` ids are worth it. Here, attached to the interpreter, since
-    /// then no thread can fork the process meanwhile.
+    /// Makes the table for decoding if `count` ids are worth it. It is made while attached to the interpreter, so that no
+    /// thread can fork the process meanwhile.
     pub(super) fn make_decode_table(&self, count: usize) {
         if count >= MIN_IDS_TO_MAKE_TABLE {
             self.encoder.vocabulary.make_decode_table();

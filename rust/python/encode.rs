@@ -1,4 +1,4 @@
-//! Text to ids: what is asked for, one text, and batches.
+//! Text to ids: options, single texts and batches.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -15,9 +15,9 @@ use crate::encode::options::Options;
 use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
 
-/// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
+/// Text of up to so many bytes is encoded while attached to the interpreter: a few microseconds.
 const MAX_ATTACHED_BYTES: usize = 1 << 11;
-/// Bytes of text up to which its ids are copied out of memory that stays with the thread.
+/// The ids of text of up to so many bytes are copied out of memory that stays with the thread.
 const MAX_REUSED_BYTES: usize = 1 << 15;
 
 thread_local! {
@@ -50,7 +50,7 @@ impl Core {
         selection.map_err(|error| raise(names.py(), error))
     }
 
-    /// Encodes `text` and gives the ids to `take`: lent from memory that is used again if they are few.
+    /// Encodes `text` and gives the ids to `take`: if they are few, borrowed from memory that is used again.
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,
@@ -64,7 +64,7 @@ impl Core {
                 |check: &Check, _: &_| self.encoder.encode_parallel(&bytes, &options, check);
             return take(Cow::Owned(detached(py, None, encode)?));
         }
-        // What a signal handler interrupted may have taken it already; then this one is new.
+        // If a signal handler interrupts this, the memory is taken already, and the handler gets new memory.
         let mut ids = IDS.take();
         ids.clear();
         let encoded = if bytes.len() <= MAX_ATTACHED_BYTES {

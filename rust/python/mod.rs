@@ -163,14 +163,14 @@ impl Core {
     }
 
     /// Where added tokens stand in a text: where each begins and ends, in bytes, and its id.
-    fn added_places(
+    fn added_spans(
         &self,
         text: &Bound<PyAny>,
         asked: Option<GivenOptions>,
     ) -> PyResult<Vec<(usize, usize, u32)>> {
         let (py, options) = (text.py(), self.options(asked)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        detached(py, None, |check, _| self.encoder.added.places(&bytes, &options.allowed, check))
+        detached(py, None, |check, _| self.encoder.added.spans(&bytes, &options.allowed, check))
     }
 
     /// The longest beginning of a text, or with `from_end` the longest end, of at most `limit` tokens.

@@ -1,4 +1,4 @@
-//! What encoding is made of, one thing at a time: the interface of tiktoken asks for it.
+//! The single steps of encoding: the interface of tiktoken needs them.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(super) fn pretoken_ends<'py>(
     array(py, ends)
 }
 
-/// The ids that merging gives from each of some bytes: neither cut nor looked up as a whole.
+/// The ids that merging gives from each byte string, which is neither cut nor looked up as a whole.
 #[pyfunction]
 pub(super) fn merge_batch(
     py: Python,

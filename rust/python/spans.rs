@@ -1,4 +1,4 @@
-//! Places in a text, as Python counts them: spans of tokens, and where a text is cut.
+//! Where tokens stand in a text, and where it is truncated, in Python's characters.
 
 use std::ops::Range;
 

@@ -14,7 +14,7 @@ use crate::encode::decode::TextDecoder;
 use crate::encode::parallel::Ids;
 use crate::error::{Check, Error};
 
-/// What was decoded so far: how many ids, and the beginning of a character.
+/// How many ids were decoded so far, and the beginning of a character that is held.
 #[pyclass(module = "llama3_tok._core")]
 pub(super) struct StreamDecoder {
     encoder: Arc<Encoder>,
@@ -28,7 +28,7 @@ impl StreamDecoder {
         Self { encoder, skip_special, count: 0, stream: TextDecoder::default() }
     }
 
-    /// The text that `ids` complete, and the stream after them.
+    /// The text of the held bytes and `ids`, and the stream after them.
     fn decoded(&self, ids: &Ids, check: &Check) -> Result<(String, TextDecoder), Error> {
         let (mut bytes, skip) = (Vec::new(), self.skip_special);
         match ids {
@@ -46,7 +46,7 @@ impl StreamDecoder {
     /// `ids` are as for `decode`; after an error nothing has changed.
     fn push<'py>(&mut self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
         let py = ids.py();
-        let given = GivenIds::behind(ids, "ids", self.count)?;
+        let given = GivenIds::after(ids, "ids", self.count)?;
         let slice = given.slice()?;
         let (text, stream) = if slice.len() <= FEW_IDS {
             self.decoded(&slice, &go_on).map_err(|error| raise(py, error))?

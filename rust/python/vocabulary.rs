@@ -1,4 +1,4 @@
-//! A vocabulary file, and the added tokens that a folder has besides.
+//! A vocabulary file, and the added tokens of a folder.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::profile::{Profile, Roles};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level::Alphabet;
 
-/// What a vocabulary file says. Cores share it.
+/// A vocabulary that was read from a file. Several cores share it.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]
 pub(super) struct Ranks {
     pub(super) vocabulary: Arc<Vocabulary>,
@@ -41,13 +41,13 @@ impl Ranks {
         self.vocabulary.len()
     }
 
-    /// The added tokens that the file says; `None` if it says none.
+    /// The added tokens of the file; `None` if it has none.
     #[getter]
     fn added(&self) -> Option<Vec<GivenToken>> {
         Some(self.vocabulary.added()?.iter().map(given).collect())
     }
 
-    /// What a `tokenizer.json` puts around texts, as JSON; `None` if it says nothing.
+    /// What a `tokenizer.json` puts around texts, as JSON; `None` if it has nothing of the kind.
     #[getter]
     fn post_processor(&self) -> Option<&str> {
         self.vocabulary.post_processor()
@@ -63,7 +63,7 @@ impl Ranks {
         Some(PyBytes::new(py, self.vocabulary.token(id)?))
     }
 
-    /// The id of the token that a `tokenizer.json` writes so; `None` if there is none.
+    /// The id of the token that a `tokenizer.json` writes as `token`; `None` if there is none.
     fn id_written(&self, token: &str) -> Option<u32> {
         self.vocabulary.id_written(token, &Alphabet::new())
     }

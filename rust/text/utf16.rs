@@ -118,7 +118,7 @@ fn step(window: &[u8; STEP_BYTES], units: &mut [u16; STEP_BYTES]) -> Option<(usi
 #[target_feature(enable = "avx512f")]
 fn load(bytes: &[u8; STEP_BYTES]) -> __m512i {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     unsafe {
         _mm512_loadu_si512(bytes.as_ptr().cast())
     }
@@ -129,7 +129,7 @@ fn load(bytes: &[u8; STEP_BYTES]) -> __m512i {
 fn store(units: &mut [u16; STEP_BYTES], first: __m512i, second: __m512i) {
     let target: *mut __m512i = units.as_mut_ptr().cast();
     #[expect(unsafe_code, reason = "stores go through a pointer")]
-    // SAFETY: the array has the 128 bytes that are written; no alignment is asked for.
+    // SAFETY: the array has the 128 bytes that are written; no alignment is required.
     unsafe {
         _mm512_storeu_si512(target, first);
         _mm512_storeu_si512(target.add(1), second);

@@ -1,8 +1,8 @@
-//! What decoding copies from: each token in 16 bytes, by its id.
+//! The table for decoding: each token in 16 bytes, by its id.
 //!
-//! A token that fits is one load, one store of all 16 bytes, and a step by its length; nothing branches
-//! on how long it is. The table, 2 MB for Meta's vocabulary, is made when it is first worth it: loading
-//! does not wait for it.
+//! A token that fits is one load, one store of all 16 bytes, and a step by its length, without a branch on the
+//! length. The table, 2 MB for Meta's vocabulary, is made when enough ids are first decoded, so that loading a
+//! vocabulary does not wait for it.
 
 use crate::bpe::token_bytes::TokenBytes;
 use crate::machine::prefetch::prefetch;
@@ -10,7 +10,7 @@ use crate::machine::prefetch::prefetch;
 /// Bytes of a slot.
 pub const SLOT_BYTES: usize = 16;
 
-/// Up to 15 bytes of a token, and in the last one their number, or 255 if they do not fit.
+/// Up to 15 bytes of a token, and in the last byte its length, or 255 if it does not fit.
 #[derive(Clone, Copy)]
 #[repr(align(16))]
 struct Slot([u8; SLOT_BYTES]);
@@ -19,7 +19,7 @@ static NO_SLOT: Slot = Slot([u8::MAX; SLOT_BYTES]);
 
 impl Slot {
     fn new(token: &[u8]) -> Self {
-        // A token that does not fit is decoded without its slot.
+        // A token that does not fit is decoded without the table.
         let mut slot = [0; SLOT_BYTES];
         let (place, [length]) = slot.split_at_mut(SLOT_BYTES - 1) else { return NO_SLOT };
         let Some(place) = place.get_mut(..token.len()) else { return NO_SLOT };
@@ -41,21 +41,21 @@ impl DecodeTable {
         Some(Self(slots))
     }
 
-    /// For an id that no token has it is a slot that [`DecodeTable::get`] gives nothing from.
+    /// The slot of an id; for an id that no token has, one that [`DecodeTable::get`] gives nothing from.
     #[inline(always)]
     fn at(&self, id: i64) -> &Slot {
         usize::try_from(id).ok().and_then(|id| self.0.get(id)).unwrap_or(&NO_SLOT)
     }
 
-    /// A token's bytes, with anything after them, and how many they are; `None` for a token that is
-    /// too long, and for what is no token.
+    /// The bytes of a token, followed by others up to 16, and its length; `None` for a token that is too long, and for
+    /// an id that no token has.
     #[inline(always)]
     pub fn get(&self, id: i64) -> Option<([u8; SLOT_BYTES], usize)> {
         let Slot(slot @ [.., length]) = *self.at(id);
         ((length as usize) < SLOT_BYTES).then_some((slot, length as usize))
     }
 
-    /// Says that [`DecodeTable::get`] will be asked for a token soon.
+    /// Prefetches the slot of an id.
     #[inline(always)]
     pub fn prefetch(&self, id: i64) {
         prefetch(self.at(id));

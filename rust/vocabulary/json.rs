@@ -3,7 +3,7 @@
 //! Only what gives Llama 3's ids is accepted: byte-level BPE with `ignore_merges`, the Llama 3
 //! pattern, and merges that are exactly what the ranks say. Anything else is refused by its name in
 //! the file, since it would be a tokenizer with other ids. The post-processor, which puts tokens around a
-//! text, is handed on as it is: who encodes asks for them with `bos=` and `eos=`. Truncation and padding
+//! text, is handed on as it is: a caller gets such tokens by `bos=` and `eos=`. Truncation and padding
 //! are not read.
 
 use serde::Deserialize;
@@ -86,7 +86,7 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
 
 /// Refuses every setting that would give other ids, by name.
 fn check_settings(file: &File, model: &Model) -> Result<(), String> {
-    // Older files do not say it.
+    // Older files do not name the type.
     let kind = model.kind.as_deref().unwrap_or("BPE");
     if kind != "BPE" {
         return Err(format!("model.type is {kind:?}; only \"BPE\" is Llama 3's"));

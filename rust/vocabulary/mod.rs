@@ -1,9 +1,9 @@
-//! The vocabulary: a rank file or a `tokenizer.json`, checked, and bytes <-> id.
+//! The vocabulary: read from a rank file or a `tokenizer.json` and checked; from bytes to ids and back.
 //!
-//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens alike, a token for each single
-//! byte, at most [`crate::bpe::token_bytes::MAX_TOKENS`] tokens, none empty and none longer than [`crate::bpe::token_bytes::MAX_TOKEN_BYTES`]. Any
-//! file that would break one of these is an error with the line and the reason; a file of another
-//! kind is named for what it is.
+//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens with the same bytes, a token
+//! for each single byte, and at most [`crate::bpe::token_bytes::MAX_TOKENS`] tokens. None of them is empty, and none is
+//! longer than [`crate::bpe::token_bytes::MAX_TOKEN_BYTES`]. Any file that would break one of these rules is an error
+//! with the line and the reason. A file of another kind gives an error that names its kind.
 
 pub mod byte_level;
 mod ranks;
@@ -39,9 +39,9 @@ pub(crate) type Fault = (Option<usize>, String);
 pub struct Vocabulary {
     token_table: TokenTable,
     merger: Merger,
-    /// Made when they are first asked for, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
+    /// Made when they are first needed, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
     boundaries: OnceBox<Boundaries>,
-    /// Another number for each vocabulary of this process, from 1.
+    /// A number that no other vocabulary of this process has; never 0.
     number: u64,
     added: Option<Vec<AddedToken>>,
     post_processor: Option<String>,
@@ -55,7 +55,7 @@ impl Vocabulary {
         Self::build(tokens, Pairs::build, |_| None)
     }
 
-    /// Notes what the file says besides: the added tokens, and the post-processor as JSON.
+    /// Sets what else the file has: the added tokens, and the post-processor as JSON.
     pub(crate) fn set_added(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
         self.added = (!added.is_empty()).then_some(added);
         self.post_processor = post_processor;
@@ -126,13 +126,13 @@ impl Vocabulary {
         self.decode_table.get()?.as_ref()
     }
 
-    /// Makes the table to decode with, in a millisecond. Nothing waits for it but others who make it, and
-    /// a process that was forked meanwhile would do so for ever.
+    /// Makes the table to decode with, in a millisecond. If two threads make it at the same time, one waits. A process
+    /// that is forked meanwhile would wait for ever.
     pub fn make_decode_table(&self) {
         self.decode_table.get_or_init(|| DecodeTable::new(self.tokens()));
     }
 
-    /// The token that is written so in a `tokenizer.json`.
+    /// The token that a `tokenizer.json` writes as `token`.
     pub(crate) fn id_written(&self, token: &str, alphabet: &Alphabet) -> Option<u32> {
         self.id(&alphabet.bytes(token).ok()?)
     }
@@ -172,7 +172,7 @@ impl Vocabulary {
         self.merger.certain()
     }
 
-    /// Which places no merge crosses.
+    /// Which positions no merge crosses.
     #[inline(always)]
     pub(crate) fn boundaries(&self) -> &Boundaries {
         self.boundaries.get_or_init(|| Box::new(Boundaries::build(&self.token_table)))
@@ -191,7 +191,7 @@ impl Vocabulary {
         self.merger.merge(path, &self.token_table, text, span, memory, check)
     }
 
-    /// The same, found from left to right: the way that is gone where windows fail.
+    /// The same from left to right, which is used if windows fail.
     #[cfg(test)]
     pub fn merge_left_to_right(&self, text: &[u8], memory: &mut MergeMemory) -> Vec<u32> {
         let go_on = crate::reference::go_on;
@@ -222,7 +222,7 @@ impl Vocabulary {
         self.longest_token
     }
 
-    /// A number that no other vocabulary of this process has, nor is 0.
+    /// A number that no other vocabulary of this process has; never 0.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -238,7 +238,7 @@ impl Vocabulary {
         ids.find(|&id| self.token(id) != other.token(id))
     }
 
-    /// The added tokens in the order of their ids, where the file says them.
+    /// The added tokens in the order of their ids, if the file has any.
     pub fn added(&self) -> Option<&[AddedToken]> {
         self.added.as_deref()
     }

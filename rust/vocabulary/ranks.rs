@@ -29,7 +29,7 @@ fn read_in_order(data: &[u8]) -> Option<TokenBytes> {
     Some(tokens)
 }
 
-/// Reads base64 and the space after it; gives what follows.
+/// Reads base64 and the space after it; gives the rest of the text.
 #[inline]
 fn read_base64<'d>(mut text: &'d [u8], bytes: &mut Vec<u8>) -> Option<&'d [u8]> {
     loop {
@@ -53,7 +53,7 @@ struct Decimal {
 impl Decimal {
     const ZERO: Self = Self { line: *b"0000000\n", first: 6 };
 
-    /// What is after it in a text that begins with it. A text may lack the last line end.
+    /// The rest of a text that begins with it. The last line may lack its end.
     #[inline]
     fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
         let line = self.line.get(self.first..)?;
@@ -188,7 +188,7 @@ fn last_bytes(quad: [u8; 4]) -> Result<([u8; 3], usize), String> {
     Ok((bytes, length))
 }
 
-/// What is no digit of base64.
+/// In place of the value of a character that is not a digit of base64.
 const NO_DIGIT: u8 = 0x80;
 
 /// The value of each character as a digit of base64.
@@ -204,7 +204,7 @@ static DIGITS: [u8; 256] = {
     digits
 };
 
-/// The bytes that four digits stand for, or what is no digit.
+/// The bytes that four digits stand for, or which of them is not a digit.
 fn three_bytes(quad: [u8; 4]) -> Result<[u8; 3], String> {
     decoded(quad).ok_or_else(|| {
         // There always is one; it is for the message alone.

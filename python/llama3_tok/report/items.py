@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from llama3_tok import files
-from llama3_tok._core import Pieces, record_text
+from llama3_tok._core import FileChunks, record_text
 from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
 
@@ -130,7 +130,7 @@ class Inputs:
             entry = Input(name, size, sha256)
             # One byte more, so that a file of exactly that length is seen to end.
             length = self._item_bytes + 1 if self._field is None else _LINES
-            pieces = Pieces(
+            pieces = FileChunks(
                 self._tokenizer._core, path, self._field is not None, length, source.walked
             )
             before = self.read

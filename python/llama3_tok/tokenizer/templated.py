@@ -122,7 +122,7 @@ def _with_words(tokenizer: Base, marked: "Marked") -> tuple[str, list[tuple[int,
         if name is not None:
             around = [marked.marks.get(one, one) for one in (text[:at][-1:], text[at + 1 :][:1])]
             before, after = around[0][-1:], around[1][:1]
-            found = tokenizer._core.added_places(before + name + after, (False, False, "all", None))
+            found = tokenizer._core.added_spans(before + name + after, (False, False, "all", None))
             if not any(id == added[name].id for *_, id in found):
                 parts.append(name)
                 places.append((at, len(name) - 1))

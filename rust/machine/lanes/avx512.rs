@@ -52,7 +52,7 @@ impl Lanes for Avx512 {
             work.run(lanes)
         }
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Avx512::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Avx512::new` alone makes one, after it has checked the processor.
         unsafe {
             run(self, work)
         }
@@ -61,7 +61,7 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Avx512::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Avx512::new` alone makes one, after it has checked the processor.
         unsafe {
             masks(window)
         }
@@ -133,7 +133,7 @@ impl Lanes for Avx512 {
 #[target_feature(enable = "avx512f")]
 fn cache_key_matches(line: &[u64; 8], key: &[u64; 4]) -> u8 {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the arrays have the 64 and 32 bytes that are read; no alignment is asked for.
+    // SAFETY: the arrays have the 64 and 32 bytes that are read; no alignment is required.
     let (line, key) = unsafe {
         (_mm512_loadu_si512(line.as_ptr().cast()), _mm256_loadu_si256(key.as_ptr().cast()))
     };
@@ -155,7 +155,7 @@ fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
     let write = |sixteen: &mut [u32; 16], numbers: __m128i| {
         let positions = _mm512_add_epi32(_mm512_cvtepu8_epi32(numbers), base);
         #[expect(unsafe_code, reason = "stores go through a pointer")]
-        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        // SAFETY: the array has the 64 bytes that are written; no alignment is required.
         unsafe {
             _mm512_storeu_si512(sixteen.as_mut_ptr().cast(), positions);
         }
@@ -200,7 +200,7 @@ fn make_keys(
     let row = _mm512_min_epu32(lengths, _mm512_set1_epi32(masks.len() as i32 - 1));
     let mut rows = [0u32; KEYS_AT_ONCE];
     #[expect(unsafe_code, reason = "stores go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are written; no alignment is required.
     unsafe {
         _mm512_storeu_si512(rows.as_mut_ptr().cast(), _mm512_slli_epi32::<ROW>(row));
     }
@@ -243,7 +243,7 @@ fn make_keys(
     let all = [four(0), four(4), four(8), four(12)];
     for (keys, four) in keys.as_chunks_mut::<4>().0.iter_mut().zip(all) {
         #[expect(unsafe_code, reason = "stores go through a pointer")]
-        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        // SAFETY: the array has the 64 bytes that are written; no alignment is required.
         unsafe {
             _mm512_storeu_si512(keys.as_mut_ptr().cast(), four);
         }
@@ -254,7 +254,7 @@ fn make_keys(
     let upper = _mm512_permutex2var_epi32(c, firsts, d);
     let sixteen = _mm512_mask_blend_epi32(0xFF00, lower, upper);
     #[expect(unsafe_code, reason = "stores go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are written; no alignment is required.
     unsafe {
         _mm512_storeu_si512(hashes.as_mut_ptr().cast(), sixteen);
     }
@@ -269,7 +269,7 @@ fn same_halves(line: &[u64; 8], key: u128, mask: u128) -> u8 {
         _mm512_broadcast_i64x2(_mm_set_epi64x(high, low))
     };
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     let line = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
     // (word ^ four) & mask
     let differing = _mm512_ternarylogic_epi64::<0x28>(repeated(key), line, repeated(mask));
@@ -312,7 +312,7 @@ fn among(window: &[u8; WINDOW], set: u64) -> u64 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(bytes: &[u8; WINDOW]) -> __m512i {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     unsafe {
         _mm512_loadu_si512(bytes.as_ptr().cast())
     }

@@ -35,7 +35,7 @@ impl Lanes for Neon {
             work.run(lanes)
         }
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Neon::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Neon::new` alone makes one, after it has checked the processor.
         unsafe {
             run(self, work)
         }
@@ -44,7 +44,7 @@ impl Lanes for Neon {
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Neon::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Neon::new` alone makes one, after it has checked the processor.
         unsafe {
             masks(window)
         }
@@ -106,7 +106,7 @@ fn among(bytes: [uint8x16_t; 4], set: u64) -> u64 {
 #[target_feature(enable = "neon")]
 fn load(window: &[u8; WINDOW]) -> [uint8x16_t; 4] {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     let uint8x16x4_t(a, b, c, d) = unsafe { vld4q_u8(window.as_ptr()) };
     [a, b, c, d]
 }

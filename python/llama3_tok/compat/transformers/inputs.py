@@ -60,7 +60,7 @@ class Reader:
         tokens = [written[id] for id in ids]
         spans = list(map(tuple, encoding.char_spans.tolist()))
         asked = arguments.asked(False, False, allowed, NONE)
-        places = self._llama3._core.added_places(text, asked)
+        places = self._llama3._core.added_spans(text, asked)
         data, starts = _utf8(text), encoding.byte_spans[:, 0]
         words: list[int] = []
         at = count = 0
