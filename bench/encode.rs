@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
-use llama3_tok::added::{AddedTokens, Segment, Selection};
+use llama3_tok::added::{AddedTokens, Section, Selection};
 use llama3_tok::bpe::index::NONE;
 use llama3_tok::bpe::merge::MergeMemory;
 use llama3_tok::machine::code_path::CodePath;
@@ -148,19 +148,19 @@ impl<'v> Plain<'v> {
 }
 
 /// Looks for each name at each `<`.
-fn split_plainly(added: &AddedTokens, text: &str) -> Vec<Segment> {
-    let (mut segments, mut at) = (Vec::new(), 0);
+fn split_plainly(added: &AddedTokens, text: &str) -> Vec<Section> {
+    let (mut sections, mut at) = (Vec::new(), 0);
     for (start, _) in text.match_indices('<') {
         let fits = |(name, _): &(&String, u32)| text[start..].starts_with(name.as_str());
         let names = added.iter().map(|token| (&token.name, token.id));
         if let Some((name, id)) = names.filter(fits).max_by_key(|(name, _)| name.len()) {
-            segments.extend((at < start).then_some(Segment::Text(at..start)));
+            sections.extend((at < start).then_some(Section::Text(at..start)));
             at = start + name.len();
-            segments.push(Segment::Added(start..at, id));
+            sections.push(Section::Added(start..at, id));
         }
     }
-    segments.extend((at < text.len()).then_some(Segment::Text(at..text.len())));
-    segments
+    sections.extend((at < text.len()).then_some(Section::Text(at..text.len())));
+    sections
 }
 
 // The stages
@@ -219,9 +219,9 @@ fn special(criterion: &mut Criterion, texts: &[Text]) {
     let added = AddedTokens::of_release(profile, 128_000).expect("its names can be searched for");
     let mut split = |name: &str, text: &str| {
         let split = || added.split(black_box(text.as_bytes()), &Selection::All, &go_on);
-        let segments: Result<Vec<_>, Error> = split().collect();
-        let segments = segments.expect("nothing stops it");
-        assert!(segments == split_plainly(&added, text), "special: {name}");
+        let sections: Result<Vec<_>, Error> = split().collect();
+        let sections = sections.expect("nothing stops it");
+        assert!(sections == split_plainly(&added, text), "special: {name}");
         time(&mut group, name, text.len(), || split().map(black_box).count());
     };
     for text in texts {

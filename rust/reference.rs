@@ -23,7 +23,7 @@ pub fn go_on() -> Result<(), Error> {
     Ok(())
 }
 
-pub type Ranks = HashMap<Vec<u8>, u32>;
+pub type RankMap = HashMap<Vec<u8>, u32>;
 
 /// The pretokens. For the regex engine, an invalid byte is replaced by a private-use character, which
 /// is neither letter, number nor space.
@@ -45,7 +45,7 @@ fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Merges from single bytes: the leftmost pair of the lowest rank, until there is none.
-pub fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
+pub fn merge(ranks: &RankMap, pretoken: &[u8]) -> Vec<u32> {
     let mut parts: Vec<Vec<u8>> = pretoken.iter().map(|&byte| vec![byte]).collect();
     loop {
         let pairs = parts.windows(2).enumerate();
@@ -57,7 +57,7 @@ pub fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
     parts.iter().map(|part| ranks[part]).collect()
 }
 
-pub fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
+pub fn encode(ranks: &RankMap, text: &[u8]) -> Vec<u32> {
     let ids = |pretoken: Vec<u8>| match ranks.get(&pretoken) {
         Some(&id) => vec![id],
         None => merge(ranks, &pretoken),
@@ -65,7 +65,7 @@ pub fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
     pretokens(text).into_iter().flat_map(ids).collect()
 }
 
-pub fn ranks_of(vocabulary: &Vocabulary) -> Ranks {
+pub fn ranks_of(vocabulary: &Vocabulary) -> RankMap {
     let ids = 0..vocabulary.len() as u32;
     ids.map(|id| (vocabulary.token(id).unwrap().to_vec(), id)).collect()
 }
@@ -127,8 +127,8 @@ pub fn sample_encoder() -> &'static Encoder {
 }
 
 /// Meta's vocabulary, if `LLAMA3_TOK_VOCAB` names it, else the small one.
-pub fn best_encoder() -> &'static (Encoder, Ranks) {
-    static ENCODER: OnceLock<(Encoder, Ranks)> = OnceLock::new();
+pub fn best_encoder() -> &'static (Encoder, RankMap) {
+    static ENCODER: OnceLock<(Encoder, RankMap)> = OnceLock::new();
     ENCODER.get_or_init(|| {
         let vocabulary = match std::env::var("LLAMA3_TOK_VOCAB") {
             Ok(path) => {
@@ -323,7 +323,7 @@ proptest! {
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
         let mut memory = MergeMemory::default();
-        let found = vocabulary.merge(CodePath::best(), pretoken, Span::whole(pretoken), &mut memory, &go_on).unwrap();
+        let found = vocabulary.merge(CodePath::best(), pretoken, Span::all_of(pretoken), &mut memory, &go_on).unwrap();
         prop_assert_eq!(found, expected.as_slice());
         prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut memory), expected);
     }

@@ -14,8 +14,8 @@ UNICODE_VERSION: str
 PROFILES: list[str]
 
 _Names: TypeAlias = Literal["all"] | list[str] | None
-# BOS, EOS, allowed and disallowed special tokens; None where nothing is asked for.
-_Asked: TypeAlias = tuple[bool, bool, _Names, _Names] | None
+# BOS, EOS, allowed and disallowed special tokens; None where there are none.
+_Options: TypeAlias = tuple[bool, bool, _Names, _Names] | None
 _Ids: TypeAlias = list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]
 # Texts, tokens, bytes, characters, whether some bytes are not UTF-8.
 _Totals: TypeAlias = tuple[int, int, int, int, bool]
@@ -81,13 +81,13 @@ class Core:
     def special_ids(self) -> tuple[int | None, int | None, int | None, int | None]: ...
     @property
     def stop_ids(self) -> list[int]: ...
-    def encode(self, text: str | bytes, asked: _Asked = None) -> list[int]: ...
-    def encode_array(self, text: str | bytes, asked: _Asked = None) -> npt.NDArray[np.uint32]: ...
+    def encode(self, text: str | bytes, options: _Options = None) -> list[int]: ...
+    def encode_array(self, text: str | bytes, options: _Options = None) -> npt.NDArray[np.uint32]: ...
     def encode_spans(
-        self, text: str | bytes, asked: _Asked
+        self, text: str | bytes, options: _Options
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
     def added_spans(
-        self, text: str | bytes, asked: _Asked = None
+        self, text: str | bytes, options: _Options = None
     ) -> list[tuple[int, int, int]]: ...
     @overload
     def truncate(self, text: str, limit: int, from_end: bool) -> str: ...
@@ -97,13 +97,13 @@ class Core:
         self,
         texts: list[str | bytes],
         threads: int,
-        asked: _Asked,
+        options: _Options,
     ) -> list[list[int]]: ...
     def encode_ragged(
         self,
         texts: list[str | bytes],
         threads: int,
-        asked: _Asked,
+        options: _Options,
     ) -> _Ragged: ...
     def count(self, text: str | bytes) -> int: ...
     def count_batch(self, texts: list[str | bytes], threads: int) -> npt.NDArray[np.int64]: ...
@@ -128,11 +128,11 @@ class Core:
     ) -> Files[_Totals | None]: ...
     @overload
     def encode_files(
-        self, paths: list[str], field: None, threads: int, asked: _Asked, whole: bool
+        self, paths: list[str], field: None, threads: int, options: _Options, whole: bool
     ) -> Files[npt.NDArray[np.uint32]]: ...
     @overload
     def encode_files(
-        self, paths: list[str], field: str, threads: int, asked: _Asked, whole: bool
+        self, paths: list[str], field: str, threads: int, options: _Options, whole: bool
     ) -> Files[_Ragged]: ...
 
 # What `chat.conversation` gives.

@@ -55,9 +55,9 @@ impl Selection {
     }
 }
 
-/// A part of a text.
+/// A section of a text, by added tokens.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Segment {
+pub enum Section {
     /// Ordinary text.
     Text(Range<usize>),
     /// An added token, with its id: a special one that the caller allowed, or an ordinary one.
@@ -215,14 +215,14 @@ impl AddedTokens {
         Ok(())
     }
 
-    /// Cuts `text` at its ordinary added tokens and at the special ones of `allowed`. Text segments are
-    /// not empty, and the segments cover the text.
+    /// Cuts `text` at its ordinary added tokens and at the special ones of `allowed`. Text sections are
+    /// not empty, and the sections cover the text.
     pub fn split<'a>(
         &'a self,
         text: &'a [u8],
         allowed: &'a Selection,
         check: &'a Check,
-    ) -> impl Iterator<Item = Result<Segment, Error>> + 'a {
+    ) -> impl Iterator<Item = Result<Section, Error>> + 'a {
         let mut matches = NameMatches::new(self, text, check);
         let mut next = None;
         let (mut at, mut next_check) = (0, CHECK_BYTES);
@@ -248,12 +248,12 @@ impl AddedTokens {
             match found {
                 Some((range, id)) if range.start == start => {
                     at = range.end;
-                    Some(Ok(Segment::Added(range, id)))
+                    Some(Ok(Section::Added(range, id)))
                 }
                 found => {
                     at = found.as_ref().map_or(text.len(), |(range, _)| range.start);
                     next = found;
-                    let text = (start < at).then_some(Segment::Text(start..at));
+                    let text = (start < at).then_some(Section::Text(start..at));
                     Some(always(text, "an added token is before where the search began"))
                 }
             }

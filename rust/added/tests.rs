@@ -29,21 +29,21 @@ fn splitting_takes_the_leftmost_allowed_token() {
     assert_eq!(
         split(&Selection::All),
         [
-            Segment::Text(0..3),
-            Segment::Added(3..13, 128_009),
-            Segment::Added(13..23, 128_008),
-            Segment::Text(23..32),
+            Section::Text(0..3),
+            Section::Added(3..13, 128_009),
+            Section::Added(13..23, 128_008),
+            Section::Text(23..32),
         ]
     );
     let only = select(&added, &["<|eom_id|>"]);
     assert_eq!(
         split(&only),
-        [Segment::Text(0..13), Segment::Added(13..23, 128_008), Segment::Text(23..32)]
+        [Section::Text(0..13), Section::Added(13..23, 128_008), Section::Text(23..32)]
     );
-    assert_eq!(split(&Selection::None), [Segment::Text(0..32)]);
+    assert_eq!(split(&Selection::None), [Section::Text(0..32)]);
     assert_eq!(
         split(&added.complement(&only)),
-        [Segment::Text(0..3), Segment::Added(3..13, 128_009), Segment::Text(13..32)]
+        [Section::Text(0..3), Section::Added(3..13, 128_009), Section::Text(13..32)]
     );
 }
 
@@ -52,8 +52,8 @@ fn a_check_that_fails_stops_a_text_of_nothing_but_names() {
     let stop = || Err(Error::Interrupted);
     let text = b"<|eot_id|>".repeat(10_000);
     for added in [release("llama3.1"), AddedTokens::new(odd_tokens()).unwrap()] {
-        let mut segments = added.split(&text, &Selection::All, &stop);
-        assert!(segments.position(|segment| segment.is_err()).unwrap() < 10_000);
+        let mut sections = added.split(&text, &Selection::All, &stop);
+        assert!(sections.position(|section| section.is_err()).unwrap() < 10_000);
     }
 }
 
@@ -218,13 +218,13 @@ proptest! {
     fn tokens_are_found_as_the_rule_says(text in texts(), all: bool) {
         let added = AddedTokens::new(odd_tokens()).unwrap();
         let allowed = if all { Selection::All } else { Selection::None };
-        let segments = added.split(text.as_bytes(), &allowed, &go_on).map(Result::unwrap);
+        let sections = added.split(text.as_bytes(), &allowed, &go_on).map(Result::unwrap);
         let (mut at, mut found) = (0, Vec::new());
-        for segment in segments {
-            let (Segment::Text(range) | Segment::Added(range, _)) = &segment;
+        for section in sections {
+            let (Section::Text(range) | Section::Added(range, _)) = &section;
             prop_assert_eq!(range.start, at);
             at = range.end;
-            if let Segment::Added(range, id) = segment {
+            if let Section::Added(range, id) = section {
                 found.push((range, id));
             }
         }

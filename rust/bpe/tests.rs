@@ -155,7 +155,7 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
         let found = vocabulary
-            .merge(CodePath::best(), &word, Span::whole(&word), &mut memory, &go_on)
+            .merge(CodePath::best(), &word, Span::all_of(&word), &mut memory, &go_on)
             .unwrap();
         assert_eq!(found, expected, "{word:?}");
         let found = vocabulary.merge_left_to_right(&word, &mut memory);
@@ -189,7 +189,7 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
         }
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &long, |_| {});
         let found = vocabulary
-            .merge(CodePath::best(), &long, Span::whole(&long), &mut memory, &go_on)
+            .merge(CodePath::best(), &long, Span::all_of(&long), &mut memory, &go_on)
             .unwrap();
         assert_eq!(found, expected, "{long:?}");
         assert_eq!(vocabulary.merge_left_to_right(&long, &mut memory), expected, "{long:?}");

@@ -271,7 +271,7 @@ mod tests {
         let table = encoder.vocabulary.token_table();
         let mut in_lines = 0;
         for (token, &id) in ranks {
-            let key = key(token, Span::whole(token));
+            let key = key(token, Span::all_of(token));
             let found = table.lines().of(hash(key)).find(key);
             assert!(found.is_none_or(|found| found == id && token.len() <= KEY_BYTES));
             in_lines += usize::from(found.is_some());

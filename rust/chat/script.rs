@@ -146,13 +146,13 @@ impl Script {
         let (text, options) = (self.slice_of(run.start..at)?.as_bytes(), Options::default());
         let before = encoded.ids.len();
         let learned = run.end(at);
-        let whole = learned.first().is_some_and(|first| first.len() == text.len());
-        if !masks || learned.is_empty() || whole {
+        let all_learned = learned.first().is_some_and(|first| first.len() == text.len());
+        if !masks || learned.is_empty() || all_learned {
             encoder.encode(text, &options, &mut encoded.ids, check)?;
             if masks {
                 let count = encoded.ids.len() - before;
                 encoded.mask.try_reserve(count)?;
-                encoded.mask.resize(before + count, u8::from(whole));
+                encoded.mask.resize(before + count, u8::from(all_learned));
             }
             return Ok(());
         }

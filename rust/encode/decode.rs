@@ -108,9 +108,9 @@ impl Encoder {
     }
 }
 
-fn add(all: &mut Vec<u8>, some: &[u8]) -> Result<(), Error> {
-    all.try_reserve(some.len())?;
-    all.extend_from_slice(some);
+fn add(bytes: &mut Vec<u8>, more: &[u8]) -> Result<(), Error> {
+    bytes.try_reserve(more.len())?;
+    bytes.extend_from_slice(more);
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::added::{AddedToken, AddedTokens, Segment};
+use crate::added::{AddedToken, AddedTokens, Section};
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, CacheKey, CachedIds, MAX_CACHED_BYTES};
 use crate::encode::options::Options;
@@ -182,10 +182,10 @@ impl Encoder {
         if self.added.none_in(&options.allowed) {
             self.encode_plain(text, sink, check)?;
         } else {
-            for segment in self.added.split(text, &options.allowed, check) {
-                match segment? {
-                    Segment::Text(range) => self.encode_plain(slice(text, range)?, sink, check)?,
-                    Segment::Added(range, id) => sink.take_added(range, id)?,
+            for section in self.added.split(text, &options.allowed, check) {
+                match section? {
+                    Section::Text(range) => self.encode_plain(slice(text, range)?, sink, check)?,
+                    Section::Added(range, id) => sink.take_added(range, id)?,
                 }
             }
         }

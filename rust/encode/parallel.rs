@@ -1,6 +1,6 @@
 //! Encoding on all threads: batches of texts, and the chunks of a large text.
 
-use crate::added::Segment;
+use crate::added::Section;
 use crate::encode::Encoder;
 use crate::encode::groups::{groups, map_groups};
 use crate::encode::options::Options;
@@ -162,13 +162,13 @@ impl Encoder {
     ) -> Result<Vec<Chunk<'t>>, Error> {
         self.added.refuse(text, &options.disallowed, check)?;
         let mut chunks = Vec::new();
-        for segment in self.added.split(text, &options.allowed, check) {
-            match segment? {
-                Segment::Added(_, id) => {
+        for section in self.added.split(text, &options.allowed, check) {
+            match section? {
+                Section::Added(_, id) => {
                     chunks.try_reserve(1)?;
                     chunks.push(Chunk::Added(id));
                 }
-                Segment::Text(range) => {
+                Section::Text(range) => {
                     for chunk in text_chunks(slice(text, range)?) {
                         chunks.try_reserve(1)?;
                         chunks.push(Chunk::Text(chunk));

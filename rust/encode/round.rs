@@ -75,7 +75,7 @@ impl Round {
         lines: TokenLines,
     ) {
         let use_masks = is_valid && !path.is_scalar();
-        path.run(Fill { round: self, text, from, use_masks, lines });
+        path.run(FillRound { round: self, text, from, use_masks, lines });
     }
 
     /// Where pretokens end.
@@ -104,7 +104,7 @@ impl Round {
     }
 }
 
-struct Fill<'a> {
+struct FillRound<'a> {
     round: &'a mut Round,
     text: &'a [u8],
     from: usize,
@@ -112,7 +112,7 @@ struct Fill<'a> {
     lines: TokenLines<'a>,
 }
 
-impl Vectorized for Fill<'_> {
+impl Vectorized for FillRound<'_> {
     type Output = ();
 
     #[inline(always)]

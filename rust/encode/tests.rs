@@ -152,7 +152,7 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
         let result = encoder.vocabulary.merge(
             CodePath::best(),
             &word,
-            Span::whole(&word),
+            Span::all_of(&word),
             &mut memory,
             &stop,
         );

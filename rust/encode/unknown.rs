@@ -48,12 +48,12 @@ pub struct Context<'a> {
 #[derive(Clone, Copy)]
 struct Segment {
     span: Span,
-    state: State,
+    state: SegmentState,
 }
 
 /// What is known of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SegmentState {
     /// It is to be merged, and is looked up in neither the token table nor the cache: it is a whole pretoken, which
     /// was looked up already, or too long for both, or a token that merging does not give.
     ToMerge,
@@ -116,10 +116,10 @@ impl Unknown {
         }
         let id = context.vocabulary.token_table().find_after_line_miss(pretoken, hash);
         if id != NONE {
-            self.push(Segment { span, state: State::Token(id) })?;
+            self.push(Segment { span, state: SegmentState::Token(id) })?;
         } else if pretoken.is_ascii() {
             // Between ASCII characters no boundary is looked for.
-            self.push(Segment { span, state: State::ToMerge })?;
+            self.push(Segment { span, state: SegmentState::ToMerge })?;
         } else {
             self.split(context, span, span.start, usize::MAX)?;
         }
@@ -150,13 +150,13 @@ impl Unknown {
                 break;
             }
             let span = Span { start: at, end: start + boundaries.next_boundary(bytes, at - start) };
-            let mut state = State::ToMerge;
+            let mut state = SegmentState::ToMerge;
             if span != pretoken {
                 count(Event::Segments, 1);
                 let key = key_of(load_16_bytes(text, span.start), span.length(), &KEY_MASKS);
                 let hash = hash(key);
                 lines.prefetch(hash);
-                state = State::New(hash);
+                state = SegmentState::New(hash);
             }
             self.push(Segment { span, state })?;
             at = span.end;
@@ -255,35 +255,35 @@ impl Resolve<'_> {
         let Unknown { segments, lookups, ids, .. } = unknown;
         for segment in segments.iter_mut() {
             // The others are known, or whole pretokens.
-            let State::New(hash) = segment.state else { continue };
+            let SegmentState::New(hash) = segment.state else { continue };
             let span = segment.span;
             let id = table.find_with_hash(text, span, hash);
             if id != NONE && table.is_reached(id) {
-                segment.state = State::Token(id);
+                segment.state = SegmentState::Token(id);
                 continue;
             }
             // A token that merging does not give has other ids as a segment than as a pretoken. So such a segment
             // is neither looked up in the cache, which is for both, nor inserted.
-            segment.state = State::ToMerge;
+            segment.state = SegmentState::ToMerge;
             if id == NONE && span.length() <= MAX_EXACT_KEY_BYTES {
                 let (key, line) = cache.key(text, span);
                 cache.prefetch(line);
-                segment.state = State::LookUp(lookups.len() as u32);
+                segment.state = SegmentState::LookUp(lookups.len() as u32);
                 lookups.try_reserve(1)?;
                 lookups.push(CacheLookup { key, line });
             }
         }
         for segment in segments.iter_mut() {
             // The others are not looked up in the cache.
-            let State::LookUp(index) = segment.state else { continue };
+            let SegmentState::LookUp(index) = segment.state else { continue };
             let CacheLookup { key, line } = lookups.get(index as usize).ok_or_else(outside)?;
             let cached = cache.lookup(lanes, *line, key);
             segment.state = if cached.has_ids() {
                 let first = ids.len();
                 cached.emit(ids)?;
-                State::Merged { first, count: cached.count() }
+                SegmentState::Merged { first, count: cached.count() }
             } else {
-                State::ToMergeAndInsert(index)
+                SegmentState::ToMergeAndInsert(index)
             };
         }
         Ok(())
@@ -298,7 +298,7 @@ impl Resolve<'_> {
         let Unknown { segments, lookups, ids, short, memory, .. } = unknown;
         short.resize(MERGES_AT_ONCE, ShortMerge::default());
         let is_open = |segment: &Segment| {
-            matches!(segment.state, State::ToMerge | State::ToMergeAndInsert(_))
+            matches!(segment.state, SegmentState::ToMerge | SegmentState::ToMergeAndInsert(_))
         };
         let mut open = segments.iter_mut().filter(|segment| is_open(segment));
         loop {
@@ -345,8 +345,8 @@ fn outside() -> Error {
 impl Segment {
     fn emit(&self, ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
         match self.state {
-            State::Token(id) => sink.take(&[id]),
-            State::Merged { first, count } => {
+            SegmentState::Token(id) => sink.take(&[id]),
+            SegmentState::Merged { first, count } => {
                 sink.take(ids.get(first..first + count).ok_or_else(outside)?)
             }
             _ => Err(Error::Internal("a segment of a pretoken was not merged")),
@@ -368,9 +368,9 @@ fn finish(
         return Err(Error::Internal("a segment of a pretoken was merged to nothing"));
     }
     count(Event::Merged, 1);
-    let state = State::Merged { first: ids.len(), count: merged.len() };
+    let state = SegmentState::Merged { first: ids.len(), count: merged.len() };
     ids.take(merged)?;
-    if let State::ToMergeAndInsert(index) = std::mem::replace(&mut segment.state, state) {
+    if let SegmentState::ToMergeAndInsert(index) = std::mem::replace(&mut segment.state, state) {
         let bytes = segment.span.bytes(text).ok_or_else(outside)?;
         let CacheLookup { key, .. } = lookups.get(index as usize).ok_or_else(outside)?;
         if merged.len() <= MAX_LINE_IDS {

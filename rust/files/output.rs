@@ -41,7 +41,7 @@ pub struct Totals {
 
 /// The counts or ids of a chunk, or of several chunks that follow each other.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Output {
+pub struct ChunkOutput {
     /// Counts, if they are wanted.
     pub totals: Totals,
     /// The ids, if they are wanted.
@@ -54,7 +54,7 @@ pub struct Output {
     pub is_binary: bool,
 }
 
-impl Output {
+impl ChunkOutput {
     /// How many bytes of memory it holds.
     pub fn held(&self) -> usize {
         self.ids.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<usize>()
@@ -126,8 +126,8 @@ impl EncodeTask {
     }
 
     /// The output of a chunk of the file `path`.
-    pub fn run(&self, path: &Path, chunk: &FileChunk, check: &Check) -> Result<Output, Error> {
-        let mut output = Output { is_first: chunk.first, ..Output::default() };
+    pub fn run(&self, path: &Path, chunk: &FileChunk, check: &Check) -> Result<ChunkOutput, Error> {
+        let mut output = ChunkOutput { is_first: chunk.first, ..ChunkOutput::default() };
         let Some(field) = &self.field else {
             output.totals.texts = u64::from(chunk.last);
             let added = self.add(&mut output, chunk.text(), chunk.first, chunk.last, check);
@@ -163,7 +163,7 @@ impl EncodeTask {
     /// Adds a text, or a chunk of one: `first` and `last` say whether the text begins and ends with it.
     fn add(
         &self,
-        output: &mut Output,
+        output: &mut ChunkOutput,
         text: &[u8],
         first: bool,
         last: bool,

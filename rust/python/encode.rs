@@ -29,8 +29,8 @@ pub(super) type GivenOptions<'py> =
     (bool, bool, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
 
 impl Core {
-    pub(super) fn options(&self, asked: Option<GivenOptions>) -> PyResult<Options> {
-        let Some((bos, eos, allowed, disallowed)) = asked else { return Ok(Options::default()) };
+    pub(super) fn options(&self, options: Option<GivenOptions>) -> PyResult<Options> {
+        let Some((bos, eos, allowed, disallowed)) = options else { return Ok(Options::default()) };
         let allowed = self.selection(allowed)?;
         let disallowed = match self.selection(disallowed)? {
             Selection::All => self.encoder.added.complement(&allowed),
@@ -54,10 +54,10 @@ impl Core {
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
         take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (py, options) = (text.py(), self.options(asked)?);
+        let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         if bytes.len() > MAX_REUSED_BYTES {
             let encode =

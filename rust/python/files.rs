@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::convert::{array, load_numpy, try_collect};
 use super::detach::detached;
-use crate::files::output::{EncodeTask, Output};
+use crate::files::output::{ChunkOutput, EncodeTask};
 use crate::files::stream::{FileStream, InputFile};
 
 /// What an iterator over files gives.
@@ -80,7 +80,7 @@ impl Files {
         Self { stream: FileStream::new(task, files, threads), gives, is_ragged, progress }
     }
 
-    fn object<'py>(&self, py: Python<'py>, output: Output) -> PyResult<Bound<'py, PyAny>> {
+    fn object<'py>(&self, py: Python<'py>, output: ChunkOutput) -> PyResult<Bound<'py, PyAny>> {
         if let Gives::Totals = self.gives {
             let t = output.totals;
             let totals = (t.texts, t.tokens, t.bytes, t.characters, t.invalid_utf8);

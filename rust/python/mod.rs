@@ -135,40 +135,40 @@ impl Core {
         self.encoder.roles.stops.clone()
     }
 
-    #[pyo3(signature = (text, asked=None))]
+    #[pyo3(signature = (text, options=None))]
     fn encode<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.with_ids(text, asked, |ids| list_of(text.py(), &ids))
+        self.with_ids(text, options, |ids| list_of(text.py(), &ids))
     }
 
-    #[pyo3(signature = (text, asked=None))]
+    #[pyo3(signature = (text, options=None))]
     fn encode_array<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        self.with_ids(text, asked, |ids| array_of(text.py(), ids))
+        self.with_ids(text, options, |ids| array_of(text.py(), ids))
     }
 
     /// The ids, and the byte range and the character range of each: `uint32[n]` and twice `int64[n, 2]`.
     fn encode_spans<'py>(
         &self,
         text: &Bound<'py, PyAny>,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
     ) -> PyResult<spans::Spans<'py>> {
-        spans::spans(&self.encoder, text, &self.options(asked)?)
+        spans::spans(&self.encoder, text, &self.options(options)?)
     }
 
     /// Where added tokens stand in a text: where each begins and ends, in bytes, and its id.
     fn added_spans(
         &self,
         text: &Bound<PyAny>,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
     ) -> PyResult<Vec<(usize, usize, u32)>> {
-        let (py, options) = (text.py(), self.options(asked)?);
+        let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         detached(py, None, |check, _| self.encoder.added.spans(&bytes, &options.allowed, check))
     }
@@ -187,9 +187,9 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = self.options(asked)?;
+        let options = self.options(options)?;
         let groups = self.encode_groups(texts, threads, &options)?;
         let lists = PyList::empty(texts.py());
         for (index, ids) in groups.iter().flat_map(|group| group.texts()).enumerate() {
@@ -204,9 +204,9 @@ impl Core {
         &self,
         texts: &Bound<'py, PyList>,
         threads: usize,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
     ) -> PyResult<IdsAndOffsets<'py>> {
-        let (py, options) = (texts.py(), self.options(asked)?);
+        let (py, options) = (texts.py(), self.options(options)?);
         let all = self.encode_all(texts, threads, &options)?;
         let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
         let offsets = try_collect(all.offsets.len(), offsets)?;
@@ -347,10 +347,10 @@ impl Core {
         paths: Vec<PathBuf>,
         field: Option<String>,
         threads: usize,
-        asked: Option<GivenOptions>,
+        options: Option<GivenOptions>,
         whole: bool,
     ) -> PyResult<Files> {
-        let task = self.task(field, OutputKind::Ids, self.options(asked)?);
+        let task = self.task(field, OutputKind::Ids, self.options(options)?);
         let gives = if whole { Gives::Files } else { Gives::Chunks };
         Ok(Files::new(task, files::named(paths), threads, gives, None))
     }

@@ -89,7 +89,7 @@ pub(super) fn merge_batch(
             let ids = vocabulary.merge(
                 core.encoder.path(),
                 piece,
-                Span::whole(piece),
+                Span::all_of(piece),
                 &mut memory,
                 check,
             )?;

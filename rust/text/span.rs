@@ -15,7 +15,7 @@ pub struct Span {
 impl Span {
     /// The whole of a text.
     #[inline(always)]
-    pub fn whole(text: &[u8]) -> Self {
+    pub fn all_of(text: &[u8]) -> Self {
         Self { start: 0, end: text.len() }
     }
 

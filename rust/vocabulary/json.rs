@@ -70,16 +70,18 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let file: File = serde_json::from_slice(data).map_err(|error| {
         (Some(error.line()), format!("this is no tokenizer.json of a BPE model: {error}"))
     })?;
-    let whole = |reason: String| (None, reason);
+    let without_line = |reason: String| (None, reason);
     let Some(model) = &file.model else {
-        return Err(whole("this is JSON without a \"model\", so no tokenizer.json".to_owned()));
+        return Err(without_line(
+            "this is JSON without a \"model\", so no tokenizer.json".to_owned(),
+        ));
     };
-    check_settings(&file, model).map_err(whole)?;
+    check_settings(&file, model).map_err(without_line)?;
     let alphabet = Alphabet::new();
-    let tokens = read_tokens(model, &alphabet).map_err(whole)?;
+    let tokens = read_tokens(model, &alphabet).map_err(without_line)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
-    check_merges(&vocabulary, &model.merges, &alphabet).map_err(whole)?;
-    let added = read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(whole)?;
+    check_merges(&vocabulary, &model.merges, &alphabet).map_err(without_line)?;
+    let added = read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(without_line)?;
     vocabulary.set_added(added, file.post_processor.map(|value| value.to_string()));
     Ok(vocabulary)
 }

@@ -139,7 +139,7 @@ impl Vocabulary {
 
     /// The token that is exactly `bytes`.
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
-        Some(self.find(bytes, Span::whole(bytes))).filter(|&id| id != NONE)
+        Some(self.find(bytes, Span::all_of(bytes))).filter(|&id| id != NONE)
     }
 
     /// The token that is exactly the bytes of `span`, or [`NONE`].
@@ -195,7 +195,7 @@ impl Vocabulary {
     #[cfg(test)]
     pub fn merge_left_to_right(&self, text: &[u8], memory: &mut MergeMemory) -> Vec<u32> {
         let go_on = crate::reference::go_on;
-        let span = Span::whole(text);
+        let span = Span::all_of(text);
         self.merger.left_to_right(&self.token_table, text, span, memory, &go_on).unwrap().to_vec()
     }
 

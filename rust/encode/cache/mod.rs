@@ -371,7 +371,7 @@ mod tests {
     }
 
     fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
-        let (key, place) = cache.key(text.as_bytes(), Span::whole(text.as_bytes()));
+        let (key, place) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
         let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &key);
         cache.note_lookups(1, usize::from(!known.is_none()));
         let mut ids = Vec::new();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
-        let (key, _) = cache.key(text.as_bytes(), Span::whole(text.as_bytes()));
+        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
         cache.insert(key, text.as_bytes(), ids);
     }
 

@@ -31,7 +31,7 @@ use rayon_core::ThreadPool;
 
 use crate::encode::pool::pool;
 use crate::error::{Check, Error, always};
-use crate::files::output::{EncodeTask, Output};
+use crate::files::output::{ChunkOutput, EncodeTask};
 use crate::files::reader::{FileChunk, FileReader, Meter, is_packed};
 
 /// Bytes read at a time.
@@ -57,7 +57,7 @@ pub struct InputFile {
 
 /// What comes next: an output of the file whose turn it is, or the end of that file.
 enum Next {
-    Output(Output),
+    Output(ChunkOutput),
     End,
 }
 
@@ -83,9 +83,9 @@ impl FileStream {
 
     /// The output of the next whole file; `None` after the last. After the error of a file the next file
     /// follows. After [`Error::Interrupted`] nothing follows.
-    pub fn next_file(&self, check: &Check) -> Result<Option<Output>, Error> {
+    pub fn next_file(&self, check: &Check) -> Result<Option<ChunkOutput>, Error> {
         self.in_turn(check, |shared| {
-            let (mut whole, mut refused) = (Output::default(), None);
+            let (mut whole, mut refused) = (ChunkOutput::default(), None);
             while let Some(next) = shared.next(check)? {
                 match next {
                     // The rest of a file that was given up is read to its end, so that it does not come as the
@@ -93,7 +93,7 @@ impl FileStream {
                     Next::Output(_) if refused.is_some() => {}
                     Next::Output(output) => {
                         if let Err(error) = whole.join(output) {
-                            (whole, refused) = (Output::default(), Some(error));
+                            (whole, refused) = (ChunkOutput::default(), Some(error));
                         }
                     }
                     Next::End => return refused.map_or(Ok(Some(whole)), Err),
@@ -109,7 +109,7 @@ impl FileStream {
     }
 
     /// The output of the next chunk, which is not empty unless its file is; `None` after the last.
-    pub fn next_output(&self, check: &Check) -> Result<Option<Output>, Error> {
+    pub fn next_output(&self, check: &Check) -> Result<Option<ChunkOutput>, Error> {
         self.in_turn(check, |shared| {
             while let Some(next) = shared.next(check)? {
                 match next {
@@ -186,14 +186,14 @@ struct Shared {
     chunk: usize,
     max_held: usize,
     meter: Arc<Meter>,
-    state: Mutex<State>,
+    state: Mutex<StreamState>,
     /// Notified when the state has changed.
     changed: Condvar,
     pool: OnceLock<Option<Arc<ThreadPool>>>,
 }
 
 #[derive(Default)]
-struct State {
+struct StreamState {
     /// The index of the file whose results are taken.
     head: usize,
     /// How many files were begun.
@@ -218,7 +218,7 @@ struct State {
 #[derive(Default)]
 struct Progress {
     /// The results that were not taken yet, one for each chunk; `None` while it is worked on.
-    outputs: VecDeque<Option<Result<Output, Error>>>,
+    outputs: VecDeque<Option<Result<ChunkOutput, Error>>>,
     /// How many results were taken.
     taken: usize,
     /// Whether all of it was read.
@@ -230,7 +230,7 @@ struct Progress {
 impl Progress {
     /// Sets the result of the chunk `index`. If no result is expected for it, the file ends with an error,
     /// since a result that is dropped would be waited for in vain.
-    fn set_output(&mut self, index: usize, result: Result<Output, Error>) {
+    fn set_output(&mut self, index: usize, result: Result<ChunkOutput, Error>) {
         let slot = index.checked_sub(self.taken).and_then(|index| self.outputs.get_mut(index));
         match always(slot, "a chunk of a file has no place for its result") {
             Ok(slot) => *slot = Some(result),
@@ -251,7 +251,7 @@ enum Job {
     Encode(ChunkId, FileChunk),
 }
 
-impl State {
+impl StreamState {
     /// How far a begun file is; `None` if its results are not wanted any more.
     fn progress_of(&mut self, file: usize) -> Option<&mut Progress> {
         debug_assert!(file < self.opened);
@@ -283,7 +283,7 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -300,7 +300,10 @@ impl Shared {
         self.meter.stop.store(true, Ordering::Relaxed);
         let mut state = self.lock();
         let (head, active) = (self.files.len(), state.active);
-        let rest = replace(&mut *state, State { head, opened: head, active, ..State::default() });
+        let rest = replace(
+            &mut *state,
+            StreamState { head, opened: head, active, ..StreamState::default() },
+        );
         drop(state);
         drop(rest);
         self.changed.notify_all();
@@ -353,7 +356,7 @@ impl Shared {
     }
 
     /// The next result, if it exists already.
-    fn take_next(&self, state: &mut State) -> Option<Result<Next, Error>> {
+    fn take_next(&self, state: &mut StreamState) -> Option<Result<Next, Error>> {
         let progress = state.progress.front_mut()?;
         let result = match progress.outputs.front_mut() {
             None if progress.is_read => Ok(Next::End),
@@ -386,7 +389,7 @@ impl Shared {
 
     /// Whether the thread that takes the results works itself: if there is no pool, and on the first chunk,
     /// since most files have only one.
-    fn should_work_here(&self, state: &State) -> bool {
+    fn should_work_here(&self, state: &StreamState) -> bool {
         let small = || match self.files.first() {
             Some(file) => !is_packed(&file.path) || !state.chunks.is_empty(),
             None => false,
@@ -396,13 +399,13 @@ impl Shared {
 
     // Giving out work
 
-    fn may_read(&self, state: &State, file: usize) -> bool {
+    fn may_read(&self, state: &StreamState, file: usize) -> bool {
         let has_no_results =
             || state.progress.front().is_none_or(|progress| progress.outputs.is_empty());
         state.held < self.max_held || (file == state.head && has_no_results())
     }
 
-    fn take(&self, state: &mut State) -> Option<Job> {
+    fn take(&self, state: &mut StreamState) -> Option<Job> {
         if let Some((id, chunk)) = state.chunks.pop_front() {
             return Some(Job::Encode(id, chunk));
         }
@@ -424,7 +427,7 @@ impl Shared {
     }
 
     /// For how many more threads there is work; they count as active from now on.
-    fn claim(&self, state: &mut State) -> usize {
+    fn claim(&self, state: &mut StreamState) -> usize {
         let open = state.readers.iter().filter(|(file, _)| self.may_read(state, *file)).count();
         let closed = match self.may_read(state, state.opened) {
             true => self.files.len() - state.opened,

@@ -73,7 +73,7 @@ fn task(
 }
 
 /// The results of all files, whole.
-fn all(stream: &FileStream) -> Vec<Result<Output, Error>> {
+fn all(stream: &FileStream) -> Vec<Result<ChunkOutput, Error>> {
     std::iter::from_fn(|| stream.next_file(&go_on).transpose()).collect()
 }
 
@@ -318,7 +318,7 @@ fn a_result_without_a_place_is_an_error_of_its_file_and_not_dropped() {
     for index in [0, 1, 3] {
         assert!(sees_a_fault(|| {
             let mut progress = Progress { taken: 1, ..Progress::default() };
-            progress.set_output(index, Ok(Output::default()));
+            progress.set_output(index, Ok(ChunkOutput::default()));
             progress.outputs.pop_front().flatten().unwrap()
         }));
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::{BYTES_PER_TURN, ChunkId, FILE_COST, InputFile, Job, Shared};
 use crate::error::{Check, Error, always};
-use crate::files::output::Output;
+use crate::files::output::ChunkOutput;
 use crate::files::reader::{FileChunk, FileReader, ReadStep, read_error};
 
 impl Shared {
@@ -66,7 +66,7 @@ impl Shared {
         // It is 0 if the stream has ended meanwhile.
         state.held = state.held.saturating_sub(bytes);
         let is_next = state.is_next(id);
-        let held = result.as_ref().map_or(0, Output::held);
+        let held = result.as_ref().map_or(0, ChunkOutput::held);
         if let Some(progress) = state.progress_of(id.file) {
             progress.set_output(id.index, result);
             state.held += held;
@@ -115,7 +115,7 @@ impl Shared {
                 return Ok(Some((id, chunk)));
             }
             Ok(ReadStep::Binary) => {
-                self.close(file, Ok(Output { is_binary: true, ..Output::default() }))
+                self.close(file, Ok(ChunkOutput { is_binary: true, ..ChunkOutput::default() }))
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => self.close(file, Err(error)),
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     /// Adds the last result of a file.
-    fn close(&self, file: usize, result: Result<Output, Error>) {
+    fn close(&self, file: usize, result: Result<ChunkOutput, Error>) {
         if let Some(progress) = self.lock().progress_of(file) {
             progress.outputs.push_back(Some(result));
             progress.is_read = true;
@@ -173,7 +173,10 @@ impl Shared {
                 Ok(ReadStep::More) => continue,
                 Ok(ReadStep::Chunk(chunk)) => chunk,
                 Ok(ReadStep::Binary) => {
-                    return self.close(file, Ok(Output { is_binary: true, ..Output::default() }));
+                    return self.close(
+                        file,
+                        Ok(ChunkOutput { is_binary: true, ..ChunkOutput::default() }),
+                    );
                 }
                 Err(error) => return self.close(file, Err(error)),
             };
