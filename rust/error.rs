@@ -1,5 +1,5 @@
-//! The errors of the core, each with the data that says where it is. `python/raise.rs` maps all of them to the
-//! exceptions of `llama3_tok.errors`.
+//! The errors of the core, each with the data that says where it is. `python/raise.rs` maps all of them
+//! to the exceptions of `llama3_tok.errors`.
 
 use std::path::{Path, PathBuf};
 use std::slice::SliceIndex;
@@ -194,8 +194,8 @@ fn quoted(bytes: &[u8]) -> String {
     format!("b\"{}\"", bytes.escape_ascii())
 }
 
-/// A value that always exists. If it does not, gives an internal error that says `what` is wrong, since going on
-/// without it would lose ids or text.
+/// A value that always exists. If it does not, gives an internal error that says `what` is wrong, since
+/// going on without it would lose ids or text.
 #[inline(always)]
 pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
     debug_assert!(found.is_some(), "{what}");

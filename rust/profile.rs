@@ -8,8 +8,8 @@ use crate::error::Error;
 pub struct Profile {
     /// What `profile=` calls it.
     pub name: &'static str,
-    /// The names that are not `reserved_special_token_N`, each with its index. The reserved ones, numbered from 0, have the
-    /// other indexes.
+    /// The names that are not `reserved_special_token_N`, each with its index. The reserved ones,
+    /// numbered from 0, have the other indexes.
     named: &'static [(u32, &'static str)],
     /// How many special tokens there are.
     pub count: u32,

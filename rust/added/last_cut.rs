@@ -8,8 +8,8 @@ use crate::text::cuts;
 const MAX_CHARACTER_BYTES: usize = 4;
 
 impl AddedTokens {
-    /// The last position where `text` may be cut whatever follows it; `None` if there is none yet. Each side is
-    /// then encoded with the same options.
+    /// The last position where `text` may be cut whatever follows it; `None` if there is none yet. Each
+    /// side is then encoded with the same options.
     pub fn last_cut(
         &self,
         text: &[u8],
@@ -37,8 +37,8 @@ impl AddedTokens {
         if begins { slice(text, ..opening) } else { Ok(text) }
     }
 
-    /// The position `cut`, or if that is inside a token that is allowed or disallowed, the end of that token. `text` must
-    /// be settled.
+    /// The position `cut`, or if that is inside a token that is allowed or disallowed, the end of that
+    /// token. `text` must be settled.
     fn after_token(
         &self,
         text: &[u8],
@@ -60,11 +60,12 @@ impl AddedTokens {
 
     /// The same for any names.
     ///
-    /// A search from the left finds names one after the other. At a position where no name lies across or touches, a
-    /// search of either side finds the names of the whole: nothing before the position reads what is after it, and the
-    /// search goes on as if it began there. There the text is cut as `cuts::last_cut` says. White space that a token
-    /// takes does not go across such a position. The end of a token is such a position as well, unless the name that
-    /// follows is a token only as a whole word.
+    /// A search from the left finds names one after the other. At a position where no name lies across
+    /// or touches, a search of either side finds the names of the whole: nothing before the position
+    /// reads what is after it, and the search goes on as if it began there. There the text is cut as
+    /// `cuts::last_cut` says. White space that a token takes does not go across such a position. The end
+    /// of a token is such a position as well, unless the name that follows is a token only as a whole
+    /// word.
     ///
     /// A name that begins nearer to the end than the longest name is long may go on.
     fn last_cut_by_names(
@@ -92,8 +93,8 @@ impl AddedTokens {
         }
         // Names that are text may have normalized names inside.
         found.sort_by_key(|(range, ..)| range.start);
-        // Each stretch of text between two names, and whether it begins at a position where the text may be cut: the end of a
-        // token.
+        // Each stretch of text between two names, and whether it begins at a position where the text may
+        // be cut: the end of a token.
         let mut gaps = Vec::new();
         let (mut end, mut after_token) = (0, false);
         let last = (stop..stop, false, true);

@@ -4,14 +4,14 @@
 //! ([`Selection`]). Others (`<think>`) are ordinary tokens, which every text may have. A release of Llama 3
 //! has only special ones; a folder may have both.
 //!
-//! **The rule**, which is that of the library tokenizers (in its module `added_vocabulary`): of the names that
-//! begin first the longest is taken. It is a token, unless it is special and not selected, or it must be a whole
-//! word and is only a part of one; then its characters are text. A token with `lstrip` or `rstrip` takes the white
-//! space before or after it. The text between tokens is then searched again, for the names of tokens
-//! that are `normalized`.
+//! **The rule**, which is that of the library tokenizers (in its module `added_vocabulary`): of the
+//! names that begin first the longest is taken. It is a token, unless it is special and not selected, or
+//! it must be a whole word and is only a part of one; then its characters are text. A token with
+//! `lstrip` or `rstrip` takes the white space before or after it. The text between tokens is then
+//! searched again, for the names of tokens that are `normalized`.
 //!
-//! One thing is different here: no two tokens ever share characters. In that library, a name that begins inside
-//! the white space that another token took is a token as well.
+//! One thing is different here: no two tokens ever share characters. In that library, a name that begins
+//! inside the white space that another token took is a token as well.
 
 mod token;
 mod names;
@@ -131,7 +131,8 @@ impl AddedTokens {
         allowed.is_none() && !self.has_ordinary
     }
 
-    /// Whether they are the same as `others`, `normalized` aside: if all names are special, it changes nothing.
+    /// Whether they are the same as `others`, `normalized` aside: if all names are special, it changes
+    /// nothing.
     pub fn are_those_of(&self, others: &[AddedToken]) -> bool {
         self.tokens.len() == others.len()
             && self.tokens.iter().zip(others).all(|(ours, theirs)| {
@@ -275,8 +276,8 @@ impl AddedTokens {
         Ok(spans)
     }
 
-    /// Where names stand in a text in which special tokens are not allowed, in any order: names of tokens, with the white
-    /// space that they take, and names that are text.
+    /// Where names stand in a text in which special tokens are not allowed, in any order: names of
+    /// tokens, with the white space that they take, and names that are text.
     pub(crate) fn names_in(&self, text: &[u8], check: &Check) -> Result<Vec<Range<usize>>, Error> {
         let (mut matches, mut found) = (NameMatches::new(self, text, check), Vec::new());
         while let Some(name) = matches.next(&|index| self.wants(&Selection::None, index))? {
@@ -299,8 +300,8 @@ impl AddedTokens {
 
 const NO_TOKEN: &str = "the name of an added token is no token's";
 
-/// Finds the names in a text, from left to right: those of tokens that are not normalized, and, once two of these are
-/// known, the others between them.
+/// Finds the names in a text, from left to right: those of tokens that are not normalized, and, once two
+/// of these are known, the others between them.
 struct NameMatches<'a> {
     added: &'a AddedTokens,
     text: &'a [u8],
@@ -318,8 +319,8 @@ impl<'a> NameMatches<'a> {
         Self { added, text, check, first, second: None, from: 0 }
     }
 
-    /// The next name. It is a token if `wants` is true for it and its neighbours allow it. Of names that are text, a
-    /// normalized one may come after one that is further right.
+    /// The next name. It is a token if `wants` is true for it and its neighbours allow it. Of names that
+    /// are text, a normalized one may come after one that is further right.
     fn next(
         &mut self,
         wants: &dyn Fn(usize) -> Result<bool, Error>,

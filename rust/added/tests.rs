@@ -85,8 +85,8 @@ fn a_selection_of_another_profile_is_an_error_and_finds_no_less() {
     assert!(sees_a_fault(|| vision.last_cut(&long, &of_another, &Selection::None, &go_on)));
 }
 
-/// Names that begin with, contain and follow each other, that look like tags, with all flags. None is a token of
-/// the sample vocabulary.
+/// Names that begin with, contain and follow each other, that look like tags, with all flags. None is a
+/// token of the sample vocabulary.
 pub fn odd_tokens() -> Vec<AddedToken> {
     let token = |name: &str, flags: &str| AddedToken {
         id: 0,

@@ -1,15 +1,15 @@
 //! Positions in a word that no merge crosses, which two bytes on either side tell.
 //!
-//! **Lemma.** If no token that merging gives spans a position, then no merge of any run crosses it, so merging
-//! the word gives what merging its two sides gives, end to end. *Proof.* A merge across the
-//! position makes a token that spans it, and merging gives that token. Without one, the runs on the two sides
-//! don't depend on each other. ∎
+//! **Lemma.** If no token that merging gives spans a position, then no merge of any run crosses it, so
+//! merging the word gives what merging its two sides gives, end to end. *Proof.* A merge across the
+//! position makes a token that spans it, and merging gives that token. Without one, the runs on the two
+//! sides don't depend on each other. ∎
 //!
-//! So a long word is cut into *segments*, which are looked up and merged one by one. Text that is not ASCII has
-//! many such positions. Of those between two characters of 80,345 different words in twelve languages, none of
-//! them a token, 43% are found to be boundaries, and of 56,459 in Chinese and Japanese text 46%. A trap: a segment
-//! that is a token which merging does not give must not become that token, since vocab-first is for pretokens.
-//! (`TokenTable::is_reached` tells.)
+//! So a long word is cut into *segments*, which are looked up and merged one by one. Text that is not
+//! ASCII has many such positions. Of those between two characters of 80,345 different words in twelve
+//! languages, none of them a token, 43% are found to be boundaries, and of 56,459 in Chinese and
+//! Japanese text 46%. A trap: a segment that is a token which merging does not give must not become that
+//! token, since vocab-first is for pretokens. (`TokenTable::is_reached` tells.)
 //!
 //! Of each token and each position in it, up to two bytes on either side are noted. So the answer
 //! "may be spanned" may be wrong, and "is not spanned" never is. Only positions where a character begins are
@@ -23,8 +23,8 @@ const PATTERN_BITS: u32 = 20;
 
 /// Which positions may be spanned by a token that merging gives.
 pub struct Boundaries {
-    /// By the byte before a position and the byte after it: how many bytes the tokens that span it have on either side,
-    /// as [`ONE_ONE`] and so on.
+    /// By the byte before a position and the byte after it: how many bytes the tokens that span it have
+    /// on either side, as [`ONE_ONE`] and so on.
     kinds: Box<[u8; 1 << 16]>,
     /// A Bloom filter of patterns, with two bits for each.
     bits: Box<[u64; WORDS]>,
@@ -85,8 +85,8 @@ impl Boundaries {
     #[inline(always)]
     pub fn next_boundary(&self, word: &[u8], from: usize) -> usize {
         let Some(&[mut x, ref rest @ ..]) = word.get(from..) else { return word.len() };
-        // The four bytes around the last position that may be spanned. Those around the next one are often the same,
-        // since characters repeat themselves.
+        // The four bytes around the last position that may be spanned. Those around the next one are
+        // often the same, since characters repeat themselves.
         let mut spanned = None;
         for (place, &y) in (from + 1..).zip(rest) {
             if y & 0xC0 != 0x80 && (x | y) >= 0x80 {

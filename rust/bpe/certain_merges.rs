@@ -1,29 +1,31 @@
 //! Pairs of bytes that merging joins in any case, which the bytes on either side tell.
 //!
-//! Let `a b c d` be four bytes of a word, where `b c` is a token, of rank `r`. Only the two pairs that `b` and `c`
-//! make with their other neighbours can keep them apart. Write
+//! Let `a b c d` be four bytes of a word, where `b c` is a token, of rank `r`. Only the two pairs that
+//! `b` and `c` make with their other neighbours can keep them apart. Write
 //!
 //! - `L(a, b)` for the lowest rank of a token whose last merge joins something that ends in `a` and just `b`,
-//! - `R(c, d)` for the lowest rank of a token whose last merge joins just `c` and something that begins with `d`.
+//! - `R(c, d)` for the lowest rank of a token whose last merge joins just `c` and something that begins
+//!   with `d`.
 //!
 //! **Lemma.** If `r < L(a, b)` and `r < R(c, d)`, and no token of which `b c` is a part ranks below `r`,
 //! then merging gives the same with `b c` joined beforehand, and so with all such pairs of a word joined
 //! beforehand. (`L` and `R` are infinite where there is no such token, or no byte.)
 //!
-//! *Proof.* (1) As long as `b` and `c` are parts of their own, the pair chosen next has at most rank `r`.
-//! A merge that takes `b` to the left makes a token whose last merge has just `b` on its right and ends in
-//! `a` on its left (a token is always formed by its one split, see `pairs.rs`), so it has at least rank
-//! `L(a, b)`, above `r`; and likewise for `c`. So `b` and `c` are joined with each other. (2) Two such
-//! pairs do not overlap: from `a b` and `b c` follows r(ab) < R(b, c) <= r(bc) < L(a, b) <= r(ab). (3) Let
-//! `C` be the set of all such pairs. Claim: the state of a run that begins with `C` joined is that of the
-//! plain run with the rest of `C` joined. Let the plain run choose a pair outside `C`, of rank `q`; `q` is at
-//! most the rank of each pair of `C` not joined yet. A pair that exists only in the other run has a part
-//! that is such a pair, so it ranks above that pair's rank by the third condition, thus above `q`. A pair that
-//! exists only in the plain run has just `b` or just `c`, so it ranks above `q`, too, by (1). So both runs
-//! choose the same pair, the leftmost of equals, and by induction both end with the same parts. ∎
+//! *Proof.* (1) As long as `b` and `c` are parts of their own, the pair chosen next has at most rank
+//! `r`. A merge that takes `b` to the left makes a token whose last merge has just `b` on its right and
+//! ends in `a` on its left (a token is always formed by its one split, see `pairs.rs`), so it has at
+//! least rank `L(a, b)`, above `r`; and likewise for `c`. So `b` and `c` are joined with each other. (2)
+//! Two such pairs do not overlap: from `a b` and `b c` follows r(ab) < R(b, c) <= r(bc) < L(a, b) <=
+//! r(ab). (3) Let `C` be the set of all such pairs. Claim: the state of a run that begins with `C`
+//! joined is that of the plain run with the rest of `C` joined. Let the plain run choose a pair outside
+//! `C`, of rank `q`; `q` is at most the rank of each pair of `C` not joined yet. A pair that exists only
+//! in the other run has a part that is such a pair, so it ranks above that pair's rank by the third
+//! condition, thus above `q`. A pair that exists only in the plain run has just `b` or just `c`, so it
+//! ranks above `q`, too, by (1). So both runs choose the same pair, the leftmost of equals, and by
+//! induction both end with the same parts. ∎
 //!
-//! The lemma does not assume that parts rank below their whole. `bpe/tests.rs` compares by brute force, with random
-//! vocabularies of random ranks and with Meta's.
+//! The lemma does not assume that parts rank below their whole. `bpe/tests.rs` compares by brute force,
+//! with random vocabularies of random ranks and with Meta's.
 
 use crate::bpe::boxed_array;
 use crate::bpe::index::NONE;
@@ -31,8 +33,8 @@ use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::bpe::token_table::TokenTable;
 use crate::text::span::Span;
 
-/// What is known of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of 21 bits
-/// each; then [`EXCLUDED`].
+/// What is known of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
+/// 21 bits each; then [`EXCLUDED`].
 #[derive(Clone, Copy)]
 pub struct BytePair(u64);
 
@@ -61,8 +63,8 @@ impl BytePair {
         if rank == INFINITE { NONE } else { rank as u32 }
     }
 
-    /// Whether the two are joined in any case. `before` is known of the byte before them and the first, `after` of the
-    /// second and the byte after them.
+    /// Whether the two are joined in any case. `before` is known of the byte before them and the first,
+    /// `after` of the second and the byte after them.
     #[inline(always)]
     pub fn is_certain(self, before: Self, after: Self) -> bool {
         let rank = self.0 & INFINITE;
@@ -85,7 +87,8 @@ impl CertainMerges {
         let byte_tokens =
             std::array::from_fn(|byte| table.find(&[byte as u8], Span { start: 0, end: 1 }));
         let mut certain = Self { pairs: boxed_array(BytePair::UNKNOWN), byte_tokens };
-        // Both are looked up for each token, so they are small: a bit for each token, and the bytes of the token itself.
+        // Both are looked up for each token, so they are small: a bit for each token, and the bytes of
+        // the token itself.
         let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];
         for id in byte_tokens {
             if let Some(word) = is_byte.get_mut(id as usize / 64) {

@@ -4,8 +4,8 @@ use crate::bpe::index::NONE;
 use crate::bpe::token_table::TokenTable;
 use crate::text::span::Span;
 
-/// Merges `bytes` by the rule and gives the ids. `joined` is called for each merge with the length of its left part.
-/// Its time is quadratic in the length, so it is for the bytes of one or two tokens.
+/// Merges `bytes` by the rule and gives the ids. `joined` is called for each merge with the length of
+/// its left part. Its time is quadratic in the length, so it is for the bytes of one or two tokens.
 pub fn merge_plainly(table: &TokenTable, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
     let token = |start: usize, end: usize| table.find(bytes, Span { start, end });
     // Where each part begins, and the token that it makes with the next part.

@@ -7,9 +7,10 @@
 //! finish    the rule: the pair of the lowest rank, the leftmost of equals, until there is none
 //! ```
 //!
-//! Each step is done for several words before the next one, so that the processor waits for all their memory
-//! together. That short words are merged by running the rule, with a table for two bytes and pairs packed in lines
-//! after a filter, is how gigatoken and fastokens do it. The certain merges are new here.
+//! Each step is done for several words before the next one, so that the processor waits for all their
+//! memory together. That short words are merged by running the rule, with a table for two bytes and
+//! pairs packed in lines after a filter, is how gigatoken and fastokens do it. The certain merges are
+//! new here.
 
 use crate::bpe::certain_merges::{BytePair, CertainMerges};
 use crate::bpe::index::NONE;
@@ -19,8 +20,8 @@ use crate::steps;
 
 /// The longest word.
 pub const SHORT_BYTES: usize = 62;
-/// Positions for parts: one more before the first part and one after the last. It is a power of two, so that a
-/// position modulo it needs no check.
+/// Positions for parts: one more before the first part and one after the last. It is a power of two, so
+/// that a position modulo it needs no check.
 const POSITIONS: usize = 64;
 const _: () = assert!(SHORT_BYTES + 2 <= POSITIONS);
 
@@ -59,8 +60,9 @@ fn code(token: u32, at: usize) -> u32 {
 pub struct ShortMerge {
     /// The token of each part.
     ids: [u32; POSITIONS],
-    /// The code of each part and the next one: the token that they make, and in the lowest bits the position, so that
-    /// the least code is that of the pair that the rule joins. [`NONE`] if they make none, and after the last part.
+    /// The code of each part and the next one: the token that they make, and in the lowest bits the
+    /// position, so that the least code is that of the pair that the rule joins. [`NONE`] if they make
+    /// none, and after the last part.
     codes: [u32; POSITIONS + CODES_AT_ONCE],
     count: usize,
     /// A bit for each part whose code is not known yet.
@@ -81,8 +83,8 @@ impl Default for ShortMerge {
 impl ShortMerge {
     /// The parts of a word of 1 to [`SHORT_BYTES`] bytes after all certain merges.
     ///
-    /// There is no branch on what is certain, which can't be predicted: each byte's part is written, and if it is not a
-    /// part of its own, the part of the next byte is written over it.
+    /// There is no branch on what is certain, which can't be predicted: each byte's part is written, and
+    /// if it is not a part of its own, the part of the next byte is written over it.
     #[inline(always)]
     pub fn begin(&mut self, certain: &CertainMerges, word: &[u8]) {
         let (Some((&first, rest)), true) = (word.split_first(), word.len() <= SHORT_BYTES) else {

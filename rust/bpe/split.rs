@@ -2,8 +2,8 @@
 
 use crate::bpe::token_bytes::MAX_TOKENS;
 
-/// The two tokens that are joined last when a token's bytes are merged alone, and which tokens it may be joined with.
-/// One word, so that the splits of many tokens stay near the processor.
+/// The two tokens that are joined last when a token's bytes are merged alone, and which tokens it may be
+/// joined with. One word, so that the splits of many tokens stay near the processor.
 ///
 /// From the lowest bit: the right one of the two, the left one, whether the token is irregular; then, as
 /// sets of hashes, the tokens that it is joined with after it, and before it.

@@ -1,6 +1,6 @@
-//! The lemmas of this folder by brute force: certain merges, boundaries and windows give what the rule gives as it is
-//! written. With vocabularies of random tokens and random ranks, where parts rank above their whole and some tokens
-//! are never reached, and with Meta's.
+//! The lemmas of this folder by brute force: certain merges, boundaries and windows give what the rule
+//! gives as it is written. With vocabularies of random tokens and random ranks, where parts rank above
+//! their whole and some tokens are never reached, and with Meta's.
 
 use std::sync::Arc;
 
@@ -207,8 +207,8 @@ fn tokens_that_merging_does_not_give_are_whole_pretokens_only() {
     for id in unreached {
         let token = String::from_utf8_lossy(vocabulary.token(id).unwrap()).into_owned();
         count += 1;
-        // As a pretoken first and then as a segment, and the other way round: a cache entry of one must not be found for the
-        // other.
+        // As a pretoken first and then as a segment, and the other way round: a cache entry of one must
+        // not be found for the other.
         for text in [
             format!("{token}\n{token}漢字 {token}\n字{token}字"),
             format!("字{token}字漢 {token}я\n{token}"),

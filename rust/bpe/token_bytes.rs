@@ -51,8 +51,8 @@ impl TokenBytes {
         (0..).map_while(|id| Some((id, self.get(id)?)))
     }
 
-    /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens can't be used any
-    /// more.
+    /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens
+    /// can't be used any more.
     #[inline]
     pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         let start = self.bytes.len();

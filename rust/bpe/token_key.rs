@@ -1,4 +1,5 @@
-//! The key of a short byte string: one number, which is made, hashed and compared without a branch on the length.
+//! The key of a short byte string: one number, which is made, hashed and compared without a branch on
+//! the length.
 //!
 //! ```text
 //! bit   0 ............ 103   104 .. 107   108 ........ 127

@@ -9,8 +9,8 @@
 //! overflow   tokens that are longer, or whose line was full (a few thousand each): an index by hash
 //! ```
 //!
-//! Whole keys are compared, or all bytes, so the answer is exact. The table is built once and then only read, by
-//! all threads. A lookup table of the whole vocabulary in buckets of one cache line is what the
+//! Whole keys are compared, or all bytes, so the answer is exact. The table is built once and then only
+//! read, by all threads. A lookup table of the whole vocabulary in buckets of one cache line is what the
 //! tokenizers gigatoken and fastokens had first; theirs probe further and have the bytes elsewhere.
 
 use crate::bpe::allocate_table;
@@ -22,8 +22,8 @@ use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
 
-/// Four tokens of two words each, the lower word first: the key of the token, and from bit [`ID`] on its id. Free
-/// entries are 0 and come last.
+/// Four tokens of two words each, the lower word first: the key of the token, and from bit [`ID`] on its
+/// id. Free entries are 0 and come last.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct TokenLine(pub [u64; 8]);
@@ -95,8 +95,8 @@ impl<'p> TokenLines<'p> {
             offset < size_of_val(self.lines) && offset.is_multiple_of(size_of::<TokenLine>())
         );
         #[expect(unsafe_code, reason = "a check for each pretoken, where nothing else branches")]
-        // SAFETY: the mask has no bit below the size of a line, and is less than the bytes of all lines, see `new`. So
-        // the masked hash is the offset of a line.
+        // SAFETY: the mask has no bit below the size of a line, and is less than the bytes of all lines,
+        // see `new`. So the masked hash is the offset of a line.
         unsafe {
             &*self.lines.as_ptr().byte_add(offset)
         }

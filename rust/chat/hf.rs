@@ -13,8 +13,8 @@ use crate::chat::script::{Script, write_part};
 use crate::error::{Error, always};
 use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile, Template};
 
-/// The date in the templates. Their newer versions use today's date; here the same call gives the same ids next
-/// year.
+/// The date in the templates. Their newer versions use today's date; here the same call gives the same
+/// ids next year.
 const DATE: &str = "26 Jul 2024";
 
 /// One sentence follows the other without a space, as published.

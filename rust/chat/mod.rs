@@ -7,9 +7,9 @@
 //!          -> script         ids, mask, or text
 //! ```
 //!
-//! Structure gives special tokens, content never does. Content is text in the [`Script`]; special tokens are marks
-//! beside it, and only marks become special ids. So the special ids of a conversation are exactly those of its
-//! structure, whatever the messages say.
+//! Structure gives special tokens, content never does. Content is text in the [`Script`]; special tokens
+//! are marks beside it, and only marks become special ids. So the special ids of a conversation are
+//! exactly those of its structure, whatever the messages say.
 
 use crate::error::Error;
 use crate::profile::Profile;

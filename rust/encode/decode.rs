@@ -12,8 +12,8 @@ const CHECK_CHUNKS: usize = 1 << 6;
 const AHEAD: usize = 32;
 /// From so many ids on the table is worth making.
 pub const MIN_IDS_TO_MAKE_TABLE: usize = 1 << 14;
-/// From so many ids on the table is worth using: the memory of a chunk is cleared first, which takes as long as
-/// decoding six ids one by one.
+/// From so many ids on the table is worth using: the memory of a chunk is cleared first, which takes as
+/// long as decoding six ids one by one.
 const MIN_IDS_TO_USE_TABLE: usize = 1 << 3;
 
 impl Encoder {
@@ -131,9 +131,9 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
 
 /// Bytes to text as they come. Text is given as soon as no further byte can change it.
 ///
-/// In all it is the text of `String::from_utf8_lossy`, and of Python's `errors="replace"`: what is not UTF-8
-/// becomes U+FFFD, one for each longest beginning of a character and one for each other byte. Only the beginning
-/// of a character at the end is held, at most three bytes.
+/// In all it is the text of `String::from_utf8_lossy`, and of Python's `errors="replace"`: what is not
+/// UTF-8 becomes U+FFFD, one for each longest beginning of a character and one for each other byte. Only
+/// the beginning of a character at the end is held, at most three bytes.
 #[derive(Clone, Default)]
 pub struct TextDecoder {
     held: Vec<u8>,

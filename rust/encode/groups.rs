@@ -1,5 +1,5 @@
-//! Runs a function over the items of a list on all threads. The list is cut into groups, which threads take one
-//! after another.
+//! Runs a function over the items of a list on all threads. The list is cut into groups, which threads
+//! take one after another.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,9 +16,9 @@ const ITEM_COST: usize = 32;
 /// The longest time between two calls of `check` while the calling thread waits.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Calls `work` with groups of consecutive items, and before them the index of the first, on up to `threads`
-/// threads. Gives the results in order; if some fail, the error of the earliest group. `cost` is about how many
-/// bytes of text an item is.
+/// Calls `work` with groups of consecutive items, and before them the index of the first, on up to
+/// `threads` threads. Gives the results in order; if some fail, the error of the earliest group. `cost`
+/// is about how many bytes of text an item is.
 ///
 /// A single group runs on the calling thread.
 pub fn map_groups<B: Sync, T: Send>(

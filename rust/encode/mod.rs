@@ -1,5 +1,5 @@
-//! The one loop from text to ids. A sink takes the ids: as a list, as a count, or as a list with the byte range
-//! of each. There is no second encoder.
+//! The one loop from text to ids. A sink takes the ids: as a list, as a count, or as a list with the
+//! byte range of each. There is no second encoder.
 //!
 //! ```text
 //! round     some hundred pretokens; most are tokens                             (round.rs)
@@ -117,7 +117,8 @@ impl Encoder {
         self.with_special_named(|_| None)
     }
 
-    /// The id of the special token with this index in the release; `None` if this tokenizer has no such token.
+    /// The id of the special token with this index in the release; `None` if this tokenizer has no such
+    /// token.
     pub fn release_id(&self, index: u32) -> Option<u32> {
         *self.release_ids.get(index as usize)?
     }
@@ -347,7 +348,8 @@ impl Default for Missing {
 }
 
 impl Missing {
-    /// Looks all of them up: prefetches the lines of all before it reads the first. Gives how many are unknown.
+    /// Looks all of them up: prefetches the lines of all before it reads the first. Gives how many are
+    /// unknown.
     #[inline(always)]
     fn look_up<L: Lanes>(
         &mut self,

@@ -65,15 +65,15 @@ pub struct Characters<'t> {
 }
 
 impl<'t> Characters<'t> {
-    /// A byte outside valid UTF-8 is a character. The characters that begin at the bytes `wide`, in order, count
-    /// as two each.
+    /// A byte outside valid UTF-8 is a character. The characters that begin at the bytes `wide`, in
+    /// order, count as two each.
     pub fn new(text: &'t [u8], wide: &'t [usize]) -> Self {
         Self { text, wide, end: 0, number: 0, width: 0 }
     }
 
-    /// From the number of the character that byte `offset` is in, counted from 0, to that of the next character.
-    /// At the end of the text both are the number of all characters. `offset` must not be before the character of
-    /// the last call.
+    /// From the number of the character that byte `offset` is in, counted from 0, to that of the next
+    /// character. At the end of the text both are the number of all characters. `offset` must not be
+    /// before the character of the last call.
     pub fn at(&mut self, offset: usize) -> Range<usize> {
         while self.end <= offset {
             self.number += self.width;
@@ -94,8 +94,8 @@ impl<'t> Characters<'t> {
     }
 }
 
-/// The character ranges of byte ranges, which follow each other and cover `text`: a range has all characters of
-/// which it has a byte. `wide` is as in [`Characters::new`].
+/// The character ranges of byte ranges, which follow each other and cover `text`: a range has all
+/// characters of which it has a byte. `wide` is as in [`Characters::new`].
 pub fn char_spans(
     text: &[u8],
     wide: &[usize],

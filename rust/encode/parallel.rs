@@ -28,8 +28,8 @@ impl Chunk<'_> {
     }
 }
 
-/// Cuts `text` where that changes no ids, into chunks of about [`CHUNK_BYTES`] bytes. A text that can't be cut is
-/// one chunk.
+/// Cuts `text` where that changes no ids, into chunks of about [`CHUNK_BYTES`] bytes. A text that can't
+/// be cut is one chunk.
 fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         if text.is_empty() {

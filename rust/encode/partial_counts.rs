@@ -1,13 +1,14 @@
 //! How many tokens merging gives from each prefix of a pretoken, or from each suffix.
 //!
-//! The tokens of a prefix are not a prefix of the tokens, and their number goes up and down with the length. By
-//! the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only if each token is what
-//! merging gives from its own bytes and each two neighbours fit. So any sequence of tokens that fit and end at a
-//! position is *the* encoding of the bytes up to there. Each position has one last token, and a token that fits
-//! after it is the last token of the position where it ends ([`PrefixCounts`]). Likewise each position has one
-//! first token of the bytes from there to the end ([`SuffixCounts`]). At each position the tokens that begin
-//! there are tried, at most one for each length, and only the positions that one token can span are kept. So time
-//! is linear in the bytes, and memory does not grow.
+//! The tokens of a prefix are not a prefix of the tokens, and their number goes up and down with the
+//! length. By the lemma of `merge.rs`, tokens are what merging gives from their bytes if and only if
+//! each token is what merging gives from its own bytes and each two neighbours fit. So any sequence of
+//! tokens that fit and end at a position is *the* encoding of the bytes up to there. Each position has
+//! one last token, and a token that fits after it is the last token of the position where it ends
+//! ([`PrefixCounts`]). Likewise each position has one first token of the bytes from there to the end
+//! ([`SuffixCounts`]). At each position the tokens that begin there are tried, at most one for each
+//! length, and only the positions that one token can span are kept. So time is linear in the bytes, and
+//! memory does not grow.
 
 use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
@@ -55,8 +56,8 @@ impl Links {
         }
     }
 
-    /// How many tokens the pretoken `span`, between `position` and the origin, has. Vocab-first: one if it is a
-    /// token, whatever merging gives.
+    /// How many tokens the pretoken `span`, between `position` and the origin, has. Vocab-first: one if
+    /// it is a token, whatever merging gives.
     fn count(
         &self,
         vocabulary: &Vocabulary,
@@ -135,8 +136,8 @@ impl<'v> SuffixCounts<'v> {
         Self { vocabulary, links: Links::new(vocabulary, end), at: end }
     }
 
-    /// How many tokens the pretoken `span` has. A call with another end begins anew; with the same end, the start
-    /// must be before that of the last call.
+    /// How many tokens the pretoken `span` has. A call with another end begins anew; with the same end,
+    /// the start must be before that of the last call.
     pub fn count(
         &mut self,
         text: &[u8],

@@ -1,6 +1,6 @@
-//! The threads that batches and files are encoded on. They start with the first batch and are kept, since each
-//! has a cache that is worth keeping ([`crate::encode::cache`]). A forked process has only the thread that
-//! forked, so it starts a pool of its own.
+//! The threads that batches and files are encoded on. They start with the first batch and are kept,
+//! since each has a cache that is worth keeping ([`crate::encode::cache`]). A forked process has only
+//! the thread that forked, so it starts a pool of its own.
 
 use std::sync::{Arc, Mutex, TryLockError};
 use std::thread;
@@ -17,8 +17,8 @@ static POOL: Mutex<Option<ProcessPool>> = Mutex::new(None);
 
 /// The pool of this process, with a thread for each processor; `None` if the system gives no threads.
 pub fn pool() -> Option<Arc<ThreadPool>> {
-    // The lock is held only while a pool starts. If it stays locked, the process was forked meanwhile, and the
-    // thread that would unlock it does not exist here.
+    // The lock is held only while a pool starts. If it stays locked, the process was forked meanwhile,
+    // and the thread that would unlock it does not exist here.
     for _ in 0..100 {
         match POOL.try_lock() {
             Ok(mut kept) => return current_or_new(&mut kept),

@@ -7,10 +7,10 @@
 //! look up   key -> id, or the pretoken is noted as missing    (bpe/token_table.rs)
 //! ```
 //!
-//! Keys are made while the next window of text is cut. All lines of a round are prefetched before the first is
-//! read, so that the processor waits for many at a time. Nothing branches on what is found: an id is written for
-//! each pretoken, and means nothing for a missing one. That keys are made, hashed and prefetched in a batch
-//! before any is used is an idea of the tokenizer gigatoken.
+//! Keys are made while the next window of text is cut. All lines of a round are prefetched before the
+//! first is read, so that the processor waits for many at a time. Nothing branches on what is found: an
+//! id is written for each pretoken, and means nothing for a missing one. That keys are made, hashed and
+//! prefetched in a batch before any is used is an idea of the tokenizer gigatoken.
 
 use crate::bpe::token_key::{KEY, KEY_MASKS};
 use crate::bpe::token_table::TokenLines;
@@ -21,11 +21,13 @@ use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 /// Ids that are emitted at a time: there mostly are fewer between two missing pretokens.
 pub const IDS_AT_ONCE: usize = 32;
 
-/// Room for the keys of a round. They are made sixteen at a time, so there may be some more of them than pretokens.
+/// Room for the keys of a round. They are made sixteen at a time, so there may be some more of them than
+/// pretokens.
 const MAX_KEYS: usize = MAX_ENDS + KEYS_AT_ONCE;
 
-/// Keys are made only of pretokens that are at least so many before the last one. What two writes made can be read
-/// together only after both have reached the cache, so the processor would wait for the newest window.
+/// Keys are made only of pretokens that are at least so many before the last one. What two writes made
+/// can be read together only after both have reached the cache, so the processor would wait for the
+/// newest window.
 const KEY_LAG: usize = 16;
 
 /// Room for the numbers of missing pretokens: more than there can be, and a power of two.
@@ -64,7 +66,8 @@ impl Round {
         Self { ends: PretokenEnds::with_limit(limit), ..Self::default() }
     }
 
-    /// Cuts the text from `from` on into pretokens and looks these up. `is_valid` says that the text is UTF-8.
+    /// Cuts the text from `from` on into pretokens and looks these up. `is_valid` says that the text is
+    /// UTF-8.
     #[inline]
     pub fn fill(
         &mut self,
@@ -151,7 +154,8 @@ impl Vectorized for FillRound<'_> {
     }
 }
 
-/// Writes the ids of the first `count` pretokens, and the numbers of the missing ones. Gives how many are missing.
+/// Writes the ids of the first `count` pretokens, and the numbers of the missing ones. Gives how many
+/// are missing.
 #[inline(always)]
 fn look_up<L: Lanes>(
     lanes: L,

@@ -39,8 +39,8 @@ impl Sink for Vec<u32> {
         Ok(())
     }
 
-    /// All are written at once, and then the length grows by `count`: a branch on the count would be mispredicted
-    /// most of the time.
+    /// All are written at once, and then the length grows by `count`: a branch on the count would be
+    /// mispredicted most of the time.
     #[inline(always)]
     fn take_first<const MAX_IDS: usize>(
         &mut self,
@@ -59,7 +59,8 @@ impl Sink for Vec<u32> {
                 unsafe_code,
                 reason = "safe ways write the ids twice, or branch on their number"
             )]
-            // SAFETY: `count` ids after the end are initialized: MAX_IDS were just written, and `count` is not more.
+            // SAFETY: `count` ids after the end are initialized: MAX_IDS were just written, and `count`
+            // is not more.
             unsafe {
                 self.set_len(self.len() + count);
             }

@@ -123,8 +123,8 @@ fn ids_do_not_depend_on_what_was_overwritten_in_the_cache() {
                         );
                     }
                 };
-                // New words, so that growing does not pay; then some of them again, so that it does; then a few
-                // new ones, for which the cache grows; then all, the last ones first.
+                // New words, so that growing does not pay; then some of them again, so that it does;
+                // then a few new ones, for which the cache grows; then all, the last ones first.
                 let count = 1_500 + 31 * turn;
                 check(&mut (0..count));
                 for _ in 0..4 {

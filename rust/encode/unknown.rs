@@ -54,8 +54,9 @@ struct Segment {
 /// What is known of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SegmentState {
-    /// It is to be merged, and is looked up in neither the token table nor the cache: it is a whole pretoken, which
-    /// was looked up already, or too long for both, or a token that merging does not give.
+    /// It is to be merged, and is looked up in neither the token table nor the cache: it is a whole
+    /// pretoken, which was looked up already, or too long for both, or a token that merging does not
+    /// give.
     ToMerge,
     /// Nothing yet; the hash of its key in the token table.
     New(u32),
@@ -106,8 +107,8 @@ impl Unknown {
         self.ids.clear();
     }
 
-    /// Adds the pretoken `span`, unless it is longer than [`MAX_CACHED_BYTES`]. Neither the token table's line,
-    /// which the `hash` of its key names, nor the cache has it.
+    /// Adds the pretoken `span`, unless it is longer than [`MAX_CACHED_BYTES`]. Neither the token
+    /// table's line, which the `hash` of its key names, nor the cache has it.
     #[inline(never)]
     pub fn add(&mut self, context: &Context, span: Span, hash: u32) -> Result<(), Error> {
         let pretoken = span.bytes(context.text).ok_or_else(outside)?;
@@ -198,8 +199,8 @@ impl Unknown {
         sink.take(&self.pretoken_ids)
     }
 
-    /// Emits the ids of a pretoken of any length, [`SEGMENTS_AT_ONCE`] segments at a time. The cache keeps none
-    /// of the whole.
+    /// Emits the ids of a pretoken of any length, [`SEGMENTS_AT_ONCE`] segments at a time. The cache
+    /// keeps none of the whole.
     pub fn emit_long(
         &mut self,
         context: &Context,
@@ -262,8 +263,8 @@ impl Resolve<'_> {
                 segment.state = SegmentState::Token(id);
                 continue;
             }
-            // A token that merging does not give has other ids as a segment than as a pretoken. So such a segment
-            // is neither looked up in the cache, which is for both, nor inserted.
+            // A token that merging does not give has other ids as a segment than as a pretoken. So such
+            // a segment is neither looked up in the cache, which is for both, nor inserted.
             segment.state = SegmentState::ToMerge;
             if id == NONE && span.length() <= MAX_EXACT_KEY_BYTES {
                 let (key, line) = cache.key(text, span);

@@ -101,7 +101,8 @@ pub struct EncodeTask {
 }
 
 impl EncodeTask {
-    /// Encodes each file as a text as `options` say, or with `field` that field of each record of JSONL files.
+    /// Encodes each file as a text as `options` say, or with `field` that field of each record of JSONL
+    /// files.
     pub fn new(
         encoder: Arc<Encoder>,
         field: Option<String>,

@@ -18,7 +18,8 @@ pub struct CodePath(Kind);
 /// Private, so that no [`CodePath`] can be made whose instructions are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Plain words; text is cut one character after the other, which is the only way for text that is not UTF-8.
+    /// Plain words; text is cut one character after the other, which is the only way for text that is
+    /// not UTF-8.
     Scalar(Portable),
     /// Plain words.
     Portable(Portable),

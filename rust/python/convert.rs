@@ -1,5 +1,5 @@
-//! Conversion of arguments and results: text to bytes, ids to slices, and back to Python's objects. Memory in the size
-//! of the input is requested so that it can be refused.
+//! Conversion of arguments and results: text to bytes, ids to slices, and back to Python's objects.
+//! Memory in the size of the input is requested so that it can be refused.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -242,8 +242,8 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
     }
 }
 
-/// Loads NumPy if it is not loaded yet. The crate `numpy` does so when it first needs it, but there an exception that a
-/// signal handler raises meanwhile, as Ctrl-C does, would be a panic.
+/// Loads NumPy if it is not loaded yet. The crate `numpy` does so when it first needs it, but there an
+/// exception that a signal handler raises meanwhile, as Ctrl-C does, would be a panic.
 pub(super) fn load_numpy(py: Python) -> PyResult<()> {
     static LOADED: PyOnceLock<()> = PyOnceLock::new();
     let load = || {
@@ -278,8 +278,8 @@ pub(super) fn array_of<'py>(
     })
 }
 
-/// A list of ids. Integers are objects, and making them is most of the work of a list. So those of all Llama 3 ids are
-/// made once, when lists have had so many ids that it pays.
+/// A list of ids. Integers are objects, and making them is most of the work of a list. So those of all
+/// Llama 3 ids are made once, when lists have had so many ids that it pays.
 pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
     static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
     static GIVEN: AtomicUsize = AtomicUsize::new(0);
@@ -306,7 +306,8 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
         };
         return PyList::new(py, ids.iter().enumerate().map(known));
     }
-    // The memory of such a list may be refused. A list that is made from an iterator would then abort the process.
+    // The memory of such a list may be refused. A list that is made from an iterator would then abort
+    // the process.
     let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
     for (index, &id) in ids.iter().enumerate() {
         if index % LIST_CHECK == LIST_CHECK - 1 {

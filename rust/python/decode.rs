@@ -17,8 +17,8 @@ pub(super) const FEW_IDS: usize = 1 << 9;
 const TEXT_IDS: usize = 1 << 18;
 
 impl Core {
-    /// Makes the table for decoding if `count` ids are worth it. It is made while attached to the interpreter, so that no
-    /// thread can fork the process meanwhile.
+    /// Makes the table for decoding if `count` ids are worth it. It is made while attached to the
+    /// interpreter, so that no thread can fork the process meanwhile.
     pub(super) fn make_decode_table(&self, count: usize) {
         if count >= MIN_IDS_TO_MAKE_TABLE {
             self.encoder.vocabulary.make_decode_table();

@@ -16,8 +16,8 @@ pub(super) fn go_on() -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to run signal handlers and
-/// to tell `progress` how many bytes were read. What these raise ends the work.
+/// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to run
+/// signal handlers and to tell `progress` how many bytes were read. What these raise ends the work.
 pub(super) fn detached<T: Send>(
     py: Python,
     progress: Option<Py<PyAny>>,

@@ -15,8 +15,8 @@ use crate::encode::options::Options;
 use crate::files::jsonl;
 use crate::files::reader::{CutRule, FileReader, ReadStep};
 
-/// An iterator over the chunks of a file, `(offset, line, text)`: the bytes and lines before the chunk, and its
-/// text. A binary file has no chunk if binary files are left out.
+/// An iterator over the chunks of a file, `(offset, line, text)`: the bytes and lines before the chunk,
+/// and its text. A binary file has no chunk if binary files are left out.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct FileChunks {
     encoder: Arc<Encoder>,

@@ -103,8 +103,8 @@ impl Core {
         Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
     }
 
-    /// Of this thread's cache: entries in use, entries, bytes, and the most bytes that it may have. Of the caches
-    /// of all threads: how many there are, and their bytes.
+    /// Of this thread's cache: entries in use, entries, bytes, and the most bytes that it may have. Of
+    /// the caches of all threads: how many there are, and their bytes.
     fn cache_info(&self) -> (usize, usize, usize, usize, usize, usize) {
         let CacheInfo { used, entries, bytes, limit, all_caches, all_bytes } =
             self.encoder.cache_info();

@@ -68,8 +68,8 @@ fn cpu_features() -> Vec<&'static str> {
 /// How many threads a batch runs on by default: the processors that this process may use.
 #[pyfunction]
 fn cpu_count() -> usize {
-    // Determined once, as by the pool: the system reads files for it, which takes longer than to encode a batch of a few
-    // short texts.
+    // Determined once, as by the pool: the system reads files for it, which takes longer than to encode
+    // a batch of a few short texts.
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

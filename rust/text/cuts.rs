@@ -2,8 +2,8 @@
 
 use crate::text::unicode::{Class, char_at};
 
-/// The last position where `text` may be cut whatever follows it: the ids of the two sides, end to end, are those
-/// of the whole. `None` if there is none yet.
+/// The last position where `text` may be cut whatever follows it: the ids of the two sides, end to end,
+/// are those of the whole. `None` if there is none yet.
 ///
 /// The pattern always cuts after a letter or number that a character of another class follows, and
 /// after a newline that anything but white space follows. No alternative has such a position in its
@@ -33,8 +33,8 @@ pub fn is_cut(before: Class, after: Class) -> bool {
     }
 }
 
-/// The first such position after `from` and before `end`, where a character must begin. What is before `from` may be
-/// any text.
+/// The first such position after `from` and before `end`, where a character must begin. What is before
+/// `from` may be any text.
 pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
     let (mut at, mut before) = (from + tail_bytes(text, from), Class::Other);
     while at < end
@@ -49,8 +49,9 @@ pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
     None
 }
 
-/// How many bytes at `from` may belong to a character that begins earlier: these are continuation bytes, since any
-/// other byte begins a character, valid or not. At the end of the text and beyond there are none.
+/// How many bytes at `from` may belong to a character that begins earlier: these are continuation bytes,
+/// since any other byte begins a character, valid or not. At the end of the text and beyond there are
+/// none.
 fn tail_bytes(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()

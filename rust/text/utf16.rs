@@ -1,9 +1,9 @@
 //! UTF-8 to UTF-16, 64 bytes at a time, for text that is mostly not ASCII.
 //!
-//! The last bytes of characters are compressed to the front of a register, and so are the bytes one and two before
-//! them that belong to the same characters. Shifted and joined, these are the UTF-16 units. Whether the bytes are
-//! valid is decided by bit operations, as in `pretokenize/masks.rs`. Characters of four bytes, which are seldom,
-//! are converted one by one.
+//! The last bytes of characters are compressed to the front of a register, and so are the bytes one and
+//! two before them that belong to the same characters. Shifted and joined, these are the UTF-16 units.
+//! Whether the bytes are valid is decided by bit operations, as in `pretokenize/masks.rs`. Characters of
+//! four bytes, which are seldom, are converted one by one.
 //!
 //! Only with AVX-512: without it, and for other text, Python's decoder reads UTF-8 itself. The twin that
 //! tests compare with is the standard library's `encode_utf16`. Decoding ids to multilingual text becomes
@@ -20,9 +20,9 @@ pub fn is_available() -> bool {
     has!("avx512f") && has!("avx512bw") && has!("avx512vbmi2") && has!("bmi1") && has!("popcnt")
 }
 
-/// Writes the UTF-16 units of `bytes` to `units`, which only grows; gives how many there are. `None` if the bytes
-/// are not UTF-8, or if the processor lacks the instructions. The caller then lets Python decode them, so `None` is
-/// always safe.
+/// Writes the UTF-16 units of `bytes` to `units`, which only grows; gives how many there are. `None` if
+/// the bytes are not UTF-8, or if the processor lacks the instructions. The caller then lets Python
+/// decode them, so `None` is always safe.
 pub fn transcode(bytes: &[u8], units: &mut Vec<u16>) -> Option<usize> {
     if !is_available() {
         return None;
@@ -63,8 +63,8 @@ fn write_chars(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     Some(count)
 }
 
-/// Writes the units of the characters that are whole in `window`, up to the first one of four bytes. Gives how many
-/// bytes those have, and how many units they are. `None` if they are not UTF-8.
+/// Writes the units of the characters that are whole in `window`, up to the first one of four bytes.
+/// Gives how many bytes those have, and how many units they are. `None` if they are not UTF-8.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,popcnt")]
 fn step(window: &[u8; STEP_BYTES], units: &mut [u16; STEP_BYTES]) -> Option<(usize, usize)> {

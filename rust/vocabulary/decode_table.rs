@@ -1,8 +1,8 @@
 //! The table for decoding: each token in 16 bytes, by its id.
 //!
-//! A token that fits is one load, one store of all 16 bytes, and a step by its length, without a branch on the
-//! length. The table, 2 MB for Meta's vocabulary, is made when enough ids are first decoded, so that loading a
-//! vocabulary does not wait for it.
+//! A token that fits is one load, one store of all 16 bytes, and a step by its length, without a branch
+//! on the length. The table, 2 MB for Meta's vocabulary, is made when enough ids are first decoded, so
+//! that loading a vocabulary does not wait for it.
 
 use crate::bpe::token_bytes::TokenBytes;
 use crate::machine::prefetch::prefetch;
@@ -47,8 +47,8 @@ impl DecodeTable {
         usize::try_from(id).ok().and_then(|id| self.0.get(id)).unwrap_or(&NO_SLOT)
     }
 
-    /// The bytes of a token, followed by others up to 16, and its length; `None` for a token that is too long, and for
-    /// an id that no token has.
+    /// The bytes of a token, followed by others up to 16, and its length; `None` for a token that is too
+    /// long, and for an id that no token has.
     #[inline(always)]
     pub fn get(&self, id: i64) -> Option<([u8; SLOT_BYTES], usize)> {
         let Slot(slot @ [.., length]) = *self.at(id);

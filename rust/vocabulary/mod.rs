@@ -1,9 +1,10 @@
 //! The vocabulary: read from a rank file or a `tokenizer.json` and checked; from bytes to ids and back.
 //!
-//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens with the same bytes, a token
-//! for each single byte, and at most [`crate::bpe::token_bytes::MAX_TOKENS`] tokens. None of them is empty, and none is
-//! longer than [`crate::bpe::token_bytes::MAX_TOKEN_BYTES`]. Any file that would break one of these rules is an error
-//! with the line and the reason. A file of another kind gives an error that names its kind.
+//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens with the same
+//! bytes, a token for each single byte, and at most [`crate::bpe::token_bytes::MAX_TOKENS`] tokens. None
+//! of them is empty, and none is longer than [`crate::bpe::token_bytes::MAX_TOKEN_BYTES`]. Any file that
+//! would break one of these rules is an error with the line and the reason. A file of another kind gives
+//! an error that names its kind.
 
 pub mod byte_level;
 mod ranks;
@@ -126,8 +127,8 @@ impl Vocabulary {
         self.decode_table.get()?.as_ref()
     }
 
-    /// Makes the table to decode with, in a millisecond. If two threads make it at the same time, one waits. A process
-    /// that is forked meanwhile would wait for ever.
+    /// Makes the table to decode with, in a millisecond. If two threads make it at the same time, one
+    /// waits. A process that is forked meanwhile would wait for ever.
     pub fn make_decode_table(&self) {
         self.decode_table.get_or_init(|| DecodeTable::new(self.tokens()));
     }

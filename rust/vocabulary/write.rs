@@ -1,7 +1,7 @@
 //! Writing a vocabulary: as a rank file, and as the tokens and merges that files of other libraries need.
 //!
-//! What is written reads back as the same tokens with the same ids. A rank file is the one that Meta would have
-//! written, byte for byte.
+//! What is written reads back as the same tokens with the same ids. A rank file is the one that Meta
+//! would have written, byte for byte.
 
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level;

@@ -12,9 +12,9 @@ pub const LENGTH: u32 = 56;
 /// In place of the length of a pretoken whose key is hashes.
 pub const HASHED: u64 = 0xFF;
 
-/// Of a pretoken of up to 31 bytes: its first 15 bytes, its length, its other bytes, and zeros. Of a longer
-/// one: a hash, another hash with [`HASHED`] in place of the length, and the length. What is found by hashes is
-/// confirmed by the bytes in the record.
+/// Of a pretoken of up to 31 bytes: its first 15 bytes, its length, its other bytes, and zeros. Of a
+/// longer one: a hash, another hash with [`HASHED`] in place of the length, and the length. What is
+/// found by hashes is confirmed by the bytes in the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(32))]
 pub struct CacheKey(pub [u64; 4]);

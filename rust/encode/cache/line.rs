@@ -1,5 +1,5 @@
-//! A line of the cache, which is one line of the processor's cache, 64 bytes. It holds two short entries, a half
-//! each, or one longer entry.
+//! A line of the cache, which is one line of the processor's cache, 64 bytes. It holds two short
+//! entries, a half each, or one longer entry.
 //!
 //! ```text
 //! word     0        1        2        3        4        5        6        7
@@ -12,9 +12,9 @@
 //! r and s. So the last bytes of q and s are not used by ids. The highest bits of p are the number of ids.
 //! ```
 //!
-//! One comparison of all words with a b c d a b a b finds a key in the first half (words 0 and 1 are the same), in
-//! the second half (words 4 and 5), or in a whole line (words 2, 3, 6 and 7). No other words are taken for a key,
-//! since the last byte of b is a length from 1 to 31, or 0xFF for longer pretokens:
+//! One comparison of all words with a b c d a b a b finds a key in the first half (words 0 and 1 are the
+//! same), in the second half (words 4 and 5), or in a whole line (words 2, 3, 6 and 7). No other words
+//! are taken for a key, since the last byte of b is a length from 1 to 31, or 0xFF for longer pretokens:
 //!
 //! - words 1 and 5 of a whole line have 0xFE there, and in a free half it is 0;
 //! - word 7 of a line of halves has 0 there: it holds ids, or the number of ids of a record.

@@ -1,14 +1,15 @@
 //! The cache of a thread: from pretokens that it has merged, and segments of them, to their ids.
 //!
-//! Pretokens that are tokens are not here, but in the token table of the vocabulary (`bpe/token_table.rs`). An
-//! entry takes half a line of the processor's cache, or a whole line (`line.rs`), and is in one of two
-//! neighbouring lines. If an entry does not fit a line, its ids are in a ring, which overwrites its oldest
-//! records (`ring.rs`). What an entry holds follows from the vocabulary and the bytes of the pretoken, and is
-//! found only by all of these bytes. So the cache changes speed, never ids.
+//! Pretokens that are tokens are not here, but in the token table of the vocabulary
+//! (`bpe/token_table.rs`). An entry takes half a line of the processor's cache, or a whole line
+//! (`line.rs`), and is in one of two neighbouring lines. If an entry does not fit a line, its ids are in
+//! a ring, which overwrites its oldest records (`ring.rs`). What an entry holds follows from the
+//! vocabulary and the bytes of the pretoken, and is found only by all of these bytes. So the cache
+//! changes speed, never ids.
 //!
-//! It begins with 256 KB of lines. They become four times as many, up to a limit, when five sixteenths of them
-//! are in use and growing pays: when enough of what is looked up is found, or when so much was merged that the
-//! cost of more memory is nothing in comparison.
+//! It begins with 256 KB of lines. They become four times as many, up to a limit, when five sixteenths
+//! of them are in use and growing pays: when enough of what is looked up is found, or when so much was
+//! merged that the cost of more memory is nothing in comparison.
 
 mod cache_key;
 mod line;
@@ -141,8 +142,8 @@ impl Drop for Cache {
 }
 
 impl Cache {
-    /// Begins a text. Empties the cache if it is of another vocabulary than the one with this number, which is
-    /// not 0, or if it has more than `limit` bytes.
+    /// Begins a text. Empties the cache if it is of another vocabulary than the one with this number,
+    /// which is not 0, or if it has more than `limit` bytes.
     pub fn begin(&mut self, vocabulary: u64, limit: usize) {
         if self.vocabulary != vocabulary || (self.limit != limit && self.bytes() > limit) {
             self.lines = Vec::new();
@@ -158,8 +159,8 @@ impl Cache {
         }
     }
 
-    /// Lets the ring have its share, but no more than the lines leave of the limit: they may have more than their
-    /// share if the limit was lowered.
+    /// Lets the ring have its share, but no more than the lines leave of the limit: they may have more
+    /// than their share if the limit was lowered.
     fn limit_ring(&mut self, limit: usize) {
         let left = limit.saturating_sub(self.lines.len() * size_of::<CacheLine>());
         self.ring.set_limit(left.min(limit / RING_SHARE));
@@ -231,8 +232,8 @@ impl Cache {
         }
     }
 
-    /// Emits the ids of an entry's record to `sink`. `false` if the record was overwritten, or is that of another
-    /// pretoken.
+    /// Emits the ids of an entry's record to `sink`. `false` if the record was overwritten, or is that
+    /// of another pretoken.
     #[inline(never)]
     pub fn emit_record(
         &self,
@@ -279,8 +280,8 @@ impl Cache {
         self.put(key, cached);
     }
 
-    /// Writes an entry over the one of the same key, or into a free half or line, or else over any other entry,
-    /// which is as good as chosen at random.
+    /// Writes an entry over the one of the same key, or into a free half or line, or else over any other
+    /// entry, which is as good as chosen at random.
     fn put(&mut self, key: CacheKey, cached: CachedIds) {
         let line_index = self.line_index(key);
         let (Some(line), Some(other)) =
@@ -307,17 +308,18 @@ impl Cache {
         self.used -= before as usize;
     }
 
-    /// Whether more memory would pay. It does if a sixteenth of what is looked up is found, since then the text
-    /// repeats itself. A larger share is not demanded, since a cache that is far too small finds little in any
-    /// text. It finds nothing in a text that repeats each word just after it was overwritten. So growing also
-    /// pays, whatever is found, once four times as much was inserted as there are lines.
+    /// Whether more memory would pay. It does if a sixteenth of what is looked up is found, since then
+    /// the text repeats itself. A larger share is not demanded, since a cache that is far too small
+    /// finds little in any text. It finds nothing in a text that repeats each word just after it was
+    /// overwritten. So growing also pays, whatever is found, once four times as much was inserted as
+    /// there are lines.
     fn growing_pays(&self) -> bool {
         self.found > self.looked_up / 16 || self.inserted > 4 * self.lines.len()
     }
 
-    /// Whether there should be more lines: five sixteenths of the halves are taken. With half of them taken, one
-    /// pretoken in twenty would find both of its lines full, and two pretokens of the same lines would overwrite
-    /// each other in turn.
+    /// Whether there should be more lines: five sixteenths of the halves are taken. With half of them
+    /// taken, one pretoken in twenty would find both of its lines full, and two pretokens of the same
+    /// lines would overwrite each other in turn.
     fn is_too_small(&self) -> bool {
         self.lines.is_empty() || (self.used > self.lines.len() / 8 * 5 && self.growing_pays())
     }
@@ -329,7 +331,8 @@ impl Cache {
         let share = limit - limit / RING_SHARE;
         // The ring may have more than its share if the limit was lowered.
         let max_lines = share.min(limit.saturating_sub(self.ring.size())) / size_of::<CacheLine>();
-        // Four times as many, so that moving entries takes little time; twice as many if that would be too many.
+        // Four times as many, so that moving entries takes little time; twice as many if that would be
+        // too many.
         let sizes = match self.lines.len() {
             0 => [1 << FIRST_BITS; 2],
             count => [4 * count, 2 * count],

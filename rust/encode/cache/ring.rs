@@ -20,8 +20,8 @@ pub struct Record {
     pub count: usize,
 }
 
-/// The records that were written last. A record is ids, three bytes each, and the bytes of a pretoken. The size
-/// is a power of two, and doubles when the ring is full, up to a limit.
+/// The records that were written last. A record is ids, three bytes each, and the bytes of a pretoken.
+/// The size is a power of two, and doubles when the ring is full, up to a limit.
 #[derive(Default)]
 pub struct Ring {
     bytes: Vec<u8>,

@@ -10,24 +10,25 @@
 //!
 //! - white space, if `k` is inside or at the end of a run of white space that begins at `b`: one pretoken, or
 //!   two if a newline is in it, the first of which ends after the last newline;
-//! - else one pretoken, since any prefix of a pretoken is one pretoken by itself, unless it is white space alone.
-//!   If `b` is the last character of a run of white space, which begins a pretoken, only a `k` after that
-//!   character belongs to `b`.
+//! - else one pretoken, since any prefix of a pretoken is one pretoken by itself, unless it is white
+//!   space alone. If `b` is the last character of a run of white space, which begins a pretoken, only a
+//!   `k` after that character belongs to `b`.
 //!
-//! So the prefixes that belong to a base `b` have the tokens before `b` and at least one more. The last base
-//! before which there are fewer tokens than the limit is tried first, then the base before it, and so on. The
-//! last eight bases are enough: before the first two of them there is room for seven tokens or more, a white
-//! space character and one more character have at most seven bytes, and of two neighbouring bases one has such
-//! a prefix (the last white space character before a number, say, has none).
+//! So the prefixes that belong to a base `b` have the tokens before `b` and at least one more. The last
+//! base before which there are fewer tokens than the limit is tried first, then the base before it, and
+//! so on. The last eight bases are enough: before the first two of them there is room for seven tokens
+//! or more, a white space character and one more character have at most seven bytes, and of two
+//! neighbouring bases one has such a prefix (the last white space character before a number, say, has
+//! none).
 //!
 //! **Suffixes.** Nothing before a position decides how the pattern goes on from there. So the suffix that
 //! begins at `s` has the tokens of its first pretoken and those of the suffix after that pretoken. From right
 //! to left, each position needs one pretoken and a count that is known already. Before a position where every
 //! text is cut (`cuts::last_cut`) every suffix has more tokens than the one that begins there.
 //!
-//! The tokens of all prefixes, or suffixes, of one pretoken are counted together (`partial_counts.rs`). Time is
-//! linear in the bytes that are read. Beyond what is kept, only some kilobytes are read, or a chunk that can't
-//! be cut, and never more bytes than the limit of the longest tokens would have.
+//! The tokens of all prefixes, or suffixes, of one pretoken are counted together (`partial_counts.rs`).
+//! Time is linear in the bytes that are read. Beyond what is kept, only some kilobytes are read, or a
+//! chunk that can't be cut, and never more bytes than the limit of the longest tokens would have.
 
 mod with_added;
 
@@ -64,8 +65,8 @@ struct Base {
 }
 
 impl Encoder {
-    /// The end of the longest prefix of `text` whose own encoding has at most `limit` tokens. It is between two
-    /// characters; a byte outside valid UTF-8 is a character.
+    /// The end of the longest prefix of `text` whose own encoding has at most `limit` tokens. It is
+    /// between two characters; a byte outside valid UTF-8 is a character.
     pub fn longest_prefix(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
         // No token is empty.
         if text.len() <= limit {
@@ -118,7 +119,8 @@ impl Encoder {
         Ok(cut)
     }
 
-    /// Skips what is certainly kept: gives a position where every text is cut, and how many tokens are before it.
+    /// Skips what is certainly kept: gives a position where every text is cut, and how many tokens are
+    /// before it.
     fn skip_beginning(
         &self,
         text: &[u8],
@@ -141,8 +143,8 @@ impl Encoder {
         Ok((at, tokens))
     }
 
-    /// The last cut that belongs to `base` and leaves at most `room` tokens, at least one of them, after the start
-    /// of the base; `None` if there is none.
+    /// The last cut that belongs to `base` and leaves at most `room` tokens, at least one of them, after
+    /// the start of the base; `None` if there is none.
     fn longest_after(
         &self,
         text: &[u8],
@@ -265,8 +267,8 @@ impl Encoder {
     }
 }
 
-/// Cuts up to this position change the pretoken `start..end`. If it is white space whose last character begins
-/// the next pretoken, it is the end of that white space; else the end of the pretoken.
+/// Cuts up to this position change the pretoken `start..end`. If it is white space whose last character
+/// begins the next pretoken, it is the end of that white space; else the end of the pretoken.
 fn unchanged_after(text: &[u8], start: usize, end: usize) -> usize {
     // Only a pretoken that begins with a space leaves a character of its run to the next pretoken.
     match char_at(text, start) {
@@ -377,7 +379,8 @@ mod tests {
                 let growth = of_many as f64 / of_few.max(2_000) as f64;
                 // Short texts find more in the memo of merging; quadratic work would grow by 100.
                 assert!(growth < 18.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
-                // The most steps are for runs of spaces, where a hundred tokens are possible at each position.
+                // The most steps are for runs of spaces, where a hundred tokens are possible at each
+                // position.
                 assert!(of_many < 300 * many.len(), "{name}: {of_many} steps");
             }
         }

@@ -1,7 +1,7 @@
 //! Truncating a text that may have ordinary added tokens, as `<think>`.
 //!
-//! The text is cut into chunks where that changes no ids (`added/last_cut.rs`), so that the numbers of tokens of
-//! the chunks add up. One chunk is too much. What is kept of it is
+//! The text is cut into chunks where that changes no ids (`added/last_cut.rs`), so that the numbers of
+//! tokens of the chunks add up. One chunk is too much. What is kept of it is
 //!
 //! - text without names: then it is truncated as plain text is;
 //! - or text with names, or with parts of some: then each position is tried. Such a chunk is short, since any
@@ -79,8 +79,8 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // Inside a name another one may begin that goes on into the chunk, as `<c>` in `ab<` of `ab<c>`. So the
-        // names before the chunk count as well, as far as such a chain is followed.
+        // Inside a name another one may begin that goes on into the chunk, as `<c>` in `ab<` of `ab<c>`.
+        // So the names before the chunk count as well, as far as such a chain is followed.
         let chain = MAX_CHAIN_NAMES * self.added.longest_name();
         let before = chunks.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
         let chunk = slice(text, before..end)?;

@@ -88,8 +88,8 @@ impl FileStream {
             let (mut whole, mut refused) = (ChunkOutput::default(), None);
             while let Some(next) = shared.next(check)? {
                 match next {
-                    // The rest of a file that was given up is read to its end, so that it does not come as the
-                    // next file.
+                    // The rest of a file that was given up is read to its end, so that it does not come
+                    // as the next file.
                     Next::Output(_) if refused.is_some() => {}
                     Next::Output(output) => {
                         if let Err(error) = whole.join(output) {

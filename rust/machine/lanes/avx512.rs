@@ -1,4 +1,5 @@
-//! AVX-512: one register of 64 bytes, whose comparisons give 64 bits at once, and whose bytes can be compressed.
+//! AVX-512: one register of 64 bytes, whose comparisons give 64 bits at once, and whose bytes can be
+//! compressed.
 
 use std::arch::x86_64::*;
 
@@ -142,8 +143,8 @@ fn cache_key_matches(line: &[u64; 8], key: &[u64; 4]) -> u8 {
     _mm512_cmpeq_epi64_mask(line, key)
 }
 
-/// Sixteen positions a store. Two stores are done without a branch: a window seldom has more than thirty-two set
-/// bits, but whether it has more than sixteen can't be predicted.
+/// Sixteen positions a store. Two stores are done without a branch: a window seldom has more than
+/// thirty-two set bits, but whether it has more than sixteen can't be predicted.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
 fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
@@ -210,8 +211,8 @@ fn make_keys(
             unsafe_code,
             reason = "a check for each of sixteen would cost as much as the rest"
         )]
-        // SAFETY: `number` is below 16. The row is that of one of `masks`, the last one at most, see `row`. The text has
-        // 16 bytes from each start on, since no start is after `last`.
+        // SAFETY: `number` is below 16. The row is that of one of `masks`, the last one at most, see
+        // `row`. The text has 16 bytes from each start on, since no start is after `last`.
         unsafe {
             let row = *rows.get_unchecked(number) as usize;
             debug_assert!(row < size_of::<KeyMasks>() && row.is_multiple_of(size_of::<KeyMask>()));

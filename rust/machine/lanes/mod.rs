@@ -1,9 +1,9 @@
 //! A few operations on bytes and words that processors do differently, written for each kind of processor.
 //!
-//! [`Lanes`] is the list of them. Everything else in the core is written once, over this trait, and compiled for
-//! each kind. [`crate::machine::code_path::CodePath::run`] chooses the kind, and what runs inside uses its
-//! instructions. `portable.rs` is for any processor, and the twin that the others are compared with; tests of
-//! exactness run on all paths.
+//! [`Lanes`] is the list of them. Everything else in the core is written once, over this trait, and
+//! compiled for each kind. [`crate::machine::code_path::CodePath::run`] chooses the kind, and what runs
+//! inside uses its instructions. `portable.rs` is for any processor, and the twin that the others are
+//! compared with; tests of exactness run on all paths.
 //!
 //! That one visitor chooses the instructions for a whole piece of work, and that a value proves that they
 //! exist, is how the crate `pulp` does it; this is smaller and has only what is needed here.
@@ -79,8 +79,8 @@ pub trait Lanes: Copy {
         bit_positions_by_counting(bits, base, positions);
     }
 
-    /// For each two neighbours of `bounds`, which are offsets in `text`, the key of the bytes between them, and the
-    /// key's [`hash`]. Beyond the end of the text zeros are read.
+    /// For each two neighbours of `bounds`, which are offsets in `text`, the key of the bytes between
+    /// them, and the key's [`hash`]. Beyond the end of the text zeros are read.
     #[inline(always)]
     fn keys(
         self,
@@ -93,8 +93,8 @@ pub trait Lanes: Copy {
         keys_one_by_one(text, bounds, masks, keys, hashes);
     }
 
-    /// Of the four entries of a line, each a lower and an upper half, the last one that has the same bits as `key`
-    /// under `mask`: the index of its upper half; 8 if there is none.
+    /// Of the four entries of a line, each a lower and an upper half, the last one that has the same
+    /// bits as `key` under `mask`: the index of its upper half; 8 if there is none.
     #[inline(always)]
     fn find_key(self, line: &[u64; 8], key: u128, mask: u128) -> usize {
         find_key_one_by_one(line, key, mask)
@@ -157,10 +157,10 @@ fn load_last_bytes(text: &[u8], start: usize) -> u128 {
 /// Odd numbers without a pattern: the fractions of the square roots of 2, 3, 5 and 7.
 const HASH_ADDENDS: [u32; 4] = [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F373, 0xA54F_F53B];
 
-/// A hash of a key: NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999), two products of
-/// 32-bit numbers, of which every processor computes several at a time. It is the middle bits of the sum, which
-/// depend on most of the key. It has no seed: it is for a table that looks into one line only, where keys that
-/// collide cost nothing.
+/// A hash of a key: NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999), two products of 32-bit
+/// numbers, of which every processor computes several at a time. It is the middle bits of the sum, which
+/// depend on most of the key. It has no seed: it is for a table that looks into one line only, where
+/// keys that collide cost nothing.
 #[inline(always)]
 pub fn hash(word: u128) -> u32 {
     let [a, b, c, d] = HASH_ADDENDS;
@@ -173,8 +173,8 @@ pub fn hash(word: u128) -> u32 {
 /// The bit of the sum where the hash begins.
 const HASH_SHIFT: u32 = 24;
 
-/// By a bit for each half that is the same: the index of the upper half of the last entry with two same halves; 8
-/// if there is none.
+/// By a bit for each half that is the same: the index of the upper half of the last entry with two same
+/// halves; 8 if there is none.
 #[cfg(target_arch = "x86_64")]
 static LAST_MATCH: [u8; 256] = {
     let mut table = [8; 256];
@@ -209,8 +209,8 @@ pub trait Vectorized {
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-/// How many positions are written before a branch on whether there are more: their number can't be predicted, and
-/// each such branch would be mispredicted in most windows.
+/// How many positions are written before a branch on whether there are more: their number can't be
+/// predicted, and each such branch would be mispredicted in most windows.
 const POSITIONS_AT_ONCE: usize = 8;
 
 /// [`Lanes::bit_positions`] by counting zeros.

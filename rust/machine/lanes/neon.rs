@@ -1,11 +1,12 @@
 //! NEON: four registers of 16 bytes, one comparison for each class.
 //!
-//! NEON has no instruction that takes one bit of each byte. Instead, the second of the two ways in Geoff Langdale,
-//! "Fitting My Head Through The ARM Holes" (2019), written for simdjson, is used: the window is loaded so that
-//! neighbours are in four different registers, and the highest bits of the comparisons are shifted into one byte.
-//! Niles Salter, "Use interleaved vectors for parsing on ARM" (2024), recommends it where there are several masks.
-//! Of the two ways it is also the shorter one as compiled: nine instructions for a mask after its comparisons,
-//! while the first way, which adds neighbours, takes sixteen (Rust 1.96 no longer finds the instruction for it).
+//! NEON has no instruction that takes one bit of each byte. Instead, the second of the two ways in Geoff
+//! Langdale, "Fitting My Head Through The ARM Holes" (2019), written for simdjson, is used: the window
+//! is loaded so that neighbours are in four different registers, and the highest bits of the comparisons
+//! are shifted into one byte. Niles Salter, "Use interleaved vectors for parsing on ARM" (2024),
+//! recommends it where there are several masks. Of the two ways it is also the shorter one as compiled:
+//! nine instructions for a mask after its comparisons, while the first way, which adds neighbours, takes
+//! sixteen (Rust 1.96 no longer finds the instruction for it).
 
 use std::arch::aarch64::*;
 

@@ -8,9 +8,9 @@
 //! mask     what the words before have found moves down one bit for each word that follows
 //! ```
 //!
-//! So byte `8 * row + column` of the window, which is byte `row` of word `column`, is bit `8 * row + column` of the
-//! mask. Where there are vector instructions, compilers use them for the tests, for two words or more at a time;
-//! that gains less than the layout does.
+//! So byte `8 * row + column` of the window, which is byte `row` of word `column`, is bit
+//! `8 * row + column` of the mask. Where there are vector instructions, compilers use them for the
+//! tests, for two words or more at a time; that gains less than the layout does.
 
 use super::{Lanes, Masks, Vectorized, WINDOW};
 
@@ -95,7 +95,8 @@ impl Lanes for Portable {
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         let columns = columns(window);
-        // The tests are for ASCII. Bytes beyond it are tested without their highest bit, and then left out of the masks.
+        // The tests are for ASCII. Bytes beyond it are tested without their highest bit, and then left
+        // out of the masks.
         let low = columns.map(|column| column & !HIGH);
         let wide = mask(&columns, |column| column);
         let neither = |column| other_than(column, b'\n') & other_than(column, b'\r');

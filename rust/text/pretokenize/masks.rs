@@ -7,11 +7,11 @@
 //! ends     the offsets of the set bits
 //! ```
 //!
-//! The next window begins at the last pretoken that began in this one, so nothing is carried from window to
-//! window: since the pattern has no lookbehind, a text might as well begin where a pretoken begins. If a start
-//! depends on what follows the window, as in white space, it is left to the next window. A pretoken that is longer
-//! than a window is left to the scalar scanner. Everything here is compared with that scanner, which is the
-//! readable twin.
+//! The next window begins at the last pretoken that began in this one, so nothing is carried from window
+//! to window: since the pattern has no lookbehind, a text might as well begin where a pretoken begins.
+//! If a start depends on what follows the window, as in white space, it is left to the next window. A
+//! pretoken that is longer than a window is left to the scalar scanner. Everything here is compared with
+//! that scanner, which is the readable twin.
 //!
 //! The text must be valid UTF-8; any other text goes to the scalar scanner.
 
@@ -26,16 +26,16 @@ use crate::text::unicode::Classes;
 /// The most ends that [`fill`] gives.
 pub const MAX_ENDS: usize = 384;
 
-/// No window begins so many bytes after the beginning of a round, so that offsets have 32 bits: half as much to
-/// write and to read as with 64.
+/// No window begins so many bytes after the beginning of a round, so that offsets have 32 bits: half as
+/// much to write and to read as with 64.
 const FAR: usize = 1 << 31;
 
 /// Where the pretokens of a round end. Offsets count from the beginning of the round.
 pub struct PretokenEnds {
     /// Where the first pretoken begins in the text.
     from: usize,
-    /// Where the first pretoken begins, which is 0, then where each one ends, then room for what is written beyond the
-    /// last one: the offsets of a whole window are written at a time.
+    /// Where the first pretoken begins, which is 0, then where each one ends, then room for what is
+    /// written beyond the last one: the offsets of a whole window are written at a time.
     bounds: [u32; 1 + MAX_ENDS + WINDOW],
     count: usize,
     /// Where the last pretoken ends, if that does not fit 32 bits; else 0.
@@ -128,8 +128,9 @@ impl PretokenEnds {
         self.count == 0
     }
 
-    /// Whether these are the ends of pretokens without a gap, none of them lost, and no more than [`MAX_ENDS`]. They
-    /// are, unless the loop of [`fill`] is wrong; this one check a round makes that an error and not lost text.
+    /// Whether these are the ends of pretokens without a gap, none of them lost, and no more than
+    /// [`MAX_ENDS`]. They are, unless the loop of [`fill`] is wrong; this one check a round makes that
+    /// an error and not lost text.
     #[inline(always)]
     pub fn are_complete(&self) -> bool {
         !self.lost & (self.count > 0) & (self.count <= MAX_ENDS)
@@ -209,9 +210,9 @@ pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds) {
 
 /// Cuts the text from `from`, where a pretoken must begin, into as many pretokens as `ends` takes.
 ///
-/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is called after
-/// each window but the last, with the ends so far: a processor runs it at the same time as the cut of the next
-/// window.
+/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is
+/// called after each window but the last, with the ends so far: a processor runs it at the same time as
+/// the cut of the next window.
 #[inline(always)]
 pub fn fill<L: Lanes>(
     lanes: L,
@@ -280,8 +281,8 @@ struct Cut {
     letters_go_on: bool,
 }
 
-/// The bits of `seeds`, and those of `mask` that follow them without a gap. `seeds` are in `mask`, at most one in
-/// each run.
+/// The bits of `seeds`, and those of `mask` that follow them without a gap. `seeds` are in `mask`, at
+/// most one in each run.
 #[inline(always)]
 fn flood(mask: u64, seeds: u64) -> u64 {
     mask & !mask.wrapping_add(seeds)
@@ -330,13 +331,13 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     // The newlines after a run of symbols belong to it.
     let taken = flood(newline, newline & other << 1);
 
-    // Letters: a run begins at its first letter, or at the white space before it, or at the symbol before it if that
-    // begins a run of symbols.
+    // Letters: a run begins at its first letter, or at the white space before it, or at the symbol
+    // before it if that begins a run of symbols.
     let joined = whole_characters(other_starts, tail);
     let letter_starts = letter & first & !(letter << 1) & !(space << 1) & !(joined << 1);
 
-    // White space: a pretoken begins at the first of a run, after the last newline of it, and at its last character if
-    // text follows, unless that character is a newline.
+    // White space: a pretoken begins at the first of a run, after the last newline of it, and at its
+    // last character if text follows, unless that character is a newline.
     let white = (newline | space) & !taken;
     let white_starts = white & first & !(white << 1);
     let after_newline = space & first & (newline & !taken) << 1;
@@ -372,8 +373,9 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     }
 }
 
-/// How many bytes at a window's end are left to the next one: those of a character that is not whole, or one blank,
-/// so that most windows end inside letters. Without branches: in most scripts they would be mispredicted.
+/// How many bytes at a window's end are left to the next one: those of a character that is not whole, or
+/// one blank, so that most windows end inside letters. Without branches: in most scripts they would be
+/// mispredicted.
 #[inline(always)]
 fn bytes_left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
     let one = last >= 0xC0 || last == b' ';

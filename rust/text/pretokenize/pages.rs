@@ -1,9 +1,9 @@
 //! The classes of characters of several bytes, many at a time.
 //!
 //! UTF-8 is a tree: every byte of a character chooses one of at most 64 branches, by its low six bits,
-//! so a set of branches is one word. A page is the branches of a last byte. The characters of a window are in few
-//! pages, and all that are in the same page are classified at once. So are all that are in any of the pages of a
-//! first byte which have only letters, as many of Han and Hangul have.
+//! so a set of branches is one word. A page is the branches of a last byte. The characters of a window
+//! are in few pages, and all that are in the same page are classified at once. So are all that are in
+//! any of the pages of a first byte which have only letters, as many of Han and Hangul have.
 
 use crate::machine::lanes::WINDOW;
 use crate::text::unicode::{Classes, LETTER_LEADS, LETTER_SECONDS_OF_F0, letter_seconds, page};
@@ -16,7 +16,8 @@ fn branch(byte: u8) -> u32 {
 
 /// The classes of the characters that begin at `leads` in a window, which has them whole, page by page.
 ///
-/// `among` gives the bytes of the window whose low six bits are in a set, `equal` those that are equal to a byte.
+/// `among` gives the bytes of the window whose low six bits are in a set, `equal` those that are equal
+/// to a byte.
 #[inline(always)]
 pub fn by_page(
     window: &[u8; WINDOW],

@@ -1,9 +1,10 @@
 //! The ends of runs, for going through a text from its end to its beginning.
 //!
-//! The scanner looks for the end of a run wherever a pretoken may begin. Doing so at every character would take
-//! quadratic time, since most characters are inside a run. From right to left nothing need be looked for: the last
-//! run of each class that was met is kept, and the pattern needs no others. It looks at most two characters ahead,
-//! then at a run that begins there, and after symbols at the newlines that follow them.
+//! The scanner looks for the end of a run wherever a pretoken may begin. Doing so at every character
+//! would take quadratic time, since most characters are inside a run. From right to left nothing need be
+//! looked for: the last run of each class that was met is kept, and the pattern needs no others. It
+//! looks at most two characters ahead, then at a run that begins there, and after symbols at the
+//! newlines that follow them.
 
 use std::ops::Range;
 

@@ -42,8 +42,8 @@ impl Iterator for Pretokens<'_> {
     }
 }
 
-/// Where runs of characters end: all that the pattern needs beyond a few characters. [`Scan`] looks at the text;
-/// `ReverseRuns` (`reverse_runs.rs`) knows the runs already.
+/// Where runs of characters end: all that the pattern needs beyond a few characters. [`Scan`] looks at
+/// the text; `ReverseRuns` (`reverse_runs.rs`) knows the runs already.
 pub trait Runs {
     /// The end of the run of one class that begins at `at`; `at` if there is none.
     fn end(&self, at: usize, class: Class) -> usize;
@@ -156,8 +156,8 @@ fn symbols_end(at: usize, runs: &impl Runs) -> usize {
     runs.end(runs.end(at, Class::Other), Class::Newline)
 }
 
-/// Alternatives 5 to 7. What is after the last newline, or the last character before text, is left to the next
-/// pretoken, so a run of white space is scanned at most twice.
+/// Alternatives 5 to 7. What is after the last newline, or the last character before text, is left to
+/// the next pretoken, so a run of white space is scanned at most twice.
 #[inline]
 fn white_space_end(text: &[u8], start: usize, runs: &impl Runs) -> usize {
     let WhiteSpace { end, last, newline_end } = runs.white_space(start);
