@@ -12,8 +12,8 @@
 //! | `cut` | text into pretokens, on each path that the processor has |
 //! | `special` | splitting at special tokens: a text with many, and one without any |
 //! | `lookup` | is a pretoken a token? for all pretokens of a text |
-//! | `merge-short` | memory each pretoken of a text that is none, once, with nothing remembered |
-//! | `merge-long` | memory 16 KiB without a cut: runs, random letters |
+//! | `merge-short` | merging each pretoken of a text that is none, once, with nothing remembered |
+//! | `merge-long` | merging 16 KiB without a cut: runs, random letters |
 //! | `encode-warm` | a text that the thread has encoded before |
 //! | `encode-cold` | the same on a thread that has encoded nothing |
 //! | `count` | as `encode-warm`, but only how many ids |
@@ -279,7 +279,7 @@ fn merge_long(criterion: &mut Criterion, vocabulary: &Vocabulary, plain: &Plain)
     }
 }
 
-/// Times the memory of each pretoken, with new memory in each pass.
+/// Times the merging of each pretoken, with new memory in each pass.
 fn merge(
     group: &mut Group,
     name: &str,

@@ -14,7 +14,7 @@ use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
-/// What memory a word of up to [`SHORT_BYTES`] bytes gives.
+/// What merging a word of up to [`SHORT_BYTES`] bytes gives.
 fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
     let (mut word, mut ids) = (ShortMerge::default(), [0; SHORT_BYTES]);
     word.begin(vocabulary.certain(), bytes);
@@ -196,7 +196,7 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
     }
 }
 
-/// A token that memory does not give is taken whole as a pretoken, and never as a part of one.
+/// A token that merging does not give can be a whole pretoken, and never a part of one.
 #[test]
 fn tokens_that_merging_does_not_give_are_whole_pretokens_only() {
     let (encoder, ranks) = best_encoder();
