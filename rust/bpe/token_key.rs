@@ -48,7 +48,7 @@ mod tests {
     fn a_key_is_its_text_and_length() {
         let text = b"a\0b\0 thirteen bytes";
         let keys: Vec<u128> =
-            (1..=KEY_BYTES).map(|end| key(text, Span { start: 0, end: end })).collect();
+            (1..=KEY_BYTES).map(|end| key(text, Span { start: 0, end })).collect();
         assert!(!keys.contains(&0) && !keys.contains(&key(text, Span { start: 0, end: 0 })));
         assert!((0..keys.len()).all(|at| !keys[..at].contains(&keys[at])));
         assert_eq!(key(text, Span { start: 0, end: 3 }), u128::from(0x62_00_61u32) | 3 << LENGTH);
