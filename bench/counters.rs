@@ -7,10 +7,10 @@
 //!
 //! Texts and vocabulary are those of `encode.rs`: the folder `LLAMA3_TOK_CORPORA`, the file
 //! `LLAMA3_TOK_VOCAB`. Each text is cut into documents of 3 KB. A new thread, whose cache is empty,
-//! encodes every other one, then the rest, once unseen and once again, as `compare.py` does; three
-//! threads one after another, of which the median of the time is printed. Shares are of all
-//! pretokens, but for segments, which are so many for each pretoken. What is counted is what
-//! `rust/counters.rs` says; counting itself takes a little of the time.
+//! encodes every other one, then the rest, once unseen and once again, as `compare.py` does. Three
+//! threads do so one after another, and the median of their times is printed. Shares are of all
+//! pretokens; of segments the number for each pretoken is printed. `rust/counters.rs` says what is
+//! counted (`hit` is its `first_line`, `second` its `second_line`). Counting takes a little of the time.
 
 mod texts;
 
@@ -154,8 +154,8 @@ fn print_pass(name: &str, pretokens: usize, pass: &Pass) {
         each(pass.nanoseconds),
         each(pass.ids as f64),
         share(counters.token),
-        share(counters.hit),
-        share(counters.second),
+        share(counters.first_line),
+        share(counters.second_line),
         share(counters.long),
         share(counters.merged),
         each(counters.segments as f64),

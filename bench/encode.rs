@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `cut` | text into pretokens, on each path that the processor has |
 //! | `special` | splitting at special tokens: a text with many, and one without any |
-//! | `lookup` | is a pretoken a token? asked for all pretokens of a text |
+//! | `lookup` | is a pretoken a token? for all pretokens of a text |
 //! | `merge-short` | merging each pretoken of a text that is none, once, with nothing remembered |
 //! | `merge-long` | merging 16 KiB without a cut: runs, random letters |
 //! | `encode-warm` | a text that the thread has encoded before |
@@ -26,7 +26,7 @@
 //!
 //! Before a stage is timed its result is compared with the plain way: the scanner that reads one
 //! character after the other, a hash map of the tokens, merges by the rule itself, every special name
-//! tried at every place. A wrong answer ends the run.
+//! tried at every position. A wrong answer ends the run.
 
 mod texts;
 
@@ -41,11 +41,12 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
-use llama3_tok::added::{AddedTokens, Segment, Selection};
+use llama3_tok::added::{AddedTokens, Section, Selection};
 use llama3_tok::bpe::index::NONE;
-use llama3_tok::bpe::merge::Merging;
-use llama3_tok::machine::path::Path;
-use llama3_tok::text::pretokenize::{Ends, Pretokens};
+use llama3_tok::bpe::merge::MergeMemory;
+use llama3_tok::machine::code_path::CodePath;
+use llama3_tok::text::pretokenize::{PretokenEnds, Pretokens};
+use llama3_tok::text::span::Span;
 use llama3_tok::{Encoder, Error, Options, Profile, Vocabulary};
 
 use texts::{Random, Text, documents, texts};
@@ -147,22 +148,26 @@ impl<'v> Plain<'v> {
 }
 
 /// Looks for each name at each `<`.
-fn split_plainly(added: &AddedTokens, text: &str) -> Vec<Segment> {
-    let (mut segments, mut at) = (Vec::new(), 0);
+fn split_plainly(added: &AddedTokens, text: &str) -> Vec<Section> {
+    let (mut sections, mut at) = (Vec::new(), 0);
     for (start, _) in text.match_indices('<') {
         let fits = |(name, _): &(&String, u32)| text[start..].starts_with(name.as_str());
         let names = added.iter().map(|token| (&token.name, token.id));
         if let Some((name, id)) = names.filter(fits).max_by_key(|(name, _)| name.len()) {
-            segments.extend((at < start).then_some(Segment::Text(at..start)));
+            sections.extend((at < start).then_some(Section::Text(at..start)));
             at = start + name.len();
-            segments.push(Segment::Added(start..at, id));
+            sections.push(Section::Added(start..at, id));
         }
     }
-    segments.extend((at < text.len()).then_some(Segment::Text(at..text.len())));
-    segments
+    sections.extend((at < text.len()).then_some(Section::Text(at..text.len())));
+    sections
 }
 
 // The stages
+
+fn span(range: &Range<usize>) -> Span {
+    Span { start: range.start, end: range.end }
+}
 
 fn go_on() -> Result<(), Error> {
     Ok(())
@@ -185,8 +190,8 @@ fn time<T>(group: &mut Group, name: &str, bytes: usize, mut work: impl FnMut() -
 
 fn cut(criterion: &mut Criterion, texts: &[Text]) {
     let mut group = stage(criterion, "cut");
-    let each = |path: Path, text: &[u8], take: &mut dyn FnMut(&Ends)| {
-        let (mut ends, mut at) = (Ends::default(), 0);
+    let each = |path: CodePath, text: &[u8], take: &mut dyn FnMut(&PretokenEnds)| {
+        let (mut ends, mut at) = (PretokenEnds::default(), 0);
         while at < text.len() {
             path.fill(text, at, &mut ends);
             take(&ends);
@@ -194,7 +199,7 @@ fn cut(criterion: &mut Criterion, texts: &[Text]) {
             at = ends.last();
         }
     };
-    for path in Path::available() {
+    for path in CodePath::available() {
         for text in texts {
             let (name, bytes) = (format!("{}/{}", path.name(), text.name), text.text.as_bytes());
             let mut cuts = Vec::new();
@@ -214,9 +219,9 @@ fn special(criterion: &mut Criterion, texts: &[Text]) {
     let added = AddedTokens::of_release(profile, 128_000).expect("its names can be searched for");
     let mut split = |name: &str, text: &str| {
         let split = || added.split(black_box(text.as_bytes()), &Selection::All, &go_on);
-        let segments: Result<Vec<_>, Error> = split().collect();
-        let segments = segments.expect("nothing stops it");
-        assert!(segments == split_plainly(&added, text), "special: {name}");
+        let sections: Result<Vec<_>, Error> = split().collect();
+        let sections = sections.expect("nothing stops it");
+        assert!(sections == split_plainly(&added, text), "special: {name}");
         time(&mut group, name, text.len(), || split().map(black_box).count());
     };
     for text in texts {
@@ -235,11 +240,11 @@ fn lookup(criterion: &mut Criterion, texts: &[Text], vocabulary: &Vocabulary, pl
         let bytes = text.text.as_bytes();
         let pretokens: Vec<Range<usize>> = Pretokens::new(bytes).collect();
         for range in &pretokens {
-            let found = vocabulary.piece(bytes, range.start, range.end);
+            let found = vocabulary.find(bytes, span(range));
             assert_eq!(found, plain.rank(&bytes[range.clone()]), "lookup: {range:?}");
         }
         time(&mut group, &text.name, bytes.len(), || {
-            let ids = pretokens.iter().map(|range| vocabulary.piece(bytes, range.start, range.end));
+            let ids = pretokens.iter().map(|range| vocabulary.find(bytes, span(range)));
             ids.fold(0u32, u32::wrapping_add)
         });
     }
@@ -284,11 +289,10 @@ fn merge(
     plain: &Plain,
 ) {
     let each = |take: &mut dyn FnMut(&Range<usize>, &[u32])| {
-        let mut merging = Merging::default();
-        merging.begin(vocabulary.number());
+        let mut memory = MergeMemory::default();
+        memory.begin(vocabulary.number());
         for range in pretokens {
-            let place = (text, range.start, range.end);
-            let ids = vocabulary.merge(Path::best(), place, &mut merging, &go_on);
+            let ids = vocabulary.merge(CodePath::best(), text, span(range), &mut memory, &go_on);
             take(range, ids.expect("nothing stops it"));
         }
     };

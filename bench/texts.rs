@@ -125,7 +125,7 @@ impl Random {
         &items[self.below(items.len())]
     }
 
-    /// Letters one behind the other, as many as `lengths` allows.
+    /// Letters one after the other, as many as `lengths` allows.
     pub fn word(&mut self, letters: &[char], lengths: RangeInclusive<usize>) -> String {
         let length = lengths.start() + self.below(lengths.end() - lengths.start() + 1);
         (0..length).map(|_| *self.one_of(letters)).collect()

@@ -1,25 +1,24 @@
-//! What the encode loop did, event by event: how often a pretoken was answered where.
+//! Counts of what the encode loop does: how many pretokens are found where.
 //!
 //! Only the feature `counters` counts. Without it [`count`] is empty and inlined, so a call costs
-//! nothing, and [`taken`] gives zeros. Counts are a thread's own: nothing is shared, so nothing is
-//! written that another thread reads. `bench/counters.rs` prints them.
+//! nothing, and [`taken`] gives zeros. Each thread has counts of its own. `bench/counters.rs` prints them.
 
 /// Something that the encode loop counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Pretokens that were cut.
     Pretokens,
-    /// Pretokens that are tokens as a whole, as the table of all tokens says.
+    /// Pretokens that are tokens, as the lines of the token table say.
     Token,
-    /// Pretokens, or segments of them, found in the cache in the first place that is asked.
-    Hit,
-    /// The same, found in the second place.
-    Second,
-    /// Pretokens too long for the cache's short entries.
+    /// Pretokens, or segments of them, found in the first of the two lines of the cache where they may be.
+    FirstLine,
+    /// The same, found in the second line.
+    SecondLine,
+    /// Pretokens whose ids are in the ring of the cache.
     Long,
     /// Pretokens, or segments of them, that were merged.
     Merged,
-    /// Segments that long pretokens were cut into.
+    /// Segments that pretokens were cut into.
     Segments,
 }
 
@@ -33,10 +32,10 @@ pub struct Counters {
     pub pretokens: usize,
     /// [`Event::Token`]
     pub token: usize,
-    /// [`Event::Hit`]
-    pub hit: usize,
-    /// [`Event::Second`]
-    pub second: usize,
+    /// [`Event::FirstLine`]
+    pub first_line: usize,
+    /// [`Event::SecondLine`]
+    pub second_line: usize,
     /// [`Event::Long`]
     pub long: usize,
     /// [`Event::Merged`]
@@ -47,8 +46,10 @@ pub struct Counters {
 
 impl From<[usize; EVENTS]> for Counters {
     /// In the order of [`Event`].
-    fn from([pretokens, token, hit, second, long, merged, segments]: [usize; EVENTS]) -> Self {
-        Self { pretokens, token, hit, second, long, merged, segments }
+    fn from(
+        [pretokens, token, first_line, second_line, long, merged, segments]: [usize; EVENTS],
+    ) -> Self {
+        Self { pretokens, token, first_line, second_line, long, merged, segments }
     }
 }
 
@@ -72,7 +73,7 @@ mod counted {
         });
     }
 
-    /// What this thread has counted since it was last asked.
+    /// What this thread has counted since the last call.
     #[must_use]
     pub fn taken() -> Counters {
         COUNTS.with(|counts| counts.each_ref().map(Cell::take)).into()

@@ -1,4 +1,4 @@
-//! Everything that can go wrong, with the data that says where. `python/raise.rs` maps it, in one place,
+//! The errors of the core, each with the data that says where it is. `python/raise.rs` maps all of them
 //! to the exceptions of `llama3_tok.errors`.
 
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ pub enum Error {
     UnknownProfile {
         /// The name that was given.
         given: String,
-        /// Those that there are.
+        /// All profiles.
         known: String,
     },
 
-    /// A name that is no special token of the profile.
+    /// A name that is not a special token of the profile.
     #[error("{token:?} is not a special token of profile {profile:?}")]
     UnknownSpecialToken {
         /// The name that was given.
@@ -36,7 +36,7 @@ pub enum Error {
         profile: String,
     },
 
-    /// A token is asked for that this tokenizer does not have: its `bos` or `eos`.
+    /// The tokenizer has no such token: `bos` or `eos`.
     #[error("this tokenizer has no {0} token; pass {0}=False")]
     NoToken(&'static str),
 
@@ -73,7 +73,7 @@ pub enum Error {
         vocab_size: usize,
     },
 
-    /// Bytes that are not one token: the first hundred of them.
+    /// Bytes that are not a token; at most the first hundred of them.
     #[error("{} is not a token of the vocabulary", quoted(.0))]
     UnknownToken(Vec<u8>),
 
@@ -82,7 +82,7 @@ pub enum Error {
     Chat {
         /// The message, or the tool if `field` is `tools` or `builtin_tools`; `None` for the whole.
         index: Option<usize>,
-        /// What of it, as in `tool_calls[0].function.name`; empty for all of it.
+        /// The field, as in `tool_calls[0].function.name`; empty for the whole message.
         field: String,
         /// What is wrong and what to do.
         reason: String,
@@ -130,7 +130,7 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// What always holds does not: a fault of this library, which is told and never a wrong result.
+    /// An invariant does not hold: a fault of this library, which becomes an error and never a wrong result.
     #[error(
         "internal error: {0}; this is a fault in llama3_tok, so please report it with the text that \
          shows it"
@@ -141,13 +141,13 @@ pub enum Error {
     #[error("out of memory")]
     OutOfMemory,
 
-    /// Files that are being read have no reader in a process that was forked.
+    /// Files that are being read can't be read on in a forked process.
     #[error(
         "files can't be read on in another process than the one that began; begin again in this one"
     )]
     Forked,
 
-    /// A signal handler asked for what the work that it interrupts is about to give.
+    /// A signal handler asked for the next result of files, while the work that it interrupts does the same.
     #[error("the files are being read by this very thread, which a signal handler interrupts")]
     Busy,
 
@@ -157,7 +157,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says in which item of a batch it is, unless it is an error of the whole.
+    /// Adds in which item of a batch it is, unless it is not about an item.
     pub fn in_item(self, batch: &'static str, index: usize) -> Self {
         match self {
             Self::OutOfMemory | Self::Interrupted => self,
@@ -165,7 +165,7 @@ impl Error {
         }
     }
 
-    /// Says in which file it is, unless it is an error of the whole.
+    /// Adds in which file it is, unless it is not about a file.
     pub fn in_file(self, path: &Path, line: Option<usize>) -> Self {
         match self {
             Self::OutOfMemory | Self::Interrupted => self,
@@ -173,11 +173,11 @@ impl Error {
         }
     }
 
-    /// The same in a text that begins with `before` more bytes.
-    pub fn behind(self, before: usize) -> Self {
+    /// The same error of a text that begins `bytes` earlier.
+    pub fn shifted_by(self, bytes: usize) -> Self {
         match self {
             Self::DisallowedSpecialToken { token, offset } => {
-                Self::DisallowedSpecialToken { token, offset: before + offset }
+                Self::DisallowedSpecialToken { token, offset: offset + bytes }
             }
             error => error,
         }
@@ -194,15 +194,15 @@ fn quoted(bytes: &[u8]) -> String {
     format!("b\"{}\"", bytes.escape_ascii())
 }
 
-/// What is always there. If it is missing, this is an error that says `what` is wrong, since to go on
-/// without it would lose ids or text.
+/// A value that always exists. If it does not, gives an internal error that says `what` is wrong, since
+/// going on without it would lose ids or text.
 #[inline(always)]
 pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
     debug_assert!(found.is_some(), "{what}");
     found.ok_or(Error::Internal(what))
 }
 
-/// The items of a range that is always inside.
+/// The items of a range that always is inside.
 #[inline(always)]
 pub fn slice<T>(items: &[T], range: impl SliceIndex<[T], Output = [T]>) -> Result<&[T], Error> {
     always(items.get(range), "a range is not inside of what it is a part of")

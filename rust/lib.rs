@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! text (bytes)
-//!   -> added                special tokens, where the caller allows them     Text | Added segments
-//!   -> text::pretokenize    cut Text by the Llama 3 pattern                   pretokens (byte ranges)
-//!   -> bpe::pieces          vocab-first: is the pretoken a token as a whole?    id, done
-//!   -> encode::cache        if not: was it merged before on this thread?        ids, done
+//!   -> added                split at the added tokens that the text may have    Text | Added
+//!   -> text::pretokenize    cut Text by the Llama 3 pattern                     pretokens (spans)
+//!   -> bpe::token_table     vocab-first: is the whole pretoken a token?         id, done
+//!   -> encode::cache        if not: did this thread merge it before?            ids, done
 //!   -> encode::unknown      if not: leftmost-lowest-rank byte-pair merges       ids
-//!                           (bpe: how merging is done, and what may be done in its place)
+//!                           (bpe: the merge rule, and faster ways to the same ids)
 //!   -> encode               the one loop over all of that, with a sink for ids, a count or offsets
 //! ids
 //!   -> encode::decode       bytes
@@ -17,7 +17,7 @@
 //!   -> chat                 text and special tokens as a chat format has them, then ids
 //! ```
 //!
-//! The modules below stand in the order in which they are best read. Text is bytes throughout; a
+//! The modules below are in the order in which they are best read. Text is bytes throughout; a
 //! byte that is not part of valid UTF-8 is a character of its own, which is neither letter, number
 //! nor space, so encoding is total and loses nothing. Nothing here panics on any input: clippy
 //! denies the ways to panic outside tests, and every failure is an [`Error`].
@@ -29,7 +29,7 @@
 
 pub mod error;
 pub mod counters;
-mod work;
+mod steps;
 pub mod machine;
 pub mod text;
 pub mod profile;

@@ -1,14 +1,15 @@
-//! The releases of Llama 3, as the special tokens tell them apart.
+//! The releases of Llama 3: their special tokens and chat templates.
 //!
-//! All of Llama 3 has the same ranks; the names of the special ids behind them differ between
-//! releases, and so do chat templates.
+//! All of them have the same ranks. The names of the special ids, which follow the ranks, differ, and so
+//! do chat templates.
 //!
 //! All that the project knows of a release stands in `PROFILES`. `python/llama3_tok/profiles.py` has
 //! the same table for Python.
 
 use crate::error::Error;
 
-/// A release of Llama 3: all that is different between releases and that the project knows of it.
+/// A release of Llama 3: all that differs between releases and that the project knows of it. Its special
+/// tokens have an index, which is their id less the number of ranks.
 pub struct Profile {
     /// What `profile=` calls it.
     pub name: &'static str,
@@ -17,8 +18,8 @@ pub struct Profile {
     /// How the names of its models begin, in small letters. A longer beginning counts before a shorter
     /// one, whichever release it is of.
     pub models: &'static [&'static str],
-    /// The names that are not `reserved_special_token_N`, in the order of their ids. The reserved
-    /// ones fill the places between, numbered from 0.
+    /// The names that are not `reserved_special_token_N`, each with its index. The reserved ones,
+    /// numbered from 0, have the other indexes.
     named: &'static [(u32, &'static str)],
     /// How many special tokens there are.
     pub count: u32,
@@ -44,21 +45,21 @@ pub struct Profile {
     pub tied: bool,
 }
 
-/// Places that are the same in all profiles.
+/// Indexes that are the same in all profiles. Beginning of text.
 pub const BOS: u32 = 0;
 /// End of text.
 pub const EOS: u32 = 1;
 /// Before a message's role.
 pub const START_HEADER: u32 = 6;
-/// Behind a message's role.
+/// After a message's role.
 pub const END_HEADER: u32 = 7;
 /// End of a turn.
 pub const EOT: u32 = 9;
-/// Places that mean this in all profiles but `llama3`: end of a message, where the turn goes on.
+/// In all profiles but `llama3`: end of a message, where the turn goes on.
 pub const EOM: u32 = 8;
 /// Before a call of a built-in tool.
 pub const PYTHON_TAG: u32 = 10;
-/// What stands for an image, where there is one.
+/// The name of the token for an image, where there is one.
 pub const IMAGE: &str = "image";
 
 /// The names of 3.1, which 3.2 text and 3.3 have, too.
@@ -252,7 +253,7 @@ pub static PROFILES: [Profile; 6] = [
     },
 ];
 
-/// Which ids have a meaning of their own in a release, or a folder.
+/// The ids with a role, in a release or a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
     /// What a text begins with.
@@ -280,14 +281,14 @@ impl Roles {
 }
 
 impl Profile {
-    /// Which ids have a meaning of their own, if those of special tokens begin at `first`.
+    /// The ids with a role, if those of special tokens begin at `first`.
     pub fn roles(&self, first: u32) -> Roles {
         Roles {
             bos: Some(first + BOS),
             eos: Some(first + EOS),
             eot: Some(first + EOT),
-            pad: self.pad.map(|place| first + place),
-            stops: self.stops.iter().map(|place| first + place).collect(),
+            pad: self.pad.map(|index| first + index),
+            stops: self.stops.iter().map(|index| first + index).collect(),
         }
     }
 
@@ -298,16 +299,16 @@ impl Profile {
             .ok_or_else(|| Error::UnknownProfile { given: name.to_owned(), known: profile_names() })
     }
 
-    /// The place of the token that stands for an image.
+    /// The index of the token for an image.
     pub fn image(&self) -> Option<u32> {
-        self.named.iter().find(|(_, name)| *name == IMAGE).map(|(place, _)| *place)
+        self.named.iter().find(|(_, name)| *name == IMAGE).map(|(index, _)| *index)
     }
 
     /// The special tokens' names, in the order of their ids.
     pub fn special_names(&self) -> Vec<String> {
         let mut reserved = 0..;
         (0..self.count)
-            .filter_map(|place| match self.named.iter().find(|(named, _)| *named == place) {
+            .filter_map(|index| match self.named.iter().find(|(named, _)| *named == index) {
                 Some((_, name)) => Some(format!("<|{name}|>")),
                 None => Some(format!("<|reserved_special_token_{}|>", reserved.next()?)),
             })
@@ -370,7 +371,7 @@ mod tests {
             |profile| AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap();
         let name = |profile, id| added(profile).get(id).map(|token| token.name.clone());
         let reserved = |n| Some(format!("<|reserved_special_token_{n}|>"));
-        for (profile, place_4, place_11, last) in [
+        for (profile, index_4, index_11, last) in [
             ("llama3", reserved(2), reserved(6), reserved(250)),
             ("llama3.1", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
             ("llama3.2", Some("<|finetune_right_pad_id|>".into()), reserved(3), reserved(247)),
@@ -388,9 +389,9 @@ mod tests {
                 reserved(245),
             ),
         ] {
-            assert_eq!(name(profile, 128_004), place_4);
+            assert_eq!(name(profile, 128_004), index_4);
             assert_eq!(name(profile, 128_009).unwrap(), "<|eot_id|>");
-            assert_eq!(name(profile, 128_011), place_11);
+            assert_eq!(name(profile, 128_011), index_11);
             assert_eq!(name(profile, 128_255), last);
         }
         assert_eq!(name("llama3.2-vision", 128_256).unwrap(), "<|image|>");

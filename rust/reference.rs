@@ -1,20 +1,21 @@
-//! The obvious encoder, slow and easy to believe: the oracle of the tests, never in production.
+//! The obvious encoder, slow and easy to believe: the oracle of the tests, never used in production.
 //!
 //! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and merging
-//! looks through everything again after each step. Nothing is shared with the modules that it
-//! judges but the vocabulary's content.
+//! looks through everything again after each step. It shares nothing with the modules that it
+//! judges except the content of the vocabulary.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
 
-use crate::bpe::merge::Merging;
+use crate::bpe::merge::MergeMemory;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::Error;
-use crate::machine::path::Path;
-use crate::text::pretokenize::{Ends, PATTERN, Pretokens};
+use crate::machine::code_path::CodePath;
+use crate::text::pretokenize::{PATTERN, PretokenEnds, Pretokens};
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
 /// A check that never stops anything.
@@ -22,9 +23,9 @@ pub fn go_on() -> Result<(), Error> {
     Ok(())
 }
 
-pub type Ranks = HashMap<Vec<u8>, u32>;
+pub type RankMap = HashMap<Vec<u8>, u32>;
 
-/// The pretokens. An invalid byte stands in for the regex engine as a private-use character, which
+/// The pretokens. For the regex engine, an invalid byte is replaced by a private-use character, which
 /// is neither letter, number nor space.
 fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
     static REGEX: OnceLock<fancy_regex::Regex> = OnceLock::new();
@@ -44,7 +45,7 @@ fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Merges from single bytes: the leftmost pair of the lowest rank, until there is none.
-pub fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
+pub fn merge(ranks: &RankMap, pretoken: &[u8]) -> Vec<u32> {
     let mut parts: Vec<Vec<u8>> = pretoken.iter().map(|&byte| vec![byte]).collect();
     loop {
         let pairs = parts.windows(2).enumerate();
@@ -56,7 +57,7 @@ pub fn merge(ranks: &Ranks, pretoken: &[u8]) -> Vec<u32> {
     parts.iter().map(|part| ranks[part]).collect()
 }
 
-pub fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
+pub fn encode(ranks: &RankMap, text: &[u8]) -> Vec<u32> {
     let ids = |pretoken: Vec<u8>| match ranks.get(&pretoken) {
         Some(&id) => vec![id],
         None => merge(ranks, &pretoken),
@@ -64,7 +65,7 @@ pub fn encode(ranks: &Ranks, text: &[u8]) -> Vec<u32> {
     pretokens(text).into_iter().flat_map(ids).collect()
 }
 
-pub fn ranks_of(vocabulary: &Vocabulary) -> Ranks {
+pub fn ranks_of(vocabulary: &Vocabulary) -> RankMap {
     let ids = 0..vocabulary.len() as u32;
     ids.map(|id| (vocabulary.token(id).unwrap().to_vec(), id)).collect()
 }
@@ -126,8 +127,8 @@ pub fn sample_encoder() -> &'static Encoder {
 }
 
 /// Meta's vocabulary, if `LLAMA3_TOK_VOCAB` names it, else the small one.
-pub fn best_encoder() -> &'static (Encoder, Ranks) {
-    static ENCODER: OnceLock<(Encoder, Ranks)> = OnceLock::new();
+pub fn best_encoder() -> &'static (Encoder, RankMap) {
+    static ENCODER: OnceLock<(Encoder, RankMap)> = OnceLock::new();
     ENCODER.get_or_init(|| {
         let vocabulary = match std::env::var("LLAMA3_TOK_VOCAB") {
             Ok(path) => {
@@ -153,8 +154,8 @@ pub fn ids(encoder: &Encoder, text: &[u8]) -> Vec<u32> {
 }
 
 /// The ends of all pretokens from `from` on.
-fn all_ends(path: Path, text: &[u8], from: usize) -> Vec<usize> {
-    let (mut all, mut ends, mut at) = (Vec::new(), Ends::default(), from);
+fn all_ends(path: CodePath, text: &[u8], from: usize) -> Vec<usize> {
+    let (mut all, mut ends, mut at) = (Vec::new(), PretokenEnds::default(), from);
     loop {
         path.fill(text, at, &mut ends);
         if ends.is_empty() {
@@ -213,7 +214,7 @@ pub fn cases(count: u32) -> ProptestConfig {
     }
 }
 
-/// Fragments of text that meet the pattern's corners, one behind the other.
+/// Fragments of text that meet the corners of the pattern, end to end.
 pub fn texts() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
         "[ \t\r\n\u{b}\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{3000}]{1,6}",
@@ -244,13 +245,13 @@ proptest! {
         prop_assert_eq!(cut, pretokens(&text));
     }
 
-    /// Every path gives the scanner's pretokens, whatever stands before: windows begin anywhere.
+    /// Every path gives the scanner's pretokens, wherever windows begin.
     #[test]
     fn all_paths_cut_alike(text in long_texts(), from in 0..40usize) {
         let cuts: Vec<usize> = Pretokens::new(&text).map(|range| range.start).collect();
         let from = cuts.get(from % cuts.len().max(1)).copied().unwrap_or(0);
         let expected: Vec<usize> = Pretokens::new(&text[from..]).map(|r| from + r.end).collect();
-        for path in Path::available() {
+        for path in CodePath::available() {
             prop_assert_eq!(&all_ends(path, &text, from), &expected, "{:?}", path);
         }
     }
@@ -280,10 +281,10 @@ pub fn vocabularies() -> impl Strategy<Value = Vec<Vec<u8>>> {
     })
 }
 
-/// Something, then something else again and again, and so on.
+/// Something, then something else repeated, and so on.
 fn runs(between: &'static str, unit: &'static str) -> impl Strategy<Value = String> {
     let run = (between, unit, 0..60usize, between);
-    let run = run.prop_map(|(before, unit, count, behind)| before + &unit.repeat(count) + &behind);
+    let run = run.prop_map(|(before, unit, count, after)| before + &unit.repeat(count) + &after);
     prop::collection::vec(run, 1..4).prop_map(|runs| runs.concat())
 }
 
@@ -321,10 +322,10 @@ proptest! {
         let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
-        let mut merging = Merging::default();
-        let found = vocabulary.merge(Path::best(), (pretoken, 0, pretoken.len()), &mut merging, &go_on).unwrap();
+        let mut memory = MergeMemory::default();
+        let found = vocabulary.merge(CodePath::best(), pretoken, Span::all_of(pretoken), &mut memory, &go_on).unwrap();
         prop_assert_eq!(found, expected.as_slice());
-        prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut merging), expected);
+        prop_assert_eq!(vocabulary.merge_left_to_right(pretoken, &mut memory), expected);
     }
 }
 

@@ -72,7 +72,7 @@ def test_special_tokens_are_text_in_a_pretoken(tokenizer):
     assert tokenizer.pretokens("a<|eot_id|>") == ["a", "<|", "eot", "_id", "|>"]
 
 
-@pytest.mark.parametrize("method", ["pretokens", "pretoken_ends", "merge", "added_places"])
+@pytest.mark.parametrize("method", ["pretokens", "pretoken_ends", "merge", "added_spans"])
 def test_what_is_no_text_is_refused(tokenizer, method):
     for value in (None, 5, ["a"], bytearray(b"a")):
         with pytest.raises(TypeError, match="must be"):
@@ -86,7 +86,7 @@ def test_added_tokens_stand_where_encode_finds_them(tmp_path, shape):
     text = "é ".join(f" {name} x{name}" for name in names[:20])
     data = text.encode()
     for allowed in ("all", frozenset()):
-        places = tokenizer.added_places(text, allowed_special=allowed)
+        places = tokenizer.added_spans(text, allowed_special=allowed)
         encoding = tokenizer.encode_with_offsets(text, allowed_special=allowed)
         found = [
             (*span, id)

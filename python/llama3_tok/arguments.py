@@ -7,6 +7,7 @@ from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast, overload
 
 from llama3_tok import _core
+from llama3_tok._core import Options as Options
 from llama3_tok.errors import SpecialTokenError
 
 if TYPE_CHECKING:

@@ -373,7 +373,7 @@ class Tokenizer(metaclass=_Class):
             return [id]
         return _core.merge_batch(self._core, [data])[0]
 
-    def added_places(
+    def added_spans(
         self, text: Text, *, allowed_special: SpecialTokens = ()
     ) -> list[tuple[int, int, int]]:
         """The added tokens that `encode` finds in a text: `(start, end, id)`, in bytes of UTF-8.
@@ -381,11 +381,11 @@ class Tokenizer(metaclass=_Class):
         The white space that a token takes is part of its place. `allowed_special` and errors are as
         in `encode`.
 
-        >>> llama3_tok.Tokenizer().added_places("hi<|eot_id|>", allowed_special="all")
+        >>> llama3_tok.Tokenizer().added_spans("hi<|eot_id|>", allowed_special="all")
         [(2, 12, 128009)]
         """
-        chosen = arguments.chosen({"allowed_special": allowed_special}, "added_places")
-        return self._core.added_places(text, chosen)
+        chosen = arguments.chosen({"allowed_special": allowed_special}, "added_spans")
+        return self._core.added_spans(text, chosen)
 
     # Files to ids
 

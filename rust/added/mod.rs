@@ -1,27 +1,27 @@
-//! Added tokens: those that a text has by their names, whatever the ranks say.
+//! Added tokens: tokens that a text has by their names, whatever the ranks say.
 //!
 //! Most are special (`<|eot_id|>`): their names are plain text unless the caller selects them
 //! ([`Selection`]). Others (`<think>`) are ordinary tokens, which every text may have. A release of Llama 3
-//! has special ones alone; a folder may have any of both.
+//! has only special ones; a folder may have both.
 //!
-//! **The rule**, which is that of the library tokenizers (in the module `added_vocabulary` there): of the names that
-//! begin first the longest is looked at. It is a token, unless it is special and not selected, or a
-//! whole word is asked for and it is only a part of one; then its characters are text. A token that asks
-//! for it takes the white space before or after it. What is left is searched again for the names of tokens
-//! that are `normalized`, which come second.
+//! **The rule**, which is that of the library tokenizers (in its module `added_vocabulary`): of the
+//! names that begin first the longest is taken. It is a token, unless it is special and not selected, or
+//! it must be a whole word and is only a part of one; then its characters are text. A token with
+//! `lstrip` or `rstrip` takes the white space before or after it. The text between tokens is then
+//! searched again, for the names of tokens that are `normalized`.
 //!
-//! One thing is different here: no two tokens ever share characters. There, a name that begins inside
-//! the white space that another token took is a token as well.
+//! One thing is different here: no two tokens ever share characters. In that library, a name that begins
+//! inside the white space that another token took is a token as well.
 
 mod token;
-mod find;
-mod cut;
+mod names;
+mod last_cut;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::ops::Range;
 
-use self::find::{Level, Match, Names};
+use self::names::{NameMatch, NameSearch, Names};
 pub use self::token::AddedToken;
 use crate::error::{CHECK_BYTES, Check, Error, always};
 use crate::profile::Profile;
@@ -30,11 +30,11 @@ use crate::profile::Profile;
 pub struct AddedTokens {
     /// Ascending by id; of several with one id the last is the one to decode.
     tokens: Vec<AddedToken>,
-    /// The tokens that are not normalized, and those that are.
+    /// The names of the tokens that are not normalized, and of those that are.
     names: [Names; 2],
-    /// Whether some are no special tokens, so that every text is searched for them.
+    /// Whether some tokens are not special, so that every text is searched for them.
     has_ordinary: bool,
-    /// Whether all have names of the form that those of releases have, and ask for nothing.
+    /// Whether all names have the form of those of releases, and no token has a flag besides `special`.
     is_simple: bool,
 }
 
@@ -45,7 +45,7 @@ pub enum Selection {
     None,
     /// Every special token.
     All,
-    /// These: one flag for each added token.
+    /// Those whose flag is set: one flag for each added token.
     Some(Vec<bool>),
 }
 
@@ -56,9 +56,9 @@ impl Selection {
     }
 }
 
-/// A part of a text.
+/// A section of a text, by added tokens.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Segment {
+pub enum Section {
     /// Ordinary text.
     Text(Range<usize>),
     /// An added token, with its id: a special one that the caller allowed, or an ordinary one.
@@ -73,7 +73,7 @@ impl AddedTokens {
         Self::new(tokens)
     }
 
-    /// Any tokens. No name is empty, and none is there twice.
+    /// Any tokens. No name may be empty, or occur twice.
     pub fn new(mut tokens: Vec<AddedToken>) -> Result<Self, Error> {
         tokens.sort_by_key(|token| token.id);
         let names = |normalized| {
@@ -101,8 +101,8 @@ impl AddedTokens {
 
     /// The token with an id.
     pub fn get(&self, id: u32) -> Option<&AddedToken> {
-        let behind = self.tokens.partition_point(|token| token.id <= id);
-        self.tokens.get(behind.checked_sub(1)?).filter(|token| token.id == id)
+        let next = self.tokens.partition_point(|token| token.id <= id);
+        self.tokens.get(next.checked_sub(1)?).filter(|token| token.id == id)
     }
 
     /// Whether an id is a special token's.
@@ -126,13 +126,14 @@ impl AddedTokens {
         self.has_ordinary
     }
 
-    /// Whether a text has none of them, whatever stands in it.
+    /// Whether no text can have one of them.
     #[inline]
     pub fn none_in(&self, allowed: &Selection) -> bool {
         allowed.is_none() && !self.has_ordinary
     }
 
-    /// Whether they are just these, `normalized` aside: where all names are special, it decides nothing.
+    /// Whether they are the same as `others`, `normalized` aside: if all names are special, it changes
+    /// nothing.
     pub fn are_those_of(&self, others: &[AddedToken]) -> bool {
         self.tokens.len() == others.len()
             && self.tokens.iter().zip(others).all(|(ours, theirs)| {
@@ -140,7 +141,7 @@ impl AddedTokens {
             })
     }
 
-    /// In what they differ from others, for a message.
+    /// How they differ from others, for a message.
     pub fn first_difference(&self, others: &[AddedToken]) -> String {
         let ours = self.tokens.iter();
         let differs = ours.zip(others).find(|(ours, theirs)| {
@@ -157,8 +158,7 @@ impl AddedTokens {
         }
     }
 
-    /// Selects by name; a name that is not an added token's is an error, for which `profile` says whose
-    /// tokens they are.
+    /// Selects by name. A name that is not an added token's is an error, which names `profile`.
     pub fn select(&self, names: &[String], profile: &str) -> Result<Selection, Error> {
         if names.is_empty() {
             return Ok(Selection::None);
@@ -201,13 +201,13 @@ impl AddedTokens {
         }
     }
 
-    /// An error if `text` has a token of `disallowed`: the first one, with its place.
+    /// An error if `text` has a token of `disallowed`: the first one, with its offset.
     #[inline]
     pub fn refuse(&self, text: &[u8], disallowed: &Selection, check: &Check) -> Result<(), Error> {
         if disallowed.is_none() {
             return Ok(());
         }
-        let mut matches = Matches::new(self, text, check);
+        let mut matches = NameMatches::new(self, text, check);
         while let Some(found) = matches.next(&|index| self.selects(disallowed, index))? {
             if found.is_token {
                 let token = always(self.tokens.get(found.index), NO_TOKEN)?.name.clone();
@@ -217,22 +217,22 @@ impl AddedTokens {
         Ok(())
     }
 
-    /// Cuts `text` at its ordinary added tokens and at the special ones of `allowed`. Text segments are
-    /// not empty, and the segments cover the text.
+    /// Cuts `text` at its ordinary added tokens and at the special ones of `allowed`. Text sections are
+    /// not empty, and the sections cover the text.
     pub fn split<'a>(
         &'a self,
         text: &'a [u8],
         allowed: &'a Selection,
         check: &'a Check,
-    ) -> impl Iterator<Item = Result<Segment, Error>> + 'a {
-        let mut matches = Matches::new(self, text, check);
+    ) -> impl Iterator<Item = Result<Section, Error>> + 'a {
+        let mut matches = NameMatches::new(self, text, check);
         let mut next = None;
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         std::iter::from_fn(move || {
             if at == text.len() {
                 return None;
             }
-            // Each name may be found at once, without a call of `check`.
+            // Finding one name after another may never call `check`.
             if at >= next_check {
                 next_check = at + CHECK_BYTES;
                 if let Err(error) = check() {
@@ -250,12 +250,12 @@ impl AddedTokens {
             match found {
                 Some((range, id)) if range.start == start => {
                     at = range.end;
-                    Some(Ok(Segment::Added(range, id)))
+                    Some(Ok(Section::Added(range, id)))
                 }
                 found => {
                     at = found.as_ref().map_or(text.len(), |(range, _)| range.start);
                     next = found;
-                    let text = (start < at).then_some(Segment::Text(start..at));
+                    let text = (start < at).then_some(Section::Text(start..at));
                     Some(always(text, "an added token is before where the search began"))
                 }
             }
@@ -263,18 +263,18 @@ impl AddedTokens {
     }
 
     /// Where tokens stand in a text, with the white space that they take, and their ids.
-    pub fn places(
+    pub fn spans(
         &self,
         text: &[u8],
         allowed: &Selection,
         check: &Check,
     ) -> Result<Vec<(usize, usize, u32)>, Error> {
-        let (mut matches, mut places) = (Matches::new(self, text, check), Vec::new());
+        let (mut matches, mut spans) = (NameMatches::new(self, text, check), Vec::new());
         while let Some((range, id)) = matches.next_token(allowed)? {
-            places.try_reserve(1)?;
-            places.push((range.start, range.end, id));
+            spans.try_reserve(1)?;
+            spans.push((range.start, range.end, id));
         }
-        Ok(places)
+        Ok(spans)
     }
 
     /// Where names stand in a text, in no order: of tokens, with the white space that they take, and of
@@ -285,7 +285,7 @@ impl AddedTokens {
         allowed: &Selection,
         check: &Check,
     ) -> Result<Vec<Range<usize>>, Error> {
-        let (mut matches, mut found) = (Matches::new(self, text, check), Vec::new());
+        let (mut matches, mut found) = (NameMatches::new(self, text, check), Vec::new());
         while let Some(name) = matches.next(&|index| self.wants(allowed, index))? {
             found.try_reserve(1)?;
             found.push(name.range);
@@ -306,31 +306,31 @@ impl AddedTokens {
 
 const NO_TOKEN: &str = "the name of an added token is no token's";
 
-/// Goes through the names in a text, from left to right: those of tokens that are not normalized, and
-/// between two of them, once the second is known, the others.
-struct Matches<'a> {
+/// Finds the names in a text, from left to right: those of tokens that are not normalized, and, once two
+/// of these are known, the others between them.
+struct NameMatches<'a> {
     added: &'a AddedTokens,
     text: &'a [u8],
     check: &'a Check<'a>,
-    first: Level,
-    /// In the text between two tokens; and the second of these.
-    second: Option<(Level, Option<Match>)>,
-    /// Where the text begins that was not searched for normalized names.
+    first: NameSearch,
+    /// The search for normalized names between two tokens, and the second of these.
+    second: Option<(NameSearch, Option<NameMatch>)>,
+    /// Up to where the text was searched for normalized names.
     from: usize,
 }
 
-impl<'a> Matches<'a> {
+impl<'a> NameMatches<'a> {
     fn new(added: &'a AddedTokens, text: &'a [u8], check: &'a Check<'a>) -> Self {
-        let first = Level::new(0..text.len());
+        let first = NameSearch::new(0..text.len());
         Self { added, text, check, first, second: None, from: 0 }
     }
 
-    /// The next name, which is a token if `wants` takes it and its place is right. Of those that are not,
-    /// a normalized one may come after another kind that stands further right.
+    /// The next name. It is a token if `wants` is true for it and its neighbours allow it. Of names that
+    /// are text, a normalized one may come after one that is further right.
     fn next(
         &mut self,
         wants: &dyn Fn(usize) -> Result<bool, Error>,
-    ) -> Result<Option<Match>, Error> {
+    ) -> Result<Option<NameMatch>, Error> {
         let Self { added, text, check, .. } = *self;
         let [names, normalized] = &added.names;
         loop {
@@ -356,7 +356,7 @@ impl<'a> Matches<'a> {
             if from == end {
                 return Ok(found);
             }
-            self.second = Some((Level::new(from..end), found));
+            self.second = Some((NameSearch::new(from..end), found));
         }
     }
 

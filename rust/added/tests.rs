@@ -29,21 +29,21 @@ fn splitting_takes_the_leftmost_allowed_token() {
     assert_eq!(
         split(&Selection::All),
         [
-            Segment::Text(0..3),
-            Segment::Added(3..13, 128_009),
-            Segment::Added(13..23, 128_008),
-            Segment::Text(23..32),
+            Section::Text(0..3),
+            Section::Added(3..13, 128_009),
+            Section::Added(13..23, 128_008),
+            Section::Text(23..32),
         ]
     );
     let only = select(&added, &["<|eom_id|>"]);
     assert_eq!(
         split(&only),
-        [Segment::Text(0..13), Segment::Added(13..23, 128_008), Segment::Text(23..32)]
+        [Section::Text(0..13), Section::Added(13..23, 128_008), Section::Text(23..32)]
     );
-    assert_eq!(split(&Selection::None), [Segment::Text(0..32)]);
+    assert_eq!(split(&Selection::None), [Section::Text(0..32)]);
     assert_eq!(
         split(&added.complement(&only)),
-        [Segment::Text(0..3), Segment::Added(3..13, 128_009), Segment::Text(13..32)]
+        [Section::Text(0..3), Section::Added(3..13, 128_009), Section::Text(13..32)]
     );
 }
 
@@ -52,8 +52,8 @@ fn a_check_that_fails_stops_a_text_of_nothing_but_names() {
     let stop = || Err(Error::Interrupted);
     let text = b"<|eot_id|>".repeat(10_000);
     for added in [release("llama3.1"), AddedTokens::new(odd_tokens()).unwrap()] {
-        let mut segments = added.split(&text, &Selection::All, &stop);
-        assert!(segments.position(|segment| segment.is_err()).unwrap() < 10_000);
+        let mut sections = added.split(&text, &Selection::All, &stop);
+        assert!(sections.position(|section| section.is_err()).unwrap() < 10_000);
     }
 }
 
@@ -85,7 +85,8 @@ fn a_selection_of_another_profile_is_an_error_and_finds_no_less() {
     assert!(sees_a_fault(|| vision.last_cut(&long, &of_another, &Selection::None, &go_on)));
 }
 
-/// Names that begin with, contain and follow each other, that look like tags, with all flags.
+/// Names that begin with, contain and follow each other, that look like tags, with all flags. None is a
+/// token of the sample vocabulary.
 pub fn odd_tokens() -> Vec<AddedToken> {
     let token = |name: &str, flags: &str| AddedToken {
         id: 0,
@@ -102,12 +103,12 @@ pub fn odd_tokens() -> Vec<AddedToken> {
         token("<think>", ""),
         token("</think>", "n"),
         token("<｜User｜>", "s"),
-        token("ab", "n"),
-        token("abc", "nw"),
-        token("cab", "w"),
-        token("b c", ""),
+        token("qj", "n"),
+        token("qjx", "nw"),
+        token("xqj", "w"),
+        token("j x", ""),
         token("<m>", "slr"),
-        token("c<", "l"),
+        token("x<", "l"),
         token("日", "nr"),
     ];
     for (id, token) in (1000..).zip(&mut tokens) {
@@ -116,7 +117,7 @@ pub fn odd_tokens() -> Vec<AddedToken> {
     tokens
 }
 
-/// What one search with the rule as it is written gives, by looking at every place.
+/// The tokens of a text by the rule as it is written, by looking at every position.
 fn plainly(tokens: &[AddedToken], text: &str, all: bool) -> Vec<(Range<usize>, u32)> {
     let mut found = Vec::new();
     search(tokens, text, 0..text.len(), false, all, &mut found);
@@ -184,19 +185,19 @@ pub fn texts() -> impl Strategy<Value = String> {
         "<think>",
         "</think>",
         "<｜User｜>",
-        "ab",
-        "abc",
-        "cab",
-        "b c",
+        "qj",
+        "qjx",
+        "xqj",
+        "j x",
         "<m>",
-        "c<",
+        "x<",
         "日",
         "<",
         "|>",
         "<|",
-        "a",
-        "b",
-        "c",
+        "q",
+        "j",
+        "x",
         " ",
         "\n",
         "\t",
@@ -219,13 +220,13 @@ proptest! {
     fn tokens_are_found_as_the_rule_says(text in texts(), all: bool) {
         let added = AddedTokens::new(odd_tokens()).unwrap();
         let allowed = if all { Selection::All } else { Selection::None };
-        let segments = added.split(text.as_bytes(), &allowed, &go_on).map(Result::unwrap);
+        let sections = added.split(text.as_bytes(), &allowed, &go_on).map(Result::unwrap);
         let (mut at, mut found) = (0, Vec::new());
-        for segment in segments {
-            let (Segment::Text(range) | Segment::Added(range, _)) = &segment;
+        for section in sections {
+            let (Section::Text(range) | Section::Added(range, _)) = &section;
             prop_assert_eq!(range.start, at);
             at = range.end;
-            if let Segment::Added(range, id) = segment {
+            if let Section::Added(range, id) = section {
                 found.push((range, id));
             }
         }
@@ -233,7 +234,7 @@ proptest! {
         prop_assert_eq!(found, plainly(&odd_tokens(), &text, all));
     }
 
-    /// Whatever stands on the other side of a cut, the ids are those of the whole.
+    /// Whatever is on the other side of a cut, the ids are those of the whole.
     #[test]
     fn a_cut_changes_no_ids(text in texts(), rest in texts(), all: bool) {
         let encoder = encoder(odd_tokens());
@@ -257,7 +258,7 @@ proptest! {
 fn a_text_of_many_names_can_be_cut_near_its_end() {
     let encoder = encoder(odd_tokens());
     for (unit, allowed) in [
-        ("<think>ab</think>\n", Selection::None),
+        ("<think>qj</think>\n", Selection::None),
         ("<think>", Selection::None),
         ("<|eot_id|>", Selection::All),
         ("<|eot_id|> some words", Selection::None),
@@ -282,7 +283,7 @@ fn a_token_of_the_vocabulary_may_be_added_and_another_id_is_refused() {
     let encoder = make(id, &name).unwrap();
     assert_eq!(encoder.vocab_size(), vocabulary.len());
     assert_eq!(encoder.decode(&[id, 32], true, &go_on).unwrap(), b" ");
-    vocabulary.make_slots();
+    vocabulary.make_decode_table();
     assert_eq!(encoder.decode(&[id; 20], true, &go_on).unwrap(), b"");
     let first = vocabulary.len() as u32;
     for (id, name) in [(first, name.as_str()), (3, "<x>"), (first, "")] {

@@ -1,13 +1,14 @@
-//! The rule of merging as it is written, for bytes of one or two tokens.
+//! The merge rule as it is written, for the bytes of one or two tokens.
 
 use crate::bpe::index::NONE;
-use crate::bpe::pieces::Pieces;
+use crate::bpe::token_table::TokenTable;
+use crate::text::span::Span;
 
-/// Merges `bytes` by the rule itself and gives the ids. `joined` gets the length of the left one of
-/// each two parts that are joined. Quadratic in the length: for bytes of one or two tokens.
-pub fn merge_plainly(pieces: &Pieces, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
-    let token = |start: usize, end: usize| pieces.find(bytes, start, end);
-    // Where each part begins, and the token that it is together with the next.
+/// Merges `bytes` by the rule and gives the ids. `joined` is called for each merge with the length of
+/// its left part. Its time is quadratic in the length, so it is for the bytes of one or two tokens.
+pub fn merge_plainly(table: &TokenTable, bytes: &[u8], mut joined: impl FnMut(usize)) -> Vec<u32> {
+    let token = |start: usize, end: usize| table.find(bytes, Span { start, end });
+    // Where each part begins, and the token that it makes with the next part.
     let mut parts: Vec<(usize, u32)> = (0..=bytes.len()).map(|start| (start, NONE)).collect();
     let pair = |parts: &[(usize, u32)], at: usize| match (parts.get(at), parts.get(at + 2)) {
         (Some(&(start, _)), Some(&(end, _))) => token(start, end),

@@ -1,12 +1,12 @@
 //! What merging needs to know of a token: how it is formed, and what it may be joined with.
 
-use crate::bpe::tokens::MAX_TOKENS;
+use crate::bpe::token_bytes::MAX_TOKENS;
 
-/// What merging needs to know of a token: the two tokens that are joined last when its bytes are merged
-/// alone, and what it may be joined with. One word, so that those of many tokens stay near the processor.
+/// The two tokens that are joined last when a token's bytes are merged alone, and which tokens it may be
+/// joined with. One word, so that the splits of many tokens stay near the processor.
 ///
 /// From the lowest bit: the right one of the two, the left one, whether the token is irregular; then, as
-/// sets of hashes, the tokens that are joined with it if they stand behind and if they stand before it.
+/// sets of hashes, the tokens that it is joined with after it, and before it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Split(u64);
 
@@ -17,15 +17,15 @@ impl Split {
     /// The bits of both tokens.
     const SPLIT: u64 = (1 << (2 * Self::BITS)) - 1;
     const BYTE: Self = Self::of(Self::MASK, Self::MASK);
-    /// That of a token that merging does not give. Those are only ever whole pretokens.
+    /// The split of a token that merging does not give, and which only a whole pretoken can be.
     pub const NEVER: Self = Self::of(Self::MASK, 0);
     /// Some part of the token, or a part of a part, ranks above what it is a part of.
     const IRREGULAR: u64 = 1 << (2 * Self::BITS);
-    const BEHIND: u32 = 2 * Self::BITS + 1;
-    const BEFORE: u32 = Self::BEHIND + Self::BEHINDS;
-    /// How many hashes there are of tokens on either side. What comes before differs more.
-    const BEHINDS: u32 = 11;
-    const BEFORES: u32 = u64::BITS - Self::BEFORE;
+    const AFTER: u32 = 2 * Self::BITS + 1;
+    const BEFORE: u32 = Self::AFTER + Self::AFTER_HASHES;
+    /// How many hash values the sets have. More tokens come before a token than after it.
+    const AFTER_HASHES: u32 = 11;
+    const BEFORE_HASHES: u32 = u64::BITS - Self::BEFORE;
 
     /// Says that the token is a single byte.
     pub fn set_byte(&mut self) {
@@ -39,8 +39,8 @@ impl Split {
     }
 
     /// Says that the token is joined with another one after it.
-    pub fn add_behind(&mut self, token: u32) {
-        self.0 |= Self::behind(token);
+    pub fn add_after(&mut self, token: u32) {
+        self.0 |= Self::after(token);
     }
 
     /// Says that the token is joined with another one before it.
@@ -48,10 +48,10 @@ impl Split {
         self.0 |= Self::before(token);
     }
 
-    /// Whether two tokens may be joined. Never wrong where it says that they are not.
+    /// Whether two tokens may be joined. If it says that they are not, that is certain.
     #[inline(always)]
     pub fn may_join((left, before): (u32, Self), (right, after): (u32, Self)) -> bool {
-        (before.0 & Self::behind(right) != 0) & (after.0 & Self::before(left) != 0)
+        (before.0 & Self::after(right) != 0) & (after.0 & Self::before(left) != 0)
     }
 
     const fn of(left: u32, right: u32) -> Self {
@@ -88,16 +88,16 @@ impl Split {
         self.0 as u32 & Self::MASK
     }
 
-    /// The bit for a token behind this one.
+    /// The bit for a token after this one.
     #[inline(always)]
-    fn behind(token: u32) -> u64 {
-        1 << (Self::BEHIND + Self::hash(token, Self::BEHINDS))
+    fn after(token: u32) -> u64 {
+        1 << (Self::AFTER + Self::hash(token, Self::AFTER_HASHES))
     }
 
     /// The bit for a token before this one.
     #[inline(always)]
     fn before(token: u32) -> u64 {
-        1 << (Self::BEFORE + Self::hash(token, Self::BEFORES))
+        1 << (Self::BEFORE + Self::hash(token, Self::BEFORE_HASHES))
     }
 
     #[inline(always)]

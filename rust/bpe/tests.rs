@@ -1,25 +1,24 @@
-//! The lemmas of this room by brute force: whatever is joined beforehand, cut or run in another order gives
-//! what the rule gives as it is written. With vocabularies of random tokens and random ranks, where parts
-//! rank above their whole and some tokens are never reached, and with Meta's.
-//!
-//! `LLAMA3_TOK_WORDS` says how many words are tried with Meta's (50,000).
+//! The lemmas of this folder by brute force: certain merges, boundaries and windows give what the rule
+//! gives as it is written. With vocabularies of random tokens and random ranks, where parts rank above
+//! their whole and some tokens are never reached, and with Meta's.
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::bpe::merge::Merging;
-use crate::bpe::short::{SHORT_BYTES, Word};
+use crate::bpe::merge::MergeMemory;
+use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
 use crate::encode::Encoder;
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
 use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
 /// What merging a word of up to [`SHORT_BYTES`] bytes gives.
 fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
-    let (mut word, mut ids) = (Word::default(), [0; SHORT_BYTES]);
+    let (mut word, mut ids) = (ShortMerge::default(), [0; SHORT_BYTES]);
     word.begin(vocabulary.certain(), bytes);
-    word.sieve(vocabulary.pairs());
+    word.filter(vocabulary.pairs());
     word.look_up(vocabulary.pairs());
     let count = word.finish(vocabulary.pairs(), &mut ids);
     ids[..count].to_vec()
@@ -87,20 +86,20 @@ proptest! {
         let vocabulary = vocabulary(&tokens);
         let ranks = ranks_of(&vocabulary);
         for word in &words {
-            let (bytes, segments) = (word.as_bytes(), vocabulary.segments());
+            let (bytes, segments) = (word.as_bytes(), vocabulary.boundaries());
             let mut cut = vec![];
             let mut at = 0;
             while at < bytes.len() {
-                let end = segments.next_cut(bytes, at);
+                let end = segments.next_boundary(bytes, at);
                 cut.extend(reference::merge(&ranks, &bytes[at..end]));
                 at = end;
             }
             prop_assert_eq!(cut, reference::merge(&ranks, bytes));
         }
-        // Twice, so that what was kept is given, too.
+        // Twice, so that entries of the cache are found.
         let text = words.iter().chain(&words).map(|word| format!("{word} ")).collect::<String>();
         let expected = reference::encode(&ranks, text.as_bytes());
-        for path in Path::available() {
+        for path in CodePath::available() {
             let encoder = Encoder::new(Arc::clone(&vocabulary), "random", "llama3.1").unwrap();
             let encoder = encoder.on_path(path).with_cache(cache);
             prop_assert_eq!(reference::ids(&encoder, text.as_bytes()), expected.clone(), "{}", path.name());
@@ -108,10 +107,10 @@ proptest! {
     }
 }
 
-/// Numbers that look drawn by lot, the same each time.
-struct Lot(u64);
+/// Random numbers, the same in each run.
+struct Random(u64);
 
-impl Lot {
+impl Random {
     fn below(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 33) as usize % count
@@ -119,25 +118,25 @@ impl Lot {
 }
 
 /// Words of random bytes, of letters, of symbols, of characters in many scripts, and of tokens.
-fn word(lot: &mut Lot, vocabulary: &Vocabulary) -> Vec<u8> {
-    let length = 1 + lot.below(SHORT_BYTES);
+fn word(random: &mut Random, vocabulary: &Vocabulary) -> Vec<u8> {
+    let length = 1 + random.below(SHORT_BYTES);
     let mut word = Vec::new();
-    let kind = lot.below(6);
+    let kind = random.below(6);
     while word.len() < length {
         match kind {
-            0 => word.push(lot.below(256) as u8),
-            1 => word.push(b'a' + lot.below(26) as u8),
-            2 => word.push(b'!' + lot.below(15) as u8),
+            0 => word.push(random.below(256) as u8),
+            1 => word.push(b'a' + random.below(26) as u8),
+            2 => word.push(b'!' + random.below(15) as u8),
             3 => {
                 let starts =
                     [0xC0, 0x370, 0x400, 0x5D0, 0x620, 0x900, 0xE01, 0x3041, 0x4E00, 0xAC00];
-                let code_point = starts[lot.below(starts.len())] + lot.below(80) as u32;
+                let code_point = starts[random.below(starts.len())] + random.below(80) as u32;
                 word.extend(char::from_u32(code_point).unwrap_or(' ').to_string().bytes());
             }
-            4 => word.extend(vocabulary.token(lot.below(vocabulary.len()) as u32).unwrap()),
+            4 => word.extend(vocabulary.token(random.below(vocabulary.len()) as u32).unwrap()),
             _ => {
-                let token = vocabulary.token(lot.below(vocabulary.len()) as u32).unwrap();
-                word.extend(&token[..1 + lot.below(token.len())]);
+                let token = vocabulary.token(random.below(vocabulary.len()) as u32).unwrap();
+                word.extend(&token[..1 + random.below(token.len())]);
             }
         }
     }
@@ -149,21 +148,22 @@ fn word(lot: &mut Lot, vocabulary: &Vocabulary) -> Vec<u8> {
 fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
     let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
-    let (mut lot, mut merging) = (Lot(7), Merging::default());
-    merging.begin(vocabulary.number());
+    let (mut random, mut memory) = (Random(7), MergeMemory::default());
+    memory.begin(vocabulary.number());
     for _ in 0..count {
-        let word = word(&mut lot, vocabulary);
-        let expected = crate::bpe::plain::merge_plainly(vocabulary.pieces(), &word, |_| {});
+        let word = word(&mut random, vocabulary);
+        let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
         assert_eq!(merged(vocabulary, &word), expected, "{word:?}");
-        let found =
-            vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &go_on).unwrap();
+        let found = vocabulary
+            .merge(CodePath::best(), &word, Span::all_of(&word), &mut memory, &go_on)
+            .unwrap();
         assert_eq!(found, expected, "{word:?}");
-        let found = vocabulary.merge_left_to_right(&word, &mut merging);
+        let found = vocabulary.merge_left_to_right(&word, &mut memory);
         assert_eq!(found, expected, "{word:?}");
         let mut at = 0;
         let mut cut = Vec::new();
         while at < word.len() {
-            let end = vocabulary.segments().next_cut(&word, at);
+            let end = vocabulary.boundaries().next_boundary(&word, at);
             cut.extend(merged(vocabulary, &word[at..end]));
             at = end;
         }
@@ -171,47 +171,49 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     }
 }
 
-/// Words of several windows: each of the two ways gives what the other does, and the rule.
+/// Words of several windows: both ways give what the rule gives.
 #[test]
 fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
     let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
-    let (mut lot, mut merging) = (Lot(11), Merging::default());
-    merging.begin(vocabulary.number());
+    let (mut random, mut memory) = (Random(11), MergeMemory::default());
+    memory.begin(vocabulary.number());
     for _ in 0..count / 25 {
-        let words = 2 + lot.below(12);
-        let mut long: Vec<u8> = (0..words).flat_map(|_| word(&mut lot, vocabulary)).collect();
-        if lot.below(3) == 0 {
+        let words = 2 + random.below(12);
+        let mut long: Vec<u8> = (0..words).flat_map(|_| word(&mut random, vocabulary)).collect();
+        if random.below(3) == 0 {
             // The same again and again, as in runs.
-            let unit = long[..1 + lot.below(9)].to_vec();
-            long.extend(unit.iter().cycle().take(lot.below(300)));
-            long.extend(word(&mut lot, vocabulary));
+            let unit = long[..1 + random.below(9)].to_vec();
+            long.extend(unit.iter().cycle().take(random.below(300)));
+            long.extend(word(&mut random, vocabulary));
         }
-        let expected = crate::bpe::plain::merge_plainly(vocabulary.pieces(), &long, |_| {});
-        let found =
-            vocabulary.merge(Path::best(), (&long, 0, long.len()), &mut merging, &go_on).unwrap();
+        let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &long, |_| {});
+        let found = vocabulary
+            .merge(CodePath::best(), &long, Span::all_of(&long), &mut memory, &go_on)
+            .unwrap();
         assert_eq!(found, expected, "{long:?}");
-        assert_eq!(vocabulary.merge_left_to_right(&long, &mut merging), expected, "{long:?}");
+        assert_eq!(vocabulary.merge_left_to_right(&long, &mut memory), expected, "{long:?}");
     }
 }
 
-/// A token that merging does not give is taken whole as a pretoken, and never as a part of one.
+/// A token that merging does not give can be a whole pretoken, and never a part of one.
 #[test]
 fn tokens_that_merging_does_not_give_are_whole_pretokens_only() {
     let (encoder, ranks) = best_encoder();
     let vocabulary = &encoder.vocabulary;
-    let unreached = (0..vocabulary.len() as u32).filter(|&id| !vocabulary.pieces().is_reached(id));
+    let unreached =
+        (0..vocabulary.len() as u32).filter(|&id| !vocabulary.token_table().is_reached(id));
     let mut count = 0;
     for id in unreached {
         let token = String::from_utf8_lossy(vocabulary.token(id).unwrap()).into_owned();
         count += 1;
-        // As a pretoken first and then as a part, and the other way round: what is kept of the one is
-        // not taken for the other.
+        // As a pretoken first and then as a segment, and the other way round: a cache entry of one must
+        // not be found for the other.
         for text in [
             format!("{token}\n{token}漢字 {token}\n字{token}字"),
             format!("字{token}字漢 {token}я\n{token}"),
         ] {
-            for path in Path::available() {
+            for path in CodePath::available() {
                 let encoder = Encoder::new(Arc::clone(vocabulary), "meta", "llama3.1").unwrap();
                 let found = reference::ids(&encoder.on_path(path), text.as_bytes());
                 assert_eq!(found, reference::encode(ranks, text.as_bytes()), "{text:?}");

@@ -1,11 +1,11 @@
-//! A conversation: who says what, and what no published format can hold.
+//! A conversation: its roles, messages and tool calls, and the checks that both dialects share.
 
 use std::borrow::Cow;
 
 use crate::error::Error;
 use crate::profile::Profile;
 
-/// Whose format it is.
+/// The format of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// The templates on Hugging Face.
@@ -26,7 +26,7 @@ pub enum ToolFormat {
 }
 
 impl Dialect {
-    /// The dialect that has these names; the second is of importance to `meta` alone.
+    /// The dialect with these names; the second matters to `meta` only.
     pub fn find(dialect: &str, tool_format: &str) -> Option<Self> {
         let format = match tool_format {
             "json" => ToolFormat::Json,
@@ -87,7 +87,7 @@ impl Role {
         }
     }
 
-    /// What stands in the header.
+    /// Its name in the header of a message.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -99,7 +99,7 @@ impl Role {
 }
 
 /// A part of a message's content.
-pub enum Part<'c> {
+pub enum ContentPart<'c> {
     /// Text.
     Text(Cow<'c, str>),
     /// An image, which is one special token.
@@ -133,16 +133,16 @@ pub struct Message<'c> {
     /// Who speaks.
     pub role: Role,
     /// What is said; what a tool gave, as the dialect writes it.
-    pub content: Vec<Part<'c>>,
-    /// The tools that are called; `None` if it is no call.
+    pub content: Vec<ContentPart<'c>>,
+    /// The tools that are called; `None` if none are.
     pub calls: Option<Vec<Call<'c>>>,
     /// What Meta's class adds to a user's content.
-    pub context: Option<Vec<Part<'c>>>,
-    /// Whether the assistant's turn goes on behind it, as Meta's class is told.
+    pub context: Option<Vec<ContentPart<'c>>>,
+    /// Whether the assistant's turn goes on after it, as Meta's class is told.
     pub turn_goes_on: bool,
 }
 
-/// What stands at the end.
+/// How the conversation ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The last message's end.
@@ -163,9 +163,9 @@ pub struct Chat<'c> {
     pub tools: Option<Vec<Cow<'c, str>>>,
     /// The names of the built-in tools that may be called.
     pub builtin_tools: Option<Vec<Cow<'c, str>>>,
-    /// Whether the tools stand in the first user message; otherwise in the system message.
+    /// Whether the tools are in the first user message; otherwise they are in the system message.
     pub tools_in_user: bool,
-    /// Today, as it is to be written; `None` for the published date.
+    /// Today's date as text; `None` for the published date.
     pub date: Option<Cow<'c, str>>,
     /// The end.
     pub ending: Ending,
@@ -202,7 +202,7 @@ impl Chat<'_> {
             } else {
                 open_calls -= 1;
             }
-            let has_image = message.content.iter().any(|part| matches!(part, Part::Image));
+            let has_image = message.content.iter().any(|part| matches!(part, ContentPart::Image));
             if has_image && !matches!(message.role, Role::User | Role::Assistant) {
                 return Err(fault(index, "content", "an image can't be in a message of this role"));
             }
@@ -231,7 +231,7 @@ pub(super) fn fault(index: usize, field: impl Into<String>, reason: impl Into<St
     Error::Chat { index: Some(index), field: field.into(), reason: reason.into() }
 }
 
-/// A fault of the whole.
+/// A fault of the whole conversation.
 pub(super) fn overall(field: &str, reason: impl Into<String>) -> Error {
     Error::Chat { index: None, field: field.into(), reason: reason.into() }
 }

@@ -1,20 +1,20 @@
 //! The chat templates as published with the models on Hugging Face: 3, 3.1 (also 3.3), 3.2 text and
 //! 3.2 vision. Their typing errors are part of the format that the models were given.
 //!
-//! Where a template would write something that nobody can mean (the Python form of a list, a message
+//! Where a template would write something that can't be meant (the Python form of a list, a message
 //! of another role as the user's), there is an error instead.
 
 use std::borrow::Cow;
 
 use crate::chat::conversation::{
-    Call, Chat, Ending, Message, Part, Role, fault, no_images, overall,
+    Call, Chat, ContentPart, Ending, Message, Role, fault, no_images, overall,
 };
 use crate::chat::script::{Script, write_part};
 use crate::error::{Error, always};
 use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile, Template};
 
-/// The date that stands in the templates. Their newer versions ask the clock first; here the same
-/// call gives the same ids next year.
+/// The date in the templates. Their newer versions use today's date; here the same call gives the same
+/// ids next year.
 const DATE: &str = "26 Jul 2024";
 
 /// One sentence follows the other without a space, as published.
@@ -32,7 +32,7 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
     let mut messages = chat.messages.iter().enumerate().peekable();
     if template.tools {
         let system = messages.next_if(|(_, message)| message.role == Role::System);
-        // An image takes the place of the system message that nobody wrote.
+        // Without a system message, the template writes one of its own, unless a message has an image.
         if system.is_some() || !messages.clone().any(|(_, message)| has_image(message)) {
             if system.is_some() {
                 script.message_ends()?;
@@ -69,7 +69,7 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
     Ok(())
 }
 
-/// What the templates refuse, or would not show.
+/// Refuses what the templates refuse, or would not write.
 fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
     let template = profile.template;
     let unknown = |field: &str| {
@@ -206,20 +206,20 @@ fn write_call(chat: &Chat, index: usize, call: &Call, script: &mut Script) -> Re
 }
 
 fn has_image(message: &Message) -> bool {
-    message.content.iter().any(|part| matches!(part, Part::Image))
+    message.content.iter().any(|part| matches!(part, ContentPart::Image))
 }
 
-/// Writes the texts of a content as one, less the white space about it.
-fn write_trimmed(content: &[Part], script: &mut Script) -> Result<(), Error> {
-    let has_text = |part: &Part| match part {
-        Part::Text(text) => !text.trim_matches(is_space).is_empty(),
-        Part::Image => false,
+/// Writes the texts of a message's content as one, without the white space at both ends.
+fn write_trimmed(content: &[ContentPart], script: &mut Script) -> Result<(), Error> {
+    let has_text = |part: &ContentPart| match part {
+        ContentPart::Text(text) => !text.trim_matches(is_space).is_empty(),
+        ContentPart::Image => false,
     };
     let (first, last) = (content.iter().position(has_text), content.iter().rposition(has_text));
     for (number, part) in content.iter().enumerate() {
         let text = match part {
-            Part::Text(text) => Some(&**text),
-            Part::Image => None,
+            ContentPart::Text(text) => Some(&**text),
+            ContentPart::Image => None,
         };
         let mut text = always(text, "an image is where the template has no place for one")?;
         if first.is_none_or(|first| number <= first) {
@@ -244,11 +244,11 @@ mod tests {
     use crate::error::tests::sees_a_fault;
     use crate::profile::LLAMA_3_1;
 
-    /// What `check` refuses, had it not.
+    /// What `check` refuses is an error even if it were not refused.
     #[test]
     fn what_the_template_has_no_place_for_is_an_error_and_not_left_out() {
         let script = &mut Script::default();
-        assert!(sees_a_fault(|| write_trimmed(&[Part::Image], script)));
+        assert!(sees_a_fault(|| write_trimmed(&[ContentPart::Image], script)));
         let profile = Profile::find("llama3.1").unwrap();
         let call = || Call {
             name: "f".into(),

@@ -11,7 +11,7 @@
 //! - several calls are one Python list, not several side by side.
 
 use crate::chat::conversation::{
-    Argument, Call, Chat, Ending, Message, Part, Role, ToolFormat, fault, overall,
+    Argument, Call, Chat, ContentPart, Ending, Message, Role, ToolFormat, fault, overall,
 };
 use crate::chat::script::{Script, write_part};
 use crate::error::Error;
@@ -74,7 +74,7 @@ fn end_of(message: &Message) -> u32 {
 }
 
 fn write_content(
-    content: &[Part],
+    content: &[ContentPart],
     index: usize,
     profile: &Profile,
     script: &mut Script,
@@ -98,7 +98,7 @@ fn write_calls(
 ) -> Result<(), Error> {
     let mut in_list = false;
     for (number, call) in calls.iter().enumerate() {
-        let place = Place { index, number };
+        let position = CallPosition { index, number };
         let is_listed = format == ToolFormat::PythonList && !is_builtin(call);
         match (in_list, is_listed) {
             (false, true) => script.text("[")?,
@@ -111,7 +111,7 @@ fn write_calls(
         }
         in_list = is_listed;
         if is_builtin(call) {
-            write_builtin(call, &place, script)?;
+            write_builtin(call, &position, script)?;
         } else {
             match format {
                 ToolFormat::Json => {
@@ -128,7 +128,7 @@ fn write_calls(
                     script.text(&call.json)?;
                     script.text("</function>")?;
                 }
-                ToolFormat::PythonList => write_python(call, &place, script)?,
+                ToolFormat::PythonList => write_python(call, &position, script)?,
             }
         }
         if !in_list {
@@ -143,24 +143,24 @@ fn write_calls(
 }
 
 /// Where a call is.
-struct Place {
+struct CallPosition {
     index: usize,
     number: usize,
 }
 
-impl Place {
+impl CallPosition {
     fn fault(&self, argument: &str, reason: impl Into<String>) -> Error {
         let field = format!("tool_calls[{}].function.arguments[{argument:?}]", self.number);
         fault(self.index, field, reason)
     }
 }
 
-fn write_builtin(call: &Call, place: &Place, script: &mut Script) -> Result<(), Error> {
+fn write_builtin(call: &Call, position: &CallPosition, script: &mut Script) -> Result<(), Error> {
     let is_code = call.name == CODE_INTERPRETER;
     let name = if is_code { "code" } else { "query" };
     let given = call.arguments.iter().find(|argument| argument.name == name);
     let Some((argument, text)) = given.and_then(|given| Some((given, given.text.as_ref()?))) else {
-        return Err(place.fault(name, format!("{} needs it, a str", call.name)));
+        return Err(position.fault(name, format!("{} needs it, a str", call.name)));
     };
     if is_code {
         return script.text(text);
@@ -172,39 +172,43 @@ fn write_builtin(call: &Call, place: &Place, script: &mut Script) -> Result<(), 
 }
 
 /// `f(a=1, b="x")`.
-fn write_python(call: &Call, place: &Place, script: &mut Script) -> Result<(), Error> {
+fn write_python(call: &Call, position: &CallPosition, script: &mut Script) -> Result<(), Error> {
     script.text(&call.name)?;
     script.text("(")?;
     for (number, argument) in call.arguments.iter().enumerate() {
         script.text(if number > 0 { ", " } else { "" })?;
         script.text(&argument.name)?;
         script.text("=")?;
-        write_literal(argument, place, script)?;
+        write_literal(argument, position, script)?;
     }
     script.text(")")
 }
 
 /// A JSON value as Python's literal. They differ in the words outside strings alone: a JSON string is
 /// the Python literal of the same string.
-fn write_literal(argument: &Argument, place: &Place, script: &mut Script) -> Result<(), Error> {
+fn write_literal(
+    argument: &Argument,
+    position: &CallPosition,
+    script: &mut Script,
+) -> Result<(), Error> {
     let mut rest: &str = &argument.json;
     while let Some(at) = rest.find(|c: char| c == '"' || c.is_ascii_alphabetic()) {
         let (before, value) = rest.split_at(at);
         script.text(before)?;
         let is_string = value.starts_with('"');
         let end = if is_string { end_of_string(value) } else { end_of_word(value) };
-        let (value, behind) = value.split_at(end);
+        let (value, after) = value.split_at(end);
         script.text(match value {
             "true" => "True",
             "false" => "False",
             "null" => "None",
             "NaN" | "Infinity" => {
                 let reason = format!("{value} has no literal in Python");
-                return Err(place.fault(&argument.name, reason));
+                return Err(position.fault(&argument.name, reason));
             }
             string_or_exponent => string_or_exponent,
         })?;
-        rest = behind;
+        rest = after;
     }
     script.text(rest)
 }

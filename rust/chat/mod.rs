@@ -1,18 +1,15 @@
 //! The chat format: messages to ids, and to text for people.
 //!
 //! ```text
-//! messages -> conversation   what no published format can hold is an error with its place
-//!          -> hf       the templates published with the models    ┐ text, special tokens
-//!             meta     ChatFormat of Meta's llama-models 0.3.0    ┘ and whose they are: a Script
-//!          -> script   ids, mask, or text
+//! messages -> conversation   checks what no published format can hold
+//!          -> hf             the templates published with the models    ┐ a Script: text, special tokens,
+//!             meta           ChatFormat of Meta's llama-models 0.3.0    ┘ and which of it is the assistant's
+//!          -> script         ids, mask, or text
 //! ```
 //!
-//! Structure gives special tokens, content never does: content is a piece of text in the [`Script`],
-//! special tokens are entries of another kind beside it, and only those become special ids. So the
-//! special ids of a conversation are exactly those of its structure, whatever the messages say.
-//!
-//! What needs Python's own rules (JSON as `json.dumps` writes it, the types of what the caller gave)
-//! is done in `python/llama3_tok/chat/messages.py` and arrives here as text.
+//! Structure gives special tokens, content never does. Content is text in the [`Script`]; special tokens
+//! are marks beside it, and only marks become special ids. So the special ids of a conversation are
+//! exactly those of its structure, whatever the messages say.
 
 use crate::error::Error;
 use crate::profile::Profile;
@@ -25,7 +22,7 @@ mod meta;
 mod tests;
 
 pub use self::conversation::{
-    Argument, Call, Chat, Dialect, Ending, Message, Part, Role, ToolFormat,
+    Argument, Call, Chat, ContentPart, Dialect, Ending, Message, Role, ToolFormat,
 };
 pub use self::script::{Encoded, Script};
 

@@ -1,19 +1,19 @@
-//! A conversation as text and special tokens in turn, and what becomes of it: ids, a mask, text.
+//! A conversation as text with marks, such as special tokens; and from there ids, a mask, or text.
 
 use std::ops::Range;
 
-use crate::chat::conversation::{Chat, Ending, Part, Role, no_images};
+use crate::chat::conversation::{Chat, ContentPart, Ending, Role, no_images};
 use crate::encode::Encoder;
 use crate::encode::offsets::Offsets;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, always};
 use crate::profile::{END_HEADER, Profile, START_HEADER};
 
-/// Text, and what stands between and about its parts.
+/// The text of a conversation, and marks at positions of it.
 #[derive(Default)]
 pub struct Script {
     text: String,
-    /// In order, each with its place in the text.
+    /// In order, each with its offset in the text.
     marks: Vec<(usize, Mark)>,
 }
 
@@ -21,13 +21,13 @@ const NO_SPECIAL: &str = "a conversation is that of another profile";
 
 #[derive(Clone, Copy)]
 enum Mark {
-    /// A special token, by its place in the profile.
+    /// A special token, by its index in the profile.
     Special(u32),
-    /// What is before is encoded apart from what is behind.
+    /// The text before is encoded apart from the text after.
     Cut,
-    /// From here on a model learns to write it, or no longer.
+    /// From here on a model learns to write the text, or no longer does.
     Learn(bool),
-    /// A message ends, or what stands before the first.
+    /// A message ends here, or what is before the first message.
     MessageEnds,
 }
 
@@ -49,8 +49,8 @@ impl Script {
         Ok(())
     }
 
-    pub(super) fn special(&mut self, place: u32) -> Result<(), Error> {
-        self.mark(Mark::Special(place))
+    pub(super) fn special(&mut self, index: u32) -> Result<(), Error> {
+        self.mark(Mark::Special(index))
     }
 
     pub(super) fn cut(&mut self) -> Result<(), Error> {
@@ -79,34 +79,34 @@ impl Script {
         self.text("\n\n")
     }
 
-    /// As text, special tokens by their names: what a person reads.
+    /// As text, with the names of special tokens, for people to read.
     pub fn render(&self, encoder: &Encoder) -> Result<String, Error> {
         let mut rendered = String::new();
         let mut at = 0;
-        for &(place, mark) in &self.marks {
-            if let Mark::Special(special) = mark {
-                let id = always(encoder.place(special), NO_SPECIAL)?;
+        for &(at_mark, mark) in &self.marks {
+            if let Mark::Special(index) = mark {
+                let id = always(encoder.release_id(index), NO_SPECIAL)?;
                 let name = &always(encoder.added.get(id), NO_SPECIAL)?.name;
-                let text = self.part(at..place)?;
+                let text = self.slice_of(at..at_mark)?;
                 rendered.try_reserve(text.len() + name.len())?;
                 rendered.push_str(text);
                 rendered.push_str(name);
-                at = place;
+                at = at_mark;
             }
         }
-        let rest = self.part(at..self.text.len())?;
+        let rest = self.slice_of(at..self.text.len())?;
         rendered.try_reserve(rest.len())?;
         rendered.push_str(rest);
         Ok(rendered)
     }
 
-    fn part(&self, range: Range<usize>) -> Result<&str, Error> {
+    fn slice_of(&self, range: Range<usize>) -> Result<&str, Error> {
         always(self.text.get(range), "a mark is not in the text of its conversation")
     }
 
-    /// As ids. Text without a special token or a cut between is encoded as one.
+    /// As ids. Text without a special token or a cut inside is encoded as one.
     pub fn encode(&self, encoder: &Encoder, masks: bool, check: &Check) -> Result<Encoded, Error> {
-        let mut run = Run { start: 0, learned: Vec::new(), since: None };
+        let mut run = TextRun { start: 0, learned: Vec::new(), since: None };
         let mut encoded = Encoded::default();
         for &(at, mark) in &self.marks {
             match mark {
@@ -117,9 +117,9 @@ impl Script {
                     encoded.ends.try_reserve(1)?;
                     encoded.ends.push(encoded.ids.len());
                 }
-                Mark::Special(place) => {
+                Mark::Special(index) => {
                     self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
-                    let id = always(encoder.place(place), NO_SPECIAL)?;
+                    let id = always(encoder.release_id(index), NO_SPECIAL)?;
                     encoded.ids.try_reserve(1)?;
                     encoded.ids.push(id);
                     if masks {
@@ -136,23 +136,23 @@ impl Script {
     /// Encodes what has come since the last special token or cut.
     fn flush(
         &self,
-        run: &mut Run,
+        run: &mut TextRun,
         at: usize,
         encoded: &mut Encoded,
         encoder: &Encoder,
         masks: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let (text, options) = (self.part(run.start..at)?.as_bytes(), Options::default());
+        let (text, options) = (self.slice_of(run.start..at)?.as_bytes(), Options::default());
         let before = encoded.ids.len();
         let learned = run.end(at);
-        let whole = learned.first().is_some_and(|first| first.len() == text.len());
-        if !masks || learned.is_empty() || whole {
+        let all_learned = learned.first().is_some_and(|first| first.len() == text.len());
+        if !masks || learned.is_empty() || all_learned {
             encoder.encode(text, &options, &mut encoded.ids, check)?;
             if masks {
                 let count = encoded.ids.len() - before;
                 encoded.mask.try_reserve(count)?;
-                encoded.mask.resize(before + count, u8::from(whole));
+                encoded.mask.resize(before + count, u8::from(all_learned));
             }
             return Ok(());
         }
@@ -171,7 +171,7 @@ impl Script {
 }
 
 /// Text that is encoded as one, and which of it is the assistant's.
-struct Run {
+struct TextRun {
     start: usize,
     /// Ranges of the whole text, in order.
     learned: Vec<Range<usize>>,
@@ -179,7 +179,7 @@ struct Run {
     since: Option<usize>,
 }
 
-impl Run {
+impl TextRun {
     fn learn(&mut self, at: usize, learns: bool) {
         if let Some(since) = self.since.take().filter(|&since| since < at) {
             self.learned.push(since..at);
@@ -213,14 +213,16 @@ impl Chat<'_> {
 
 /// Writes a part of message `index`.
 pub(super) fn write_part(
-    part: &Part,
+    part: &ContentPart,
     index: usize,
     profile: &Profile,
     script: &mut Script,
 ) -> Result<(), Error> {
     match part {
-        Part::Text(text) => script.text(text),
-        Part::Image => script.special(profile.image().ok_or_else(|| no_images(index, profile))?),
+        ContentPart::Text(text) => script.text(text),
+        ContentPart::Image => {
+            script.special(profile.image().ok_or_else(|| no_images(index, profile))?)
+        }
     }
 }
 

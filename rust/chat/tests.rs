@@ -1,4 +1,4 @@
-//! What holds for any vocabulary: the tests in Python compare with the formats' authors.
+//! Tests with any vocabulary. Those in Python compare with the authors' implementations of the formats.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::profile::{BOS, EOT, PROFILES};
 use crate::reference::{go_on, sample_encoder};
 
 fn message(role: Role, text: &str) -> Message<'_> {
-    let content = vec![Part::Text(Cow::Borrowed(text))];
+    let content = vec![ContentPart::Text(Cow::Borrowed(text))];
     Message { role, content, calls: None, context: None, turn_goes_on: false }
 }
 
@@ -66,9 +66,9 @@ fn a_token_with_any_learned_byte_is_learned() {
             let encoded = script.encode(encoder, true, &go_on).unwrap();
             let mut at = 0;
             for (&id, &learned) in encoded.ids.iter().zip(&encoded.mask) {
-                let behind = at + encoder.token_bytes(id).unwrap().len();
-                assert_eq!(learned == 1, start < behind && at < end && start < end);
-                at = behind;
+                let end_of_token = at + encoder.token_bytes(id).unwrap().len();
+                assert_eq!(learned == 1, start < end_of_token && at < end && start < end);
+                at = end_of_token;
             }
             assert_eq!(at, text.len());
         }

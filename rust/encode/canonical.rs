@@ -1,4 +1,4 @@
-//! Are ids what encoding their own text gives?
+//! Whether ids are those that encoding their own text gives.
 
 use crate::encode::Encoder;
 use crate::encode::options::Options;
@@ -6,12 +6,12 @@ use crate::encode::sink::Sink;
 use crate::error::{Check, Error};
 
 /// Compares the ids that come with those that are expected.
-struct Same<'i, I> {
+struct SameIds<'i, I> {
     expected: std::slice::Iter<'i, I>,
     is_same: bool,
 }
 
-impl<I: Copy + Into<i64>> Sink for Same<'_, I> {
+impl<I: Copy + Into<i64>> Sink for SameIds<'_, I> {
     fn take(&mut self, ids: &[u32]) -> Result<(), Error> {
         for &id in ids {
             // `None` if more ids come than are expected.
@@ -38,17 +38,17 @@ impl Encoder {
         };
         for texts in ids.split_inclusive(is_special) {
             let mut bytes = Vec::new();
-            // The special id is decoded, too: it may be none.
+            // The id that ends this slice is decoded as well: it may not be an id at all.
             self.decode_into(&mut bytes, texts, before, true, check)?;
             before += texts.len();
             // Further texts are read only for ids that no token has.
             if is_same {
                 let plain = match texts.split_last() {
                     Some((last, plain)) if is_special(last) => plain,
-                    // Behind the last special id there is text alone.
+                    // After the last special id there are only ids of text.
                     _ => texts,
                 };
-                let mut same = Same { expected: plain.iter(), is_same: true };
+                let mut same = SameIds { expected: plain.iter(), is_same: true };
                 self.encode(&bytes, &Options::default(), &mut same, check)?;
                 is_same = same.is_same && same.expected.next().is_none();
             }
@@ -75,7 +75,7 @@ mod tests {
             text.iter().map(|&byte| encoder.token_id(&[byte]).unwrap()).collect()
         };
         let is = |ids: &[u32]| encoder.is_canonical(ids, &go_on).unwrap();
-        // One token of its own, whatever else there is.
+        // A word that is a token.
         let word = b"zzzzz";
         assert_eq!(ids(word).len(), 1);
         assert!(is(&[]) && is(&[eot]) && is(&[eot, eot]) && is(&ids(b"<|eot_id|> \xE6\xBC")));

@@ -1,20 +1,20 @@
-//! Ids back to bytes, and to text as they come ([`TextStream`]).
+//! Ids to bytes, and bytes to text as they come ([`TextDecoder`]).
 
 use crate::encode::Encoder;
 use crate::error::{Check, Error, always, slice};
-use crate::vocabulary::slots::{SLOT, Slots};
+use crate::vocabulary::decode_table::{DecodeTable, SLOT_BYTES};
 
-/// Ids that are decoded into memory near the processor before that is added to the result.
-const ROUND: usize = 1 << 10;
-/// Rounds between two calls of `check`, some tenths of a millisecond.
-const CHECK_ROUNDS: usize = 1 << 6;
-/// How many ids ahead their slots are asked for.
+/// Ids of a chunk: they are decoded into memory near the processor, and then added to the result.
+const CHUNK_IDS: usize = 1 << 10;
+/// Chunks between two calls of `check`, some tenths of a millisecond.
+const CHECK_CHUNKS: usize = 1 << 6;
+/// How many ids ahead the table is prefetched.
 const AHEAD: usize = 32;
-/// From how many ids on a table of slots is worth making.
-pub const MANY: usize = 1 << 14;
-/// From how many ids on it is worth using: the memory of a round is cleared first, which takes as long
-/// as decoding six ids one by one.
-const USED: usize = 1 << 3;
+/// From so many ids on the table is worth making.
+pub const MIN_IDS_TO_MAKE_TABLE: usize = 1 << 14;
+/// From so many ids on the table is worth using: the memory of a chunk is cleared first, which takes as
+/// long as decoding six ids one by one.
+const MIN_IDS_TO_USE_TABLE: usize = 1 << 3;
 
 impl Encoder {
     /// The bytes of `ids`, special tokens as their names or, if `skip_special`, left out.
@@ -32,7 +32,7 @@ impl Encoder {
         Ok(bytes)
     }
 
-    /// Adds the bytes of `ids`, which come behind `before` others, to `bytes`.
+    /// Adds the bytes of `ids` to `bytes`. `before` other ids come before them, for the position in an error.
     pub fn decode_into<I: Copy + Into<i64>>(
         &self,
         bytes: &mut Vec<u8>,
@@ -43,13 +43,16 @@ impl Encoder {
     ) -> Result<(), Error> {
         // The table has the bytes of every token of the vocabulary, special or not.
         let skips_some = skip_special && self.added.has_special_below(self.vocabulary.len() as u32);
-        let slots = self.vocabulary.slots().filter(|_| ids.len() >= USED && !skips_some);
-        let mut table = slots.map(|slots| (slots, [0; ROUND * SLOT]));
-        for (round, ids) in (0..).zip(ids.chunks(ROUND)) {
-            let before = before + round * ROUND;
-            match &mut table {
-                Some((slots, buffer)) => {
-                    self.decode_round(bytes, ids, before, skip_special, slots, buffer)?;
+        let table = self
+            .vocabulary
+            .decode_table()
+            .filter(|_| ids.len() >= MIN_IDS_TO_USE_TABLE && !skips_some);
+        let mut buffered = table.map(|table| (table, [0; CHUNK_IDS * SLOT_BYTES]));
+        for (number, ids) in (0..).zip(ids.chunks(CHUNK_IDS)) {
+            let before = before + number * CHUNK_IDS;
+            match &mut buffered {
+                Some((table, buffer)) => {
+                    self.decode_chunk(bytes, ids, before, skip_special, table, buffer)?;
                 }
                 None => {
                     for (position, &id) in (before..).zip(ids) {
@@ -57,32 +60,32 @@ impl Encoder {
                     }
                 }
             }
-            if round % CHECK_ROUNDS == CHECK_ROUNDS - 1 {
+            if number % CHECK_CHUNKS == CHECK_CHUNKS - 1 {
                 check()?;
             }
         }
         Ok(())
     }
 
-    /// The same for a round, with the table.
-    fn decode_round<I: Copy + Into<i64>>(
+    /// The same for a chunk, with the table.
+    fn decode_chunk<I: Copy + Into<i64>>(
         &self,
         bytes: &mut Vec<u8>,
         ids: &[I],
         before: usize,
         skip_special: bool,
-        slots: &Slots,
-        buffer: &mut [u8; ROUND * SLOT],
+        table: &DecodeTable,
+        buffer: &mut [u8; CHUNK_IDS * SLOT_BYTES],
     ) -> Result<(), Error> {
         let mut count = 0;
         for (position, &id) in ids.iter().enumerate() {
             if let Some(&ahead) = ids.get(position + AHEAD) {
-                slots.expect(ahead.into());
+                table.prefetch(ahead.into());
             }
-            if let Some((slot, length)) = slots.get(id.into())
-                && let Some(place) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
+            if let Some((slot, length)) = table.get(id.into())
+                && let Some(target) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
             {
-                *place = slot;
+                *target = slot;
                 count += length;
                 continue;
             }
@@ -94,7 +97,7 @@ impl Encoder {
         add(bytes, slice(buffer, ..count)?)
     }
 
-    /// What becomes of any id.
+    /// The bytes of any id; none of a special one if `skip_special`.
     fn decoded(&self, id: i64, position: usize, skip_special: bool) -> Result<&[u8], Error> {
         let known = u32::try_from(id).ok().and_then(|id| Some((id, self.token_bytes(id)?)));
         match known {
@@ -105,14 +108,14 @@ impl Encoder {
     }
 }
 
-fn add(all: &mut Vec<u8>, some: &[u8]) -> Result<(), Error> {
-    all.try_reserve(some.len())?;
-    all.extend_from_slice(some);
+fn add(bytes: &mut Vec<u8>, more: &[u8]) -> Result<(), Error> {
+    bytes.try_reserve(more.len())?;
+    bytes.extend_from_slice(more);
     Ok(())
 }
 
-/// How many bytes of a UTF-8 text's beginning are whole characters: all but up to three. Of other bytes
-/// it says nothing.
+/// How many bytes at the beginning of UTF-8 are whole characters: all but up to three. For other bytes the
+/// result means nothing.
 pub fn whole_characters(bytes: &[u8]) -> usize {
     let before = |&(_, &byte): &(usize, &u8)| byte & 0xC0 == 0x80;
     let last = bytes.iter().enumerate().rev().take(4).find(|byte| !before(byte));
@@ -126,23 +129,23 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
     if start + length > bytes.len() { start } else { bytes.len() }
 }
 
-/// Bytes to text as they come: what can't change any more is given at once.
+/// Bytes to text as they come. Text is given as soon as no further byte can change it.
 ///
-/// The text is that of `String::from_utf8_lossy`, which is that of Python's `errors="replace"`, for all
-/// bytes at once: what is not UTF-8 becomes U+FFFD, one for each longest beginning of a character and one
-/// for each other byte. Only a beginning of a character at the end is held, at most three bytes.
+/// In all it is the text of `String::from_utf8_lossy`, and of Python's `errors="replace"`: what is not
+/// UTF-8 becomes U+FFFD, one for each longest beginning of a character and one for each other byte. Only
+/// the beginning of a character at the end is held, at most three bytes.
 #[derive(Clone, Default)]
-pub struct TextStream {
+pub struct TextDecoder {
     held: Vec<u8>,
 }
 
-impl TextStream {
+impl TextDecoder {
     /// The bytes held.
     pub fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// The text that `bytes` complete, behind what is held; then their last ones may be held.
+    /// The text of the held bytes and `bytes`; up to three of the last ones may then be held.
     pub fn push(&mut self, bytes: &[u8]) -> Result<String, Error> {
         add(&mut self.held, bytes)?;
         let mut text = String::new();
@@ -157,15 +160,15 @@ impl TextStream {
                     break;
                 }
                 Err(error) => {
-                    let (valid, behind) = always(
+                    let (valid, rest_from_error) = always(
                         rest.split_at_checked(error.valid_up_to()),
-                        "an error is in a text",
+                        "an error is outside of its text",
                     )?;
                     text.push_str(always(
                         std::str::from_utf8(valid).ok(),
                         "it is valid up to there",
                     )?);
-                    rest = behind;
+                    rest = rest_from_error;
                     let Some(length) = error.error_len() else { break };
                     text.try_reserve(REPLACEMENT.len_utf8() + rest.len())?;
                     text.push(REPLACEMENT);
@@ -177,7 +180,7 @@ impl TextStream {
         Ok(text)
     }
 
-    /// The end of the text: what is held was the beginning of a character that does not come.
+    /// Ends the text: held bytes, which are the beginning of a character without its end, become U+FFFD.
     pub fn flush(&mut self) -> &'static str {
         let is_empty = std::mem::take(&mut self.held).is_empty();
         if is_empty { "" } else { "\u{FFFD}" }
@@ -196,11 +199,10 @@ mod tests {
     proptest! {
         #![proptest_config(cases(20_000))]
 
-        /// As the standard library has it for all at once, and no byte held that is certain: whatever
-        /// follows, the text given is a beginning of the whole.
+        /// In all it is the text that the standard library gives, and no byte is held whose text is certain.
         #[test]
         fn a_stream_gives_the_text_of_all_bytes_as_soon_as_it_is_certain(
-            parts in prop::collection::vec(
+            chunks in prop::collection::vec(
                 prop_oneof![
                     prop::collection::vec(any::<u8>(), 0..4),
                     prop::collection::vec(prop_oneof![
@@ -215,9 +217,9 @@ mod tests {
                 0..8,
             ),
         ) {
-            let mut stream = TextStream::default();
+            let mut stream = TextDecoder::default();
             let mut text = String::new();
-            for part in &parts {
+            for part in &chunks {
                 text.push_str(&stream.push(part).unwrap());
                 prop_assert!(stream.held().len() <= 3);
                 // Some valid character begins with what is held.
@@ -226,7 +228,7 @@ mod tests {
                 prop_assert!((0..=255).any(next));
             }
             text.push_str(stream.flush());
-            let all = parts.concat();
+            let all = chunks.concat();
             prop_assert_eq!(text, String::from_utf8_lossy(&all));
             prop_assert_eq!(stream.flush(), "");
         }
@@ -253,20 +255,29 @@ mod tests {
     }
 
     #[test]
-    fn slots_change_nothing() {
+    fn the_table_changes_nothing() {
         let encoder = sample_encoder();
-        assert!(encoder.vocabulary.slots().is_none());
+        assert!(encoder.vocabulary.decode_table().is_none());
         decodes_rightly(encoder);
-        encoder.vocabulary.make_slots();
-        assert!(encoder.vocabulary.slots().is_some());
+        encoder.vocabulary.make_decode_table();
+        assert!(encoder.vocabulary.decode_table().is_some());
         decodes_rightly(encoder);
     }
 
     fn decodes_rightly(encoder: &Encoder) {
-        // Every token on many places of a round, specials and long ones among them.
+        // Every token at many positions of a chunk, special and long ones among them.
         let size = encoder.vocab_size() as u32;
-        let ids: Vec<u32> = (0..10 * ROUND as u32).map(|number| number * 7919 % size).collect();
-        for count in [0, 1, USED - 1, USED, ROUND - 1, ROUND, ROUND + 1, ids.len()] {
+        let ids: Vec<u32> = (0..10 * CHUNK_IDS as u32).map(|number| number * 7919 % size).collect();
+        for count in [
+            0,
+            1,
+            MIN_IDS_TO_USE_TABLE - 1,
+            MIN_IDS_TO_USE_TABLE,
+            CHUNK_IDS - 1,
+            CHUNK_IDS,
+            CHUNK_IDS + 1,
+            ids.len(),
+        ] {
             let ids = &ids[..count];
             for skip in [false, true] {
                 let kept = ids.iter().filter(|&&id| !skip || !encoder.added.is_special(id));
@@ -276,18 +287,18 @@ mod tests {
             }
         }
         let mut ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
-        for place in [0, 5, ROUND, ids.len() - 1] {
-            let before = std::mem::replace(&mut ids[place], i64::from(size));
+        for target in [0, 5, CHUNK_IDS, ids.len() - 1] {
+            let before = std::mem::replace(&mut ids[target], i64::from(size));
             let error = encoder.decode(&ids, false, &go_on).unwrap_err();
-            assert!(matches!(error, Error::InvalidTokenId { position, .. } if position == place));
-            ids[place] = before;
+            assert!(matches!(error, Error::InvalidTokenId { position, .. } if position == target));
+            ids[target] = before;
         }
     }
 
     #[test]
     fn a_check_that_fails_stops_decoding() {
         let encoder = sample_encoder();
-        let ids = vec![0; (CHECK_ROUNDS + 1) * ROUND];
+        let ids = vec![0; (CHECK_CHUNKS + 1) * CHUNK_IDS];
         let stopped = encoder.decode(&ids, false, &|| Err(Error::Interrupted));
         assert!(matches!(stopped, Err(Error::Interrupted)));
     }

@@ -1,4 +1,5 @@
-//! Work on all threads: a list of items is cut into groups, which threads take one after another.
+//! Runs a function over the items of a list on all threads. The list is cut into groups, which threads
+//! take one after another.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,18 +9,18 @@ use std::time::Duration;
 use crate::encode::pool::pool;
 use crate::error::{Check, Error, always, slice};
 
-/// As much text as is worth handing to a thread at a time.
+/// Bytes of text that are worth handing to a thread at a time.
 pub(super) const GROUP_BYTES: usize = 1 << 16;
 /// What an item costs besides its bytes.
 const ITEM_COST: usize = 32;
-/// How long the waiting thread waits at most between two calls of `check`.
+/// The longest time between two calls of `check` while the calling thread waits.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Calls `work` with groups of consecutive items, the index of the first before them, on up to
-/// `threads` threads, and gives the results in order; if some fail, the error of the earliest group.
-/// `cost` is about the bytes of work that an item is.
+/// Calls `work` with groups of consecutive items, and before them the index of the first, on up to
+/// `threads` threads. Gives the results in order; if some fail, the error of the earliest group. `cost`
+/// is about how many bytes of text an item is.
 ///
-/// A batch that is one group runs on the calling thread.
+/// A single group runs on the calling thread.
 pub fn map_groups<B: Sync, T: Send>(
     items: &[B],
     cost: impl Fn(&B) -> usize,
@@ -64,8 +65,8 @@ pub fn map_groups<B: Sync, T: Send>(
 
 const NO_RESULT: &str = "no thread has the result of a group";
 
-/// Waits for `count` results and puts them in order; calls `check` meanwhile, whether they come
-/// slowly or fast.
+/// Waits for `count` results and gives them in order. Calls `check` meanwhile, both while it waits and after
+/// each result.
 fn collect<T>(
     receiver: &mpsc::Receiver<(usize, Result<T, Error>)>,
     count: usize,
@@ -80,11 +81,13 @@ fn collect<T>(
         match receiver.recv_timeout(WAIT) {
             Ok((index, result)) => {
                 missing -= 1;
-                *always(results.get_mut(index), "a thread worked on a group that is none")? =
-                    Some(result);
+                *always(
+                    results.get_mut(index),
+                    "a thread worked on a group that does not exist",
+                )? = Some(result);
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            // All threads have ended. If one panicked, the pool's scope goes on with that panic.
+            // All threads have ended. If one of them panicked, the scope of the pool panics as well.
             Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Internal(NO_RESULT)),
         }
     }
@@ -99,7 +102,7 @@ pub(super) fn groups<B>(
     let mut start = 0;
     std::iter::from_fn(move || {
         let mut sum = 0;
-        // `start` is a place of the batch, or its end.
+        // `start` is the index of an item, or the end.
         let rest = items.get(start..)?;
         let full = rest.iter().position(|item| {
             sum += cost(item) + ITEM_COST;
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_group_without_a_result_is_an_error_and_not_left_out() {
-        // Two for one group, one for a group that is none, and threads that end too early.
+        // Two results for one group, one for a group that does not exist, and threads that end too early.
         for indices in [&[0, 0][..], &[0, 2], &[0]] {
             let (sender, receiver) = mpsc::channel();
             indices.iter().for_each(|&index| sender.send((index, Ok(()))).unwrap());
@@ -180,7 +183,7 @@ mod tests {
             2,
             &stop,
             |_, _, check| {
-                // On one processor this is the failing check itself, and its error the result.
+                // On one processor this is the failing check itself.
                 loop {
                     check()?;
                     std::thread::sleep(Duration::from_millis(1));

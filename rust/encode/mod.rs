@@ -1,10 +1,10 @@
-//! The one loop from text to ids. What becomes of the ids is the sink's business: a list, a count,
-//! or a list with the places they came from. There is no second encoder.
+//! The one loop from text to ids. A sink takes the ids: as a list, as a count, or as a list with the
+//! byte range of each. There is no second encoder.
 //!
 //! ```text
-//! round     some hundred pretokens, of which the table of tokens knows nearly all   (round.rs)
-//! missing   those it does not know: merged before?                                  (cache/)
-//! unknown   those nobody knows: merged now, several at a time                       (unknown.rs)
+//! round     some hundred pretokens; most are tokens                             (round.rs)
+//! missing   those that are not: did this thread merge them before?              (cache/)
+//! unknown   those that are not in the cache either: merged, several at a time   (unknown.rs)
 //! ```
 
 pub mod options;
@@ -12,10 +12,10 @@ pub mod sink;
 pub mod cache;
 pub mod round;
 mod unknown;
-mod checks;
+mod validate;
 pub mod offsets;
 pub mod canonical;
-pub mod partial;
+pub mod partial_counts;
 pub mod truncate;
 pub mod decode;
 pub mod pool;
@@ -28,19 +28,19 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::added::{AddedToken, AddedTokens, Segment};
+use crate::added::{AddedToken, AddedTokens, Section};
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, Known, LONGEST, Name};
-use crate::encode::checks::{check_added, check_tokens};
+use crate::encode::cache::{Cache, CacheKey, CachedIds, MAX_CACHED_BYTES};
 use crate::encode::options::Options;
-use crate::encode::round::{RUN, Round};
+use crate::encode::round::{IDS_AT_ONCE, Round};
 use crate::encode::sink::{Count, Sink};
-use crate::encode::unknown::Unknown;
+use crate::encode::unknown::{Context, Unknown};
+use crate::encode::validate::{validate_added, validate_release};
 use crate::error::{CHECK_BYTES, Check, Error, slice};
-use crate::machine::lanes::{Lanes, Work};
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{Lanes, Vectorized};
 use crate::profile::{Profile, Roles};
-use crate::text::pretokenize::ENDS;
+use crate::text::pretokenize::MAX_ENDS;
 use crate::vocabulary::Vocabulary;
 
 /// A vocabulary with the added tokens of a release or a folder. It never changes.
@@ -49,25 +49,25 @@ pub struct Encoder {
     pub vocabulary: Arc<Vocabulary>,
     /// The special tokens, and what else was added.
     pub added: AddedTokens,
-    /// Which of them begins a text, and so on.
+    /// Which of them is BOS, EOS and so on.
     pub roles: Roles,
-    /// The release whose tokens these are, or whose conversations can be written with them.
+    /// The release whose special tokens these are, or whose conversations can be written with them.
     pub release: Option<&'static Profile>,
-    /// The ids of the release's special tokens, by their places in it.
-    places: Vec<Option<u32>>,
-    path: Path,
+    /// The ids of the release's special tokens, by their index in it.
+    release_ids: Vec<Option<u32>>,
+    path: CodePath,
     /// Bytes that the cache of a thread may take.
     cache_limit: usize,
 }
 
 impl Encoder {
     /// With the special tokens of a release. An error if the vocabulary's file, called `file` in it, names
-    /// others.
+    /// other ones.
     pub fn new(vocabulary: Arc<Vocabulary>, file: &str, profile: &str) -> Result<Self, Error> {
         let (release, first) = (Profile::find(profile)?, vocabulary.len() as u32);
         let added = AddedTokens::of_release(release, first)?;
-        check_added(&vocabulary, file, &added, release)?;
-        check_tokens(&vocabulary, file, &added)?;
+        validate_release(&vocabulary, file, &added, release)?;
+        validate_added(&vocabulary, file, &added)?;
         Ok(Self::with(vocabulary, added, release.roles(first), Some(release)))
     }
 
@@ -80,7 +80,7 @@ impl Encoder {
         release: Option<&'static Profile>,
     ) -> Result<Self, Error> {
         let added = AddedTokens::new(tokens)?;
-        check_tokens(&vocabulary, file, &added)?;
+        validate_added(&vocabulary, file, &added)?;
         Ok(Self::with(vocabulary, added, roles, release))
     }
 
@@ -91,13 +91,13 @@ impl Encoder {
         release: Option<&'static Profile>,
     ) -> Self {
         let names = release.map(Profile::special_names).unwrap_or_default();
-        let places = names.iter().map(|name| added.id(name.as_bytes())).collect();
-        let (path, cache_limit) = (Path::best(), cache::DEFAULT_LIMIT);
-        Self { vocabulary, added, roles, release, places, path, cache_limit }
+        let release_ids = names.iter().map(|name| added.id(name.as_bytes())).collect();
+        let (path, cache_limit) = (CodePath::best(), cache::DEFAULT_LIMIT);
+        Self { vocabulary, added, roles, release, release_ids, path, cache_limit }
     }
 
-    /// The same, but the special tokens have other names, those that `name_of` gives for theirs; what is
-    /// not special stays as it is.
+    /// The same, but the special tokens have other names, those that `name_of` gives for theirs.
+    /// Tokens that are not special stay as they are.
     pub fn with_special_named(
         &self,
         name_of: impl Fn(&str) -> Option<String>,
@@ -112,28 +112,29 @@ impl Encoder {
         Ok(Self { path: self.path, cache_limit: self.cache_limit, ..same })
     }
 
-    /// The same in every respect.
+    /// The same encoder once more.
     pub fn again(&self) -> Result<Self, Error> {
         self.with_special_named(|_| None)
     }
 
-    /// The id of the release's special token with a place; `None` if this tokenizer has no such token.
-    pub fn place(&self, place: u32) -> Option<u32> {
-        *self.places.get(place as usize)?
+    /// The id of the special token with this index in the release; `None` if this tokenizer has no such
+    /// token.
+    pub fn release_id(&self, index: u32) -> Option<u32> {
+        *self.release_ids.get(index as usize)?
     }
 
-    /// Whose tokens they are, for messages.
+    /// Whose special tokens these are, for messages.
     pub fn profile(&self) -> &'static str {
         self.release.map_or("folder", |release| release.name)
     }
 
     /// The same encoder, but it cuts text by `path`; the ids are the same.
-    pub fn on_path(self, path: Path) -> Self {
+    pub fn on_path(self, path: CodePath) -> Self {
         Self { path, ..self }
     }
 
-    /// How it cuts and merges.
-    pub fn path(&self) -> Path {
+    /// The code path by which it cuts and merges.
+    pub fn path(&self) -> CodePath {
         self.path
     }
 
@@ -142,8 +143,8 @@ impl Encoder {
         Self { cache_limit: bytes, ..self }
     }
 
-    /// What is known of this thread's cache.
-    pub fn cache_info(&self) -> cache::Info {
+    /// How large this thread's cache is, and how full.
+    pub fn cache_info(&self) -> cache::CacheInfo {
         with_scratch(|scratch| {
             scratch.memory.cache.begin(self.vocabulary.number(), self.cache_limit);
             scratch.memory.cache.info()
@@ -155,13 +156,13 @@ impl Encoder {
         self.vocabulary.len().max(self.added.end() as usize)
     }
 
-    /// The bytes of any token; an added token's are its name.
+    /// The bytes of any token; an added token's are its key.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         let added = || self.added.get(id).map(|token| token.name.as_bytes());
         self.vocabulary.token(id).or_else(added)
     }
 
-    /// The id of any token, an added token by its name.
+    /// The id of any token, an added token by its key.
     pub fn token_id(&self, token: &[u8]) -> Result<u32, Error> {
         let id = self.vocabulary.id(token).or_else(|| self.added.id(token));
         id.ok_or_else(|| Error::UnknownToken(token.iter().copied().take(100).collect()))
@@ -182,10 +183,10 @@ impl Encoder {
         if self.added.none_in(&options.allowed) {
             self.encode_plain(text, sink, check)?;
         } else {
-            for segment in self.added.split(text, &options.allowed, check) {
-                match segment? {
-                    Segment::Text(range) => self.encode_plain(slice(text, range)?, sink, check)?,
-                    Segment::Added(range, id) => sink.take_added(range, id)?,
+            for section in self.added.split(text, &options.allowed, check) {
+                match section? {
+                    Section::Text(range) => self.encode_plain(slice(text, range)?, sink, check)?,
+                    Section::Added(range, id) => sink.take_added(range, id)?,
                 }
             }
         }
@@ -195,7 +196,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes text in which the names of added tokens are text, too.
+    /// Encodes text in which the keys of added tokens are text, too.
     pub fn encode_plain(
         &self,
         text: &[u8],
@@ -205,7 +206,7 @@ impl Encoder {
         with_scratch(|scratch| self.encode_text(text, sink, scratch, check))
     }
 
-    /// The same with memory that is lent.
+    /// The same, with memory that the caller lends.
     fn encode_text<S: Sink>(
         &self,
         text: &[u8],
@@ -217,22 +218,22 @@ impl Encoder {
         let Scratch { round, missing, memory } = scratch;
         memory.cache.begin(self.vocabulary.number(), self.cache_limit);
         memory.unknown.begin(self.vocabulary.number());
-        memory.long.begin(self.vocabulary.number());
+        memory.single.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
-            round.fill(self.path, text, at, is_valid, self.vocabulary.pieces().lines());
+            round.fill(self.path, text, at, is_valid, self.vocabulary.token_table().lines());
             let ends = round.ends();
-            if !ends.are_whole() {
+            if !ends.are_complete() {
                 return Err(Error::Internal("a round of pretokens lost some of its text"));
             }
             count(Event::Pretokens, ends.len());
             count(Event::Token, ends.len() - round.missing().len());
             if round.missing().is_empty() {
-                put_known(round, 0..ends.len(), sink)?;
+                emit_tokens(round, 0..ends.len(), sink)?;
             } else {
-                let vocabulary = &*self.vocabulary;
-                let path = self.path;
-                path.run(Take { path, vocabulary, text, round, missing, memory, sink, check })?;
+                let (path, vocabulary) = (self.path, &*self.vocabulary);
+                let context = Context { path, vocabulary, text, check };
+                path.run(EmitRound { context, round, missing, memory, sink })?;
             }
             at = ends.last();
             if at >= next_check {
@@ -258,79 +259,76 @@ impl Encoder {
     }
 }
 
-/// Takes a round of which the table does not know all.
-struct Take<'a, S: Sink> {
-    path: Path,
-    vocabulary: &'a Vocabulary,
-    text: &'a [u8],
+/// Emits the ids of a round with pretokens that are not tokens.
+struct EmitRound<'a, S: Sink> {
+    context: Context<'a>,
     round: &'a Round,
     missing: &'a mut Missing,
     memory: &'a mut Memory,
     sink: &'a mut S,
-    check: &'a Check<'a>,
 }
 
-impl<S: Sink> Work for Take<'_, S> {
+impl<S: Sink> Vectorized for EmitRound<'_, S> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Result<(), Error> {
-        let Self { path, vocabulary, text, round, missing, memory, sink, check } = self;
-        let Memory { cache, unknown, long } = memory;
+        let Self { context, round, missing, memory, sink } = self;
+        let text = context.text;
+        let Memory { cache, unknown, single } = memory;
         let numbers = round.missing();
-        let unknown_count = missing.find(lanes, text, round, cache)?;
+        let unknown_count = missing.look_up(lanes, text, round, cache)?;
         if unknown_count > 0 {
             unknown.clear();
-            for (known, &number) in missing.known.iter().zip(numbers) {
-                if known.is_nothing() {
+            for (cached, &number) in missing.cached.iter().zip(numbers) {
+                if cached.is_none() {
                     let number = usize::from(number);
                     let hash = round.hash(number).ok_or_else(outside)?;
-                    unknown.add(vocabulary, text, round.ends().range(number)?, hash)?;
+                    unknown.add(&context, round.ends().span(number)?, hash)?;
                 }
             }
-            unknown.resolve(path, vocabulary, text, cache, check)?;
+            unknown.resolve(&context, cache)?;
         }
-        let (mut taken, mut given) = (0, 0);
-        let questions = missing.known.iter().zip(&missing.names);
-        for ((known, &name), &number) in questions.zip(numbers) {
+        let (mut emitted, mut emitted_unknown) = (0, 0);
+        let looked_up = missing.cached.iter().zip(&missing.keys);
+        for ((cached, &key), &number) in looked_up.zip(numbers) {
             let number = usize::from(number);
-            put_known(round, taken..number, sink)?;
-            taken = number + 1;
-            if known.has_ids() {
-                known.give(sink)?;
+            emit_tokens(round, emitted..number, sink)?;
+            emitted = number + 1;
+            if cached.has_ids() {
+                cached.emit(sink)?;
                 continue;
             }
-            let (start, end) = round.ends().range(number)?;
-            let pretoken = text.get(start..end).ok_or_else(outside)?;
-            if pretoken.len() > LONGEST {
-                let place = (text, start, end);
-                long.give_long(path, vocabulary, place, cache, sink, check)?;
-            } else if known.is_nothing() {
-                unknown.give(given, text, name, cache, sink)?;
-                given += 1;
-            } else if !cache.give_record(known, pretoken, sink)? {
-                // Overwritten since: merged again, by itself.
-                long.clear();
+            let span = round.ends().span(number)?;
+            let pretoken = span.bytes(text).ok_or_else(outside)?;
+            if pretoken.len() > MAX_CACHED_BYTES {
+                single.emit_long(&context, span, cache, sink)?;
+            } else if cached.is_none() {
+                unknown.emit(emitted_unknown, text, key, cache, sink)?;
+                emitted_unknown += 1;
+            } else if !cache.emit_record(cached, pretoken, sink)? {
+                // Its record was overwritten, so it is merged again, by itself.
+                single.clear();
                 let hash = round.hash(number).ok_or_else(outside)?;
-                long.add(vocabulary, text, (start, end), hash)?;
-                long.resolve(path, vocabulary, text, cache, check)?;
-                long.give(0, text, name, cache, sink)?;
+                single.add(&context, span, hash)?;
+                single.resolve(&context, cache)?;
+                single.emit(0, text, key, cache, sink)?;
             }
         }
-        cache.note(numbers.len(), numbers.len() - unknown_count);
-        put_known(round, taken..round.ends().len(), sink)
+        cache.note_lookups(numbers.len(), numbers.len() - unknown_count);
+        emit_tokens(round, emitted..round.ends().len(), sink)
     }
 }
 
-/// Gives the ids of pretokens that the table of tokens knows.
+/// Emits the ids of pretokens that are tokens.
 #[inline(always)]
-fn put_known(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
-    // Once in any case, since whether there is one is a question that is answered wrongly too often.
+fn emit_tokens(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
+    // At least once, also for no pretokens: the processor would mispredict a branch on that too often.
     let mut number = numbers.start;
     loop {
         let ids = round.ids_from(number).ok_or_else(outside)?;
-        sink.put(ids, RUN.min(numbers.end - number))?;
-        number += RUN;
+        sink.take_first(ids, IDS_AT_ONCE.min(numbers.end - number))?;
+        number += IDS_AT_ONCE;
         if number >= numbers.end {
             return Ok(());
         }
@@ -342,52 +340,52 @@ fn outside() -> Error {
     Error::Internal("a pretoken is outside of its text or round")
 }
 
-/// The pretokens of a round that the table of tokens does not know: what the cache has of them.
+/// What the cache has of the pretokens of a round that are not tokens.
 struct Missing {
-    names: [Name; ENDS],
-    places: [usize; ENDS],
-    known: [Known; ENDS],
+    keys: [CacheKey; MAX_ENDS],
+    lines: [usize; MAX_ENDS],
+    cached: [CachedIds; MAX_ENDS],
 }
 
 impl Default for Missing {
     fn default() -> Self {
-        let (names, known) = ([Name::default(); ENDS], [Known::default(); ENDS]);
-        Self { names, places: [0; ENDS], known }
+        let (keys, cached) = ([CacheKey::default(); MAX_ENDS], [CachedIds::default(); MAX_ENDS]);
+        Self { keys, lines: [0; MAX_ENDS], cached }
     }
 }
 
 impl Missing {
-    /// Looks all of them up: asks for all places before it looks at the first. Gives how many have no ids.
+    /// Looks all of them up: prefetches the lines of all before it reads the first. Gives how many are
+    /// unknown.
     #[inline(always)]
-    fn find<L: Lanes>(
+    fn look_up<L: Lanes>(
         &mut self,
         lanes: L,
         text: &[u8],
         round: &Round,
         cache: &Cache,
     ) -> Result<usize, Error> {
-        let Self { names, places, known } = self;
+        let Self { keys, lines, cached } = self;
         let numbers = round.missing();
-        for ((name, place), &number) in names.iter_mut().zip(&mut *places).zip(numbers) {
-            let (start, end) = round.ends().range(usize::from(number))?;
-            (*name, *place) = cache.name(text, start, end);
-            cache.prefetch(*place);
+        for ((key, line), &number) in keys.iter_mut().zip(&mut *lines).zip(numbers) {
+            (*key, *line) = cache.key(text, round.ends().span(usize::from(number))?);
+            cache.prefetch(*line);
         }
         let mut unknown = 0;
-        let questions = names.iter().zip(places).take(numbers.len());
-        for (known, (name, &mut place)) in known.iter_mut().zip(questions) {
-            // A copy, since what is merged meanwhile may take its place.
-            *known = cache.lookup(lanes, place, name);
-            if !known.has_ids() {
-                unknown += usize::from(known.is_nothing());
-                cache.prefetch_record(known);
+        let looked_up = keys.iter().zip(lines).take(numbers.len());
+        for (cached, (key, &mut line)) in cached.iter_mut().zip(looked_up) {
+            // A copy, since what is merged before it is emitted may overwrite the entry.
+            *cached = cache.lookup(lanes, line, key);
+            if !cached.has_ids() {
+                unknown += usize::from(cached.is_none());
+                cache.prefetch_record(cached);
             }
         }
         Ok(unknown)
     }
 }
 
-/// What encoding uses again, text after text, on one thread.
+/// Memory of one thread that encoding uses again, text after text.
 #[derive(Default)]
 struct Scratch {
     round: Round,
@@ -399,15 +397,16 @@ struct Scratch {
 struct Memory {
     cache: Cache,
     unknown: Unknown,
-    /// The same for one pretoken at a time, as those that are too long for the cache.
-    long: Unknown,
+    /// The same for pretokens that are merged one at a time, as those that are too long for the cache.
+    single: Unknown,
 }
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's memory; a new one if it is lent already, to what a signal handler interrupted.
+/// Lends the thread's memory. If that is lent already, which is so in a signal handler that interrupts an
+/// encoding, lends new memory.
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let result = work(&mut scratch);

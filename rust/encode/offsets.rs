@@ -1,4 +1,4 @@
-//! Where each token stands in the text, in bytes and in characters.
+//! Where each token stands in its text: its range of bytes, and of characters.
 
 use std::ops::Range;
 
@@ -51,29 +51,31 @@ impl Sink for Offsets<'_> {
     }
 }
 
-/// Goes through the characters of a text, once, from place to place.
+/// Goes through the characters of a text once, to tell which character a byte is in.
 pub struct Characters<'t> {
     text: &'t [u8],
-    /// Where characters begin that count as two.
+    /// Where characters begin that count as two, beyond the current one.
     wide: &'t [usize],
-    /// The character that was reached: where it ends, and its number.
+    /// Where the current character ends.
     end: usize,
+    /// The number of the current character.
     number: usize,
-    /// What it counts for.
+    /// As how many characters it counts; 0 before the first and after the last.
     width: usize,
 }
 
 impl<'t> Characters<'t> {
-    /// A byte outside valid UTF-8 is a character. Those that begin at the places `wide`, in order, count
-    /// as two.
+    /// A byte outside valid UTF-8 is a character. The characters that begin at the bytes `wide`, in
+    /// order, count as two each.
     pub fn new(text: &'t [u8], wide: &'t [usize]) -> Self {
         Self { text, wide, end: 0, number: 0, width: 0 }
     }
 
-    /// The number of the character that the byte `place` is in, from 0, and that of the next; behind the
-    /// text both are the number of all. Places must not go back beyond the last character given.
-    pub fn at(&mut self, place: usize) -> Range<usize> {
-        while self.end <= place {
+    /// From the number of the character that byte `offset` is in, counted from 0, to that of the next
+    /// character. At the end of the text both are the number of all characters. `offset` must not be
+    /// before the character of the last call.
+    pub fn at(&mut self, offset: usize) -> Range<usize> {
+        while self.end <= offset {
             self.number += self.width;
             let Some((_, length)) = char_at(self.text, self.end) else {
                 self.width = 0;
@@ -92,8 +94,8 @@ impl<'t> Characters<'t> {
     }
 }
 
-/// The character ranges of byte ranges that follow each other and cover `text`: all characters of which
-/// bytes are in them. `wide` is as in [`Characters::new`].
+/// The character ranges of byte ranges, which follow each other and cover `text`: a range has all
+/// characters of which it has a byte. `wide` is as in [`Characters::new`].
 pub fn char_spans(
     text: &[u8],
     wide: &[usize],
@@ -147,7 +149,7 @@ mod tests {
         for spans in [&gap, &[0..1, 1..2][..], &[]] {
             assert!(sees_a_fault(|| char_spans(text, &[], spans, &go_on)));
         }
-        // No character begins there.
+        // No character begins at byte 2.
         assert!(sees_a_fault(|| char_spans(text, &[2], &[0..1, 1..3], &go_on)));
     }
 

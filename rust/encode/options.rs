@@ -1,4 +1,4 @@
-//! How a text is to be encoded.
+//! The options of encoding a text.
 
 use crate::added::Selection;
 

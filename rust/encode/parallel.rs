@@ -1,6 +1,6 @@
-//! Batches, and the parts of a large text, on all threads.
+//! Encoding on all threads: batches of texts, and the chunks of a large text.
 
-use crate::added::Segment;
+use crate::added::Section;
 use crate::encode::Encoder;
 use crate::encode::groups::{groups, map_groups};
 use crate::encode::options::Options;
@@ -8,18 +8,18 @@ use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::cuts::last_cut;
 
-/// From this many bytes on a single text is worth several threads.
-const LARGE: usize = 1 << 20;
-/// About how many bytes of a large text a thread takes at a time.
-const PIECE: usize = 1 << 18;
+/// From so many bytes on a single text is encoded by several threads.
+const MIN_PARALLEL_BYTES: usize = 1 << 20;
+/// About how many bytes a chunk of a large text has.
+const CHUNK_BYTES: usize = 1 << 18;
 
-/// A part of a large text.
-enum Piece<'t> {
+/// A chunk of a large text, which is encoded by itself.
+enum Chunk<'t> {
     Text(&'t [u8]),
     Added(u32),
 }
 
-impl Piece<'_> {
+impl Chunk<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -28,21 +28,21 @@ impl Piece<'_> {
     }
 }
 
-/// Cuts `text` where that changes no ids, into parts of about [`PIECE`] bytes; a text without such a
-/// place is one part.
-fn pieces(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Cuts `text` where that changes no ids, into chunks of about [`CHUNK_BYTES`] bytes. A text that can't
+/// be cut is one chunk.
+fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         if text.is_empty() {
             return None;
         }
-        let mut size = PIECE;
+        let mut size = CHUNK_BYTES;
         loop {
-            // The last piece is what is left.
+            // The last chunk is what is left.
             let Some(head) = text.get(..size) else { return Some(std::mem::take(&mut text)) };
             match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
-                Some((piece @ [_, ..], rest)) => {
+                Some((chunk @ [_, ..], rest)) => {
                     text = rest;
-                    return Some(piece);
+                    return Some(chunk);
                 }
                 _ => size *= 2,
             }
@@ -54,14 +54,14 @@ fn pieces(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub struct Ragged {
     /// The ids.
     pub ids: Vec<u32>,
-    /// Where each text's ids begin, and behind them where the last one's end.
+    /// Where the ids of each text begin, and where those of the last one end.
     pub offsets: Vec<usize>,
 }
 
 impl Ragged {
     /// The ids of each text.
     pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
-        // One offset more than texts.
+        // There is one offset more than texts.
         let ends = self.offsets.iter().skip(1);
         self.offsets.iter().zip(ends).map(|(&start, &end)| {
             let ids = self.ids.get(start..end);
@@ -70,14 +70,14 @@ impl Ragged {
         })
     }
 
-    fn with_room(texts: usize) -> Result<Self, Error> {
+    fn with_capacity(texts: usize) -> Result<Self, Error> {
         let mut empty = Self { ids: Vec::new(), offsets: Vec::new() };
         empty.offsets.try_reserve_exact(texts + 1)?;
         empty.offsets.push(0);
         Ok(empty)
     }
 
-    /// One behind the other.
+    /// Several end to end.
     fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
         let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
         all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
@@ -94,27 +94,27 @@ impl Ragged {
 }
 
 impl Encoder {
-    /// The ids of `text`, which are those of [`Encoder::encode`]; a large one is encoded in parts by
+    /// The ids of `text`, which are those of [`Encoder::encode`]; a large text is encoded in chunks by
     /// all processors.
-    pub fn encode_whole(
+    pub fn encode_parallel(
         &self,
         text: &[u8],
         options: &Options,
         check: &Check,
     ) -> Result<Vec<u32>, Error> {
-        if text.len() < LARGE {
+        if text.len() < MIN_PARALLEL_BYTES {
             let mut ids = Vec::new();
             return self.encode(text, options, &mut ids, check).map(|()| ids);
         }
         let bos = options.bos.then(|| self.roles.bos()).transpose()?;
         let eos = options.eos.then(|| self.roles.eos()).transpose()?;
-        let parts = self.parts(text, options, check)?;
-        let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
+        let chunks = self.chunks(text, options, check)?;
+        let groups = map_groups(&chunks, Chunk::len, usize::MAX, check, |_, group, check| {
             let mut ids = Vec::new();
-            for piece in group {
-                match piece {
-                    Piece::Text(text) => self.encode_plain(text, &mut ids, check)?,
-                    Piece::Added(id) => {
+            for chunk in group {
+                match chunk {
+                    Chunk::Text(text) => self.encode_plain(text, &mut ids, check)?,
+                    Chunk::Added(id) => {
                         ids.try_reserve(1)?;
                         ids.push(*id);
                     }
@@ -134,23 +134,23 @@ impl Encoder {
     }
 
     /// How many ids `text` has; a large one is counted in parts by all processors.
-    pub fn count_whole(
+    pub fn count_parallel(
         &self,
         text: &[u8],
         options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
-        if text.len() < LARGE {
+        if text.len() < MIN_PARALLEL_BYTES {
             return self.count(text, options, check);
         }
         let ends = self.added_ends(options)?;
-        let parts = self.parts(text, options, check)?;
-        let groups = map_groups(&parts, Piece::len, usize::MAX, check, |_, group, check| {
+        let chunks = self.chunks(text, options, check)?;
+        let groups = map_groups(&chunks, Chunk::len, usize::MAX, check, |_, group, check| {
             let mut count = Count::default();
-            for piece in group {
-                match piece {
-                    Piece::Text(text) => self.encode_plain(text, &mut count, check)?,
-                    Piece::Added(_) => count.0 += 1,
+            for chunk in group {
+                match chunk {
+                    Chunk::Text(text) => self.encode_plain(text, &mut count, check)?,
+                    Chunk::Added(_) => count.0 += 1,
                 }
             }
             Ok(count.0)
@@ -158,33 +158,33 @@ impl Encoder {
         Ok(groups.iter().sum::<usize>() + ends)
     }
 
-    /// A text as added tokens and pieces of the text between, each to be encoded by itself.
-    fn parts<'t>(
+    /// A text as added tokens and chunks of the text between them.
+    fn chunks<'t>(
         &self,
         text: &'t [u8],
         options: &Options,
         check: &Check,
-    ) -> Result<Vec<Piece<'t>>, Error> {
+    ) -> Result<Vec<Chunk<'t>>, Error> {
         self.added.refuse(text, &options.disallowed, check)?;
-        let mut parts = Vec::new();
-        for segment in self.added.split(text, &options.allowed, check) {
-            match segment? {
-                Segment::Added(_, id) => {
-                    parts.try_reserve(1)?;
-                    parts.push(Piece::Added(id));
+        let mut chunks = Vec::new();
+        for section in self.added.split(text, &options.allowed, check) {
+            match section? {
+                Section::Added(_, id) => {
+                    chunks.try_reserve(1)?;
+                    chunks.push(Chunk::Added(id));
                 }
-                Segment::Text(range) => {
-                    for piece in pieces(slice(text, range)?) {
-                        parts.try_reserve(1)?;
-                        parts.push(Piece::Text(piece));
+                Section::Text(range) => {
+                    for chunk in text_chunks(slice(text, range)?) {
+                        chunks.try_reserve(1)?;
+                        chunks.push(Chunk::Text(chunk));
                     }
                 }
             }
         }
-        Ok(parts)
+        Ok(chunks)
     }
 
-    /// Encodes each text, in groups.
+    /// Encodes each text; gives the ids of each group of texts.
     pub fn encode_batch<B: AsRef<[u8]> + Sync>(
         &self,
         texts: &[B],
@@ -194,7 +194,7 @@ impl Encoder {
     ) -> Result<Vec<Ragged>, Error> {
         let cost = |text: &B| text.as_ref().len();
         map_groups(texts, cost, threads, check, |first, group, check| {
-            let mut ragged = Ragged::with_room(group.len())?;
+            let mut ragged = Ragged::with_capacity(group.len())?;
             self.encode_group(first, group, options, &mut ragged, check)?;
             Ok(ragged)
         })
@@ -211,8 +211,8 @@ impl Encoder {
         if threads > 1 {
             return Ragged::concat(self.encode_batch(texts, threads, options, check)?, check);
         }
-        // One thread needs no groups to hand out, and writes the ids where they stay.
-        let mut all = Ragged::with_room(texts.len())?;
+        // On one thread all ids are written to their final memory; groups are only for `check`.
+        let mut all = Ragged::with_capacity(texts.len())?;
         for group in groups(texts, |text| text.as_ref().len()) {
             check()?;
             let first = group.start;
@@ -284,8 +284,7 @@ impl Encoder {
     }
 }
 
-/// A sequence of ids to decode, as NumPy and the core have them or as they come from elsewhere, perhaps
-/// out of range.
+/// A sequence of ids to decode, as NumPy arrays and lists have them. Some may be out of range.
 pub enum Ids<'a> {
     /// Of 32 bits.
     U32(&'a [u32]),
@@ -318,20 +317,20 @@ mod tests {
     fn a_large_text_in_parts_has_the_ids_of_the_whole() {
         let encoder = sample_encoder();
         let words = "It's 12 o'clock!  漢字，<|eot_id|>x\r\n \n ".repeat(60_000);
-        let run = "z".repeat(LARGE + 5);
+        let run = "z".repeat(MIN_PARALLEL_BYTES + 5);
         for text in
             [words.as_bytes(), run.as_bytes(), &[b"\xFF\xE2, a ", words.as_bytes()].concat()]
         {
-            assert!(text.len() > LARGE);
+            assert!(text.len() > MIN_PARALLEL_BYTES);
             for allowed in [Selection::None, Selection::All] {
                 let options = Options { bos: true, eos: true, allowed, ..Options::default() };
                 let mut expected = Vec::new();
                 encoder.encode(text, &options, &mut expected, &go_on).unwrap();
-                assert_eq!(encoder.encode_whole(text, &options, &go_on).unwrap(), expected);
-                let count = encoder.count_whole(text, &options, &go_on).unwrap();
+                assert_eq!(encoder.encode_parallel(text, &options, &go_on).unwrap(), expected);
+                let count = encoder.count_parallel(text, &options, &go_on).unwrap();
                 assert_eq!(count, expected.len());
             }
-            assert_eq!(pieces(text).collect::<Vec<_>>().concat(), text);
+            assert_eq!(text_chunks(text).collect::<Vec<_>>().concat(), text);
         }
     }
 

@@ -1,86 +1,96 @@
 //! A round: some hundred pretokens that are cut and looked up together.
 //!
 //! ```text
-//! cut       text -> bounds of pretokens                     (pretokenize/)
-//! key       each pretoken -> a word and its hash            (bpe/key.rs)
-//! prefetch  the line of the table that the hash says
-//! look up   word -> id, or it is noted as missing           (bpe/pieces.rs)
+//! cut       text -> where pretokens begin and end             (text/pretokenize/)
+//! key       each pretoken -> its key, and the key's hash      (bpe/token_key.rs)
+//! prefetch  the line of the token table that the hash names
+//! look up   key -> id, or the pretoken is noted as missing    (bpe/token_table.rs)
 //! ```
 //!
-//! Keys are made while the next window of text is cut, and all lines of a round are asked for before the
-//! first is looked at, so the processor waits for many at a time. Nothing branches on what is found: ids
-//! are written for all pretokens, those of the missing ones mean nothing. That keys are made, hashed and asked for
-//! in a batch before any is used is an idea of the tokenizer gigatoken.
+//! Keys are made while the next window of text is cut. All lines of a round are prefetched before the
+//! first is read, so that the processor waits for many at a time. Nothing branches on what is found: an
+//! id is written for each pretoken, and means nothing for a missing one. That keys are made, hashed and
+//! prefetched in a batch before any is used is an idea of the tokenizer gigatoken.
 
-use crate::bpe::key::{KEPT, KEY};
-use crate::bpe::pieces::Lines;
-use crate::machine::lanes::{self, Lanes, STRINGS, Work};
-use crate::machine::path::Path;
-use crate::text::pretokenize::{ENDS, Ends, masks};
+use crate::bpe::token_key::{KEY, KEY_MASKS};
+use crate::bpe::token_table::TokenLines;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
+use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 
-/// Ids that are given at a time: more than mostly stand between two missing ones.
-pub const RUN: usize = 32;
+/// Ids that are emitted at a time: there mostly are fewer between two missing pretokens.
+pub const IDS_AT_ONCE: usize = 32;
 
-/// Room for the words of a round and those made besides, since they are made sixteen at a time.
-const WORDS: usize = ENDS + STRINGS;
+/// Room for the keys of a round. They are made sixteen at a time, so there may be some more of them than
+/// pretokens.
+const MAX_KEYS: usize = MAX_ENDS + KEYS_AT_ONCE;
 
-/// Words are made of places that were written at least so many places before: a processor reads what
-/// two writes made only after both have reached its cache, and would wait for those of the newest window.
-const LAG: usize = 16;
+/// Keys are made only of pretokens that are at least so many before the last one. What two writes made
+/// can be read together only after both have reached the cache, so the processor would wait for the
+/// newest window.
+const KEY_LAG: usize = 16;
 
-/// Room for the numbers of the missing ones: more than there can be, and a power of two.
-const MISSING: usize = 512;
-const _: () = assert!(ENDS < MISSING);
+/// Room for the numbers of missing pretokens: more than there can be, and a power of two.
+const MISSING_CAPACITY: usize = 512;
+const _: () = assert!(MAX_ENDS < MISSING_CAPACITY);
 
 /// A round of pretokens, and memory that is used again.
 #[repr(align(64))]
 pub struct Round {
-    words: [u128; WORDS],
-    hashes: [u32; WORDS],
-    /// The id of each pretoken that is a token.
-    ids: [u32; ENDS + RUN],
-    missing: [u16; MISSING],
+    keys: [u128; MAX_KEYS],
+    hashes: [u32; MAX_KEYS],
+    /// The id of each pretoken; it means nothing for a missing one.
+    ids: [u32; MAX_ENDS + IDS_AT_ONCE],
+    missing: [u16; MISSING_CAPACITY],
     missing_count: usize,
-    ends: Ends,
+    ends: PretokenEnds,
 }
 
 impl Default for Round {
     fn default() -> Self {
         Self {
-            words: [0; WORDS],
-            hashes: [0; WORDS],
-            ids: [0; ENDS + RUN],
-            missing: [0; MISSING],
+            keys: [0; MAX_KEYS],
+            hashes: [0; MAX_KEYS],
+            ids: [0; MAX_ENDS + IDS_AT_ONCE],
+            missing: [0; MISSING_CAPACITY],
             missing_count: 0,
-            ends: Ends::default(),
+            ends: PretokenEnds::default(),
         }
     }
 }
 
 impl Round {
-    /// A round whose ends have a wrong limit, for the test that this is told.
+    /// A round whose ends have a wrong limit, for the test that this is an error.
     #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
-        Self { ends: Ends::with_limit(limit), ..Self::default() }
+        Self { ends: PretokenEnds::with_limit(limit), ..Self::default() }
     }
 
-    /// Cuts the text from `from` on and looks up what was cut. `is_valid` says that the text is UTF-8.
+    /// Cuts the text from `from` on into pretokens and looks these up. `is_valid` says that the text is
+    /// UTF-8.
     #[inline]
-    pub fn fill(&mut self, path: Path, text: &[u8], from: usize, is_valid: bool, lines: Lines) {
-        let by_bits = is_valid && !path.is_scalar();
-        path.run(Fill { round: self, text, from, by_bits, lines });
+    pub fn fill(
+        &mut self,
+        path: CodePath,
+        text: &[u8],
+        from: usize,
+        is_valid: bool,
+        lines: TokenLines,
+    ) {
+        let use_masks = is_valid && !path.is_scalar();
+        path.run(FillRound { round: self, text, from, use_masks, lines });
     }
 
     /// Where pretokens end.
     #[inline(always)]
-    pub fn ends(&self) -> &Ends {
+    pub fn ends(&self) -> &PretokenEnds {
         &self.ends
     }
 
-    /// The pretokens that are not in the table, by number.
+    /// The numbers of the pretokens that are not in the lines of the token table.
     #[inline(always)]
     pub fn missing(&self) -> &[u16] {
-        // As many as were written: at most one for each end.
+        // At most one for each end was written.
         self.missing.get(..self.missing_count).unwrap_or(&[])
     }
 
@@ -90,82 +100,83 @@ impl Round {
         self.hashes.get(number).copied()
     }
 
-    /// Ids from that of pretoken `number` on, and what stands behind them.
+    /// Ids from that of pretoken `number` on. Those after the last pretoken mean nothing.
     #[inline(always)]
-    pub fn ids_from(&self, number: usize) -> Option<&[u32; RUN]> {
+    pub fn ids_from(&self, number: usize) -> Option<&[u32; IDS_AT_ONCE]> {
         self.ids.get(number..)?.first_chunk()
     }
 }
 
-struct Fill<'a> {
+struct FillRound<'a> {
     round: &'a mut Round,
     text: &'a [u8],
     from: usize,
-    by_bits: bool,
-    lines: Lines<'a>,
+    use_masks: bool,
+    lines: TokenLines<'a>,
 }
 
-impl Work for Fill<'_> {
+impl Vectorized for FillRound<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { round, text, from, by_bits, lines } = self;
-        let Round { words, hashes, ids, missing, missing_count, ends } = round;
-        // What the round's places are in. Behind the text's end there is nothing.
+        let Self { round, text, from, use_masks, lines } = self;
+        let Round { keys, hashes, ids, missing, missing_count, ends } = round;
+        // The bounds of the round count from here. After the text's end there is nothing.
         let rest = text.get(from..).unwrap_or(&[]);
-        let mut made = 0;
-        if by_bits {
+        let mut key_count = 0;
+        if use_masks {
             masks::fill(lanes, text, from, ends, |ends| {
-                while made + LAG + STRINGS <= ends.len() {
-                    make_sixteen(lanes, rest, ends, made, words, hashes, lines);
-                    made += STRINGS;
+                while key_count + KEY_LAG + KEYS_AT_ONCE <= ends.len() {
+                    make_keys(lanes, rest, ends, key_count, keys, hashes, lines);
+                    key_count += KEYS_AT_ONCE;
                 }
             });
-            while made + STRINGS <= ends.len() {
-                make_sixteen(lanes, rest, ends, made, words, hashes, lines);
-                made += STRINGS;
+            while key_count + KEYS_AT_ONCE <= ends.len() {
+                make_keys(lanes, rest, ends, key_count, keys, hashes, lines);
+                key_count += KEYS_AT_ONCE;
             }
         } else {
             masks::fill_scalar(text, from, ends);
         }
-        // There always are so many words: more ends are an error, see `Ends::are_whole`.
-        let (words_left, hashes_left) = (words.iter_mut().skip(made), hashes.iter_mut().skip(made));
-        let bounds = ends.bounds_from(made).windows(2);
-        for ((bounds, word), hash) in bounds.zip(words_left).zip(hashes_left) {
+        // There always are so many keys: more ends are an error, see `PretokenEnds::are_complete`.
+        let (keys_left, hashes_left) =
+            (keys.iter_mut().skip(key_count), hashes.iter_mut().skip(key_count));
+        let bounds = ends.bounds_from(key_count).windows(2);
+        for ((bounds, key), hash) in bounds.zip(keys_left).zip(hashes_left) {
             let &[start, end] = bounds else { continue };
             let length = end.wrapping_sub(start) as usize;
-            *word = lanes::word_of(lanes::head(rest, start as usize), length, &KEPT);
-            *hash = lanes::hash(*word);
+            *key = lanes::key_of(lanes::load_16_bytes(rest, start as usize), length, &KEY_MASKS);
+            *hash = lanes::hash(*key);
             lines.prefetch(*hash);
         }
-        *missing_count = look_up(lanes, ends.len(), words, hashes, ids, missing, lines);
+        *missing_count = look_up(lanes, ends.len(), keys, hashes, ids, missing, lines);
     }
 }
 
-/// Writes the ids of the first `count` pretokens, and the numbers of those that are missing. Gives how
-/// many are.
+/// Writes the ids of the first `count` pretokens, and the numbers of the missing ones. Gives how many
+/// are missing.
 #[inline(always)]
 fn look_up<L: Lanes>(
     lanes: L,
     count: usize,
-    words: &[u128; WORDS],
-    hashes: &[u32; WORDS],
-    ids: &mut [u32; ENDS + RUN],
-    missing: &mut [u16; MISSING],
-    lines: Lines,
+    keys: &[u128; MAX_KEYS],
+    hashes: &[u32; MAX_KEYS],
+    ids: &mut [u32; MAX_ENDS + IDS_AT_ONCE],
+    missing: &mut [u16; MISSING_CAPACITY],
+    lines: TokenLines,
 ) -> usize {
     let (mut number, mut missing_count) = (0, 0);
-    // There always are so many: more ends are an error, see `Ends::are_whole`.
-    let (words, hashes) = (words.get(..count).unwrap_or(&[]), hashes.get(..count).unwrap_or(&[]));
+    // There always are so many: more ends are an error, see `PretokenEnds::are_complete`.
+    let (keys, hashes) = (keys.get(..count).unwrap_or(&[]), hashes.get(..count).unwrap_or(&[]));
     let ids = ids.get_mut(..count).unwrap_or(&mut []);
-    for ((&word, &hash), id) in words.iter().zip(hashes).zip(ids) {
+    for ((&key, &hash), id) in keys.iter().zip(hashes).zip(ids) {
         let line = lines.of(hash);
-        let found = lanes.same_of_four(&line.0, word, KEY);
+        let found = lanes.find_key(&line.0, key, KEY);
         *id = line.id(found);
         #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
         {
-            missing[missing_count % MISSING] = number;
+            missing[missing_count % MISSING_CAPACITY] = number;
         }
         number += 1;
         missing_count += found / 8;
@@ -173,22 +184,22 @@ fn look_up<L: Lanes>(
     missing_count
 }
 
-/// Makes the words of sixteen pretokens and asks for their lines.
+/// Makes the keys of sixteen pretokens and prefetches their lines.
 #[inline(always)]
-fn make_sixteen<L: Lanes>(
+fn make_keys<L: Lanes>(
     lanes: L,
     text: &[u8],
-    ends: &Ends,
+    ends: &PretokenEnds,
     from: usize,
-    words: &mut [u128; WORDS],
-    hashes: &mut [u32; WORDS],
-    lines: Lines,
+    keys: &mut [u128; MAX_KEYS],
+    hashes: &mut [u32; MAX_KEYS],
+    lines: TokenLines,
 ) {
-    let words = words.get_mut(from..).and_then(|words| words.first_chunk_mut());
+    let keys = keys.get_mut(from..).and_then(|keys| keys.first_chunk_mut());
     let hashes = hashes.get_mut(from..).and_then(|hashes| hashes.first_chunk_mut());
-    // There always are so many: more ends are an error, see `Ends::are_whole`.
-    if let (Some(bounds), Some(words), Some(hashes)) = (ends.bounds_of(from), words, hashes) {
-        lanes.words(text, bounds, &KEPT, words, hashes);
+    // There always are so many: more ends are an error, see `PretokenEnds::are_complete`.
+    if let (Some(bounds), Some(keys), Some(hashes)) = (ends.bounds_of(from), keys, hashes) {
+        lanes.keys(text, bounds, &KEY_MASKS, keys, hashes);
         for &hash in &*hashes {
             lines.prefetch(hash);
         }

@@ -1,4 +1,4 @@
-//! What becomes of the ids of a text: a list, a count, or whatever takes them.
+//! Sinks, which take the ids of a text: as a list, as a count, or in another way.
 
 use std::ops::Range;
 
@@ -11,7 +11,11 @@ pub trait Sink {
 
     /// Takes the first `count` of some ids; the others mean nothing.
     #[inline(always)]
-    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(
+        &mut self,
+        ids: &[u32; MAX_IDS],
+        count: usize,
+    ) -> Result<(), Error> {
         self.take(ids.get(..count).ok_or_else(too_many)?)
     }
 
@@ -35,23 +39,28 @@ impl Sink for Vec<u32> {
         Ok(())
     }
 
-    /// All are written, in one store, and then some of them counted: a branch on how many there are would
-    /// be taken wrongly most of the time.
+    /// All are written at once, and then the length grows by `count`: a branch on the count would be
+    /// mispredicted most of the time.
     #[inline(always)]
-    fn put<const MOST: usize>(&mut self, ids: &[u32; MOST], count: usize) -> Result<(), Error> {
-        if count > MOST {
+    fn take_first<const MAX_IDS: usize>(
+        &mut self,
+        ids: &[u32; MAX_IDS],
+        count: usize,
+    ) -> Result<(), Error> {
+        if count > MAX_IDS {
             return Err(too_many());
         }
-        if self.capacity() - self.len() < MOST {
-            self.try_reserve(MOST)?;
+        if self.capacity() - self.len() < MAX_IDS {
+            self.try_reserve(MAX_IDS)?;
         }
-        if let Some(place) = self.spare_capacity_mut().first_chunk_mut::<MOST>() {
-            *place = ids.map(std::mem::MaybeUninit::new);
+        if let Some(target) = self.spare_capacity_mut().first_chunk_mut::<MAX_IDS>() {
+            *target = ids.map(std::mem::MaybeUninit::new);
             #[expect(
                 unsafe_code,
                 reason = "safe ways write the ids twice, or branch on their number"
             )]
-            // SAFETY: the first `count` of the places behind the end were written just now.
+            // SAFETY: `count` ids after the end are initialized: MAX_IDS were just written, and `count`
+            // is not more.
             unsafe {
                 self.set_len(self.len() + count);
             }
@@ -72,7 +81,11 @@ impl Sink for Count {
     }
 
     #[inline(always)]
-    fn put<const MOST: usize>(&mut self, _: &[u32; MOST], count: usize) -> Result<(), Error> {
+    fn take_first<const MAX_IDS: usize>(
+        &mut self,
+        _: &[u32; MAX_IDS],
+        count: usize,
+    ) -> Result<(), Error> {
         self.0 += count;
         Ok(())
     }

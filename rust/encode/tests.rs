@@ -5,6 +5,7 @@ use crate::added::Selection;
 use crate::encode::offsets::Offsets;
 use crate::machine::lanes::WINDOW;
 use crate::reference::{self, sample_encoder};
+use crate::text::span::Span;
 
 #[test]
 fn the_sinks_agree() {
@@ -29,12 +30,12 @@ fn the_sinks_agree() {
     assert_eq!(at, text.len());
 }
 
-/// A round with room for one window less than it takes: told as a fault, not given as fewer ids.
+/// A round that cuts more windows than it has room for gives an error, not fewer ids.
 #[test]
 fn a_round_that_loses_pretokens_is_an_error() {
     let encoder = sample_encoder();
     let text = "a1".repeat(300);
-    for path in Path::available() {
+    for path in CodePath::available() {
         let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "sample", "llama3.1");
         let encoder = encoder.unwrap().on_path(path);
         let count = |limit: usize| {
@@ -46,16 +47,16 @@ fn a_round_that_loses_pretokens_is_an_error() {
             result.map(|()| ids.len())
         };
         let right = encoder.count(text.as_bytes(), &Options::default(), &reference::go_on).unwrap();
-        assert_eq!(count(ENDS - WINDOW).unwrap(), right);
+        assert_eq!(count(MAX_ENDS - WINDOW).unwrap(), right);
         let mut faults = 0;
-        for limit in (0..ENDS + 2 * WINDOW).chain([usize::MAX]) {
+        for limit in (0..MAX_ENDS + 2 * WINDOW).chain([usize::MAX]) {
             match count(limit) {
                 Ok(count) => assert_eq!(count, right, "{} {limit}", path.name()),
                 Err(Error::Internal(_)) => faults += 1,
                 Err(error) => panic!("{error}"),
             }
         }
-        // Such as 0, which never cuts anything, and what is beyond the room for ends.
+        // Such as 0, which cuts nothing, and limits beyond the room for ends.
         assert!(faults > WINDOW, "{faults} on {}", path.name());
     }
 }
@@ -69,14 +70,14 @@ fn ids_do_not_depend_on_the_cache() {
         + &"unsplittablyverylongwordofmorethanthirtyonebytes ภาษาไทยไม่มีวรรค ".repeat(2);
     let expected = reference::encode(ranks, text.as_bytes());
     let many: String = (0..1_000_000u32).map(|n| format!(" q{n:x}z")).collect();
-    for path in Path::available() {
+    for path in CodePath::available() {
         for cache in [0, 1, 1 << 20, cache::DEFAULT_LIMIT, 32 << 20] {
             let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
             let encoder = encoder.unwrap().on_path(path).with_cache(cache);
             for _ in 0..3 {
                 assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
             }
-            if path == Path::best() || cache == cache::DEFAULT_LIMIT {
+            if path == CodePath::best() || cache == cache::DEFAULT_LIMIT {
                 encoder.count(many.as_bytes(), &Options::default(), &reference::go_on).unwrap();
                 assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
             }
@@ -86,10 +87,10 @@ fn ids_do_not_depend_on_the_cache() {
     }
 }
 
-/// Nor on what it forgot: words that are too long for a line, some new and some again, so that the ring goes
-/// round, grows, and goes round again.
+/// Nor on what was overwritten: words that are too long for a line, some new and some again, so that the ring
+/// goes round, grows, and goes round again.
 #[test]
-fn ids_do_not_depend_on_what_the_cache_forgot() {
+fn ids_do_not_depend_on_what_was_overwritten_in_the_cache() {
     let (encoder, _) = reference::best_encoder();
     let with_cache = |bytes| {
         let encoder = Encoder::new(Arc::clone(&encoder.vocabulary), "meta", "llama3.1");
@@ -122,8 +123,8 @@ fn ids_do_not_depend_on_what_the_cache_forgot() {
                         );
                     }
                 };
-                // All new, so that it does not pay to grow; then the same again, so that it does; then a
-                // few new ones, for which it grows; then all, the last ones first.
+                // New words, so that growing does not pay; then some of them again, so that it does;
+                // then a few new ones, for which the cache grows; then all, the last ones first.
                 let count = 1_500 + 31 * turn;
                 check(&mut (0..count));
                 for _ in 0..4 {
@@ -144,12 +145,17 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
         let result = encoder.count(text.as_bytes(), &Options::default(), &stop);
         assert!(matches!(result, Err(Error::Interrupted)));
     }
-    // One word, so that only merging can ask: of a run, and of letters in no order.
+    // One word, so that only merging calls `check`: a run, and letters in no order.
     let mixed = (0..2_000_000u64).map(|n| b'a' + (n.wrapping_mul(n) * 7 % 26) as u8).collect();
     for word in [vec![b'z'; 2_000_000], mixed] {
-        let mut merging = crate::bpe::merge::Merging::default();
-        let result =
-            encoder.vocabulary.merge(Path::best(), (&word, 0, word.len()), &mut merging, &stop);
+        let mut memory = crate::bpe::merge::MergeMemory::default();
+        let result = encoder.vocabulary.merge(
+            CodePath::best(),
+            &word,
+            Span::all_of(&word),
+            &mut memory,
+            &stop,
+        );
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 }

@@ -1,176 +1,183 @@
 //! Pretokens that neither the table of tokens nor the cache knows: merged, all of a round together.
 //!
 //! ```text
-//! split     a pretoken into parts, at places that no merge crosses      (bpe/segments.rs)
-//! tokens    is a part a token that merging gives?                       (bpe/pieces.rs)
-//! cache     was it merged before?
-//! merge     if not: up to 62 bytes by the rule, eight parts at a time   (bpe/short.rs)
-//!           longer ones window by window                                (bpe/merge.rs)
+//! split         a pretoken into segments, at positions that no merge crosses   (bpe/boundaries.rs)
+//! token table   is a segment a token that merging gives?                       (bpe/token_table.rs)
+//! cache         was it merged before?
+//! merge         if not: up to 62 bytes by the rule, eight segments at a time   (bpe/short_merge.rs)
+//!               longer ones window by window                                   (bpe/merge.rs)
 //! ```
 //!
-//! Each step is done for all parts before the next one, and asks for the memory that the next one needs.
+//! Each step is done for all segments before the next one, and prefetches what the next one reads.
 
 use crate::bpe::index::NONE;
-use crate::bpe::key::KEPT;
-use crate::bpe::merge::Merging;
-use crate::bpe::short::{SHORT_BYTES, Word};
+use crate::bpe::merge::MergeMemory;
+use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
+use crate::bpe::token_key::KEY_MASKS;
 use crate::counters::{Event, count};
-use crate::encode::cache::{Cache, FEW, LONGEST, Name, SHORT_NAME};
+use crate::encode::cache::{Cache, CacheKey, MAX_CACHED_BYTES, MAX_EXACT_KEY_BYTES, MAX_LINE_IDS};
 use crate::encode::sink::Sink;
 use crate::error::{Check, Error};
-use crate::machine::lanes::{Lanes, Work, hash, head, word_of};
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{Lanes, Vectorized, hash, key_of, load_16_bytes};
+use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
-/// Words that are merged at a time.
-const WORDS: usize = 8;
-/// Parts of a pretoken that is too long for the cache, which are resolved at a time.
-const PARTS: usize = 256;
+/// Segments that are merged at a time.
+const MERGES_AT_ONCE: usize = 8;
+/// Segments of a pretoken that is too long for the cache, which are resolved at a time.
+const SEGMENTS_AT_ONCE: usize = 256;
 
-/// Ids that there is room for from one text to the next: a megabyte.
-const KEPT_IDS: usize = 1 << 18;
+/// Ids whose memory is kept from one text to the next: a megabyte.
+const MAX_KEPT_IDS: usize = 1 << 18;
 
-/// What is between two places that no merge crosses.
+/// What all steps of one text share.
 #[derive(Clone, Copy)]
-struct Part {
-    start: usize,
-    end: usize,
-    state: State,
+pub struct Context<'a> {
+    /// How it is merged.
+    pub path: CodePath,
+    /// What it is merged with.
+    pub vocabulary: &'a Vocabulary,
+    /// The text.
+    pub text: &'a [u8],
+    /// Called now and then.
+    pub check: &'a Check<'a>,
 }
 
-/// What is known of a part.
+/// A stretch of a pretoken between two positions that no merge crosses.
+#[derive(Clone, Copy)]
+struct Segment {
+    span: Span,
+    state: SegmentState,
+}
+
+/// What is known of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nothing, and nobody is to be asked: it is a pretoken as a whole, for which table and cache were asked,
-    /// or too long for both, or a token that merging does not give.
-    Whole,
-    /// Nothing yet; the hash of its key.
+enum SegmentState {
+    /// It is to be merged, and is looked up in neither the token table nor the cache: it is a whole
+    /// pretoken, which was looked up already, or too long for both, or a token that merging does not
+    /// give.
+    ToMerge,
+    /// Nothing yet; the hash of its key in the token table.
     New(u32),
-    /// The table does not have it, perhaps the cache: its number among those that are asked for there.
-    Asked(u32),
-    /// Neither table nor cache has it: the same number.
-    Unknown(u32),
-    /// Its id, as the table has it.
+    /// The token table does not have it, perhaps the cache has: the index of its [`CacheLookup`].
+    LookUp(u32),
+    /// Neither has it, so it is to be merged and then inserted into the cache: the same index.
+    ToMergeAndInsert(u32),
+    /// Its id, as the token table has it.
     Token(u32),
-    /// Where its ids are among those of all, and how many there are.
-    Merged(usize, usize),
+    /// Which ids of [`Unknown`] are its own.
+    Merged { first: usize, count: usize },
 }
 
-/// Memory that is used again.
+/// A lookup in the cache: a key, and the line where its entry may be.
+struct CacheLookup {
+    key: CacheKey,
+    line: usize,
+}
+
+/// The unknown pretokens of a round, and memory that is used again.
 #[derive(Default)]
 pub struct Unknown {
-    parts: Vec<Part>,
-    /// Where the parts of each pretoken end.
+    segments: Vec<Segment>,
+    /// Where the segments of each pretoken end.
     ends: Vec<usize>,
-    /// The names of parts that the cache is asked for, and their places.
-    asked: Vec<(Name, usize)>,
+    lookups: Vec<CacheLookup>,
     ids: Vec<u32>,
-    words: Vec<Word>,
-    merging: Merging,
+    short: Vec<ShortMerge>,
+    memory: MergeMemory,
     /// The ids of one pretoken.
-    together: Vec<u32>,
+    pretoken_ids: Vec<u32>,
 }
 
 impl Unknown {
-    /// Forgets what it knows of another vocabulary than `owner`, which is not 0.
-    pub fn begin(&mut self, owner: u64) {
-        if self.ids.capacity() > KEPT_IDS {
+    /// Begins a text; forgets what it knows of another vocabulary than that with this number.
+    pub fn begin(&mut self, vocabulary: u64) {
+        if self.ids.capacity() > MAX_KEPT_IDS {
             self.ids = Vec::new();
         }
-        self.merging.begin(owner);
+        self.memory.begin(vocabulary);
     }
 
     /// Begins a round.
     pub fn clear(&mut self) {
-        self.parts.clear();
+        self.segments.clear();
         self.ends.clear();
-        self.asked.clear();
+        self.lookups.clear();
         self.ids.clear();
     }
 
-    /// Adds the pretoken `text[start..end]`, unless it is longer than [`LONGEST`]. Neither the table's lines,
-    /// asked with the `hash` of its key, nor the cache have it.
+    /// Adds the pretoken `span`, unless it is longer than [`MAX_CACHED_BYTES`]. Neither the token
+    /// table's line, which the `hash` of its key names, nor the cache has it.
     #[inline(never)]
-    pub fn add(
-        &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        (start, end): (usize, usize),
-        hash: u32,
-    ) -> Result<(), Error> {
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
-        if pretoken.len() > LONGEST {
+    pub fn add(&mut self, context: &Context, span: Span, hash: u32) -> Result<(), Error> {
+        let pretoken = span.bytes(context.text).ok_or_else(outside)?;
+        if pretoken.len() > MAX_CACHED_BYTES {
             return Ok(());
         }
-        let whole = vocabulary.pieces().find_beside(pretoken, hash);
-        if whole != NONE {
-            let state = State::Token(whole);
-            self.push(Part { start, end, state })?;
+        let id = context.vocabulary.token_table().find_after_line_miss(pretoken, hash);
+        if id != NONE {
+            self.push(Segment { span, state: SegmentState::Token(id) })?;
         } else if pretoken.is_ascii() {
-            // Nowhere is it cut.
-            self.push(Part { start, end, state: State::Whole })?;
+            // Between ASCII characters no boundary is looked for.
+            self.push(Segment { span, state: SegmentState::ToMerge })?;
         } else {
-            self.split(vocabulary, text, (start, end), start, usize::MAX)?;
+            self.split(context, span, span.start, usize::MAX)?;
         }
         self.ends.try_reserve(1)?;
-        self.ends.push(self.parts.len());
+        self.ends.push(self.segments.len());
         Ok(())
     }
 
-    fn push(&mut self, part: Part) -> Result<(), Error> {
-        self.parts.try_reserve(1)?;
-        self.parts.push(part);
+    fn push(&mut self, segment: Segment) -> Result<(), Error> {
+        self.segments.try_reserve(1)?;
+        self.segments.push(segment);
         Ok(())
     }
 
-    /// Adds the parts of a pretoken from `at` on, `most` of them at most. Gives where the last one ends.
+    /// Adds the segments of a pretoken from `at` on, but no more than `limit`. Gives where the last one ends.
     fn split(
         &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        (start, end): (usize, usize),
+        context: &Context,
+        pretoken: Span,
         mut at: usize,
-        most: usize,
+        limit: usize,
     ) -> Result<usize, Error> {
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let (segments, lines) = (vocabulary.segments(), vocabulary.pieces().lines());
-        for _ in 0..most {
-            if at == end {
+        let Context { vocabulary, text, .. } = *context;
+        let (start, bytes) = (pretoken.start, pretoken.bytes(text).ok_or_else(outside)?);
+        let (boundaries, lines) = (vocabulary.boundaries(), vocabulary.token_table().lines());
+        for _ in 0..limit {
+            if at == pretoken.end {
                 break;
             }
-            let (from, to) = (at, start + segments.next_cut(pretoken, at - start));
-            let mut state = State::Whole;
-            if from > start || to < end {
+            let span = Span { start: at, end: start + boundaries.next_boundary(bytes, at - start) };
+            let mut state = SegmentState::ToMerge;
+            if span != pretoken {
                 count(Event::Segments, 1);
-                let hash = hash(word_of(head(text, from), to - from, &KEPT));
+                let key = key_of(load_16_bytes(text, span.start), span.length(), &KEY_MASKS);
+                let hash = hash(key);
                 lines.prefetch(hash);
-                state = State::New(hash);
+                state = SegmentState::New(hash);
             }
-            self.push(Part { start: from, end: to, state })?;
-            at = to;
+            self.push(Segment { span, state })?;
+            at = span.end;
         }
         Ok(at)
     }
 
-    /// Finds the ids of all parts.
+    /// Finds the ids of all segments.
     #[inline(always)]
-    pub fn resolve(
-        &mut self,
-        path: Path,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        cache: &mut Cache,
-        check: &Check,
-    ) -> Result<(), Error> {
-        path.run(Resolve { unknown: self, path, vocabulary, text, cache, check })
+    pub fn resolve(&mut self, context: &Context, cache: &mut Cache) -> Result<(), Error> {
+        context.path.run(Resolve { unknown: self, context, cache })
     }
 
-    /// Gives the ids of pretoken `number`, in the order in which they were added, and keeps them.
-    pub fn give(
+    /// Emits the ids of pretoken `number`, in the order in which they were added, and inserts them into the
+    /// cache.
+    pub fn emit(
         &mut self,
         number: usize,
         text: &[u8],
-        name: Name,
+        key: CacheKey,
         cache: &mut Cache,
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
@@ -179,61 +186,57 @@ impl Unknown {
             None => 0,
         };
         let to = *self.ends.get(number).ok_or_else(outside)?;
-        let parts = self.parts.get(from..to).ok_or_else(outside)?;
-        let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        let segments = self.segments.get(from..to).ok_or_else(outside)?;
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Err(outside());
         };
-        self.together.clear();
-        for part in parts {
-            part.give(&self.ids, &mut self.together)?;
+        self.pretoken_ids.clear();
+        for segment in segments {
+            segment.emit(&self.ids, &mut self.pretoken_ids)?;
         }
-        let pretoken = text.get(first.start..last.end).ok_or_else(outside)?;
-        cache.insert(name, pretoken, &self.together);
-        sink.take(&self.together)
+        let pretoken = text.get(first.span.start..last.span.end).ok_or_else(outside)?;
+        cache.insert(key, pretoken, &self.pretoken_ids);
+        sink.take(&self.pretoken_ids)
     }
 
-    /// Gives the ids of a pretoken of any length, some parts at a time, and keeps none of the whole.
-    pub fn give_long(
+    /// Emits the ids of a pretoken of any length, [`SEGMENTS_AT_ONCE`] segments at a time. The cache
+    /// keeps none of the whole.
+    pub fn emit_long(
         &mut self,
-        path: Path,
-        vocabulary: &Vocabulary,
-        (text, start, end): (&[u8], usize, usize),
+        context: &Context,
+        span: Span,
         cache: &mut Cache,
         sink: &mut impl Sink,
-        check: &Check,
     ) -> Result<(), Error> {
-        debug_assert!(end - start > LONGEST);
-        let pretoken = text.get(start..end).ok_or_else(outside)?;
-        let whole = vocabulary.pieces().find_rest(pretoken);
-        if whole != NONE {
-            return sink.take(&[whole]);
+        debug_assert!(span.length() > MAX_CACHED_BYTES);
+        let pretoken = span.bytes(context.text).ok_or_else(outside)?;
+        let id = context.vocabulary.token_table().find_overflow(pretoken);
+        if id != NONE {
+            return sink.take(&[id]);
         }
-        let mut at = start;
-        while at < end {
+        let mut at = span.start;
+        while at < span.end {
             self.clear();
-            at = self.split(vocabulary, text, (start, end), at, PARTS)?;
-            self.resolve(path, vocabulary, text, cache, check)?;
-            for part in &self.parts {
-                part.give(&self.ids, sink)?;
+            at = self.split(context, span, at, SEGMENTS_AT_ONCE)?;
+            self.resolve(context, cache)?;
+            for segment in &self.segments {
+                segment.emit(&self.ids, sink)?;
             }
-            check()?;
+            (context.check)()?;
         }
         self.clear();
         Ok(())
     }
 }
 
-/// All parts of some pretokens are to be found.
+/// Finds the ids of all segments of some pretokens.
 struct Resolve<'a> {
     unknown: &'a mut Unknown,
-    path: Path,
-    vocabulary: &'a Vocabulary,
-    text: &'a [u8],
+    context: &'a Context<'a>,
     cache: &'a mut Cache,
-    check: &'a Check<'a>,
 }
 
-impl Work for Resolve<'_> {
+impl Vectorized for Resolve<'_> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -244,88 +247,92 @@ impl Work for Resolve<'_> {
 }
 
 impl Resolve<'_> {
-    /// Asks the table, then the cache.
+    /// Looks segments up in the token table, then in the cache.
     #[inline(always)]
     fn look_up<L: Lanes>(&mut self, lanes: L) -> Result<(), Error> {
-        let Self { unknown, vocabulary, text, cache, .. } = self;
-        let pieces = vocabulary.pieces();
-        let Unknown { parts, asked, ids, .. } = unknown;
-        for part in parts.iter_mut() {
-            // The others are known, or pretokens as a whole.
-            let State::New(hash) = part.state else { continue };
-            let (start, end) = (part.start, part.end);
-            let id = pieces.find_hashed(text, (start, end), hash);
-            if id != NONE && pieces.is_reached(id) {
-                part.state = State::Token(id);
+        let Self { unknown, context, cache } = self;
+        let Context { vocabulary, text, .. } = **context;
+        let table = vocabulary.token_table();
+        let Unknown { segments, lookups, ids, .. } = unknown;
+        for segment in segments.iter_mut() {
+            // The others are known, or whole pretokens.
+            let SegmentState::New(hash) = segment.state else { continue };
+            let span = segment.span;
+            let id = table.find_with_hash(text, span, hash);
+            if id != NONE && table.is_reached(id) {
+                segment.state = SegmentState::Token(id);
                 continue;
             }
-            // As a pretoken, a token that merging does not give has another id than as a part: the cache is
-            // not asked for such a part, nor told of it.
-            part.state = State::Whole;
-            if id == NONE && end - start <= SHORT_NAME {
-                let (name, place) = cache.name(text, start, end);
-                cache.prefetch(place);
-                part.state = State::Asked(asked.len() as u32);
-                asked.try_reserve(1)?;
-                asked.push((name, place));
+            // A token that merging does not give has other ids as a segment than as a pretoken. So such
+            // a segment is neither looked up in the cache, which is for both, nor inserted.
+            segment.state = SegmentState::ToMerge;
+            if id == NONE && span.length() <= MAX_EXACT_KEY_BYTES {
+                let (key, line) = cache.key(text, span);
+                cache.prefetch(line);
+                segment.state = SegmentState::LookUp(lookups.len() as u32);
+                lookups.try_reserve(1)?;
+                lookups.push(CacheLookup { key, line });
             }
         }
-        for part in parts.iter_mut() {
-            // The cache was not asked for the others.
-            let State::Asked(number) = part.state else { continue };
-            let (name, place) = asked.get(number as usize).ok_or_else(outside)?;
-            let known = cache.lookup(lanes, *place, name);
-            part.state = if known.has_ids() {
-                let from = ids.len();
-                known.give(ids)?;
-                State::Merged(from, known.count())
+        for segment in segments.iter_mut() {
+            // The others are not looked up in the cache.
+            let SegmentState::LookUp(index) = segment.state else { continue };
+            let CacheLookup { key, line } = lookups.get(index as usize).ok_or_else(outside)?;
+            let cached = cache.lookup(lanes, *line, key);
+            segment.state = if cached.has_ids() {
+                let first = ids.len();
+                cached.emit(ids)?;
+                SegmentState::Merged { first, count: cached.count() }
             } else {
-                State::Unknown(number)
+                SegmentState::ToMergeAndInsert(index)
             };
         }
         Ok(())
     }
 
-    /// Merges the parts that nobody knows.
+    /// Merges the segments that nothing knows.
     #[inline(always)]
     fn merge(&mut self) -> Result<(), Error> {
-        let Self { unknown, path, vocabulary, text, cache, check } = self;
+        let Self { unknown, context, cache } = self;
+        let Context { path, vocabulary, text, check } = **context;
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
-        let Unknown { parts, asked, ids, words, merging, .. } = unknown;
-        words.resize(WORDS, Word::default());
-        let is_open = |part: &Part| matches!(part.state, State::Whole | State::Unknown(_));
-        let mut open = parts.iter_mut().filter(|part| is_open(part));
+        let Unknown { segments, lookups, ids, short, memory, .. } = unknown;
+        short.resize(MERGES_AT_ONCE, ShortMerge::default());
+        let is_open = |segment: &Segment| {
+            matches!(segment.state, SegmentState::ToMerge | SegmentState::ToMergeAndInsert(_))
+        };
+        let mut open = segments.iter_mut().filter(|segment| is_open(segment));
         loop {
-            let mut some: [Option<&mut Part>; WORDS] = [const { None }; WORDS];
+            let mut batch: [Option<&mut Segment>; MERGES_AT_ONCE] =
+                [const { None }; MERGES_AT_ONCE];
             let mut begun = 0;
-            for part in open.by_ref() {
-                let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
+            for segment in open.by_ref() {
+                let bytes = segment.span.bytes(text).ok_or_else(outside)?;
                 if bytes.len() > SHORT_BYTES {
-                    let place = (*text, part.start, part.end);
-                    let merged = vocabulary.merge(*path, place, merging, check)?;
-                    finish(part, asked, ids, merged, cache, text)?;
+                    let merged = vocabulary.merge(path, text, segment.span, memory, check)?;
+                    finish(segment, lookups, ids, merged, cache, text)?;
                     continue;
                 }
-                if let (Some(word), Some(slot)) = (words.get_mut(begun), some.get_mut(begun)) {
-                    word.begin(certain, bytes);
-                    *slot = Some(part);
+                if let (Some(merge), Some(slot)) = (short.get_mut(begun), batch.get_mut(begun)) {
+                    merge.begin(certain, bytes);
+                    *slot = Some(segment);
                     begun += 1;
                 }
-                if begun == WORDS {
+                if begun == MERGES_AT_ONCE {
                     break;
                 }
             }
             if begun == 0 {
                 return Ok(());
             }
-            let words = words.get_mut(..begun).unwrap_or(&mut []);
-            words.iter_mut().for_each(|word| word.sieve(pairs));
-            words.iter_mut().for_each(|word| word.look_up(pairs));
-            for (word, part) in words.iter_mut().zip(some.into_iter().flatten()) {
+            let short = short.get_mut(..begun).unwrap_or(&mut []);
+            short.iter_mut().for_each(|merge| merge.filter(pairs));
+            short.iter_mut().for_each(|merge| merge.look_up(pairs));
+            for (merge, segment) in short.iter_mut().zip(batch.into_iter().flatten()) {
                 let mut merged = [0; SHORT_BYTES];
-                let count = word.finish(pairs, &mut merged);
+                let count = merge.finish(pairs, &mut merged);
                 let merged = merged.get(..count).ok_or_else(outside)?;
-                finish(part, asked, ids, merged, cache, text)?;
+                finish(segment, lookups, ids, merged, cache, text)?;
             }
         }
     }
@@ -333,42 +340,42 @@ impl Resolve<'_> {
 
 #[cold]
 fn outside() -> Error {
-    Error::Internal("a part of a pretoken is outside of it")
+    Error::Internal("a segment of a pretoken is outside of it")
 }
 
-impl Part {
-    fn give(&self, ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
+impl Segment {
+    fn emit(&self, ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
         match self.state {
-            State::Token(id) => sink.take(&[id]),
-            State::Merged(from, count) => {
-                sink.take(ids.get(from..from + count).ok_or_else(outside)?)
+            SegmentState::Token(id) => sink.take(&[id]),
+            SegmentState::Merged { first, count } => {
+                sink.take(ids.get(first..first + count).ok_or_else(outside)?)
             }
-            _ => Err(Error::Internal("a part of a pretoken was not merged")),
+            _ => Err(Error::Internal("a segment of a pretoken was not merged")),
         }
     }
 }
 
-/// Notes what a part was merged to, and keeps it if the cache was asked for it. (A pretoken as a whole is
-/// kept anyway.)
+/// Notes what a segment was merged to, and inserts that into the cache if the segment was looked up there.
+/// (Whole pretokens are inserted in any case, see [`Unknown::emit`].)
 fn finish(
-    part: &mut Part,
-    asked: &[(Name, usize)],
+    segment: &mut Segment,
+    lookups: &[CacheLookup],
     ids: &mut Vec<u32>,
     merged: &[u32],
     cache: &mut Cache,
     text: &[u8],
 ) -> Result<(), Error> {
     if merged.is_empty() {
-        return Err(Error::Internal("a part of a pretoken was merged to nothing"));
+        return Err(Error::Internal("a segment of a pretoken was merged to nothing"));
     }
     count(Event::Merged, 1);
-    let state = State::Merged(ids.len(), merged.len());
+    let state = SegmentState::Merged { first: ids.len(), count: merged.len() };
     ids.take(merged)?;
-    if let State::Unknown(number) = std::mem::replace(&mut part.state, state) {
-        let bytes = text.get(part.start..part.end).ok_or_else(outside)?;
-        let &(name, _) = asked.get(number as usize).ok_or_else(outside)?;
-        if merged.len() <= FEW {
-            cache.insert(name, bytes, merged);
+    if let SegmentState::ToMergeAndInsert(index) = std::mem::replace(&mut segment.state, state) {
+        let bytes = segment.span.bytes(text).ok_or_else(outside)?;
+        let CacheLookup { key, .. } = lookups.get(index as usize).ok_or_else(outside)?;
+        if merged.len() <= MAX_LINE_IDS {
+            cache.insert(*key, bytes, merged);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! One field of a JSON record, as bytes: what is not UTF-8 in it is not lost.
+//! The text of one field of a JSON record, as bytes: what is not UTF-8 in it is not lost.
 
 use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -11,7 +11,7 @@ pub fn why_not(record: &[u8], error: &serde_json::Error) -> String {
     // The record is one line of the file, so the parser's own line number misleads.
     let reason = error.to_string();
     let reason = reason.split_once(" at line ").map_or(&*reason, |(reason, _)| reason);
-    // What is JSON, but not what was asked for, speaks for itself.
+    // Of valid JSON without such a field the parser's reason says enough.
     if !error.is_syntax() && !error.is_eof() {
         return reason.to_owned();
     }

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! walk     the files of a folder
-//! read     a file as pieces that end where no id depends on the cut
+//! reader   a file -> chunks, which end where no id depends on the cut
 //! jsonl    a field of a line of JSON
-//! parts    pieces -> counts or ids
+//! output   a chunk -> counts or ids
 //! stream   many files at once, on all threads, their results in order
 //! ```
 
 pub mod walk;
-pub mod read;
+pub mod reader;
 pub mod jsonl;
-pub mod parts;
+pub mod output;
 pub mod stream;

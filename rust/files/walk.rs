@@ -19,8 +19,8 @@ pub struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The files under `root` in the order of their paths, and what could not be read. Links are not
-    /// followed.
+    /// The files under `root` in the order of their paths, with an error for each that could not be
+    /// read. Links are not followed.
     pub fn files(&self, root: &Path, check: &Check) -> Result<Vec<Result<PathBuf, Error>>, Error> {
         let globs = self.globs(root)?;
         // A glob narrows what is walked; as the walk's own override it would bring back what

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! lanes        a few operations on bytes and words, written for each kind of processor
-//! path         which of these the process takes
-//! prefetch     loads that are begun before their values are needed
-//! huge_pages   large tables on large pages
+//! code_path    which of these the process uses
+//! prefetch     begins to load memory before its value is needed
+//! huge_pages   memory for large tables
 //! ```
 
 pub mod lanes;
-pub mod path;
+pub mod code_path;
 pub mod prefetch;
 pub mod huge_pages;

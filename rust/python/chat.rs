@@ -7,11 +7,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::convert::{array, characters_of, gathered, list_of};
+use super::convert::{array, list_of, str_of, try_collect};
 use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
-use crate::chat::{Argument, Call, Chat, Dialect, Encoded, Ending, Message, Part, Role, Script};
+use crate::chat::{
+    Argument, Call, Chat, ContentPart, Dialect, Encoded, Ending, Message, Role, Script,
+};
 
 type Text<'py> = Bound<'py, PyString>;
 /// Texts, and `None` where an image is.
@@ -123,7 +125,7 @@ fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
         .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
     let mut messages = Vec::new();
     for (index, given) in given.messages.iter().enumerate() {
-        let role = Role::of(&characters_of(&given.role)?, index, dialect, profile);
+        let role = Role::of(&str_of(&given.role)?, index, dialect, profile);
         messages.push(message(given, role.map_err(|error| raise(py, error))?)?);
     }
     let chat = Chat {
@@ -132,7 +134,7 @@ fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
         tools: given.tools.as_deref().map(texts).transpose()?,
         builtin_tools: given.builtin_tools.as_deref().map(texts).transpose()?,
         tools_in_user: given.tools_in_user,
-        date: given.date.as_ref().map(characters_of).transpose()?,
+        date: given.date.as_ref().map(str_of).transpose()?,
         ending: match (given.continue_final_message, given.add_generation_prompt) {
             (true, _) => Ending::Open,
             (false, true) => Ending::Prompt,
@@ -153,27 +155,27 @@ fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
     })
 }
 
-fn parts<'a>(given: &'a Parts) -> PyResult<Vec<Part<'a>>> {
+fn parts<'a>(given: &'a Parts) -> PyResult<Vec<ContentPart<'a>>> {
     let part = |part: &'a Option<Text>| {
-        part.as_ref().map_or(Ok(Part::Image), |text| characters_of(text).map(Part::Text))
+        part.as_ref().map_or(Ok(ContentPart::Image), |text| str_of(text).map(ContentPart::Text))
     };
-    gathered(given.len(), given.iter().map(part))
+    try_collect(given.len(), given.iter().map(part))
 }
 
 fn call<'a>(given: &'a GivenCall) -> PyResult<Call<'a>> {
     let argument = |given: &'a GivenArgument| {
-        let text = given.text.as_ref().map(characters_of).transpose()?;
-        let (name, json) = (characters_of(&given.name)?, characters_of(&given.json)?);
+        let text = given.text.as_ref().map(str_of).transpose()?;
+        let (name, json) = (str_of(&given.name)?, str_of(&given.json)?);
         Ok(Argument { name, text, json })
     };
     Ok(Call {
-        name: characters_of(&given.name)?,
-        quoted_name: characters_of(&given.quoted_name)?,
-        json: characters_of(&given.json)?,
+        name: str_of(&given.name)?,
+        quoted_name: str_of(&given.quoted_name)?,
+        json: str_of(&given.json)?,
         arguments: given.arguments.iter().map(argument).collect::<PyResult<_>>()?,
     })
 }
 
 fn texts<'a>(given: &'a [Text]) -> PyResult<Vec<Cow<'a, str>>> {
-    gathered(given.len(), given.iter().map(characters_of))
+    try_collect(given.len(), given.iter().map(str_of))
 }

@@ -1,5 +1,5 @@
-//! Arguments and results: text to bytes, ids to slices, and back to Python's objects. What is in the
-//! size of the input is asked for in a way that can be refused.
+//! Conversion of arguments and results: text to bytes, ids to slices, and back to Python's objects.
+//! Memory in the size of the input is requested so that it can be refused.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,18 +16,18 @@ use crate::encode::decode::whole_characters;
 use crate::encode::parallel::Ids;
 use crate::machine::prefetch::prefetch;
 
-/// As many integers as Llama 3 has ids, and after how many ids in lists they are worth making.
+/// How many integers are shared: as many as Llama 3 has ids. They are made once lists have had so many ids.
 const INTEGER_COUNT: u32 = 128_257;
 const MANY_IDS: usize = 1 << 16;
-/// Ids of a list whose memory can't be refused.
+/// The most ids of a list whose memory can't be refused.
 const SHORT_LIST: usize = 4096;
-/// Bytes of text that are made one string, and then joined with others.
+/// Bytes of text that become one string, which is then joined with others.
 const PART_BYTES: usize = 1 << 14;
 /// Items of a list between two looks for signals, some milliseconds.
 const LIST_CHECK: usize = 1 << 18;
-/// The same where each item may be much work, as a text is.
+/// The same for items that may be much work each, as texts are.
 const ITEM_CHECK: usize = 64;
-/// How far ahead of its place in a list an integer is asked for.
+/// How many items ahead an integer is prefetched.
 const INTEGERS_AHEAD: usize = 16;
 
 /// The text's bytes, without a copy but for a `str` with surrogates: their pairs are joined and
@@ -48,7 +48,7 @@ pub(super) fn bytes_of<'a>(
         let message = format!("{argument} must be str or bytes, not {kind}{hint}");
         return Err(PyTypeError::new_err(message));
     };
-    Ok(match characters_of(string)? {
+    Ok(match str_of(string)? {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     })
@@ -60,7 +60,7 @@ fn is_sequence(value: &Bound<PyAny>) -> bool {
 }
 
 /// The same of what is known to be a `str`.
-pub(super) fn characters_of<'a>(string: &'a Bound<PyString>) -> PyResult<Cow<'a, str>> {
+pub(super) fn str_of<'a>(string: &'a Bound<PyString>) -> PyResult<Cow<'a, str>> {
     match string.to_str() {
         Ok(text) => Ok(Cow::Borrowed(text)),
         Err(_) => Ok(Cow::Owned(without_surrogates(string)?)),
@@ -79,7 +79,7 @@ fn without_surrogates(string: &Bound<PyString>) -> PyResult<String> {
     Ok(text)
 }
 
-/// Where, in the bytes that [`bytes_of`] gives of a `str`, its joined surrogate pairs are, which are two
+/// The offsets, in the bytes that [`bytes_of`] gives of a `str`, of its joined surrogate pairs, which are two
 /// characters for Python.
 pub(super) fn joined_pairs(text: &Bound<PyAny>) -> PyResult<Vec<usize>> {
     let mut places = Vec::new();
@@ -113,16 +113,16 @@ pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [
         look_for_signals(text.py(), index)?;
         bytes_of(text, || format!("texts[{index}]"))
     });
-    gathered(texts.len(), bytes)
+    try_collect(texts.len(), bytes)
 }
 
-/// Lets signal handlers run, at some of the items of a list.
+/// Lets signal handlers run, once for several items of a list.
 pub(super) fn look_for_signals(py: Python, index: usize) -> PyResult<()> {
     if index % ITEM_CHECK == ITEM_CHECK - 1 { py.check_signals() } else { Ok(()) }
 }
 
-/// Collects, where memory that is refused is an error.
-pub(super) fn gathered<T>(
+/// Collects items; memory that is refused is an error.
+pub(super) fn try_collect<T>(
     count: usize,
     items: impl Iterator<Item = PyResult<T>>,
 ) -> PyResult<Vec<T>> {
@@ -169,7 +169,7 @@ fn text_of<'py>(
     if bytes.iter().step_by(16).filter(|byte| !byte.is_ascii()).count() > bytes.len() / 128
         && let Some(count) = crate::text::utf16::transcode(bytes, units)
     {
-        // Python takes a byte order mark away; without this one it would take one that is text.
+        // Python removes a byte order mark. Without this one it would remove one that is part of the text.
         const BYTE_ORDER_MARK: u16 = 0xFEFF;
         let encoded = PyBytes::new_with(py, 2 * count + 2, |target| {
             let (pairs, _) = target.as_chunks_mut::<2>();
@@ -187,24 +187,24 @@ fn text_of<'py>(
 }
 
 /// Ids from Python, kept while the core reads them.
-pub(super) enum Given<'py> {
+pub(super) enum GivenIds<'py> {
     List(Vec<i64>),
     U32(PyReadonlyArray1<'py, u32>),
     I32(PyReadonlyArray1<'py, i32>),
     I64(PyReadonlyArray1<'py, i64>),
 }
 
-impl<'py> Given<'py> {
+impl<'py> GivenIds<'py> {
     pub(super) fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
-        Self::behind(ids, argument, 0)
+        Self::after(ids, argument, 0)
     }
 
-    /// The same for ids that come behind `before` others.
-    pub(super) fn behind(ids: &Bound<'py, PyAny>, argument: &str, before: usize) -> PyResult<Self> {
+    /// The same for ids that follow `before` others.
+    pub(super) fn after(ids: &Bound<'py, PyAny>, argument: &str, before: usize) -> PyResult<Self> {
         if let Ok(list) = ids.cast::<PyList>() {
             let indexed = list.iter().enumerate();
             let values = indexed.map(|(index, id)| integer(argument, index, before, &id));
-            return Ok(Self::List(gathered(list.len(), values)?));
+            return Ok(Self::List(try_collect(list.len(), values)?));
         }
         load_numpy(ids.py())?;
         if let Ok(array) = ids.cast::<PyArray1<u32>>() {
@@ -254,8 +254,8 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
     }
 }
 
-/// Loads NumPy where nobody has: the crate does so when it is first needed, but what is raised meanwhile,
-/// as Ctrl-C does, would be a panic there.
+/// Loads NumPy if it is not loaded yet. The crate `numpy` does so when it first needs it, but there an
+/// exception that a signal handler raises meanwhile, as Ctrl-C does, would be a panic.
 pub(super) fn load_numpy(py: Python) -> PyResult<()> {
     static LOADED: PyOnceLock<()> = PyOnceLock::new();
     let load = || {
@@ -278,7 +278,7 @@ pub(super) fn array<'py, T: Element>(
     Ok(PyArray1::from_vec(py, values))
 }
 
-/// An array of ids: a copy of what is lent, else the very memory.
+/// An array of ids: a copy of borrowed ids, or with the memory of owned ones.
 pub(super) fn array_of<'py>(
     py: Python<'py>,
     ids: Cow<[u32]>,
@@ -290,8 +290,8 @@ pub(super) fn array_of<'py>(
     })
 }
 
-/// A list of ids. Integers are objects, and making them is most of the work of a list, so those of all
-/// Llama 3 ids are made once, when lists have had so many that it pays.
+/// A list of ids. Integers are objects, and making them is most of the work of a list. So those of all
+/// Llama 3 ids are made once, when lists have had so many ids that it pays.
 pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
     static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
     static GIVEN: AtomicUsize = AtomicUsize::new(0);
@@ -304,8 +304,8 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
             INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
         }
     };
-    // All of them together are more than the nearer caches hold.
-    let ask = |index: usize| {
+    // All integers together do not fit the nearer caches.
+    let prefetch_ahead = |index: usize| {
         let id = ids.get(index + INTEGERS_AHEAD).map_or(u32::MAX, |&id| id);
         if let Some(integer) = integers.get(id as usize) {
             prefetch(integer.as_ptr());
@@ -313,18 +313,19 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
     };
     if ids.len() < SHORT_LIST {
         let known = |(index, &id): (usize, &u32)| {
-            ask(index);
+            prefetch_ahead(index);
             integers.get(id as usize).map_or_else(|| integer_of(py, id), |id| id.clone_ref(py))
         };
         return PyList::new(py, ids.iter().enumerate().map(known));
     }
-    // Such a list's memory may be refused, which making it from an iterator would not survive.
+    // The memory of such a list may be refused. A list that is made from an iterator would then abort
+    // the process.
     let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
     for (index, &id) in ids.iter().enumerate() {
         if index % LIST_CHECK == LIST_CHECK - 1 {
             py.check_signals()?;
         }
-        ask(index);
+        prefetch_ahead(index);
         match integers.get(id as usize) {
             Some(integer) => list.set_item(index, integer)?,
             None => list.set_item(index, id)?,

@@ -1,4 +1,5 @@
-//! The class behind a `Tokenizer`. Its methods stand in `mod.rs`, what they do in the other files.
+//! The class that a `Tokenizer` in Python holds. Its methods are in `mod.rs`, what they do in the other
+//! files.
 
 use std::sync::Arc;
 

@@ -7,26 +7,26 @@ use super::convert::append_text;
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::raise::raise;
-use crate::encode::decode::{MANY, whole_characters};
+use crate::encode::decode::{MIN_IDS_TO_MAKE_TABLE, whole_characters};
 use crate::encode::parallel::Ids;
 use crate::error::{Check, slice};
 
-/// Ids up to which they are decoded attached to the interpreter: a few microseconds.
+/// Up to so many ids are decoded while attached to the interpreter: a few microseconds.
 pub(super) const FEW_IDS: usize = 1 << 9;
-/// Ids that are decoded before a part of their text is made.
+/// Ids that are decoded at a time before their text is made.
 const TEXT_IDS: usize = 1 << 18;
 
 impl Core {
-    /// Makes the table for bytes if `count` ids are worth it. Here, attached to the interpreter, since
-    /// then no thread can fork the process meanwhile.
-    pub(super) fn make_slots(&self, count: usize) {
-        if count >= MANY {
-            self.encoder.vocabulary.make_slots();
+    /// Makes the table for decoding if `count` ids are worth it. It is made while attached to the
+    /// interpreter, so that no thread can fork the process meanwhile.
+    pub(super) fn make_decode_table(&self, count: usize) {
+        if count >= MIN_IDS_TO_MAKE_TABLE {
+            self.encoder.vocabulary.make_decode_table();
         }
     }
 
     pub(super) fn bytes(&self, py: Python, ids: &Ids, skip_special: bool) -> PyResult<Vec<u8>> {
-        self.make_slots(ids.len());
+        self.make_decode_table(ids.len());
         let decode = |check: &Check| match ids {
             Ids::U32(ids) => self.encoder.decode(ids, skip_special, check),
             Ids::I32(ids) => self.encoder.decode(ids, skip_special, check),
@@ -49,7 +49,7 @@ impl Core {
             let bytes = self.encoder.decode(ids, skip_special, &go_on);
             return PyString::from_bytes(py, &bytes.map_err(|error| raise(py, error))?);
         }
-        self.make_slots(ids.len());
+        self.make_decode_table(ids.len());
         let (parts, mut bytes, mut units) = (PyList::empty(py), Vec::new(), Vec::new());
         for (number, ids) in (0..).zip(ids.chunks(TEXT_IDS)) {
             let before = number * TEXT_IDS;

@@ -1,4 +1,4 @@
-//! Work without the interpreter, which may be stopped: a signal handler runs now and then.
+//! Runs work detached from the interpreter, and lets signal handlers run now and then, which may stop it.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ pub(super) fn go_on() -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to let
-/// signal handlers run and to tell `progress` how much was read; what they raise ends the work.
+/// Runs `work` detached from the interpreter. The check that it gets attaches now and then, to run
+/// signal handlers and to tell `progress` how many bytes were read. What these raise ends the work.
 pub(super) fn detached<T: Send>(
     py: Python,
     progress: Option<Py<PyAny>>,

@@ -1,4 +1,4 @@
-//! Text to ids: what is asked for, one text, and batches.
+//! Text to ids: options, single texts and batches.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -6,7 +6,7 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{all_bytes, bytes_of, gathered};
+use super::convert::{all_bytes, bytes_of, try_collect};
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::options::Given;
@@ -15,17 +15,17 @@ use crate::encode::options::Options;
 use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
 
-/// Bytes of text up to which it is encoded attached to the interpreter: a few microseconds.
-const SHORT: usize = 1 << 11;
-/// Bytes of text up to which its ids are copied out of memory that stays with the thread.
-const REUSED: usize = 1 << 15;
+/// Text of up to so many bytes is encoded while attached to the interpreter: a few microseconds.
+const MAX_ATTACHED_BYTES: usize = 1 << 11;
+/// The ids of text of up to so many bytes are copied out of memory that stays with the thread.
+const MAX_REUSED_BYTES: usize = 1 << 15;
 
 thread_local! {
     static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
 impl Core {
-    /// Encodes `text` and gives the ids to `take`: lent from memory that is used again if they are few.
+    /// Encodes `text` and gives the ids to `take`: if they are few, borrowed from memory that is used again.
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,
@@ -34,14 +34,15 @@ impl Core {
     ) -> PyResult<T> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        if bytes.len() > REUSED {
-            let encode = |check: &Check, _: &_| self.encoder.encode_whole(&bytes, &options, check);
+        if bytes.len() > MAX_REUSED_BYTES {
+            let encode =
+                |check: &Check, _: &_| self.encoder.encode_parallel(&bytes, &options, check);
             return take(Cow::Owned(detached(py, None, encode)?));
         }
-        // What a signal handler interrupted may have taken it already; then this one is new.
+        // If a signal handler interrupts this, the memory is taken already, and the handler gets new memory.
         let mut ids = IDS.take();
         ids.clear();
-        let encoded = if bytes.len() <= SHORT {
+        let encoded = if bytes.len() <= MAX_ATTACHED_BYTES {
             let encoded = self.encoder.encode(&bytes, &options, &mut ids, &go_on);
             encoded.map_err(|error| raise(py, error))
         } else {
@@ -56,11 +57,11 @@ impl Core {
     pub(super) fn counted(&self, text: &Bound<PyAny>, options: Given) -> PyResult<usize> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        if bytes.len() <= SHORT {
+        if bytes.len() <= MAX_ATTACHED_BYTES {
             let counted = self.encoder.count(&bytes, &options, &go_on);
             return counted.map_err(|error| raise(py, error));
         }
-        detached(py, None, |check, _| self.encoder.count_whole(&bytes, &options, check))
+        detached(py, None, |check, _| self.encoder.count_parallel(&bytes, &options, check))
     }
 
     pub(super) fn encode_groups(
@@ -97,7 +98,7 @@ fn with_bytes<T: Send>(
     texts: &Bound<PyList>,
     work: impl FnOnce(&[Cow<[u8]>], &Check) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let items = gathered(texts.len(), texts.iter().map(Ok))?;
+    let items = try_collect(texts.len(), texts.iter().map(Ok))?;
     let bytes = all_bytes(&items)?;
     detached(texts.py(), None, |check, _| work(&bytes, check))
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::convert::{array, gathered, load_numpy};
+use super::convert::{array, load_numpy, try_collect};
 use super::detach::detached;
-use crate::files::parts::{Part, Task, Totals as Counted};
-use crate::files::stream::{Named, Stream};
+use crate::files::output::{ChunkOutput, EncodeTask, Totals as Counted};
+use crate::files::stream::{FileStream, InputFile};
 
 /// What an iterator over files gives.
 #[derive(Clone, Copy)]
@@ -16,8 +16,8 @@ pub(super) enum Gives {
     Totals,
     /// The ids of each file.
     Files,
-    /// The ids of one file, part by part.
-    Parts,
+    /// The ids of one file, chunk by chunk.
+    Chunks,
 }
 
 /// What a file holds: a dictionary of these in Python.
@@ -30,12 +30,12 @@ struct Totals {
     invalid_utf8: bool,
 }
 
-/// An iterator over files. It goes on behind a file that raises, but for errors of the whole.
+/// An iterator over files. It goes on after a file that raises, unless it is interrupted.
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct Files {
-    stream: Stream,
+    stream: FileStream,
     gives: Gives,
-    /// Ids come as `(ids, offsets)`, not as one array.
+    /// Ids are given as `(ids, offsets)`, not as one array.
     is_ragged: bool,
     /// Gets the bytes read so far.
     progress: Option<Py<PyAny>>,
@@ -48,24 +48,24 @@ impl Files {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        // What is taken from the stream is not given again, so all that may fail before comes first.
+        // What is taken from the stream is not given again, so what may fail comes before.
         if !matches!(self.gives, Gives::Totals) {
             load_numpy(py)?;
         }
         let progress = self.progress.as_ref().map(|callable| callable.clone_ref(py));
-        let part = detached(py, progress, |check, read| {
+        let output = detached(py, progress, |check, read| {
             let check = || {
                 read.set(self.stream.read());
                 check()
             };
             match self.gives {
                 Gives::Totals | Gives::Files => self.stream.next_file(&check),
-                Gives::Parts => self.stream.next_part(&check),
+                Gives::Chunks => self.stream.next_output(&check),
             }
         })?;
-        let object = part.map(|part| self.object(py, part)).transpose();
-        if let (Gives::Parts, Err(_)) = (self.gives, &object) {
-            // The next part would stand where the lost one should.
+        let object = output.map(|output| self.object(py, output)).transpose();
+        if let (Gives::Chunks, Err(_)) = (self.gives, &object) {
+            // The next chunk would seem to follow the one before the lost one.
             self.stream.end();
         }
         object
@@ -80,42 +80,42 @@ impl Files {
 
 impl Files {
     pub(super) fn new(
-        task: Task,
-        files: Vec<Named>,
+        task: EncodeTask,
+        files: Vec<InputFile>,
         threads: usize,
         gives: Gives,
         progress: Option<Py<PyAny>>,
     ) -> Self {
         let is_ragged = task.has_records();
-        Self { stream: Stream::new(task, files, threads), gives, is_ragged, progress }
+        Self { stream: FileStream::new(task, files, threads), gives, is_ragged, progress }
     }
 
-    fn object<'py>(&self, py: Python<'py>, part: Part) -> PyResult<Bound<'py, PyAny>> {
+    fn object<'py>(&self, py: Python<'py>, output: ChunkOutput) -> PyResult<Bound<'py, PyAny>> {
         if let Gives::Totals = self.gives {
-            let Counted { texts, tokens, bytes, characters, invalid_utf8 } = part.totals;
+            let Counted { texts, tokens, bytes, characters, invalid_utf8 } = output.totals;
             let totals = Totals { texts, tokens, bytes, characters, invalid_utf8 };
-            return (!part.is_binary).then_some(totals).into_pyobject(py);
+            return (!output.is_binary).then_some(totals).into_pyobject(py);
         }
         if !self.is_ragged {
-            return Ok(array(py, part.ids)?.into_any());
+            return Ok(array(py, output.ids)?.into_any());
         }
-        let offsets = std::iter::once(0).chain(part.ends.iter().map(|&end| end as i64));
-        let offsets = gathered(part.ends.len() + 1, offsets.map(Ok))?;
-        let both = (array(py, part.ids)?, array(py, offsets)?);
+        let offsets = std::iter::once(0).chain(output.ends.iter().map(|&end| end as i64));
+        let offsets = try_collect(output.ends.len() + 1, offsets.map(Ok))?;
+        let both = (array(py, output.ids)?, array(py, offsets)?);
         Ok(both.into_pyobject(py)?.into_any())
     }
 }
 
-/// Files by their names.
-pub(super) fn named(paths: Vec<PathBuf>) -> Vec<Named> {
-    let named = |path| Named { path, is_standard_input: false, refuses_binary: false };
+/// Files by their paths.
+pub(super) fn named(paths: Vec<PathBuf>) -> Vec<InputFile> {
+    let named = |path| InputFile { path, is_standard_input: false, refuses_binary: false };
     paths.into_iter().map(named).collect()
 }
 
-/// Files as the command has them: `None` is standard input, and the flag says whether a file is left
-/// out if it is binary.
-pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<Named> {
-    let named = |(path, refuses_binary): (Option<PathBuf>, bool)| Named {
+/// Files as the command line gives them: `None` is standard input, and the flag says whether a binary file is
+/// left out.
+pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<InputFile> {
+    let named = |(path, refuses_binary): (Option<PathBuf>, bool)| InputFile {
         is_standard_input: path.is_none(),
         path: path.unwrap_or_else(|| "-".into()),
         refuses_binary,
@@ -126,7 +126,7 @@ pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<Named> {
 /// The number of tokens of each file.
 pub(super) fn counts(
     py: Python,
-    task: Task,
+    task: EncodeTask,
     paths: Vec<PathBuf>,
     threads: usize,
 ) -> PyResult<Vec<i64>> {
@@ -134,7 +134,7 @@ pub(super) fn counts(
     detached(py, None, |check, _| {
         let mut counts = Vec::new();
         counts.try_reserve_exact(files.len())?;
-        let stream = Stream::new(task, files, threads);
+        let stream = FileStream::new(task, files, threads);
         while let Some(file) = stream.next_file(check)? {
             counts.push(file.totals.tokens as i64);
         }

@@ -1,22 +1,22 @@
-//! The binding, and the only folder that names pyo3: each function converts its arguments, detaches
-//! from the interpreter, calls the core and converts the result. Policy is Python's business.
+//! The binding to Python, and the only folder that names pyo3. Each function converts its arguments, detaches
+//! from the interpreter, calls the core and converts the result. What is allowed is decided in Python.
 
-mod added;
 mod chat;
 mod convert;
 mod core;
 mod decode;
 mod detach;
 mod encode;
+mod file_chunks;
 mod files;
 mod options;
-mod pieces;
-mod places;
+mod primitives;
 mod profiles;
 mod raise;
-mod streaming;
+mod spans;
+mod stream_decoder;
 mod system;
-mod texts;
+mod vocabulary;
 mod write;
 
 use std::collections::HashMap;
@@ -28,22 +28,22 @@ use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
-use self::added::Ranks;
 use self::convert::{
-    Given, array, array_of, bytes_object, bytes_of, gathered, list_of, look_for_signals,
+    GivenIds, array, array_of, bytes_object, bytes_of, list_of, look_for_signals, try_collect,
 };
 use self::core::Core;
 use self::detach::detached;
 use self::files::{Files, Gives};
 use self::options::{Given as GivenOptions, Options};
 use self::raise::raise;
-use self::streaming::StreamDecoder;
+use self::stream_decoder::StreamDecoder;
+use self::vocabulary::Ranks;
 use crate::encode::Encoder;
-use crate::encode::cache::Info;
+use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
 use crate::encode::parallel::Ids;
-use crate::files::parts::{Task, Want};
-use crate::machine::path::Path;
+use crate::files::output::{EncodeTask, OutputKind};
+use crate::machine::code_path::CodePath;
 use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
@@ -76,15 +76,15 @@ impl Core {
         py: Python,
         ranks: &Ranks,
         file: &str,
-        tokens: Vec<added::Given>,
-        roles: added::GivenRoles,
+        tokens: Vec<vocabulary::GivenToken>,
+        roles: vocabulary::GivenRoles,
         release: Option<&str>,
     ) -> PyResult<Self> {
-        added::core(&ranks.vocabulary, file, tokens, roles, release)
+        vocabulary::core(&ranks.vocabulary, file, tokens, roles, release)
             .map_err(|error| raise(py, error))
     }
 
-    /// The same, but special tokens have other names, where the dictionary has one for theirs.
+    /// The same, but the special tokens that are keys of the dictionary have other names, its values.
     fn with_special_named(&self, py: Python, names: HashMap<String, String>) -> PyResult<Self> {
         let encoder = self.encoder.with_special_named(|name| names.get(name).cloned());
         Ok(Self { encoder: Arc::new(encoder.map_err(|error| raise(py, error))?) })
@@ -92,25 +92,25 @@ impl Core {
 
     /// All added tokens, ascending by id.
     #[getter]
-    fn added_tokens(&self) -> Vec<added::Given> {
-        self.encoder.added.iter().map(added::given).collect()
+    fn added_tokens(&self) -> Vec<vocabulary::GivenToken> {
+        self.encoder.added.iter().map(vocabulary::given).collect()
     }
 
-    /// The names of the ways to cut text that this processor has, the fastest last.
+    /// The names of the code paths that this processor has, the fastest last.
     #[staticmethod]
     fn paths() -> Vec<&'static str> {
-        Path::available().into_iter().map(Path::name).collect()
+        CodePath::available().into_iter().map(CodePath::name).collect()
     }
 
-    /// The same vocabulary and profile, cutting text one of these ways: tests compare them.
+    /// The same vocabulary and profile on one of these code paths: tests compare them.
     fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
         let encoder = self.other(py)?;
-        let path = Path::available().into_iter().find(|path| path.name() == name);
+        let path = CodePath::available().into_iter().find(|path| path.name() == name);
         let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
         Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
     }
 
-    /// The same vocabulary and profile; the cache of each thread takes at most so many bytes.
+    /// The same vocabulary and profile; the cache of each thread has at most so many bytes.
     fn with_cache(&self, py: Python, bytes: usize) -> PyResult<Self> {
         let encoder = self.other(py)?;
         Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
@@ -118,8 +118,9 @@ impl Core {
 
     /// The cache of this thread, and those of all, as `llama3_tok.CacheInfo` has them.
     fn cache_info(&self) -> CacheInfo {
-        let Info { used, entries, bytes, limit, all: (threads, bytes_of_all) } =
+        let Cached { used, entries, bytes, limit, all_caches, all_bytes } =
             self.encoder.cache_info();
+        let (threads, bytes_of_all) = (all_caches, all_bytes);
         CacheInfo { used, entries, bytes, limit, threads, bytes_of_all }
     }
 
@@ -137,8 +138,8 @@ impl Core {
 
     /// The ids with a meaning of their own.
     #[getter]
-    fn roles(&self) -> added::GivenRoles {
-        added::given_roles(&self.encoder.roles)
+    fn roles(&self) -> vocabulary::GivenRoles {
+        vocabulary::given_roles(&self.encoder.roles)
     }
 
     #[pyo3(signature = (text, options=None))]
@@ -164,19 +165,19 @@ impl Core {
         &self,
         text: &Bound<'py, PyAny>,
         options: GivenOptions,
-    ) -> PyResult<places::Spans<'py>> {
-        places::spans(&self.encoder, text, &self.options(options)?)
+    ) -> PyResult<spans::Spans<'py>> {
+        spans::spans(&self.encoder, text, &self.options(options)?)
     }
 
-    /// Where added tokens stand in a text: first and last byte, and id.
-    fn added_places(
+    /// Where added tokens stand in a text: where each begins and ends, in bytes, and its id.
+    fn added_spans(
         &self,
         text: &Bound<PyAny>,
         options: GivenOptions,
     ) -> PyResult<Vec<(usize, usize, u32)>> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        detached(py, None, |check, _| self.encoder.added.places(&bytes, &options.allowed, check))
+        detached(py, None, |check, _| self.encoder.added.spans(&bytes, &options.allowed, check))
     }
 
     /// The longest beginning of a text, or with `from_end` the longest end, of at most `limit` tokens.
@@ -188,7 +189,7 @@ impl Core {
         from_end: bool,
         options: GivenOptions,
     ) -> PyResult<Bound<'py, PyAny>> {
-        places::truncate(&self.encoder, text, limit, from_end, &self.options(options)?)
+        spans::truncate(&self.encoder, text, limit, from_end, &self.options(options)?)
     }
 
     fn encode_batch<'py>(
@@ -207,7 +208,7 @@ impl Core {
         Ok(lists)
     }
 
-    /// `uint32[n]` ids of all texts and `int64[len + 1]` places where each begins and ends.
+    /// `uint32[n]`, the ids of all texts end to end, and `int64[len + 1]`, where those of each begin and end.
     fn encode_ragged<'py>(
         &self,
         texts: &Bound<'py, PyList>,
@@ -217,7 +218,7 @@ impl Core {
         let (py, options) = (texts.py(), self.options(options)?);
         let all = self.encode_all(texts, threads, &options)?;
         let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
-        let offsets = gathered(all.offsets.len(), offsets)?;
+        let offsets = try_collect(all.offsets.len(), offsets)?;
         Ok((array(py, all.ids)?, array(py, offsets)?))
     }
 
@@ -244,7 +245,7 @@ impl Core {
         skip_special: bool,
         argument: &str,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let given = Given::of(ids, argument)?;
+        let given = GivenIds::of(ids, argument)?;
         let bytes = self.bytes(ids.py(), &given.slice()?, skip_special)?;
         bytes_object(ids.py(), &bytes)
     }
@@ -255,7 +256,7 @@ impl Core {
         ids: &Bound<'py, PyAny>,
         skip_special: bool,
     ) -> PyResult<Option<Bound<'py, PyString>>> {
-        let (py, given) = (ids.py(), Given::of(ids, "ids")?);
+        let (py, given) = (ids.py(), GivenIds::of(ids, "ids")?);
         let slice = given.slice()?;
         let text = match slice {
             Ids::U32(ids) => self.text(py, ids, skip_special),
@@ -268,7 +269,7 @@ impl Core {
         }
     }
 
-    /// The bytes of each sequence; they are what `decode` takes.
+    /// The bytes of each sequence of ids, which are as in `decode`.
     fn decode_batch<'py>(
         &self,
         sequences: &Bound<'py, PyList>,
@@ -279,11 +280,11 @@ impl Core {
         let indexed = sequences.iter().enumerate();
         let given = indexed.map(|(index, ids)| {
             look_for_signals(py, index)?;
-            Given::of(&ids, &format!("sequences[{index}]"))
+            GivenIds::of(&ids, &format!("sequences[{index}]"))
         });
-        let given = gathered(sequences.len(), given)?;
-        let slices = gathered(given.len(), given.iter().map(Given::slice))?;
-        self.make_slots(slices.iter().map(Ids::len).sum());
+        let given = try_collect(sequences.len(), given)?;
+        let slices = try_collect(given.len(), given.iter().map(GivenIds::slice))?;
+        self.make_decode_table(slices.iter().map(Ids::len).sum());
         let groups = detached(py, None, |check, _| {
             self.encoder.decode_batch(&slices, threads, skip_special, check)
         })?;
@@ -302,7 +303,7 @@ impl Core {
 
     /// Whether encoding the text of `ids` gives the same ids.
     fn is_canonical(&self, ids: &Bound<PyAny>) -> PyResult<bool> {
-        let given = Given::of(ids, "ids")?;
+        let given = GivenIds::of(ids, "ids")?;
         let slice = given.slice()?;
         detached(ids.py(), None, |check, _| match slice {
             Ids::U32(ids) => self.encoder.is_canonical(ids, check),
@@ -324,7 +325,7 @@ impl Core {
         threads: usize,
         options: GivenOptions,
     ) -> PyResult<i64> {
-        let task = self.task(field, Want::Tokens, self.options(options)?);
+        let task = self.task(field, OutputKind::Tokens, self.options(options)?);
         Ok(files::counts(py, task, vec![path], threads)?.iter().sum())
     }
 
@@ -336,12 +337,12 @@ impl Core {
         threads: usize,
         options: GivenOptions,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let task = self.task(field, Want::Tokens, self.options(options)?);
+        let task = self.task(field, OutputKind::Tokens, self.options(options)?);
         array(py, files::counts(py, task, paths, threads)?)
     }
 
-    /// Totals of each file. `None` in `paths` is standard input; the flags say which files are left
-    /// out, as `None`, if they are binary. `progress` gets the bytes read so far.
+    /// Totals of each file. `None` in `paths` is standard input. A flag says that a file is left out if it is
+    /// binary, and has `None` for totals. `progress` gets the bytes read so far.
     fn totals(
         &self,
         paths: Vec<(Option<PathBuf>, bool)>,
@@ -350,11 +351,11 @@ impl Core {
         options: GivenOptions,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Files> {
-        let task = self.task(field, Want::Totals, self.options(options)?);
+        let task = self.task(field, OutputKind::Totals, self.options(options)?);
         Ok(Files::new(task, files::given(paths), threads, Gives::Totals, progress))
     }
 
-    /// The ids of each file; with `whole=False` part by part.
+    /// The ids of each file; with `whole=False` chunk by chunk.
     fn encode_files(
         &self,
         paths: Vec<PathBuf>,
@@ -363,20 +364,20 @@ impl Core {
         options: GivenOptions,
         whole: bool,
     ) -> PyResult<Files> {
-        let task = self.task(field, Want::Ids, self.options(options)?);
-        let gives = if whole { Gives::Files } else { Gives::Parts };
+        let task = self.task(field, OutputKind::Ids, self.options(options)?);
+        let gives = if whole { Gives::Files } else { Gives::Chunks };
         Ok(Files::new(task, files::named(paths), threads, gives, None))
     }
 }
 
 impl Core {
-    /// The same encoder, to be changed.
+    /// A copy of the encoder, to be changed.
     fn other(&self, py: Python) -> PyResult<Encoder> {
         self.encoder.again().map_err(|error| raise(py, error))
     }
 
-    fn task(&self, field: Option<String>, want: Want, options: Chosen) -> Task {
-        Task::new(Arc::clone(&self.encoder), field, want, options)
+    fn task(&self, field: Option<String>, kind: OutputKind, options: Chosen) -> EncodeTask {
+        EncodeTask::new(Arc::clone(&self.encoder), field, kind, options)
     }
 }
 
@@ -388,13 +389,13 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     chat::add(module)?;
     module.add_class::<StreamDecoder>()?;
     system::add(module)?;
-    module.add_function(wrap_pyfunction!(pieces::last_pretoken, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::pretoken_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::last_pretoken, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::pretoken_ends, module)?)?;
     module.add_function(wrap_pyfunction!(profiles::profile, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::tokens, module)?)?;
-    module.add_function(wrap_pyfunction!(pieces::merge_batch, module)?)?;
-    module.add_class::<texts::Pieces>()?;
-    module.add_function(wrap_pyfunction!(texts::record_text, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::merge_batch, module)?)?;
+    module.add_class::<file_chunks::FileChunks>()?;
+    module.add_function(wrap_pyfunction!(file_chunks::record_text, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;

@@ -10,7 +10,7 @@ use crate::error::Error;
 
 /// The exception that an error is.
 pub(super) fn raise(py: Python, error: Error) -> PyErr {
-    // Building the exception can itself fail, then with the more pressing error.
+    // Building the exception can fail itself, with an error that is more pressing.
     try_raise(py, error).unwrap_or_else(|failure| failure)
 }
 

@@ -1,5 +1,4 @@
-//! What is asked of the system and not of a vocabulary: files under a folder, what a file is, and the
-//! processor.
+//! Functions that need no vocabulary: the files of a folder, what kind a file is, and the processor.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -10,7 +9,7 @@ use pyo3::types::PyList;
 use super::detach::detached;
 use super::raise::raise;
 use crate::files::walk::Walk;
-use crate::vocabulary::read::other_format;
+use crate::vocabulary::parse::other_format;
 
 /// Adds the functions to the module.
 pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {
@@ -42,7 +41,7 @@ fn walk<'py>(
     Ok(list)
 }
 
-/// What a file is, told by its first bytes, if that is mistaken for a vocabulary; else `None`.
+/// What a file is that is mistaken for a vocabulary, told by its first bytes; `None` if it may be one.
 #[pyfunction]
 fn not_a_vocabulary(head: &[u8]) -> Option<String> {
     other_format(head)
@@ -69,8 +68,8 @@ fn cpu_features() -> Vec<&'static str> {
 /// How many threads a batch runs on by default: the processors that this process may use.
 #[pyfunction]
 fn cpu_count() -> usize {
-    // Asked once, as by the pool: the system's answer reads files, which takes longer than to encode a
-    // batch of a few short texts.
+    // Determined once, as by the pool: the system reads files for it, which takes longer than to encode
+    // a batch of a few short texts.
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

@@ -1,4 +1,4 @@
-//! What a vocabulary is written as.
+//! A vocabulary as files have it.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

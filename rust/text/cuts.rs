@@ -1,14 +1,14 @@
-//! Where a text may be cut, whatever stands on the other side, without changing its ids.
+//! Where a text may be cut without changing its ids, whatever is on the other side of the cut.
 
 use crate::text::unicode::{Class, char_at};
 
-/// The last place where `text` may be cut whatever follows it: the ids of the two sides, one behind
-/// the other, are those of the whole. `None` if there is none yet.
+/// The last position where `text` may be cut whatever follows it: the ids of the two sides, end to end,
+/// are those of the whole. `None` if there is none yet.
 ///
-/// The pattern always cuts behind a letter or number that a character of another class follows, and
-/// behind a newline that anything but white space follows: no alternative has such a character in its
-/// middle, what decides about the left side does not look beyond, and there is no lookbehind. The
-/// character behind the cut must be seen whole, so the last three bytes, which may be the beginning
+/// The pattern always cuts after a letter or number that a character of another class follows, and
+/// after a newline that anything but white space follows. No alternative has such a position in its
+/// middle, what decides about the left side does not look beyond it, and there is no lookbehind. The
+/// character after the cut must be seen whole, so the last three bytes, which may be the beginning
 /// of one, are left out.
 pub fn last_cut(text: &[u8]) -> Option<usize> {
     let mut window = 256;
@@ -25,16 +25,16 @@ pub fn last_cut(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether the pattern always cuts between two neighbours of these classes: see [`last_cut`].
-pub fn is_cut(before: Class, behind: Class) -> bool {
+pub fn is_cut(before: Class, after: Class) -> bool {
     match before {
-        Class::Letter | Class::Number => behind != before,
-        Class::Newline => !matches!(behind, Class::Newline | Class::Space),
+        Class::Letter | Class::Number => after != before,
+        Class::Newline => !matches!(after, Class::Newline | Class::Space),
         Class::Space | Class::Other => false,
     }
 }
 
-/// The first such place behind `from` and before `end`, where a character must begin: its left side may
-/// be any other text, too.
+/// The first such position after `from` and before `end`, where a character must begin. What is before
+/// `from` may be any text.
 pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
     let (mut at, mut before) = (from + tail_bytes(text, from), Class::Other);
     while at < end
@@ -49,8 +49,9 @@ pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
     None
 }
 
-/// How many bytes at `from` may belong to a character that began before: any byte but a continuation
-/// byte begins a character, valid or not. At the end of the text and behind it there are none.
+/// How many bytes at `from` may belong to a character that begins earlier: these are continuation bytes,
+/// since any other byte begins a character, valid or not. At the end of the text and beyond there are
+/// none.
 fn tail_bytes(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
     use crate::reference::{go_on, sample_encoder};
 
-    /// Whatever stands behind the cut, the ids of both sides are those of the whole.
+    /// Whatever follows the cut, the ids of both sides are those of the whole.
     #[test]
     fn a_cut_changes_no_ids() {
         let encoder = sample_encoder();

@@ -1,12 +1,14 @@
 //! Characters and pretokens: everything about text that needs no vocabulary.
 //!
 //! ```text
+//! span          where something stands in a text
 //! unicode       the class of a character, from tables
 //! pretokenize   cuts text by the Llama 3 pattern
-//! cuts          places where any text may be cut without changing its pretokens
+//! cuts          where any text may be cut without changing its pretokens
 //! utf16         UTF-8 to UTF-16, for strings that Python makes
 //! ```
 
+pub mod span;
 pub mod unicode;
 pub mod pretokenize;
 pub mod cuts;

@@ -1,9 +1,9 @@
 //! UTF-8 to UTF-16, 64 bytes at a time, for text that is mostly not ASCII.
 //!
-//! The bytes that end characters are pushed together, and so are the bytes one and two places before
-//! them where these belong to the same character; shifted over each other they are the units. What
-//! is valid is decided by bits, as in `pretokenize/masks.rs`. Characters of four bytes, which are seldom,
-//! go one by one.
+//! The last bytes of characters are compressed to the front of a register, and so are the bytes one and
+//! two before them that belong to the same characters. Shifted and joined, these are the UTF-16 units.
+//! Whether the bytes are valid is decided by bit operations, as in `pretokenize/masks.rs`. Characters of
+//! four bytes, which are seldom, are converted one by one.
 //!
 //! Only with AVX-512: without it, and for other text, Python's decoder reads UTF-8 itself. The twin that
 //! tests compare with is the standard library's `encode_utf16`. Decoding ids to multilingual text becomes
@@ -11,8 +11,8 @@
 
 use std::arch::x86_64::*;
 
-/// Bytes of a step, and units that it may write.
-const STEP: usize = 64;
+/// Bytes that are read in a step, and the most units that it writes.
+const STEP_BYTES: usize = 64;
 
 /// Whether this processor has the instructions.
 pub fn is_available() -> bool {
@@ -20,16 +20,16 @@ pub fn is_available() -> bool {
     has!("avx512f") && has!("avx512bw") && has!("avx512vbmi2") && has!("bmi1") && has!("popcnt")
 }
 
-/// The units of `bytes`, one behind the other in `units`, which only grows: how many there are. `None`
-/// if the bytes are not UTF-8, or if the processor has not the instructions. The caller then lets Python
+/// Writes the UTF-16 units of `bytes` to `units`, which only grows; gives how many there are. `None` if
+/// the bytes are not UTF-8, or if the processor lacks the instructions. The caller then lets Python
 /// decode them, so `None` is always safe.
 pub fn transcode(bytes: &[u8], units: &mut Vec<u16>) -> Option<usize> {
     if !is_available() {
         return None;
     }
-    if units.len() < bytes.len() + STEP {
-        units.try_reserve(bytes.len() + STEP - units.len()).ok()?;
-        units.resize(bytes.len() + STEP, 0);
+    if units.len() < bytes.len() + STEP_BYTES {
+        units.try_reserve(bytes.len() + STEP_BYTES - units.len()).ok()?;
+        units.resize(bytes.len() + STEP_BYTES, 0);
     }
     #[expect(unsafe_code, reason = "the processor was asked, which the compiler can't know")]
     // SAFETY: `is_available` has found the instructions that `run` names.
@@ -46,15 +46,15 @@ fn run(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
         (at, count) = (at + read, count + written);
         if read == 0 {
             let (wide, _) = window.split_at(4);
-            count += put(wide, units.get_mut(count..)?)?;
+            count += write_chars(wide, units.get_mut(count..)?)?;
             at += 4;
         }
     }
-    Some(count + put(bytes.get(at..)?, units.get_mut(count..)?)?)
+    Some(count + write_chars(bytes.get(at..)?, units.get_mut(count..)?)?)
 }
 
-/// One character after the other.
-fn put(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
+/// Writes the units of a few bytes, one character after the other.
+fn write_chars(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     let mut count = 0;
     for unit in std::str::from_utf8(bytes).ok()?.encode_utf16() {
         *units.get_mut(count)? = unit;
@@ -63,11 +63,11 @@ fn put(bytes: &[u8], units: &mut [u16]) -> Option<usize> {
     Some(count)
 }
 
-/// The units of the characters that are in `window` as a whole, before the first one of four bytes: how
-/// many bytes those are, and how many units. `None` if they are not UTF-8.
+/// Writes the units of the characters that are whole in `window`, up to the first one of four bytes.
+/// Gives how many bytes those have, and how many units they are. `None` if they are not UTF-8.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,popcnt")]
-fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> {
+fn step(window: &[u8; STEP_BYTES], units: &mut [u16; STEP_BYTES]) -> Option<(usize, usize)> {
     let bytes = load(window);
     let within = |first: u8, last: u8| {
         let distance = _mm512_sub_epi8(bytes, _mm512_set1_epi8(first as i8));
@@ -77,9 +77,9 @@ fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> 
     let (two, three, four) = (within(0xC2, 0xDF), within(0xE0, 0xEF), within(0xF0, 0xFF));
     let cut = two & 1 << 63 | three & 0b11 << 62;
     let read = (cut | four).trailing_zeros();
-    // If nothing was read no bit is set; there is no shift by all 64.
+    // If nothing was read, no bit is set; a shift by 64 is not possible.
     let whole = u64::MAX.checked_shr(64 - read).unwrap_or(0);
-    // Behind the characters there begins another one, so that place may not belong to them.
+    // Right after these characters another one begins, so that byte must not belong to them.
     let seen = whole << 1 | 1;
     let tails = (two | three) << 1 | three << 2;
     let low = within(0x80, 0x9F);
@@ -116,9 +116,9 @@ fn step(window: &[u8; STEP], units: &mut [u16; STEP]) -> Option<(usize, usize)> 
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(bytes: &[u8; STEP]) -> __m512i {
+fn load(bytes: &[u8; STEP_BYTES]) -> __m512i {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     unsafe {
         _mm512_loadu_si512(bytes.as_ptr().cast())
     }
@@ -126,13 +126,13 @@ fn load(bytes: &[u8; STEP]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(units: &mut [u16; STEP], first: __m512i, second: __m512i) {
-    let place: *mut __m512i = units.as_mut_ptr().cast();
+fn store(units: &mut [u16; STEP_BYTES], first: __m512i, second: __m512i) {
+    let target: *mut __m512i = units.as_mut_ptr().cast();
     #[expect(unsafe_code, reason = "stores go through a pointer")]
-    // SAFETY: the array has the 128 bytes that are written; no alignment is asked for.
+    // SAFETY: the array has the 128 bytes that are written; no alignment is required.
     unsafe {
-        _mm512_storeu_si512(place, first);
-        _mm512_storeu_si512(place.add(1), second);
+        _mm512_storeu_si512(target, first);
+        _mm512_storeu_si512(target.add(1), second);
     }
 }
 
@@ -156,13 +156,13 @@ mod tests {
     #[test]
     fn units_without_room_are_not_left_out() {
         let mut units = [0; 3];
-        assert_eq!(put("я😀".as_bytes(), &mut units), Some(3));
-        assert_eq!(put("я😀".as_bytes(), &mut units[..2]), None);
+        assert_eq!(write_chars("я😀".as_bytes(), &mut units), Some(3));
+        assert_eq!(write_chars("я😀".as_bytes(), &mut units[..2]), None);
     }
 
     #[test]
     fn every_character_on_every_place_of_a_step() {
-        for place in 0..STEP {
+        for place in 0..STEP_BYTES {
             for code in (0..=0x2FFF).chain(0xCFF0..=0x103FF).step_by(7).chain(0x10FFF0..=0x10FFFF) {
                 let Some(character) = char::from_u32(code) else { continue };
                 agrees(format!("{}{character}{}", "x".repeat(place), "яx".repeat(40)).as_bytes());

@@ -20,10 +20,10 @@ const fn alphabet() -> [char; 256] {
     alphabet
 }
 
-/// Reads tokens that are written in the alphabet.
-pub(crate) struct Reader(HashMap<char, u8>);
+/// Reads tokens that are written in the byte-level alphabet.
+pub(crate) struct Alphabet(HashMap<char, u8>);
 
-impl Reader {
+impl Alphabet {
     pub(crate) fn new() -> Self {
         Self(ALPHABET.into_iter().zip(0..=u8::MAX).collect())
     }
@@ -43,7 +43,7 @@ impl Reader {
 
 /// Adds a token, written in the alphabet, to `text`.
 pub(crate) fn write(token: &[u8], text: &mut String) {
-    // None is left out: a byte is below 256.
+    // No byte is left out: all are below 256.
     text.extend(token.iter().filter_map(|&byte| ALPHABET.get(usize::from(byte))));
 }
 
@@ -52,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_has_a_character_of_its_own_that_is_seen_and_no_space() {
-        let reader = Reader::new();
+    fn every_byte_has_a_visible_character_of_its_own() {
+        let reader = Alphabet::new();
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         let mut text = String::new();
         write(&bytes, &mut text);
@@ -61,7 +61,7 @@ mod tests {
         assert!(text.chars().all(|char| !char.is_whitespace() && !char.is_control()));
         assert_eq!(reader.bytes(&text).unwrap(), bytes);
         assert!(reader.bytes("a b").unwrap_err().contains("' '"));
-        // Two that everybody who has read such a file knows: the space and the newline.
+        // Two that are well known: the space and the newline.
         text.clear();
         write(b"a b\n", &mut text);
         assert_eq!(text, "aĠbĊ");

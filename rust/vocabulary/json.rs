@@ -3,15 +3,15 @@
 //! Only what gives Llama 3's ids is accepted: byte-level BPE with `ignore_merges`, the Llama 3
 //! pattern, and merges that are exactly what the ranks say. Anything else is refused by its name in
 //! the file, since it would be a tokenizer with other ids. The post-processor, which puts tokens around a
-//! text, is handed on as it is: who encodes asks for them with `bos=` and `eos=`. Truncation and padding
+//! text, is handed on as it is: a caller gets such tokens by `bos=` and `eos=`. Truncation and padding
 //! are not read.
 
 use serde::Deserialize;
 
 use crate::added::AddedToken;
-use crate::bpe::tokens::{MAX_TOKENS, Tokens};
+use crate::bpe::token_bytes::{MAX_TOKENS, TokenBytes};
 use crate::text::pretokenize::PATTERN;
-use crate::vocabulary::byte_level::Reader;
+use crate::vocabulary::byte_level::Alphabet;
 use crate::vocabulary::{Fault, Vocabulary};
 
 #[derive(Deserialize)]
@@ -70,23 +70,25 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let file: File = serde_json::from_slice(data).map_err(|error| {
         (Some(error.line()), format!("this is no tokenizer.json of a BPE model: {error}"))
     })?;
-    let whole = |reason: String| (None, reason);
+    let without_line = |reason: String| (None, reason);
     let Some(model) = &file.model else {
-        return Err(whole("this is JSON without a \"model\", so no tokenizer.json".to_owned()));
+        return Err(without_line(
+            "this is JSON without a \"model\", so no tokenizer.json".to_owned(),
+        ));
     };
-    check_settings(&file, model).map_err(whole)?;
-    let alphabet = Reader::new();
-    let tokens = read_tokens(model, &alphabet).map_err(whole)?;
+    check_settings(&file, model).map_err(without_line)?;
+    let alphabet = Alphabet::new();
+    let tokens = read_tokens(model, &alphabet).map_err(without_line)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
-    check_merges(&vocabulary, &model.merges, &alphabet).map_err(whole)?;
-    let added = read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(whole)?;
-    vocabulary.set_side(added, file.post_processor.map(|value| value.to_string()));
+    check_merges(&vocabulary, &model.merges, &alphabet).map_err(without_line)?;
+    let added = read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(without_line)?;
+    vocabulary.set_added(added, file.post_processor.map(|value| value.to_string()));
     Ok(vocabulary)
 }
 
 /// Refuses every setting that would give other ids, by name.
 fn check_settings(file: &File, model: &Model) -> Result<(), String> {
-    // Older files do not say it.
+    // Older files do not name the type.
     let kind = model.kind.as_deref().unwrap_or("BPE");
     if kind != "BPE" {
         return Err(format!("model.type is {kind:?}; only \"BPE\" is Llama 3's"));
@@ -161,7 +163,7 @@ fn kind_of(value: &serde_json::Value) -> String {
     value.get("type").map_or_else(|| "absent".to_owned(), ToString::to_string)
 }
 
-fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
+fn read_tokens(model: &Model, alphabet: &Alphabet) -> Result<TokenBytes, String> {
     let Some(vocab) = model.vocab.as_object() else {
         return Err("model.vocab is not an object of tokens and ids".to_owned());
     };
@@ -182,7 +184,7 @@ fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
             return Err(format!("model.vocab gives the id {id} to {earlier:?} and to {token:?}"));
         }
     }
-    let mut tokens = Tokens::default();
+    let mut tokens = TokenBytes::default();
     for (id, token) in by_id.into_iter().enumerate() {
         // There are as many tokens as ids, and no id twice. To skip one would shift all after it.
         let token = token.ok_or_else(|| format!("model.vocab has no token with the id {id}"))?;
@@ -198,7 +200,7 @@ fn read_tokens(model: &Model, alphabet: &Reader) -> Result<Tokens, String> {
 fn read_added(
     added: &[Added],
     vocabulary: &Vocabulary,
-    alphabet: &Reader,
+    alphabet: &Alphabet,
 ) -> Result<Vec<AddedToken>, String> {
     let mut next = vocabulary.len() as u32;
     let mut tokens = Vec::new();
@@ -232,7 +234,7 @@ fn read_added(
 fn check_merges(
     vocabulary: &Vocabulary,
     merges: &[Merge],
-    alphabet: &Reader,
+    alphabet: &Alphabet,
 ) -> Result<(), String> {
     let mut splits: Vec<usize> = Vec::new();
     let mut last = 0;
@@ -266,7 +268,7 @@ fn check_merges(
         splits.push(split);
     }
     let expected: usize =
-        vocabulary.iter().map(|(_, token)| vocabulary.splits(token).count()).sum();
+        vocabulary.iter().map(|(_, token)| vocabulary.merges_of(token).count()).sum();
     if merges.len() != expected {
         return Err(format!(
             "there are {} merges; the ranks of this vocabulary have {expected}",

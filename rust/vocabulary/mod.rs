@@ -1,16 +1,17 @@
-//! The vocabulary: a rank file or a `tokenizer.json`, checked, and bytes <-> id.
+//! The vocabulary: read from a rank file or a `tokenizer.json` and checked; from bytes to ids and back.
 //!
-//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens alike, a token for each single
-//! byte, at most [`crate::bpe::tokens::MAX_TOKENS`] tokens, none empty and none longer than [`crate::bpe::tokens::MAX_TOKEN_BYTES`]. Any
-//! file that would break one of these is an error with the line and the reason; a file of another
-//! kind is named for what it is.
+//! A [`Vocabulary`] that exists has every rank from 0 to n - 1 exactly once, no two tokens with the same
+//! bytes, a token for each single byte, and at most [`crate::bpe::token_bytes::MAX_TOKENS`] tokens. None
+//! of them is empty, and none is longer than [`crate::bpe::token_bytes::MAX_TOKEN_BYTES`]. Any file that
+//! would break one of these rules is an error with the line and the reason. A file of another kind gives
+//! an error that names its kind.
 
 pub mod byte_level;
 mod ranks;
 mod json;
-pub mod read;
+pub mod parse;
 mod write;
-pub mod slots;
+pub mod decode_table;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,81 +19,80 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 
 use crate::added::AddedToken;
-use crate::bpe::certain::Certain;
+use crate::bpe::boundaries::Boundaries;
+use crate::bpe::certain_merges::CertainMerges;
 use crate::bpe::index::NONE;
-use crate::bpe::merge::{Merger, Merging};
+use crate::bpe::merge::{MergeMemory, Merger};
 use crate::bpe::pairs::Pairs;
-use crate::bpe::pieces::Pieces;
-use crate::bpe::segments::Segments;
 use crate::bpe::split::Split;
-use crate::bpe::tokens::Tokens;
+use crate::bpe::token_bytes::TokenBytes;
+use crate::bpe::token_table::TokenTable;
 use crate::error::{Check, Error};
-use crate::machine::path::Path;
-use crate::vocabulary::byte_level::Reader;
-use crate::vocabulary::slots::Slots;
+use crate::machine::code_path::CodePath;
+use crate::text::span::Span;
+use crate::vocabulary::byte_level::Alphabet;
+use crate::vocabulary::decode_table::DecodeTable;
 
 /// What a reader reports: the line, where there is one, and the reason.
 pub(crate) type Fault = (Option<usize>, String);
 
 /// A checked vocabulary. It never changes.
 pub struct Vocabulary {
-    pieces: Pieces,
+    token_table: TokenTable,
     merger: Merger,
-    certain: Certain,
-    /// Made when they are first asked for, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
-    segments: OnceBox<Segments>,
-    /// Another number for each vocabulary of this process, from 1.
+    /// Made when they are first needed, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
+    boundaries: OnceBox<Boundaries>,
+    /// A number that no other vocabulary of this process has; never 0.
     number: u64,
     added: Option<Vec<AddedToken>>,
     post_processor: Option<String>,
-    slots: OnceLock<Option<Slots>>,
+    decode_table: OnceLock<Option<DecodeTable>>,
     longest_token: usize,
 }
 
 impl Vocabulary {
     /// Checks the tokens against each other.
-    pub(crate) fn new(tokens: Tokens) -> Result<Self, Fault> {
+    pub(crate) fn new(tokens: TokenBytes) -> Result<Self, Fault> {
         Self::build(tokens, Pairs::build, |_| None)
     }
 
-    /// Notes what the file says besides: the added tokens, and the post-processor as JSON.
-    pub(crate) fn set_side(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
+    /// Sets what else the file has: the added tokens, and the post-processor as JSON.
+    pub(crate) fn set_added(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
         self.added = (!added.is_empty()).then_some(added);
         self.post_processor = post_processor;
     }
 
     /// `line_of` tells where a token came from.
     pub(crate) fn build(
-        tokens: Tokens,
-        pairs: impl FnOnce(&Pieces) -> (Pairs, Vec<Split>),
+        tokens: TokenBytes,
+        pairs: impl FnOnce(&TokenTable) -> (Pairs, Vec<Split>),
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
-        let mut pieces = Pieces::build(tokens).map_err(|(earlier, later)| {
+        let mut token_table = TokenTable::build(tokens).map_err(|(earlier, later)| {
             (line_of(later), format!("rank {later} has the same bytes as rank {earlier}"))
         })?;
         for byte in 0..=u8::MAX {
-            if pieces.find(&[byte], 0, 1) == NONE {
+            if token_table.find(&[byte], Span { start: 0, end: 1 }) == NONE {
                 return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
             }
         }
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let (pairs, splits) = pairs(&pieces);
-        pieces.complete(splits);
-        let merger = Merger::new(pairs);
-        let certain = Certain::build(&pieces);
-        let segments = OnceBox::new();
-        let longest_token = pieces.tokens().iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
-        let (added, post_processor, slots) = (None, None, OnceLock::new());
+        let (pairs, splits) = pairs(&token_table);
+        token_table.set_splits(splits);
+        let merger = Merger::new(pairs, CertainMerges::build(&token_table));
+        let boundaries = OnceBox::new();
+        let longest_token =
+            token_table.tokens().iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
+        let (added, post_processor, decode_table) = (None, None, OnceLock::new());
         Ok(Self {
-            pieces,
+            token_table,
             merger,
-            certain,
-            segments,
+            boundaries,
             number,
             added,
             post_processor,
-            slots,
+            decode_table,
             longest_token,
         })
     }
@@ -115,7 +115,7 @@ impl Vocabulary {
     }
 
     /// Every way in which `token` is two tokens of the vocabulary: the ids of both.
-    pub fn splits(&self, token: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    pub fn merges_of(&self, token: &[u8]) -> impl Iterator<Item = (u32, u32)> {
         (1..token.len()).filter_map(|at| {
             let (left, right) = token.split_at_checked(at)?;
             Some((self.id(left)?, self.id(right)?))
@@ -123,42 +123,42 @@ impl Vocabulary {
     }
 
     /// The table to decode with, if it was made.
-    pub fn slots(&self) -> Option<&Slots> {
-        self.slots.get()?.as_ref()
+    pub fn decode_table(&self) -> Option<&DecodeTable> {
+        self.decode_table.get()?.as_ref()
     }
 
-    /// Makes the table to decode with, in a millisecond. Nothing waits for it but others who make it, and
-    /// a process that was forked meanwhile would do so for ever.
-    pub fn make_slots(&self) {
-        self.slots.get_or_init(|| Slots::new(self.tokens()));
+    /// Makes the table to decode with, in a millisecond. If two threads make it at the same time, one
+    /// waits. A process that is forked meanwhile would wait for ever.
+    pub fn make_decode_table(&self) {
+        self.decode_table.get_or_init(|| DecodeTable::new(self.tokens()));
     }
 
-    /// The token that is written so in a `tokenizer.json`.
-    pub(crate) fn id_written(&self, token: &str, alphabet: &Reader) -> Option<u32> {
+    /// The token that a `tokenizer.json` writes as `token`.
+    pub(crate) fn id_written(&self, token: &str, alphabet: &Alphabet) -> Option<u32> {
         self.id(&alphabet.bytes(token).ok()?)
     }
 
     /// The token that is exactly `bytes`.
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
-        Some(self.piece(bytes, 0, bytes.len())).filter(|&id| id != NONE)
+        Some(self.find(bytes, Span::all_of(bytes))).filter(|&id| id != NONE)
     }
 
-    /// The token that is exactly `text[start..end]`, or [`NONE`].
+    /// The token that is exactly the bytes of `span`, or [`NONE`].
     #[inline(always)]
-    pub fn piece(&self, text: &[u8], start: usize, end: usize) -> u32 {
-        self.pieces.find(text, start, end)
+    pub fn find(&self, text: &[u8], span: Span) -> u32 {
+        self.token_table.find(text, span)
     }
 
     /// The tokens' bytes.
     #[inline(always)]
-    pub(crate) fn tokens(&self) -> &Tokens {
-        self.pieces.tokens()
+    pub(crate) fn tokens(&self) -> &TokenBytes {
+        self.token_table.tokens()
     }
 
     /// The table of whole tokens.
     #[inline(always)]
-    pub(crate) fn pieces(&self) -> &Pieces {
-        &self.pieces
+    pub(crate) fn token_table(&self) -> &TokenTable {
+        &self.token_table
     }
 
     /// Which two tokens merging joins.
@@ -169,52 +169,53 @@ impl Vocabulary {
 
     /// Which two bytes are joined for certain.
     #[inline(always)]
-    pub(crate) fn certain(&self) -> &Certain {
-        &self.certain
+    pub(crate) fn certain(&self) -> &CertainMerges {
+        self.merger.certain()
     }
 
-    /// Which places no merge crosses.
+    /// Which positions no merge crosses.
     #[inline(always)]
-    pub(crate) fn segments(&self) -> &Segments {
-        self.segments.get_or_init(|| Box::new(Segments::build(&self.pieces)))
+    pub(crate) fn boundaries(&self) -> &Boundaries {
+        self.boundaries.get_or_init(|| Box::new(Boundaries::build(&self.token_table)))
     }
 
-    /// The ids that merging gives from `text[start..end]`, its three as `place`.
+    /// The ids that merging gives from the bytes of `span`.
     #[inline]
     pub fn merge<'m>(
         &self,
-        path: Path,
-        place: (&[u8], usize, usize),
-        memory: &'m mut Merging,
+        path: CodePath,
+        text: &[u8],
+        span: Span,
+        memory: &'m mut MergeMemory,
         check: &Check,
     ) -> Result<&'m [u32], Error> {
-        self.merger.merge(path, &self.pieces, &self.certain, place, memory, check)
+        self.merger.merge(path, &self.token_table, text, span, memory, check)
     }
 
-    /// The same, found from left to right: the way that is gone where windows fail.
+    /// The same from left to right, which is used if windows fail.
     #[cfg(test)]
-    pub fn merge_left_to_right(&self, text: &[u8], memory: &mut Merging) -> Vec<u32> {
+    pub fn merge_left_to_right(&self, text: &[u8], memory: &mut MergeMemory) -> Vec<u32> {
         let go_on = crate::reference::go_on;
-        let place = (0, text.len());
-        self.merger.left_to_right(&self.pieces, text, place, memory, &go_on).unwrap().to_vec()
+        let span = Span::all_of(text);
+        self.merger.left_to_right(&self.token_table, text, span, memory, &go_on).unwrap().to_vec()
     }
 
-    /// The longest token that merging gives, that `text[start..end]` begins with and that `accept`, which
+    /// The longest token that merging gives, that the bytes of `span` begin with and that `accept`, which
     /// gets its id and length, takes; and its length.
     #[inline]
     pub fn longest(
         &self,
         text: &[u8],
-        (start, end): (usize, usize),
+        span: Span,
         accept: impl FnMut(u32, usize) -> bool,
     ) -> Option<(u32, usize)> {
-        self.merger.longest(&self.pieces, (text, start, end), accept)
+        self.merger.longest(&self.token_table, text, span, accept)
     }
 
     /// Whether merging the bytes of two tokens, each of which it gives alone, gives the two.
     #[inline]
-    pub fn fits(&self, left: u32, right: u32, memory: &mut Merging) -> bool {
-        self.merger.remembered(&self.pieces, (left, right), memory)
+    pub fn fits(&self, left: u32, right: u32, memory: &mut MergeMemory) -> bool {
+        self.merger.fits_memoized(&self.token_table, (left, right), memory)
     }
 
     /// How many bytes the longest token has.
@@ -222,7 +223,7 @@ impl Vocabulary {
         self.longest_token
     }
 
-    /// A number that no other vocabulary of this process has, nor is 0.
+    /// A number that no other vocabulary of this process has; never 0.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -238,7 +239,7 @@ impl Vocabulary {
         ids.find(|&id| self.token(id) != other.token(id))
     }
 
-    /// The added tokens in the order of their ids, where the file says them.
+    /// The added tokens in the order of their ids, if the file has any.
     pub fn added(&self) -> Option<&[AddedToken]> {
         self.added.as_deref()
     }

@@ -4,11 +4,11 @@
 //! go, since reading is a third of the time that loading takes. All others are read line by line, so that
 //! what is wrong is said with its line.
 
-use crate::bpe::tokens::{MAX_TOKENS, Tokens};
+use crate::bpe::token_bytes::{MAX_TOKENS, TokenBytes};
 use crate::vocabulary::Fault;
 
 /// The tokens of a rank file by rank, and the line of each, unless the lines are in that order.
-pub(crate) fn read(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
+pub(crate) fn read(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
     match read_in_order(data) {
         Some(tokens) => Ok((tokens, None)),
         None => read_lines(data),
@@ -16,8 +16,8 @@ pub(crate) fn read(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
 }
 
 /// [`read`] where the lines are in the order of the ranks and nothing is wrong.
-fn read_in_order(data: &[u8]) -> Option<Tokens> {
-    let mut tokens = Tokens::with_room(data.len());
+fn read_in_order(data: &[u8]) -> Option<TokenBytes> {
+    let mut tokens = TokenBytes::with_capacity(data.len());
     let (mut rank, mut rest) = (Decimal::ZERO, data);
     while !rest.is_empty() {
         tokens.push_by(|bytes| {
@@ -29,7 +29,7 @@ fn read_in_order(data: &[u8]) -> Option<Tokens> {
     Some(tokens)
 }
 
-/// Reads base64 and the space behind it; gives what follows.
+/// Reads base64 and the space after it; gives the rest of the text.
 #[inline]
 fn read_base64<'d>(mut text: &'d [u8], bytes: &mut Vec<u8>) -> Option<&'d [u8]> {
     loop {
@@ -44,7 +44,7 @@ fn read_base64<'d>(mut text: &'d [u8], bytes: &mut Vec<u8>) -> Option<&'d [u8]> 
     }
 }
 
-/// A number that is counted up as it is written, with a line end behind it.
+/// A number that is counted up as it is written, with a line end after it.
 struct Decimal {
     line: [u8; 8],
     first: usize,
@@ -53,7 +53,7 @@ struct Decimal {
 impl Decimal {
     const ZERO: Self = Self { line: *b"0000000\n", first: 6 };
 
-    /// What is behind it in a text that begins with it. A text may lack the last line end.
+    /// The rest of a text that begins with it. The last line may lack its end.
     #[inline]
     fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
         let line = self.line.get(self.first..)?;
@@ -74,8 +74,8 @@ impl Decimal {
 }
 
 /// [`read`], line by line.
-fn read_lines(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
-    let (mut by_line, mut ranks) = (Tokens::with_room(data.len()), Vec::new());
+fn read_lines(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
+    let (mut by_line, mut ranks) = (TokenBytes::with_capacity(data.len()), Vec::new());
     let mut token = Vec::new();
     let body = data.strip_suffix(b"\n").unwrap_or(data);
     for (line, text) in (1..).zip(body.split(|&byte| byte == b'\n')) {
@@ -88,7 +88,7 @@ fn read_lines(data: &[u8]) -> Result<(Tokens, Option<Vec<usize>>), Fault> {
         by_line.push(&token).map_err(fault)?;
     }
     let lines = lines_by_rank(&ranks)?;
-    let mut tokens = Tokens::with_room(data.len());
+    let mut tokens = TokenBytes::with_capacity(data.len());
     for &line in &lines {
         // A line that is not there would give an empty token, which `push` refuses.
         let token = by_line.get(line as u32 - 1).unwrap_or_default();
@@ -188,7 +188,7 @@ fn last_bytes(quad: [u8; 4]) -> Result<([u8; 3], usize), String> {
     Ok((bytes, length))
 }
 
-/// What is no digit of base64.
+/// In place of the value of a character that is not a digit of base64.
 const NO_DIGIT: u8 = 0x80;
 
 /// The value of each character as a digit of base64.
@@ -204,7 +204,7 @@ static DIGITS: [u8; 256] = {
     digits
 };
 
-/// The bytes that four digits stand for, or what is no digit.
+/// The bytes that four digits stand for, or which of them is not a digit.
 fn three_bytes(quad: [u8; 4]) -> Result<[u8; 3], String> {
     decoded(quad).ok_or_else(|| {
         // There always is one; it is for the message alone.
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::reference::rank_file;
 
-    fn contents(tokens: &Tokens) -> Vec<Vec<u8>> {
+    fn contents(tokens: &TokenBytes) -> Vec<Vec<u8>> {
         tokens.iter().map(|(_, token)| token.to_vec()).collect()
     }
 

@@ -1,6 +1,6 @@
-//! Writing a vocabulary: as a rank file, and in the parts of which others make their files.
+//! Writing a vocabulary: as a rank file, and as the tokens and merges that files of other libraries need.
 //!
-//! What is written reads back as the same tokens with the same ids; a rank file is the one that Meta
+//! What is written reads back as the same tokens with the same ids. A rank file is the one that Meta
 //! would have written, byte for byte.
 
 use crate::vocabulary::Vocabulary;
@@ -42,7 +42,7 @@ impl Vocabulary {
         };
         let (mut merges, mut splits) = (Vec::new(), Vec::new());
         for (_, token) in self.iter() {
-            splits.extend(self.splits(token));
+            splits.extend(self.merges_of(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
                 let mut text = String::new();

@@ -127,7 +127,7 @@ def _with_words(definition: Definition, marked: "Marked") -> tuple[str, list[tup
         if name is not None:
             around = [marked.marks.get(one, one) for one in (text[:at][-1:], text[at + 1 :][:1])]
             before, after = around[0][-1:], around[1][:1]
-            found = definition.core.added_places(before + name + after, _ALL)
+            found = definition.core.added_spans(before + name + after, _ALL)
             if not any(id == added[name].id for *_, id in found):
                 parts.append(name)
                 places.append((at, len(name) - 1))

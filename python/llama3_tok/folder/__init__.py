@@ -16,10 +16,11 @@ transformers numbers new tokens itself and ignores an id that a file gives. Here
 the one it would give is an error, which names both.
 """
 
+from llama3_tok.folder.added import AddedToken
 from llama3_tok.folder.around import Around, post_processor
 from llama3_tok.folder.changes import described, named, usual, with_special
 from llama3_tok.folder.reading import read
-from llama3_tok.folder.says import TEMPLATE, TEMPLATES, AddedToken, Folder, Roles
+from llama3_tok.folder.says import TEMPLATE, TEMPLATES, Folder, Roles
 
 __all__ = [
     "TEMPLATE",

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from llama3_tok.folder.says import AddedToken
+from llama3_tok.folder.added import AddedToken
 
 __all__ = ["Around", "around", "post_processor"]
 
@@ -25,7 +24,7 @@ class Around(NamedTuple):
 # Written
 
 
-def post_processor(added: "Iterable[AddedToken]", bos: int | None, eos: int | None) -> Json:
+def post_processor(added: Iterable[AddedToken], bos: int | None, eos: int | None) -> Json:
     """Puts BOS before a text and EOS after it, and so around each of a pair; None is nothing."""
     names = {token.id: token.content for token in added}
 

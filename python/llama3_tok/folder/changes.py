@@ -6,13 +6,13 @@ from typing import Any
 
 from llama3_tok import _core
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.folder.added import AddedToken
 from llama3_tok.folder.around import post_processor
 from llama3_tok.folder.files import default_first
 from llama3_tok.folder.reading import release_of
 from llama3_tok.folder.says import (
     RESERVED,
     USUAL,
-    AddedToken,
     Folder,
     Json,
     Roles,

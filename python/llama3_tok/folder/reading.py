@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from llama3_tok import _core
+from llama3_tok.folder.added import AddedToken
 from llama3_tok.folder.around import around, post_processor
 from llama3_tok.folder.files import Files, read_json, refuse, stop_ids
 from llama3_tok.folder.files import templates as templates_of
@@ -14,7 +15,6 @@ from llama3_tok.folder.says import (
     CONFIG,
     ROLES,
     USUAL,
-    AddedToken,
     Folder,
     Json,
     Roles,

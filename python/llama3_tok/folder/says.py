@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from llama3_tok.folder.added import AddedToken
 from llama3_tok.folder.around import Around, around
 from llama3_tok.profiles import (
     DEFAULT_PROFILE,
@@ -22,7 +23,6 @@ __all__ = [
     "TEMPLATE",
     "TEMPLATES",
     "USUAL",
-    "AddedToken",
     "Folder",
     "Json",
     "Roles",
@@ -56,23 +56,6 @@ USUAL = {
 
 Templates: TypeAlias = tuple[tuple[str, str], ...]
 """Names and texts of chat templates; the first is "default" if there is one."""
-
-
-class AddedToken(NamedTuple):
-    """A token that a text has by its name.
-
-    `special`: only if the caller allows it, and decoding may leave it out. `single_word`: only
-    where no word goes on before or after it. `lstrip`, `rstrip`: the white space before or after it
-    belongs to it. `normalized`: it is searched for in what the others leave.
-    """
-
-    id: int
-    content: str
-    special: bool = True
-    single_word: bool = False
-    lstrip: bool = False
-    rstrip: bool = False
-    normalized: bool = False
 
 
 class Roles(NamedTuple):

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llama3_tok import _core
+from llama3_tok.folder.added import AddedToken
 from llama3_tok.folder.files import refuse
-from llama3_tok.folder.says import ROLES, AddedToken, Json, content_of
+from llama3_tok.folder.says import ROLES, Json, content_of
 from llama3_tok.profiles import find
 
 __all__ = ["EXTRA", "Tokens", "of_decoder", "of_older", "with_roles"]

@@ -128,7 +128,7 @@ class Inputs:
             entry = Input(name, size, sha256)
             # One byte more, so that a file of exactly that length is seen to end.
             length = self._item_bytes + 1 if self._field is None else _LINES
-            pieces = files.pieces(
+            chunks = files.chunks(
                 self._tokenizer,
                 path,
                 lines=self._field is not None,
@@ -136,7 +136,7 @@ class Inputs:
                 refuses_binary=source.walked,
             )
             before = self.read
-            for offset, line, text in pieces:
+            for offset, line, text in chunks:
                 if not entry.items:
                     self.inputs.append(entry)
                 for item in self._items(entry, offset, line, text):

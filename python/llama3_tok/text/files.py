@@ -167,16 +167,16 @@ def count(
             progress(counts.read)
 
 
-def pieces(
+def chunks(
     tokenizer: Tokenizer, path: str, *, lines: bool, size: int, refuses_binary: bool
 ) -> Iterator[tuple[int, int, bytes]]:
-    """A file, unpacked, in pieces of about `size` bytes: where each begins, lines before it, text.
+    """A file, unpacked, in chunks of about `size` bytes: where each begins, lines before it, text.
 
     They end where the pattern always cuts and no added token reaches over, or with `lines` behind a
     line break; where there is no such place one is longer. With `refuses_binary` a binary file has
-    no pieces. Raises OSError, and InputError for a damaged archive.
+    no chunks. Raises OSError, and InputError for a damaged archive.
     """
-    return _core.Pieces(tokenizer.definition.core, path, lines, size, refuses_binary)
+    return _core.FileChunks(tokenizer.definition.core, path, lines, size, refuses_binary)
 
 
 def record_text(record: bytes, field: str) -> bytes:

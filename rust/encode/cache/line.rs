@@ -1,60 +1,66 @@
-//! A line of the cache, as the processor reads it: two short pretokens with few ids, or one of the others.
+//! A line of the cache, which is one line of the processor's cache, 64 bytes. It holds two short
+//! entries, a half each, or one longer entry.
 //!
 //! ```text
 //! word     0        1        2        3        4        5        6        7
-//! halves   name a b          ids p q           name a b          ids p q
-//! whole    ids p    ids q    name c d          ids r    ids s    name a b
+//! halves   key a    key b    ids p    ids q    key a    key b    ids p    ids q
+//! whole    ids p    ids q    key c    key d    ids r    ids s    key a    key b
 //!
-//! In the last byte of a half's word b stands the length of its pretoken, 0 if the half is free; in that of words
-//! 1 and 5 of a whole line what no length is.
-//! Ids have 20 bits. Of the words p q, they are p0 q0 p1 q1 p2, from the lowest bits on, and of r s likewise; so
-//! the last byte of q and of s is free. In the highest bits of p stands how many there are.
+//! The last byte of word b of a key is the length of the pretoken (cache_key.rs). In a free half it is 0.
+//! The last byte of words 1 and 5 of a whole line is 0xFE, which is never a length.
+//! Ids have 20 bits. In the words p and q they are p0 q0 p1 q1 p2, from the lowest bits on, and likewise in
+//! r and s. So the last bytes of q and s are not used by ids. The highest bits of p are the number of ids.
 //! ```
 //!
-//! So one comparison of all words with a b c d a b a b answers for both halves and for the whole: the first two
-//! are the same, or the fifth and sixth, or the others. For the last byte of a name's b is neither 0 nor what
-//! marks a whole line: it is a length from 1 to 31, or what stands for a longer one. So words 1 and 5 of a
-//! whole line are no b, a free half has none, and neither is word 7 of a line of halves, whose last byte is 0 (it
-//! is ids, or how many ids a record has). A half needs no c and d: where the length in b is at most 15, they
-//! are zero.
+//! One comparison of all words with a b c d a b a b finds a key in the first half (words 0 and 1 are the
+//! same), in the second half (words 4 and 5), or in a whole line (words 2, 3, 6 and 7). No other words
+//! are taken for a key, since the last byte of b is a length from 1 to 31, or 0xFF for longer pretokens:
+//!
+//! - words 1 and 5 of a whole line have 0xFE there, and in a free half it is 0;
+//! - word 7 of a line of halves has 0 there: it holds ids, or the number of ids of a record.
+//!
+//! A half needs no words c and d: they are zero for all lengths up to 15.
 
 use std::hint::select_unpredictable;
 
-use crate::bpe::tokens::MAX_TOKENS;
-use crate::encode::cache::name::{LENGTH, LONG, LONGEST_HALF, Name, SHORT_NAME};
+use crate::bpe::token_bytes::MAX_TOKENS;
+use crate::encode::cache::cache_key::{
+    CacheKey, HASHED, LENGTH, MAX_EXACT_KEY_BYTES, MAX_HALF_KEY_BYTES,
+};
+use crate::encode::cache::ring::Record;
 use crate::encode::sink::Sink;
 use crate::error::Error;
 use crate::machine::lanes::Lanes;
 use crate::machine::lanes::portable::Portable;
 
-/// Ids that a half holds at most.
-const IN_A_HALF: usize = 5;
-/// The same of a whole line.
-pub const FEW: usize = 2 * IN_A_HALF;
+/// The most ids that a half can hold.
+const MAX_HALF_IDS: usize = 5;
+/// The most ids that a whole line can hold.
+pub const MAX_LINE_IDS: usize = 2 * MAX_HALF_IDS;
 
 const ID_BITS: u32 = 20;
 const ID: u64 = (1 << ID_BITS) - 1;
 const _: () = assert!(MAX_TOKENS <= 1 << ID_BITS);
-/// Where the count stands, above the ids of a word.
+/// The bits of word p above its ids: how many ids there are.
 const COUNT: u32 = 3 * ID_BITS;
-/// In place of the number of ids: they are in the ring.
-const ELSEWHERE: u64 = 15;
-/// In words 1 and 5 of a whole line, where a half would have its length.
+/// In place of the number of ids: the ids are in the ring.
+const IN_RING: u64 = 15;
+/// The last byte of words 1 and 5 of a whole line.
 const WHOLE: u64 = 0xFE << LENGTH;
-// No name's length is like it, nor what stands for one, and it stands above two ids.
-const _: () = assert!(LONG << LENGTH != WHOLE && (SHORT_NAME as u64) < WHOLE >> LENGTH);
+// It is neither a length nor `HASHED`, and leaves room for two ids below it.
+const _: () = assert!(HASHED << LENGTH != WHOLE && (MAX_EXACT_KEY_BYTES as u64) < WHOLE >> LENGTH);
 const _: () = assert!(WHOLE >> (2 * ID_BITS) << (2 * ID_BITS) == WHOLE);
 
-/// What is known of a name: its ids, where they are, or nothing.
+/// What the cache has for a key: ids, a record of ids in the ring, or nothing. The words p q r s.
 #[derive(Clone, Copy, Default)]
-pub struct Known([u64; 4]);
+pub struct CachedIds([u64; 4]);
 
-impl Known {
-    /// 1 to [`FEW`] ids.
-    pub fn few(ids: &[u32]) -> Self {
+impl CachedIds {
+    /// 1 to [`MAX_LINE_IDS`] ids.
+    pub fn in_line(ids: &[u32]) -> Self {
         let mut words = [0; 4];
-        for (at, &id) in ids.iter().take(FEW).enumerate() {
-            let (half, at) = (at / IN_A_HALF, at % IN_A_HALF);
+        for (at, &id) in ids.iter().take(MAX_LINE_IDS).enumerate() {
+            let (half, at) = (at / MAX_HALF_IDS, at % MAX_HALF_IDS);
             if let Some(word) = words.get_mut(2 * half + at % 2) {
                 *word |= u64::from(id) << (ID_BITS * (at / 2) as u32);
             }
@@ -64,10 +70,10 @@ impl Known {
         Self(words)
     }
 
-    /// A record of the ring, which has `count` ids.
-    pub fn elsewhere(record: u64, count: usize) -> Self {
-        debug_assert!(record < 1 << COUNT);
-        Self([record | ELSEWHERE << COUNT, count as u64, 0, 0])
+    /// A record of the ring.
+    pub fn in_ring(Record { start, count }: Record) -> Self {
+        debug_assert!(start < 1 << COUNT);
+        Self([start | IN_RING << COUNT, count as u64, 0, 0])
     }
 
     #[inline(always)]
@@ -76,79 +82,81 @@ impl Known {
         first >> COUNT
     }
 
-    /// How many ids it has; 0 also if they are in the ring.
+    /// How many ids it has itself: 0 if they are in the ring.
     #[inline(always)]
     pub fn count(&self) -> usize {
-        if self.is_elsewhere() { 0 } else { self.tag() as usize }
+        if self.is_in_ring() { 0 } else { self.tag() as usize }
     }
 
-    /// Whether it has ids.
+    /// Whether it has ids itself.
     #[inline(always)]
     pub fn has_ids(&self) -> bool {
         self.count() > 0
     }
 
-    /// Whether it has no ids, nor says where they are.
+    /// Whether there is no entry.
     #[inline(always)]
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_none(&self) -> bool {
         self.tag() == 0
     }
 
     /// Whether its ids are in the ring.
     #[inline(always)]
-    pub fn is_elsewhere(&self) -> bool {
-        self.tag() == ELSEWHERE
+    pub fn is_in_ring(&self) -> bool {
+        self.tag() == IN_RING
     }
 
-    /// Where the record in the ring is, and how many ids it has.
-    pub fn record(&self) -> (u64, usize) {
-        let [record, count, ..] = self.0;
-        // The second word as a whole line has it.
-        (record & ((1 << COUNT) - 1), (count & !WHOLE) as usize)
+    /// Its record in the ring.
+    pub fn record(&self) -> Record {
+        let [start, count, ..] = self.0;
+        // Of a whole line the second word has its mark.
+        Record { start: start & ((1 << COUNT) - 1), count: (count & !WHOLE) as usize }
     }
 
-    /// Gives its ids to `sink`.
+    /// Emits its ids to `sink`.
     #[inline(always)]
-    pub fn give(&self, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn emit(&self, sink: &mut impl Sink) -> Result<(), Error> {
         let part = |number: u32| self.0.map(|word| (word >> (ID_BITS * number) & ID) as u32);
         let ([a, b, f, g], [c, d, h, i], [e, _, j, _]) = (part(0), part(1), part(2));
-        sink.put(&[a, b, c, d, e, f, g, h, i, j], self.count())
+        sink.take_first(&[a, b, c, d, e, f, g, h, i, j], self.count())
     }
 }
 
-/// Two halves, or a whole.
+/// Two halves, or a whole line.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(64))]
-pub struct Line([u64; 8]);
+pub struct CacheLine([u64; 8]);
 
-static EMPTY: Line = Line([0; 8]);
+static EMPTY: CacheLine = CacheLine([0; 8]);
 
-/// Where the ids of a name begin in a line that has it: the number of a word.
-const FIRST: u8 = 2;
-const SECOND: u8 = 6;
-const ALL: u8 = 0;
-/// The line does not have it.
-const NOWHERE: u8 = 8;
+/// Where the ids of a key begin in a line that has it, as the number of a word: in the first half,
+const FIRST_HALF: u8 = 2;
+/// in the second half,
+const SECOND_HALF: u8 = 6;
+/// in a whole line.
+const WHOLE_LINE: u8 = 0;
+/// The line does not have the key.
+const NOT_FOUND: u8 = 8;
 
-/// By the words that are the same.
+/// Where the ids begin, by a bit for each word that is the same as the key's.
 static FOUND: [u8; 256] = {
-    let mut table = [NOWHERE; 256];
+    let mut table = [NOT_FOUND; 256];
     let mut same = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     while same < 256 {
         if same & 0b0000_0011 == 0b0000_0011 {
-            table[same] = FIRST;
+            table[same] = FIRST_HALF;
         } else if same & 0b0011_0000 == 0b0011_0000 {
-            table[same] = SECOND;
+            table[same] = SECOND_HALF;
         } else if same & 0b1100_1100 == 0b1100_1100 {
-            table[same] = ALL;
+            table[same] = WHOLE_LINE;
         }
         same += 1;
     }
     table
 };
 
-impl Line {
+impl CacheLine {
     #[inline(always)]
     fn is_whole(&self) -> bool {
         let [_, word, ..] = self.0;
@@ -162,59 +170,67 @@ impl Line {
         usize::from(first != 0) | usize::from(second != 0) << 1
     }
 
-    /// Where the ids of a name begin.
+    /// Where the ids of a key begin.
     #[inline(always)]
-    fn find<L: Lanes>(&self, lanes: L, Name(name): &Name) -> u8 {
-        FOUND.get(usize::from(lanes.same_words(&self.0, name))).copied().unwrap_or(NOWHERE)
+    fn find<L: Lanes>(&self, lanes: L, CacheKey(key): &CacheKey) -> u8 {
+        FOUND.get(usize::from(lanes.cache_key_matches(&self.0, key))).copied().unwrap_or(NOT_FOUND)
     }
 
-    /// Which half has a name, or begins a whole line that has it.
+    /// The half that has a key; 0 for a whole line that has it.
     #[inline(always)]
-    pub fn half_of(&self, name: &Name) -> Option<usize> {
-        match self.find(Portable, name) {
-            NOWHERE => None,
-            from => Some(usize::from(from == SECOND)),
+    pub fn half_of(&self, key: &CacheKey) -> Option<usize> {
+        match self.find(Portable, key) {
+            NOT_FOUND => None,
+            from => Some(usize::from(from == SECOND_HALF)),
         }
     }
 
-    /// What two lines know of a name, and in which of them it is.
+    /// What two lines have for a key, and in which of them it is.
     ///
-    /// Without a branch, since whether and where it is, is as good as random.
+    /// Without a branch: whether and where a key is found can't be predicted.
     #[inline(always)]
-    pub fn known<L: Lanes>(&self, other: &Self, lanes: L, name: &Name) -> (Known, [bool; 2]) {
-        let (here, there) = (self.find(lanes, name), other.find(lanes, name));
-        let (is_here, is_there) = (here != NOWHERE, there != NOWHERE);
+    pub fn cached<L: Lanes>(
+        &self,
+        other: &Self,
+        lanes: L,
+        key: &CacheKey,
+    ) -> (CachedIds, [bool; 2]) {
+        let (here, there) = (self.find(lanes, key), other.find(lanes, key));
+        let (is_here, is_there) = (here != NOT_FOUND, there != NOT_FOUND);
         let line = select_unpredictable(is_there, other, &EMPTY);
         let Self(words) = select_unpredictable(is_here, self, line);
-        // Nowhere in either: at the beginning of no line.
-        let from = usize::from(select_unpredictable(is_here, here, there) % NOWHERE);
-        let whole = select_unpredictable(from == usize::from(ALL), u64::MAX, 0);
+        // If neither has it, this is the beginning of the empty line.
+        let from = usize::from(select_unpredictable(is_here, here, there) % NOT_FOUND);
+        let whole = select_unpredictable(from == usize::from(WHOLE_LINE), u64::MAX, 0);
         let &[_, _, _, _, r, s, _, _] = words;
         let &[p, q] = words.get(from..).and_then(|words| words.first_chunk()).unwrap_or(&[0; 2]);
-        (Known([p, q, r & whole, s & whole]), [is_here, is_there])
+        (CachedIds([p, q, r & whole, s & whole]), [is_here, is_there])
     }
 
-    /// What stands in it.
-    pub fn entries(&self) -> [Option<(Name, Known)>; 2] {
+    /// Its entries.
+    pub fn entries(&self) -> [Option<(CacheKey, CachedIds)>; 2] {
         let [a, b, c, d, e, f, g, h] = self.0;
         if self.is_whole() {
-            return [Some((Name([g, h, c, d]), Known([a, b & !WHOLE, e, f & !WHOLE]))), None];
+            return [
+                Some((CacheKey([g, h, c, d]), CachedIds([a, b & !WHOLE, e, f & !WHOLE]))),
+                None,
+            ];
         }
-        let half =
-            |[a, b, c, d]: [u64; 4]| (b != 0).then_some((Name([a, b, 0, 0]), Known([c, d, 0, 0])));
+        let half = |[a, b, c, d]: [u64; 4]| {
+            (b != 0).then_some((CacheKey([a, b, 0, 0]), CachedIds([c, d, 0, 0])))
+        };
         [half([a, b, c, d]), half([e, f, g, h])]
     }
 
-    /// Writes an entry into the whole line, or if it [`fits_half`] into the first half or the second. Whatever
-    /// stood there is gone.
+    /// Writes an entry over the whole line or, if it [`fits_half`], over this half.
     ///
-    /// Without a branch, since neither how long a word is can be predicted, nor where there is room.
+    /// Without a branch: neither the length of a pretoken nor the free half can be predicted.
     #[inline(always)]
-    pub fn put(&mut self, half: usize, name: Name, known: Known) {
-        let (Name([a, b, c, d]), Known([p, q, r, s])) = (name, known);
+    pub fn put(&mut self, half: usize, key: CacheKey, cached: CachedIds) {
+        let (CacheKey([a, b, c, d]), CachedIds([p, q, r, s])) = (key, cached);
         let kept = select_unpredictable(self.is_whole(), 0, u64::MAX);
         let [e, f, g, h, i, j, k, l] = self.0.map(|word| word & kept);
-        let is_half = fits_half(name, known);
+        let is_half = fits_half(key, cached);
         let (first, second) = (is_half & (half == 0), is_half & (half == 1));
         let pick = |is_first: bool, entry: u64, old: u64, whole: u64| {
             let half = select_unpredictable(is_first, entry, old);
@@ -233,11 +249,11 @@ impl Line {
     }
 }
 
-/// Whether a name and its ids have no more than two words each.
+/// Whether a key and its ids have no more than two words each.
 #[inline(always)]
-pub fn fits_half(name: Name, known: Known) -> bool {
-    let Name([_, second, ..]) = name;
-    (second >> LENGTH <= LONGEST_HALF as u64) & (known.count() <= IN_A_HALF)
+pub fn fits_half(key: CacheKey, cached: CachedIds) -> bool {
+    let CacheKey([_, second, ..]) = key;
+    (second >> LENGTH <= MAX_HALF_KEY_BYTES as u64) & (cached.count() <= MAX_HALF_IDS)
 }
 
 #[cfg(test)]
@@ -246,50 +262,51 @@ mod tests {
 
     use super::*;
     use crate::bpe::index::Seed;
-    use crate::machine::lanes::Work;
-    use crate::machine::path::Path;
+    use crate::machine::code_path::CodePath;
+    use crate::machine::lanes::Vectorized;
+    use crate::text::span::Span;
 
-    struct Ask<'a>(&'a Line, &'a Line, Name);
+    struct LookUp<'a>(&'a CacheLine, &'a CacheLine, CacheKey);
 
-    impl Work for Ask<'_> {
-        type Output = (Known, [bool; 2]);
+    impl Vectorized for LookUp<'_> {
+        type Output = (CachedIds, [bool; 2]);
 
         #[inline(always)]
         fn run<L: Lanes>(self, lanes: L) -> Self::Output {
-            self.0.known(self.1, lanes, &self.2)
+            self.0.cached(self.1, lanes, &self.2)
         }
     }
 
-    /// What a line knows of a name, on all paths, and whether it stands before an empty one or behind it.
-    fn ask(line: &Line, name: Name) -> Option<[u64; 4]> {
-        let found = line.half_of(&name).is_some();
-        for path in Path::available() {
-            let (known, places) = path.run(Ask(line, &EMPTY, name));
+    /// What a line has for a key, on all code paths, and as the first and the second of two lines.
+    fn look_up(line: &CacheLine, key: CacheKey) -> Option<[u64; 4]> {
+        let found = line.half_of(&key).is_some();
+        for path in CodePath::available() {
+            let (known, places) = path.run(LookUp(line, &EMPTY, key));
             assert_eq!(places, [found, false], "{}", path.name());
-            let (behind, places) = path.run(Ask(&EMPTY, line, name));
-            assert_eq!((behind.0, places), (known.0, [false, found]), "{}", path.name());
-            assert_eq!(known.is_nothing(), !found);
+            let (after, places) = path.run(LookUp(&EMPTY, line, key));
+            assert_eq!((after.0, places), (known.0, [false, found]), "{}", path.name());
+            assert_eq!(known.is_none(), !found);
         }
-        let (known, _) = Path::SCALAR.run(Ask(line, &EMPTY, name));
+        let (known, _) = CodePath::SCALAR.run(LookUp(line, &EMPTY, key));
         found.then_some(known.0)
     }
 
-    /// The name of a pretoken whose bytes are those of some words.
-    fn name_of(words: [u64; 4], length: usize) -> Name {
+    /// The key of a pretoken whose bytes are those of these words.
+    fn key_of(words: [u64; 4], length: usize) -> CacheKey {
         let [a, b, c, d] = words.map(u64::to_le_bytes);
         let text = [&a[..], &b[..7], &c[..], &d[..]].concat();
-        Name::new(&text.repeat(2), 0, length, Seed::random())
+        CacheKey::new(&text.repeat(2), Span { start: 0, end: length }, Seed::random())
     }
 
-    fn ids_of(known: Known) -> Vec<u32> {
+    fn ids_of(known: CachedIds) -> Vec<u32> {
         let mut ids = Vec::new();
-        known.give(&mut ids).unwrap();
+        known.emit(&mut ids).unwrap();
         ids
     }
 
-    fn is_same(known: Known, other: Known) -> bool {
-        let is_elsewhere = known.is_elsewhere() && known.record() == other.record();
-        known.tag() == other.tag() && (is_elsewhere || ids_of(known) == ids_of(other))
+    fn is_same(known: CachedIds, other: CachedIds) -> bool {
+        let is_in_ring = known.is_in_ring() && known.record() == other.record();
+        known.tag() == other.tag() && (is_in_ring || ids_of(known) == ids_of(other))
     }
 
     proptest! {
@@ -302,57 +319,57 @@ mod tests {
                 1..6,
             ),
         ) {
-            let mut line = Line::default();
-            // What should stand in each half, or in both.
-            let mut there: [Option<(Name, Known, Vec<u32>)>; 2] = [None, None];
-            let mut names = Vec::new();
+            let mut line = CacheLine::default();
+            // What should be in each half, or in the whole line.
+            let mut there: [Option<(CacheKey, CachedIds, Vec<u32>)>; 2] = [None, None];
+            let mut keys = Vec::new();
             for (words, length, ids, half) in puts {
-                let name = name_of(words, length);
-                let known = if ids.len() > FEW {
-                    Known::elsewhere(words[0] >> 4, ids.len())
+                let key = key_of(words, length);
+                let known = if ids.len() > MAX_LINE_IDS {
+                    CachedIds::in_ring(Record { start: words[0] >> 4, count: ids.len() })
                 } else {
-                    Known::few(&ids)
+                    CachedIds::in_line(&ids)
                 };
-                names.push(name);
-                let half = line.half_of(&name).unwrap_or(half);
-                line.put(half, name, known);
-                if !fits_half(name, known) {
-                    there = [Some((name, known, ids)), None];
+                keys.push(key);
+                let half = line.half_of(&key).unwrap_or(half);
+                line.put(half, key, known);
+                if !fits_half(key, known) {
+                    there = [Some((key, known, ids)), None];
                 } else {
-                    if there[0].as_ref().is_some_and(|(name, known, _)| !fits_half(*name, *known)) {
+                    if there[0].as_ref().is_some_and(|(key, known, _)| !fits_half(*key, *known)) {
                         there = [None, None];
                     }
-                    there[half] = Some((name, known, ids));
+                    there[half] = Some((key, known, ids));
                 }
                 let is_whole = line.is_whole();
                 let taken = there.iter().flatten().count() * (1 + usize::from(is_whole));
                 prop_assert_eq!(line.taken().count_ones() as usize, taken);
-                // What stands there is found, with its ids or where they are.
-                for (name, known, ids) in there.iter().flatten() {
-                    let found = Known(ask(&line, *name).unwrap());
+                // What should be there is found, with its ids or their record.
+                for (key, known, ids) in there.iter().flatten() {
+                    let found = CachedIds(look_up(&line, *key).unwrap());
                     prop_assert!(is_same(found, *known));
-                    prop_assert!(known.is_elsewhere() || &ids_of(found) == ids);
+                    prop_assert!(known.is_in_ring() || &ids_of(found) == ids);
                 }
-                // And is all that moves when the cache grows.
+                // It is also what moves when the cache grows, and nothing else does.
                 let mut moved: Vec<_> = line.entries().into_iter().flatten().collect();
-                for (name, _, _) in there.iter().flatten() {
-                    let at = moved.iter().position(|(other, _)| other == name).unwrap();
-                    let (name, known) = moved.swap_remove(at);
-                    prop_assert!(is_same(Known(ask(&line, name).unwrap()), known));
+                for (key, _, _) in there.iter().flatten() {
+                    let at = moved.iter().position(|(other, _)| other == key).unwrap();
+                    let (key, known) = moved.swap_remove(at);
+                    prop_assert!(is_same(CachedIds(look_up(&line, key).unwrap()), known));
                 }
                 prop_assert!(moved.is_empty());
-                // Nothing else is, even if its bytes are those of names or ids in the line.
+                // No other key is found, even if its bytes are those of keys or ids in the line.
                 let words = line.0;
                 for at in 0..words.len() * words.len() {
                     let (i, j) = (at / words.len(), at % words.len());
                     for length in [8, 15, 16, 31, 40] {
-                        names.push(name_of([words[i], words[j], 0, 0], length));
-                        names.push(name_of([words[i], words[j], words[2], words[3]], length));
+                        keys.push(key_of([words[i], words[j], 0, 0], length));
+                        keys.push(key_of([words[i], words[j], words[2], words[3]], length));
                     }
                 }
-                for name in names.drain(..) {
-                    if !there.iter().flatten().any(|(other, _, _)| *other == name) {
-                        prop_assert_eq!(ask(&line, name), None);
+                for key in keys.drain(..) {
+                    if !there.iter().flatten().any(|(other, _, _)| *other == key) {
+                        prop_assert_eq!(look_up(&line, key), None);
                     }
                 }
             }

@@ -1,26 +1,27 @@
-//! What a thread merged before: its own bounded memory from pretoken to ids.
+//! The cache of a thread: from pretokens that it has merged, and segments of them, to their ids.
 //!
-//! Tokens are not here: the table of the vocabulary answers for them (`bpe/pieces.rs`). An entry is half a
-//! line of the processor's cache, or a whole one (`line.rs`), and stands in one of two lines, side by side.
-//! Of what does not fit a line the ids stand in a ring, whose oldest part is overwritten. What an entry
-//! holds is a pure function of vocabulary and bytes, confirmed by the whole bytes: the cache changes speed,
-//! never ids.
+//! Pretokens that are tokens are not here, but in the token table of the vocabulary
+//! (`bpe/token_table.rs`). An entry takes half a line of the processor's cache, or a whole line
+//! (`line.rs`), and is in one of two neighbouring lines. If an entry does not fit a line, its ids are in
+//! a ring, which overwrites its oldest records (`ring.rs`). What an entry holds follows from the
+//! vocabulary and the bytes of the pretoken, and is found only by all of these bytes. So the cache
+//! changes speed, never ids.
 //!
-//! It begins with 256 KB and grows by four as it pays, up to a limit: when five sixteenths of it are taken and
-//! enough of what is looked up is found, or so much was merged that the cost of more memory is nothing
-//! beside it.
+//! It begins with 256 KB of lines. They become four times as many, up to a limit, when five sixteenths
+//! of them are in use and growing pays: when enough of what is looked up is found, or when so much was
+//! merged that the cost of more memory is nothing in comparison.
 
+mod cache_key;
 mod line;
-mod name;
 mod ring;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use self::line::{FEW, Known};
-use self::line::{Line, fits_half};
-pub use self::name::{Name, SHORT_NAME};
-pub use self::ring::LONGEST;
-use self::ring::Ring;
+pub use self::cache_key::{CacheKey, MAX_EXACT_KEY_BYTES};
+use self::line::{CacheLine, fits_half};
+pub use self::line::{CachedIds, MAX_LINE_IDS};
+pub use self::ring::MAX_CACHED_BYTES;
+use self::ring::{Record, Ring};
 use crate::bpe::index::Seed;
 use crate::counters::{Event, count};
 use crate::encode::sink::Sink;
@@ -28,29 +29,29 @@ use crate::error::Error;
 use crate::machine::huge_pages;
 use crate::machine::lanes::Lanes;
 use crate::machine::prefetch::prefetch;
+use crate::text::span::Span;
 
-/// Ids of a record that are given at a time.
-const SOME: usize = 16;
+/// Ids of a record that are emitted at a time.
+const IDS_AT_ONCE: usize = 16;
 /// A third of a cache may be the ring's.
 const RING_SHARE: usize = 3;
-/// Lines that a cache begins with, of 64 bytes each, as a power of two.
+/// How many lines of 64 bytes a cache begins with, as a power of two.
 const FIRST_BITS: u32 = 12;
-/// Bytes of a cache's lines and ring at most, where nothing else is said.
+/// The most bytes that the lines and the ring of a cache may have by default.
 pub const DEFAULT_LIMIT: usize = 24 << 20;
 
-/// So many lookups count in full, older ones less and less.
+/// After so many lookups their counts are halved, so that older lookups count less and less.
 const RECENT: u64 = 1 << 14;
 
-/// Bytes of all caches of this process, for people who ask. Written when a cache grows, never while text
-/// is encoded.
+/// Bytes of all caches of this process, for [`CacheInfo`]. Written only when a cache grows or is freed.
 static ALL_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// How many there are.
 static ALL_CACHES: AtomicUsize = AtomicUsize::new(0);
 
-/// No room: of two lines with two halves each.
+/// In place of the number of a half: all four halves of the two lines are taken.
 const FULL: u8 = 4;
 
-/// By which of four halves are taken: where there is a whole line free, and where a half.
+/// By which of the four halves are taken: the first half of a free line, and a free half.
 static ROOM: [[u8; 16]; 2] = {
     let mut table = [[FULL; 16]; 2];
     let mut taken = 0;
@@ -62,7 +63,7 @@ static ROOM: [[u8; 16]; 2] = {
         } else if second == 0 {
             table[0][taken] = 2;
         }
-        // A line with one half taken leaves the other one for what needs it whole.
+        // A half is taken from a line whose other half is taken, so that whole lines stay free.
         if first == 3 && second != 3 || first == 0 && (second == 1 || second == 2) {
             table[1][taken] = 2 + (second & 1) as u8;
         } else if first != 3 {
@@ -73,56 +74,60 @@ static ROOM: [[u8; 16]; 2] = {
     table
 };
 
-/// The memory of one thread.
+/// The cache of one thread.
 pub struct Cache {
     seed: Seed,
-    /// The vocabulary that the ids are of.
-    owner: u64,
-    /// Bytes that it may take.
+    /// The number of the vocabulary that the ids are of; 0 for none.
+    vocabulary: u64,
+    /// Bytes that it may have.
     limit: usize,
-    lines: Vec<Line>,
+    /// A power of two of them, or none.
+    lines: Vec<CacheLine>,
     ring: Ring,
-    /// How many halves of lines are not free.
+    /// How many halves of lines are taken.
     used: usize,
-    /// What was kept since it grew.
+    /// How many entries were inserted since it grew.
     inserted: usize,
-    /// What was looked for lately, and what of it was found.
-    asked: u64,
+    /// How many keys were looked up lately.
+    looked_up: u64,
+    /// How many of these were found.
     found: u64,
-    /// Bytes that [`ALL_BYTES`] has of it.
+    /// How many bytes of it [`ALL_BYTES`] counts.
     counted: usize,
 }
 
-/// What is known of a thread's cache.
+/// How large a thread's cache is, and how full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// Halves of lines that hold something.
+pub struct CacheInfo {
+    /// Halves of lines that are taken.
     pub used: usize,
-    /// Halves that there are.
+    /// All halves of lines.
     pub entries: usize,
     /// Bytes of lines and ring.
     pub bytes: usize,
-    /// Bytes that they may take.
+    /// Bytes that they may have.
     pub limit: usize,
-    /// Caches of all threads, and their bytes.
-    pub all: (usize, usize),
+    /// How many threads have a cache.
+    pub all_caches: usize,
+    /// Bytes of all caches.
+    pub all_bytes: usize,
 }
 
 impl Default for Cache {
     fn default() -> Self {
         ALL_CACHES.fetch_add(1, Ordering::Relaxed);
         let (lines, ring) = <_>::default();
-        let (used, inserted, asked, found, counted) = (0, 0, 0, 0, 0);
+        let (used, inserted, looked_up, found, counted) = (0, 0, 0, 0, 0);
         let limit = DEFAULT_LIMIT;
         Self {
             seed: Seed::random(),
-            owner: 0,
+            vocabulary: 0,
             limit,
             lines,
             ring,
             used,
             inserted,
-            asked,
+            looked_up,
             found,
             counted,
         }
@@ -137,122 +142,123 @@ impl Drop for Cache {
 }
 
 impl Cache {
-    /// Forgets everything if it is of another vocabulary than `owner`, which is not 0, or has more than
-    /// `limit` bytes.
-    pub fn begin(&mut self, owner: u64, limit: usize) {
-        if self.owner != owner || (self.limit != limit && self.bytes() > limit) {
+    /// Begins a text. Empties the cache if it is of another vocabulary than the one with this number,
+    /// which is not 0, or if it has more than `limit` bytes.
+    pub fn begin(&mut self, vocabulary: u64, limit: usize) {
+        if self.vocabulary != vocabulary || (self.limit != limit && self.bytes() > limit) {
             self.lines = Vec::new();
             self.ring = Ring::default();
-            (self.used, self.asked, self.found) = (0, 0, 0);
-            self.owner = owner;
+            (self.used, self.looked_up, self.found) = (0, 0, 0);
+            self.vocabulary = vocabulary;
             self.grow(limit);
             self.account();
         }
         if self.limit != limit {
             self.limit = limit;
-            self.allow_ring(limit);
+            self.limit_ring(limit);
         }
     }
 
-    /// Lets the ring have its share, and no more than the lines leave, which may be larger than theirs if the
-    /// limit was lowered.
-    fn allow_ring(&mut self, limit: usize) {
-        let left = limit.saturating_sub(self.lines.len() * size_of::<Line>());
-        self.ring.allow(left.min(limit / RING_SHARE));
+    /// Lets the ring have its share, but no more than the lines leave of the limit: they may have more
+    /// than their share if the limit was lowered.
+    fn limit_ring(&mut self, limit: usize) {
+        let left = limit.saturating_sub(self.lines.len() * size_of::<CacheLine>());
+        self.ring.set_limit(left.min(limit / RING_SHARE));
     }
 
     fn bytes(&self) -> usize {
-        self.lines.len() * size_of::<Line>() + self.ring.size()
+        self.lines.len() * size_of::<CacheLine>() + self.ring.size()
     }
 
-    /// What is known of it.
-    pub fn info(&self) -> Info {
-        Info {
+    /// How large it is, and how full.
+    pub fn info(&self) -> CacheInfo {
+        CacheInfo {
             used: self.used,
             entries: 2 * self.lines.len(),
             bytes: self.bytes(),
             limit: self.limit,
-            all: (ALL_CACHES.load(Ordering::Relaxed), ALL_BYTES.load(Ordering::Relaxed)),
+            all_caches: ALL_CACHES.load(Ordering::Relaxed),
+            all_bytes: ALL_BYTES.load(Ordering::Relaxed),
         }
     }
 
-    /// The name of `text[start..end]`, and the line where its entry may be.
+    /// The key of the bytes of `span`, and the index of the line where its entry may be.
     #[inline(always)]
-    pub fn name(&self, text: &[u8], start: usize, end: usize) -> (Name, usize) {
-        let name = Name::new(text, start, end, self.seed);
-        (name, self.place(name))
+    pub fn key(&self, text: &[u8], span: Span) -> (CacheKey, usize) {
+        let key = CacheKey::new(text, span, self.seed);
+        (key, self.line_index(key))
     }
 
     #[inline(always)]
-    fn place(&self, name: Name) -> usize {
-        // A power of two, or none.
-        (name.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
+    fn line_index(&self, key: CacheKey) -> usize {
+        // The number of lines is a power of two. If there are none, the index is wrong, and no line has it.
+        (key.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
     }
 
-    /// Asks for the lines of a place.
+    /// Prefetches the two lines where an entry may be.
     #[inline(always)]
-    pub fn prefetch(&self, place: usize) {
-        prefetch(self.lines.as_ptr().wrapping_add(place));
-        prefetch(self.lines.as_ptr().wrapping_add(place ^ 1));
+    pub fn prefetch(&self, line: usize) {
+        prefetch(self.lines.as_ptr().wrapping_add(line));
+        prefetch(self.lines.as_ptr().wrapping_add(line ^ 1));
     }
 
-    /// Asks for the record that an entry names, if it names one.
+    /// Prefetches the record of an entry whose ids are in the ring.
     #[inline(always)]
-    pub fn prefetch_record(&self, known: &Known) {
-        if known.is_elsewhere() {
-            self.ring.prefetch(known.record().0);
+    pub fn prefetch_record(&self, cached: &CachedIds) {
+        if cached.is_in_ring() {
+            self.ring.prefetch(cached.record().start);
         }
     }
 
-    /// What is known of a name that may be in the line of a place, or in the one beside it. What is in the
-    /// ring has [`Cache::give_record`].
+    /// The entry of a key that may be in this line or in its neighbour. If the ids are in the ring,
+    /// [`Cache::emit_record`] gives them.
     #[inline(always)]
-    pub fn lookup<L: Lanes>(&self, lanes: L, place: usize, name: &Name) -> Known {
-        let (Some(line), Some(other)) = (self.lines.get(place), self.lines.get(place ^ 1)) else {
-            return Known::default();
+    pub fn lookup<L: Lanes>(&self, lanes: L, line: usize, key: &CacheKey) -> CachedIds {
+        let (Some(line), Some(other)) = (self.lines.get(line), self.lines.get(line ^ 1)) else {
+            return CachedIds::default();
         };
-        let (known, [is_here, is_there]) = line.known(other, lanes, name);
-        count(Event::Hit, usize::from(is_here));
-        count(Event::Second, usize::from(is_there));
-        known
+        let (cached, [is_here, is_there]) = line.cached(other, lanes, key);
+        count(Event::FirstLine, usize::from(is_here));
+        count(Event::SecondLine, usize::from(is_there));
+        cached
     }
 
-    /// Says how many were looked up, and found: whether growing pays.
-    pub fn note(&mut self, asked: usize, found: usize) {
-        self.asked += asked as u64;
+    /// Counts keys that were looked up, and those found, which tells whether growing pays.
+    pub fn note_lookups(&mut self, looked_up: usize, found: usize) {
+        self.looked_up += looked_up as u64;
         self.found += found as u64;
-        if self.asked > RECENT {
-            (self.asked, self.found) = (self.asked / 2, self.found / 2);
+        if self.looked_up > RECENT {
+            (self.looked_up, self.found) = (self.looked_up / 2, self.found / 2);
         }
     }
 
-    /// Gives the ids of the record that an entry names to `sink`; whether it is still there and is of
-    /// `pretoken`.
+    /// Emits the ids of an entry's record to `sink`. `false` if the record was overwritten, or is that
+    /// of another pretoken.
     #[inline(never)]
-    pub fn give_record(
+    pub fn emit_record(
         &self,
-        known: &Known,
+        cached: &CachedIds,
         pretoken: &[u8],
         sink: &mut impl Sink,
     ) -> Result<bool, Error> {
-        let bytes = beyond_name(pretoken);
-        let (record, ids) = known.record();
-        let Some((ids, kept)) = self.ring.get(record, ids, bytes.len()) else { return Ok(false) };
-        if !known.is_elsewhere() || kept != bytes {
+        let bytes = bytes_beyond_key(pretoken);
+        let record = cached.record();
+        let Some((ids, kept)) = self.ring.get(record, bytes.len()) else { return Ok(false) };
+        if !cached.is_in_ring() || kept != bytes {
             return Ok(false);
         }
         count(Event::Long, 1);
-        for ids in ids.chunks(SOME) {
-            let mut some = [0; SOME];
-            let places = some.iter_mut().zip(ids);
-            places.for_each(|(id, &[a, b, c])| *id = u32::from_le_bytes([a, b, c, 0]));
-            sink.put(&some, ids.len())?;
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let mut wide = [0; IDS_AT_ONCE];
+            let pairs = wide.iter_mut().zip(ids);
+            pairs.for_each(|(id, &[a, b, c])| *id = u32::from_le_bytes([a, b, c, 0]));
+            sink.take_first(&wide, ids.len())?;
         }
         Ok(true)
     }
 
-    /// Keeps the ids of a pretoken of 1 to [`LONGEST`] bytes under its name.
-    pub fn insert(&mut self, name: Name, pretoken: &[u8], ids: &[u32]) {
+    /// Inserts the ids of a pretoken of 1 to [`MAX_CACHED_BYTES`] bytes.
+    pub fn insert(&mut self, key: CacheKey, pretoken: &[u8], ids: &[u32]) {
         if self.is_too_small() {
             self.grow(self.limit);
         }
@@ -260,84 +266,88 @@ impl Cache {
             return;
         }
         self.inserted += 1;
-        let known = if name.is_short() && ids.len() <= FEW {
-            Known::few(ids)
+        let cached = if key.is_exact() && ids.len() <= MAX_LINE_IDS {
+            CachedIds::in_line(ids)
         } else {
-            // Without memory nothing is kept.
-            let Some(record) = self.ring.add(ids, beyond_name(pretoken), self.pays()) else {
+            // Without memory nothing is inserted.
+            let Some(start) = self.ring.add(ids, bytes_beyond_key(pretoken), self.growing_pays())
+            else {
                 return;
             };
-            Known::elsewhere(record, ids.len())
+            CachedIds::in_ring(Record { start, count: ids.len() })
         };
         self.account();
-        self.put(name, known);
+        self.put(key, cached);
     }
 
-    /// Writes an entry over the one of the same name, or where there is room, or over another, which is as
-    /// good as drawn by lot.
-    fn put(&mut self, name: Name, known: Known) {
-        let place = self.place(name);
-        let (Some(line), Some(other)) = (self.lines.get(place), self.lines.get(place ^ 1)) else {
+    /// Writes an entry over the one of the same key, or into a free half or line, or else over any other
+    /// entry, which is as good as chosen at random.
+    fn put(&mut self, key: CacheKey, cached: CachedIds) {
+        let line_index = self.line_index(key);
+        let (Some(line), Some(other)) =
+            (self.lines.get(line_index), self.lines.get(line_index ^ 1))
+        else {
             return;
         };
         let taken = line.taken() | other.taken() << 2;
-        let spot = match (line.half_of(&name), other.half_of(&name)) {
+        // The number of a half of the two lines.
+        let half = match (line.half_of(&key), other.half_of(&key)) {
             (None, None) => {
-                let spots =
-                    ROOM.get(usize::from(fits_half(name, known))).and_then(|row| row.get(taken));
-                let spot = spots.map_or(FULL, |&spot| spot);
-                usize::from(if spot < FULL { spot } else { self.inserted as u8 % FULL })
+                let free =
+                    ROOM.get(usize::from(fits_half(key, cached))).and_then(|row| row.get(taken));
+                let free = free.map_or(FULL, |&half| half);
+                usize::from(if free < FULL { free } else { self.inserted as u8 % FULL })
             }
             (Some(half), _) => half,
             (_, Some(half)) => 2 + half,
         };
-        let Some(line) = self.lines.get_mut(place ^ (spot / 2)) else { return };
+        let Some(line) = self.lines.get_mut(line_index ^ (half / 2)) else { return };
         let before = line.taken().count_ones();
-        line.put(spot % 2, name, known);
+        line.put(half % 2, key, cached);
         self.used += line.taken().count_ones() as usize;
         self.used -= before as usize;
     }
 
-    /// Whether more memory would pay: of what is looked for a sixteenth is found, so the text repeats
-    /// itself. More is not asked, since a cache that is far too small finds little in any text, and
-    /// nothing in one that begins anew just after each word was forgotten; so neither is that, once four
-    /// times as much was merged as there are lines.
-    fn pays(&self) -> bool {
-        self.found > self.asked / 16 || self.inserted > 4 * self.lines.len()
+    /// Whether more memory would pay. It does if a sixteenth of what is looked up is found, since then
+    /// the text repeats itself. A larger share is not demanded, since a cache that is far too small
+    /// finds little in any text. It finds nothing in a text that repeats each word just after it was
+    /// overwritten. So growing also pays, whatever is found, once four times as much was inserted as
+    /// there are lines.
+    fn growing_pays(&self) -> bool {
+        self.found > self.looked_up / 16 || self.inserted > 4 * self.lines.len()
     }
 
-    /// Whether there should be more lines: five of sixteen halves are taken. Were it half of them, one pretoken
-    /// in twenty would find both of its lines full, and two that want the same place would take turns in being
-    /// forgotten.
+    /// Whether there should be more lines: five sixteenths of the halves are taken. With half of them
+    /// taken, one pretoken in twenty would find both of its lines full, and two pretokens of the same
+    /// lines would overwrite each other in turn.
     fn is_too_small(&self) -> bool {
-        self.lines.is_empty() || (self.used > self.lines.len() / 8 * 5 && self.pays())
+        self.lines.is_empty() || (self.used > self.lines.len() / 8 * 5 && self.growing_pays())
     }
 
     /// Makes more lines, or the first ones, if that is within the limit and there is memory.
     fn grow(&mut self, limit: usize) {
-        (self.inserted, self.asked, self.found) = (0, 0, 0);
-        self.allow_ring(limit);
+        (self.inserted, self.looked_up, self.found) = (0, 0, 0);
+        self.limit_ring(limit);
         let share = limit - limit / RING_SHARE;
-        // The ring may be larger than its share if the limit was lowered.
-        let most = share.min(limit.saturating_sub(self.ring.size())) / size_of::<Line>();
-        // By four, so that little time goes into moving; or by two, where four are too many.
+        // The ring may have more than its share if the limit was lowered.
+        let max_lines = share.min(limit.saturating_sub(self.ring.size())) / size_of::<CacheLine>();
+        // Four times as many, so that moving entries takes little time; twice as many if that would be
+        // too many.
         let sizes = match self.lines.len() {
             0 => [1 << FIRST_BITS; 2],
             count => [4 * count, 2 * count],
         };
-        // The ring may be larger than its share if the limit was lowered.
-
-        let Some(size) = sizes.into_iter().find(|&size| size <= most) else { return };
-        let Ok(lines) = huge_pages::table(size, Line::default()) else { return };
+        let Some(size) = sizes.into_iter().find(|&size| size <= max_lines) else { return };
+        let Ok(lines) = huge_pages::table(size, CacheLine::default()) else { return };
         let old = std::mem::replace(&mut self.lines, lines);
         self.used = 0;
-        for (name, known) in old.iter().flat_map(Line::entries).flatten() {
-            self.put(name, known);
+        for (key, cached) in old.iter().flat_map(CacheLine::entries).flatten() {
+            self.put(key, cached);
         }
         self.account();
     }
 
-    /// Says how many bytes it has, where that has changed.
+    /// Updates [`ALL_BYTES`].
     fn account(&mut self) {
         let bytes = self.bytes();
         if bytes != self.counted {
@@ -347,16 +357,16 @@ impl Cache {
     }
 }
 
-/// The bytes of a pretoken that its name does not stand for: a short one is its name.
-fn beyond_name(pretoken: &[u8]) -> &[u8] {
-    if pretoken.len() > SHORT_NAME { pretoken } else { &[] }
+/// The bytes of a pretoken that its record must have: none if the key is exact.
+fn bytes_beyond_key(pretoken: &[u8]) -> &[u8] {
+    if pretoken.len() > MAX_EXACT_KEY_BYTES { pretoken } else { &[] }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Pretokens of many lengths, and for each a number of ids that follows from it.
+    /// Pretokens of many lengths, each with ids that follow from its number.
     fn word(number: u32) -> (String, Vec<u32>) {
         let text = format!("{number}{}", "é".repeat(number as usize % 23));
         let count = 1 + number % 17;
@@ -364,19 +374,19 @@ mod tests {
     }
 
     fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
-        let (name, place) = cache.name(text.as_bytes(), 0, text.len());
-        let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &name);
-        cache.note(1, usize::from(!known.is_nothing()));
+        let (key, place) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
+        let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &key);
+        cache.note_lookups(1, usize::from(!known.is_none()));
         let mut ids = Vec::new();
-        known.give(&mut ids).unwrap();
+        known.emit(&mut ids).unwrap();
         let is_known =
-            known.has_ids() || cache.give_record(&known, text.as_bytes(), &mut ids).unwrap();
+            known.has_ids() || cache.emit_record(&known, text.as_bytes(), &mut ids).unwrap();
         is_known.then_some(ids)
     }
 
     fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
-        let (name, _) = cache.name(text.as_bytes(), 0, text.len());
-        cache.insert(name, text.as_bytes(), ids);
+        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
+        cache.insert(key, text.as_bytes(), ids);
     }
 
     #[test]
@@ -404,7 +414,7 @@ mod tests {
                 });
                 let found = found.count();
                 assert!(found >= at_least || limit < DEFAULT_LIMIT, "{found} {:?}", cache.info());
-                let Info { bytes, used, entries, .. } = cache.info();
+                let CacheInfo { bytes, used, entries, .. } = cache.info();
                 assert!(bytes <= limit && used <= entries, "{:?}", cache.info());
             }
             cache.begin(2, limit);
@@ -412,21 +422,21 @@ mod tests {
         }
     }
 
-    /// A limit that is lowered holds, too, however lines and ring have shared what there was.
+    /// A limit that is lowered holds as well, however lines and ring shared the memory before.
     #[test]
     fn it_stays_within_a_limit_that_is_lowered() {
         for (long, limit) in (0..40).map(|turn| (200 * turn, (1 << 20) + turn as usize * (1 << 16)))
         {
             let mut cache = Cache::default();
             cache.begin(1, DEFAULT_LIMIT);
-            // Long ones, which fill the ring alone, again and again.
+            // Long pretokens, which go to the ring, again and again.
             for number in 0..4 * long {
                 let text = format!("{}{}", number % long, "é".repeat(90));
                 if known(&mut cache, &text).is_none() {
                     keep(&mut cache, &text, &[number % long; 60]);
                 }
             }
-            // Short ones, which fill lines alone.
+            // Short pretokens, which need lines only.
             for number in 0..4 * (8_000 - long) {
                 let (text, id) = (format!("q{number}"), number % 1_000_000);
                 keep(&mut cache, &text, &[id]);

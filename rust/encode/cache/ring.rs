@@ -1,27 +1,36 @@
-//! What does not fit an entry of the cache: the records that were written last.
+//! The records of entries that do not fit a line of the cache: those that were written last.
 
-use crate::bpe::tokens::MAX_TOKENS;
+use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::machine::huge_pages;
 use crate::machine::prefetch::prefetch;
 
-/// Longer pretokens are not kept: they rarely come again.
-pub const LONGEST: usize = 255;
+/// The longest pretoken that the cache keeps: longer ones rarely come again.
+pub const MAX_CACHED_BYTES: usize = 255;
 /// Bytes that a ring begins with.
-const FIRST: usize = 1 << 17;
-/// A record is never longer than this, so it fits the smallest ring.
-const _: () = assert!(LONGEST * (ID_BYTES + 1) < FIRST);
+const FIRST_BYTES: usize = 1 << 17;
+// Every record fits the smallest ring: a pretoken has at most one id for each byte.
+const _: () = assert!(MAX_CACHED_BYTES * (ID_BYTES + 1) < FIRST_BYTES);
 
-/// The records that were written last: ids, three bytes each, and the bytes of a pretoken. It is of
-/// any power of two of bytes, and doubles when it is full, up to what is allowed.
+/// Where a record begins, and how many ids it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// How many bytes were ever written, or passed over, before it.
+    pub start: u64,
+    /// How many ids it has.
+    pub count: usize,
+}
+
+/// The records that were written last. A record is ids, three bytes each, and the bytes of a pretoken.
+/// The size is a power of two, and doubles when the ring is full, up to a limit.
 #[derive(Default)]
 pub struct Ring {
     bytes: Vec<u8>,
-    /// How many bytes were ever written or passed over. Where a record begins is such a number too.
+    /// How many bytes were ever written or passed over.
     written: u64,
-    /// What has a smaller number was overwritten before the ring grew, and is not there again.
+    /// Records that begin before this were overwritten before the ring grew.
     lost: u64,
     /// Bytes that it may have.
-    allowed: usize,
+    limit: usize,
 }
 
 /// Bytes of an id in a record.
@@ -34,84 +43,83 @@ impl Ring {
         self.bytes.len()
     }
 
-    /// Says how many bytes it may have.
-    pub fn allow(&mut self, allowed: usize) {
-        self.allowed = allowed;
+    /// Sets how many bytes it may have.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
-    /// Where the bytes of a place stand, in a ring of a power of two of bytes.
+    /// The index of byte number `number` of all that were ever written.
     #[inline(always)]
-    fn at(&self, place: u64) -> usize {
-        place as usize & self.bytes.len().wrapping_sub(1)
+    fn index(&self, number: u64) -> usize {
+        // The size is a power of two.
+        number as usize & self.bytes.len().wrapping_sub(1)
     }
 
-    /// Where the record begins. `None` without memory. `pays` says that it may grow.
-    pub fn add(&mut self, ids: &[u32], pretoken: &[u8], pays: bool) -> Option<u64> {
+    /// Adds a record; gives where it begins, or `None` without memory. `may_grow` says that growing pays.
+    pub fn add(&mut self, ids: &[u32], pretoken: &[u8], may_grow: bool) -> Option<u64> {
         let length = ids.len() * ID_BYTES + pretoken.len();
         let is_full = self.written + length as u64 > self.bytes.len() as u64;
-        if self.bytes.is_empty() || (is_full && pays) {
+        if self.bytes.is_empty() || (is_full && may_grow) {
             self.grow();
         }
-        let left = self.bytes.len().checked_sub(self.at(self.written))?;
-        // No record goes over the end.
+        let left = self.bytes.len().checked_sub(self.index(self.written))?;
+        // A record does not go on at the beginning: what is left at the end is passed over.
         let passed = if length > left { left } else { 0 };
         let start = self.written + passed as u64;
-        let at = self.at(start);
-        let place = self.bytes.get_mut(at..at + length)?;
+        let at = self.index(start);
+        let record = self.bytes.get_mut(at..at + length)?;
         self.written = start + length as u64;
-        let (of_ids, place) = place.split_at_mut_checked(ids.len() * ID_BYTES)?;
-        // As many places as ids, by the length above.
-        for (place, id) in of_ids.as_chunks_mut::<ID_BYTES>().0.iter_mut().zip(ids) {
+        let (id_bytes, pretoken_bytes) = record.split_at_mut_checked(ids.len() * ID_BYTES)?;
+        for (bytes, id) in id_bytes.as_chunks_mut::<ID_BYTES>().0.iter_mut().zip(ids) {
             let [a, b, c, _] = id.to_le_bytes();
-            *place = [a, b, c];
+            *bytes = [a, b, c];
         }
-        place.copy_from_slice(pretoken);
+        pretoken_bytes.copy_from_slice(pretoken);
         Some(start)
     }
 
-    /// Doubles it, if that is allowed and there is memory: each byte stands where its number says, in the
-    /// larger ring, too.
+    /// Doubles the ring, within the limit and if there is memory. In the larger ring each byte is where its
+    /// number says, as well.
     fn grow(&mut self) {
-        let size = if self.bytes.is_empty() { FIRST } else { 2 * self.bytes.len() };
-        if size > self.allowed {
+        let size = if self.bytes.is_empty() { FIRST_BYTES } else { 2 * self.bytes.len() };
+        if size > self.limit {
             return;
         }
         let Ok(mut bytes) = huge_pages::table(size, 0) else { return };
         let old = self.bytes.len();
         self.lost = self.lost.max(self.written.saturating_sub(old as u64));
         if old > 0 {
-            // The latest bytes: those of the turn that is not complete, and the end of the turn before.
-            let (latest, before) = self.bytes.split_at(self.at(self.written));
+            // The bytes of the current turn round the ring, and what is left of the turn before.
+            let (latest, before) = self.bytes.split_at(self.index(self.written));
             let turn = self.written as usize - latest.len();
             for (part, start) in [(latest, turn), (before, (turn + latest.len()).wrapping_sub(old))]
             {
                 let at = start & (size - 1);
-                if let Some(place) = bytes.get_mut(at..at + part.len()) {
-                    place.copy_from_slice(part);
+                if let Some(target) = bytes.get_mut(at..at + part.len()) {
+                    target.copy_from_slice(part);
                 }
             }
         }
         self.bytes = bytes;
     }
 
-    /// The record that begins at `start`, if it is still there: `count` ids and `length` bytes.
+    /// The ids of a record, and `length` bytes after them; `None` if the record was overwritten.
     #[inline(always)]
     pub fn get(
         &self,
-        start: u64,
-        count: usize,
+        Record { start, count }: Record,
         length: usize,
     ) -> Option<(&[[u8; ID_BYTES]], &[u8])> {
         let since = self.written.checked_sub(start)?;
-        let there = start >= self.lost && since <= self.bytes.len() as u64;
-        let record = self.bytes.get(self.at(start)..).filter(|_| there)?;
+        let is_there = start >= self.lost && since <= self.bytes.len() as u64;
+        let record = self.bytes.get(self.index(start)..).filter(|_| is_there)?;
         let (ids, rest) = record.split_at_checked(count * ID_BYTES)?;
         Some((ids.as_chunks().0, rest.get(..length)?))
     }
 
-    /// Asks for the two lines that most records have.
+    /// Prefetches the first two lines of a record, which most records have no more of.
     pub fn prefetch(&self, start: u64) {
-        let start = self.bytes.as_ptr().wrapping_add(self.at(start));
+        let start = self.bytes.as_ptr().wrapping_add(self.index(start));
         prefetch(start);
         prefetch(start.wrapping_add(64));
     }
@@ -121,7 +129,7 @@ impl Ring {
 mod tests {
     use super::*;
 
-    const MOST: usize = 1 << 20;
+    const MAX_BYTES: usize = 1 << 20;
 
     /// The record of a number: two ids, and bytes of a length that changes.
     fn record(number: u32) -> ([u32; 2], Vec<u8>) {
@@ -130,7 +138,7 @@ mod tests {
 
     fn is_there(ring: &Ring, start: u64, number: u32) -> bool {
         let (ids, bytes) = record(number);
-        let kept = ring.get(start, ids.len(), bytes.len());
+        let kept = ring.get(Record { start, count: ids.len() }, bytes.len());
         kept.inspect(|(of_ids, of_bytes)| {
             assert_eq!(*of_bytes, bytes);
             let of_ids = of_ids.iter().map(|&[a, b, c]| u32::from_le_bytes([a, b, c, 0]));
@@ -142,13 +150,13 @@ mod tests {
     #[test]
     fn the_last_records_are_there_and_overwritten_ones_are_not() {
         let mut ring = Ring::default();
-        ring.allow(MOST + MOST / 2);
+        ring.set_limit(MAX_BYTES + MAX_BYTES / 2);
         let mut starts = Vec::new();
         for number in 0..100_000 {
             let (ids, bytes) = record(number);
             starts.push(ring.add(&ids, &bytes, true).unwrap());
             // A record has at most 205 bytes, and while the ring grows all are there.
-            let some = if ring.size() < MOST { number } else { MOST as u32 / 206 };
+            let some = if ring.size() < MAX_BYTES { number } else { MAX_BYTES as u32 / 206 };
             for back in [0, 1, 1_000, some] {
                 if let Some(earlier) = number.checked_sub(back).filter(|_| back <= some) {
                     assert!(
@@ -158,22 +166,22 @@ mod tests {
                 }
             }
         }
-        assert_eq!(ring.size(), MOST);
+        assert_eq!(ring.size(), MAX_BYTES);
         let there = (0..).zip(&starts).filter(|&(number, &start)| is_there(&ring, start, number));
         let numbers: Vec<u32> = there.map(|(number, _)| number).collect();
         assert!(numbers.iter().copied().eq(numbers[0]..100_000), "a record missing in between");
         let bytes: usize = numbers.iter().map(|&number| record(number).1.len() + 6).sum();
-        assert!((MOST - 1_000..=MOST).contains(&bytes), "{bytes}");
+        assert!((MAX_BYTES - 1_000..=MAX_BYTES).contains(&bytes), "{bytes}");
     }
 
-    /// A record that was overwritten in part is not whole again because the ring has more room: its bytes
-    /// may still stand there, with nothing before them where its ids were.
+    /// A record that was overwritten in part does not come back because the ring has become larger: its last
+    /// bytes may be there, without its ids before them.
     #[test]
     fn what_was_overwritten_does_not_come_back_when_the_ring_grows() {
         let mut partly = 0;
         for turns in 0..400 {
             let mut ring = Ring::default();
-            ring.allow(MOST);
+            ring.set_limit(MAX_BYTES);
             let mut starts = Vec::new();
             // It goes round once and a bit, each time a little further, and grows then.
             for number in 0..1_300 + turns {
@@ -182,12 +190,12 @@ mod tests {
             }
             let oldest = ring.written.saturating_sub(ring.size() as u64);
             partly += starts.windows(2).filter(|at| at[0] < oldest && oldest < at[1]).count();
-            while ring.size() < 4 * FIRST {
+            while ring.size() < 4 * FIRST_BYTES {
                 let (ids, bytes) = record(starts.len() as u32);
                 starts.push(ring.add(&ids, &bytes, true).unwrap());
             }
             for (number, &start) in (0..).zip(&starts) {
-                // If it is there it is its own; none is lost that was there before.
+                // What is there is the record itself, and no record is lost that was there before.
                 assert_eq!(is_there(&ring, start, number), start >= oldest, "{number} of {turns}");
             }
         }
@@ -199,7 +207,7 @@ mod tests {
         let mut ring = Ring::default();
         for _ in 0..3 {
             assert_eq!(ring.add(&[1, 2], b"12345", true), None);
-            assert!(ring.get(0, 2, 5).is_none());
+            assert!(ring.get(Record { start: 0, count: 2 }, 5).is_none());
         }
     }
 }

@@ -1,66 +1,67 @@
-//! The longest beginning, or end, of a text whose own encoding has at most so many tokens.
+//! Truncation: the longest prefix, or suffix, of a text whose own encoding has at most so many tokens.
 //!
-//! It can't be read off the tokens of the whole: those of a beginning are not a beginning of those, and
-//! a longer beginning may have fewer. So for each place where the text may be cut, which is between any
-//! two characters, the tokens of what would be kept are counted, though only near the place where
-//! there are too many. Both sides rest on what `pretokenize/scalar.rs` says of the pattern.
+//! It can't be read off the tokens of the whole text: the tokens of a prefix are not a prefix of those, and a
+//! longer prefix may have fewer tokens. A text may be cut between any two characters. For each such position
+//! near the limit, the tokens of what would be kept are counted. Both sides rely on what
+//! `pretokenize/scalar.rs` says of the pattern.
 //!
-//! **Beginnings.** Cut a text at `k`. Pretokens that the scanner finished without looking at `k` or
-//! behind stay as they are. What follows them, from a place `b` where a pretoken of the whole text
-//! begins, is
+//! **Prefixes.** Cut a text at `k`. Pretokens that the scanner finished without looking at `k` or beyond stay
+//! as they are. What follows them, from a *base* `b` where a pretoken of the whole text begins, is
 //!
-//! - white space, if `k` is inside or at the end of a run of it that begins at `b`: one pretoken, or
-//!   two if a newline is in it, the first of which ends behind the last newline;
-//! - else one pretoken, since any beginning of a pretoken that is not white space alone is one by itself.
-//!   Behind a run of white space whose last character begins the next pretoken, only a `k` behind that
-//!   character belongs to that one.
+//! - white space, if `k` is inside or at the end of a run of white space that begins at `b`: one pretoken, or
+//!   two if a newline is in it, the first of which ends after the last newline;
+//! - else one pretoken, since any prefix of a pretoken is one pretoken by itself, unless it is white
+//!   space alone. If `b` is the last character of a run of white space, which begins a pretoken, only a
+//!   `k` after that character belongs to `b`.
 //!
-//! So the beginnings that belong to a `b` have the tokens before `b` and at least one more. The last `b`
-//! before which there are fewer tokens than may be is asked first, then the one before it. It is enough
-//! to know the last eight: before the first two of them there is room for seven tokens or more, a
-//! white space character and one more have at most seven bytes, and of two that follow each other one
-//! has such a beginning (the last white space character before a number, say, has none).
+//! So the prefixes that belong to a base `b` have the tokens before `b` and at least one more. The last
+//! base before which there are fewer tokens than the limit is tried first, then the base before it, and
+//! so on. The last eight bases are enough: before the first two of them there is room for seven tokens
+//! or more, a white space character and one more character have at most seven bytes, and of two
+//! neighbouring bases one has such a prefix (the last white space character before a number, say, has
+//! none).
 //!
-//! **Ends.** Nothing before a place decides how the pattern goes on from there. So the end that
-//! begins at `s` has the tokens of its first pretoken and those of the end that begins behind it, and
-//! from right to left each place needs one pretoken and what is known already. Before a place where
-//! every text is cut (`cuts::last_cut`) every end has more tokens than the one that begins there.
+//! **Suffixes.** Nothing before a position decides how the pattern goes on from there. So the suffix that
+//! begins at `s` has the tokens of its first pretoken and those of the suffix after that pretoken. From right
+//! to left, each position needs one pretoken and a count that is known already. Before a position where every
+//! text is cut (`cuts::last_cut`) every suffix has more tokens than the one that begins there.
 //!
-//! The tokens of all beginnings, or ends, of one pretoken are counted together (`partial.rs`). Time is
-//! linear in the length of what is looked at, and no more than some kilobytes, or a piece of text
-//! that can't be cut, are looked at beyond what is kept. No token being longer than the longest,
-//! nothing is looked at that is too long for so many tokens of that length.
+//! The tokens of all prefixes, or suffixes, of one pretoken are counted together (`partial_counts.rs`).
+//! Time is linear in the bytes that are read. Beyond what is kept, only some kilobytes are read, or a
+//! chunk that can't be cut, and never more bytes than the limit of the longest tokens would have.
 
-mod added;
+mod with_added;
 
 use std::collections::VecDeque;
 
-use crate::bpe::merge::Merging;
+use crate::bpe::merge::MergeMemory;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
-use crate::encode::partial::{Beginnings, Endings};
+use crate::encode::partial_counts::{PrefixCounts, SuffixCounts};
 use crate::error::{CHECK_BYTES, Check, Error, always, slice};
 use crate::text::cuts::{first_cut, is_cut, last_cut};
-use crate::text::pretokenize::behind::Behind;
+use crate::text::pretokenize::reverse_runs::ReverseRuns;
 use crate::text::pretokenize::scalar::{Runs, Scan, pretoken_end, pretoken_end_by};
+use crate::text::span::Span;
 use crate::text::unicode::{Class, char_at, char_before};
 
-/// How many places the search may have to go back, and one more: see above.
-const BASES: usize = 8;
-/// Bytes of text that are counted at once, at first and at most, unless they can't be cut. Few in tests,
-/// whose texts are short.
-const PIECE: (usize, usize) = if cfg!(test) { (1 << 4, 1 << 5) } else { (1 << 12, 1 << 16) };
+/// How many bases are kept: see above.
+const MAX_BASES: usize = 8;
+/// Bytes of the first chunk whose tokens are counted at once. Few in tests, whose texts are short.
+const FIRST_CHUNK_BYTES: usize = if cfg!(test) { 1 << 4 } else { 1 << 12 };
+/// The most bytes of such a chunk, unless it can't be cut.
+const MAX_CHUNK_BYTES: usize = if cfg!(test) { 1 << 5 } else { 1 << 16 };
 /// Characters between two calls of `check`, about a millisecond.
 const CHECK_CHARACTERS: usize = 1 << 12;
 
 const NO_PRETOKEN: &str = "no pretoken begins where a character does";
 
-/// A place where a pretoken of the whole text begins.
+/// Where a pretoken of the whole text begins.
 struct Base {
     start: usize,
-    /// Only cuts behind this place keep all pretokens before as they are.
-    behind: usize,
-    /// How many tokens are before.
+    /// Only cuts after this position leave all pretokens before the base as they are.
+    after: usize,
+    /// How many tokens are before the base.
     tokens: usize,
 }
 
@@ -68,7 +69,7 @@ impl Encoder {
     /// Where the longest beginning of `text` ends whose own encoding has at most `limit` tokens, BOS and
     /// EOS among them if `options` has them: between
     /// two characters, where a byte outside valid UTF-8 counts as one.
-    pub fn longest_beginning(
+    pub fn longest_prefix(
         &self,
         text: &[u8],
         limit: usize,
@@ -82,21 +83,21 @@ impl Encoder {
         }
         if !self.added.none_in(&options.allowed) {
             let options = &Options { allowed: options.allowed.clone(), ..Options::default() };
-            return self.longest_beginning_with_added(text, limit, options, check);
+            return self.longest_prefix_with_added(text, limit, options, check);
         }
-        self.longest_plain_beginning(text, limit, check)
+        self.longest_plain_prefix(text, limit, check)
     }
 
     /// The same for a text in which the names of added tokens are text.
-    fn longest_plain_beginning(
+    fn longest_plain_prefix(
         &self,
         text: &[u8],
         limit: usize,
         check: &Check,
     ) -> Result<usize, Error> {
         let (cut, mut tokens) = self.skip_beginning(text, limit, check)?;
-        let (mut start, mut behind) = (cut, cut);
-        let mut bases = VecDeque::with_capacity(BASES);
+        let (mut start, mut after) = (cut, cut);
+        let mut bases = VecDeque::with_capacity(MAX_BASES);
         let mut checked = cut;
         while tokens < limit
             && let Some(end) = pretoken_end(text, start)
@@ -105,12 +106,12 @@ impl Encoder {
                 checked = end;
                 check()?;
             }
-            if bases.len() == BASES {
+            if bases.len() == MAX_BASES {
                 bases.pop_front();
             }
-            bases.push_back(Base { start, behind, tokens });
-            behind = kept_behind(text, start, end);
-            // What is too long anyway need not be counted.
+            bases.push_back(Base { start, after, tokens });
+            after = unchanged_after(text, start, end);
+            // A pretoken that is too long in any case need not be counted.
             if end - start > self.most_bytes(limit - tokens) {
                 break;
             }
@@ -121,53 +122,54 @@ impl Encoder {
             return Ok(start);
         }
         for base in bases.iter().rev() {
-            if let Some(end) = self.longest_behind(text, base, limit - base.tokens, check)? {
+            if let Some(end) = self.longest_after(text, base, limit - base.tokens, check)? {
                 return Ok(end);
             }
         }
         Ok(cut)
     }
 
-    /// Skips what is certainly kept: gives a place where every text is cut, and the tokens before it.
+    /// Skips what is certainly kept: gives a position where every text is cut, and how many tokens are
+    /// before it.
     fn skip_beginning(
         &self,
         text: &[u8],
         limit: usize,
         check: &Check,
     ) -> Result<(usize, usize), Error> {
-        let (mut at, mut tokens, mut size) = (0, 0, PIECE.0);
-        while let Some(piece) = text.get(at..at + size) {
-            let Some(cut) = last_cut(piece) else {
+        let (mut at, mut tokens, mut size) = (0, 0, FIRST_CHUNK_BYTES);
+        while let Some(chunk) = text.get(at..at + size) {
+            let Some(cut) = last_cut(chunk) else {
                 size *= 2;
                 continue;
             };
             check()?;
-            let more = self.count_plain(slice(piece, ..cut)?, check)?;
+            let more = self.count_plain(slice(chunk, ..cut)?, check)?;
             if tokens + more > limit {
                 break;
             }
-            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(PIECE.1));
+            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(MAX_CHUNK_BYTES));
         }
         Ok((at, tokens))
     }
 
-    /// The last cut behind `base` that leaves at most `room` tokens, of which there is at least one, behind
-    /// its start; `None` if there is none.
-    fn longest_behind(
+    /// The last cut that belongs to `base` and leaves at most `room` tokens, at least one of them, after
+    /// the start of the base; `None` if there is none.
+    fn longest_after(
         &self,
         text: &[u8],
-        &Base { start, behind, .. }: &Base,
+        &Base { start, after, .. }: &Base,
         room: usize,
         check: &Check,
     ) -> Result<Option<usize>, Error> {
         let white_space_end = Scan(text).white_space(start).end;
         let end = always(pretoken_end(text, start), NO_PRETOKEN)?.max(white_space_end);
         let end = end.min(start.saturating_add(self.most_bytes(room)));
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(self.vocabulary.number());
-        let mut all = Beginnings::new(&self.vocabulary, start);
-        // What is behind the last newline, and how many tokens are before that.
-        let mut rest = Beginnings::new(&self.vocabulary, start);
+        let mut all = PrefixCounts::new(&self.vocabulary, start);
+        // The white space after the last newline, and how many tokens are before it.
+        let mut rest = PrefixCounts::new(&self.vocabulary, start);
         let mut before_rest = None;
         let (mut at, mut best) = (start, None);
         for number in 1.. {
@@ -185,7 +187,7 @@ impl Encoder {
                     tokens = before + rest.count(text, at, end, &mut memory)?;
                 }
             }
-            if at > behind && tokens <= room {
+            if at > after && tokens <= room {
                 best = Some(at);
             }
             if number % CHECK_CHARACTERS == 0 {
@@ -196,8 +198,8 @@ impl Encoder {
     }
 
     /// Where the longest end of `text` begins whose own encoding has at most `limit` tokens; characters
-    /// are as in [`Encoder::longest_beginning`].
-    pub fn longest_end(
+    /// are as in [`Encoder::longest_prefix`].
+    pub fn longest_suffix(
         &self,
         text: &[u8],
         limit: usize,
@@ -210,9 +212,9 @@ impl Encoder {
         }
         if !self.added.none_in(&options.allowed) {
             let options = &Options { allowed: options.allowed.clone(), ..Options::default() };
-            return self.longest_end_with_added(text, limit, options, check);
+            return self.longest_suffix_with_added(text, limit, options, check);
         }
-        self.longest_plain_end(text, limit, check)
+        self.longest_plain_suffix(text, limit, check)
     }
 
     /// How many tokens are left for the text when BOS and EOS are counted. An error if it has a special
@@ -230,37 +232,42 @@ impl Encoder {
     }
 
     /// The same for a text in which the names of added tokens are text.
-    fn longest_plain_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<usize, Error> {
+    fn longest_plain_suffix(
+        &self,
+        text: &[u8],
+        limit: usize,
+        check: &Check,
+    ) -> Result<usize, Error> {
         let (end, tokens) = self.skip_end(text, limit, check)?;
         let floor = end.saturating_sub(self.most_bytes(limit - tokens));
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(self.vocabulary.number());
-        let mut endings = Endings::new(&self.vocabulary, end);
-        let mut runs = Behind::new(end);
-        // The tokens of the end that begins so many bytes before `end`, where a character begins.
+        let mut endings = SuffixCounts::new(&self.vocabulary, end);
+        let mut runs = ReverseRuns::new(end);
+        // At index `n`, the tokens of the suffix that begins `n` bytes before `end`.
         let mut counts = vec![tokens];
-        let (mut at, mut best, mut tokens, mut class_behind) = (end, end, tokens, None);
+        let (mut at, mut best, mut tokens, mut class_after) = (end, end, tokens, None);
         for number in 1.. {
             let Some((class, length)) =
                 char_before(text, at).filter(|(_, length)| floor + length <= at)
             else {
                 break;
             };
-            if class_behind.is_some_and(|behind| is_cut(class, behind)) && tokens >= limit {
+            if class_after.is_some_and(|after| is_cut(class, after)) && tokens >= limit {
                 break;
             }
             at -= length;
             runs.add(at, class, length);
             let first = always(pretoken_end_by(text, at, &runs), NO_PRETOKEN)?;
-            let behind = end.checked_sub(first).and_then(|place| counts.get(place));
-            tokens = endings.count(text, (at, first), &mut memory)?
-                + always(behind, "a pretoken goes on where every text is cut")?;
+            let after = end.checked_sub(first).and_then(|place| counts.get(place));
+            tokens = endings.count(text, Span { start: at, end: first }, &mut memory)?
+                + always(after, "a pretoken goes on where every text is cut")?;
             counts.try_reserve(length)?;
             counts.resize(counts.len() + length, tokens);
             if tokens <= limit {
                 best = at;
             }
-            class_behind = Some(class);
+            class_after = Some(class);
             if number % CHECK_CHARACTERS == 0 {
                 check()?;
             }
@@ -268,9 +275,9 @@ impl Encoder {
         Ok(best)
     }
 
-    /// The same as `skip_beginning` from the end: the tokens behind the place.
+    /// The same as `skip_beginning` from the end: gives a position and how many tokens are after it.
     fn skip_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<(usize, usize), Error> {
-        let (mut end, mut tokens, mut size) = (text.len(), 0, PIECE.0);
+        let (mut end, mut tokens, mut size) = (text.len(), 0, FIRST_CHUNK_BYTES);
         while let Some(from) = end.checked_sub(size) {
             let Some(cut) = first_cut(text, from, end) else {
                 size *= 2;
@@ -281,7 +288,7 @@ impl Encoder {
             if tokens + more > limit {
                 break;
             }
-            (end, tokens, size) = (cut, tokens + more, (size * 2).min(PIECE.1));
+            (end, tokens, size) = (cut, tokens + more, (size * 2).min(MAX_CHUNK_BYTES));
         }
         Ok((end, tokens))
     }
@@ -292,10 +299,10 @@ impl Encoder {
     }
 }
 
-/// Cuts up to this place change the pretoken `start..end`: the end of the white space that it is a part
-/// of, if it leaves the last character of that to the next pretoken.
-fn kept_behind(text: &[u8], start: usize, end: usize) -> usize {
-    // Only a white space character leaves another one behind it.
+/// Cuts up to this position change the pretoken `start..end`. If it is white space whose last character
+/// begins the next pretoken, it is the end of that white space; else the end of the pretoken.
+fn unchanged_after(text: &[u8], start: usize, end: usize) -> usize {
+    // Only a pretoken that begins with a space leaves a character of its run to the next pretoken.
     match char_at(text, start) {
         Some((Class::Space, _)) => {
             let run = Scan(text).white_space(start);
@@ -312,32 +319,32 @@ mod tests {
     use super::*;
     use crate::error::tests::sees_a_fault;
     use crate::reference::{best_encoder, cases, go_on, long_texts, sample_encoder, texts};
-    use crate::work::tests::{steps, worst};
+    use crate::steps::tests::{steps_of, worst_inputs};
 
-    /// The places between characters.
-    fn places(text: &[u8]) -> Vec<usize> {
+    /// The positions between characters.
+    fn positions(text: &[u8]) -> Vec<usize> {
         let next = |at: &usize| char_at(text, *at).map(|(_, length)| at + length);
         std::iter::successors(Some(0), next).collect()
     }
 
-    /// Both sides against what each place gives, for every limit.
+    /// Compares both sides with what each position gives, for every limit.
     fn is_the_longest(encoder: &Encoder, text: &[u8]) -> Result<(), TestCaseError> {
-        let places = places(text);
+        let positions = positions(text);
         let count = |text: &[u8]| encoder.count(text, &Options::default(), &go_on).unwrap();
-        let beginnings: Vec<usize> = places.iter().map(|&at| count(&text[..at])).collect();
-        let ends: Vec<usize> = places.iter().map(|&at| count(&text[at..])).collect();
+        let beginnings: Vec<usize> = positions.iter().map(|&at| count(&text[..at])).collect();
+        let ends: Vec<usize> = positions.iter().map(|&at| count(&text[at..])).collect();
         let most = *beginnings.iter().chain(&ends).max().unwrap();
-        // Each limit of a short text, of a long one some.
+        // All limits of a short text, some of a long one.
         for limit in (0..=most + 1).step_by(1 + most / 100) {
             let fits = |&tokens: &usize| tokens <= limit;
-            let expected = places[beginnings.iter().rposition(fits).unwrap()];
+            let expected = positions[beginnings.iter().rposition(fits).unwrap()];
             prop_assert_eq!(
-                encoder.longest_beginning(text, limit, &Options::default(), &go_on).unwrap(),
+                encoder.longest_prefix(text, limit, &Options::default(), &go_on).unwrap(),
                 expected
             );
-            let expected = places[ends.iter().position(fits).unwrap()];
+            let expected = positions[ends.iter().position(fits).unwrap()];
             prop_assert_eq!(
-                encoder.longest_end(text, limit, &Options::default(), &go_on).unwrap(),
+                encoder.longest_suffix(text, limit, &Options::default(), &go_on).unwrap(),
                 expected
             );
         }
@@ -366,10 +373,10 @@ mod tests {
 
     #[test]
     fn a_base_where_no_pretoken_begins_is_an_error_and_gives_no_cut() {
-        let behind_the_text = Base { start: 3, behind: 3, tokens: 0 };
-        assert!(sees_a_fault(|| sample_encoder().longest_behind(
+        let after_the_text = Base { start: 3, after: 3, tokens: 0 };
+        assert!(sees_a_fault(|| sample_encoder().longest_after(
             b"abc",
-            &behind_the_text,
+            &after_the_text,
             1,
             &go_on
         )));
@@ -379,19 +386,15 @@ mod tests {
     fn a_check_that_fails_stops_the_search() {
         let encoder = sample_encoder();
         let stop = || Err(Error::Interrupted);
-        // Too short for the scanner's own checks, so that those of the search are met.
+        // Too short for the checks of encoding, so that those of the search are met.
         let word = "z".repeat(3 * CHECK_CHARACTERS);
-        // In each of these another loop is long: what is skipped in pieces, and what has no place to cut.
+        // In each of these another loop is long: skipping in chunks, or a text that can't be cut.
         for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
-            let found = encoder.longest_beginning(
-                text.as_bytes(),
-                text.len() / 5,
-                &Options::default(),
-                &stop,
-            );
+            let found =
+                encoder.longest_prefix(text.as_bytes(), text.len() / 5, &Options::default(), &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
             let found =
-                encoder.longest_end(text.as_bytes(), text.len() / 5, &Options::default(), &stop);
+                encoder.longest_suffix(text.as_bytes(), text.len() / 5, &Options::default(), &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
         }
     }
@@ -401,16 +404,18 @@ mod tests {
     fn work_grows_linearly_on_the_worst_inputs() {
         let encoder = &best_encoder().0;
         let find = |text: &str, limit: usize| {
-            steps(|| {
+            steps_of(|| {
                 encoder
-                    .longest_beginning(text.as_bytes(), limit, &Options::default(), &go_on)
+                    .longest_prefix(text.as_bytes(), limit, &Options::default(), &go_on)
                     .unwrap();
-            }) + steps(|| {
-                encoder.longest_end(text.as_bytes(), limit, &Options::default(), &go_on).unwrap();
+            }) + steps_of(|| {
+                encoder
+                    .longest_suffix(text.as_bytes(), limit, &Options::default(), &go_on)
+                    .unwrap();
             })
         };
         let (small, large) = (2_000, 20_000);
-        for (name, text) in worst() {
+        for (name, text) in worst_inputs() {
             let (few, many) = (text(small), text(large));
             let half = |text: &str| {
                 encoder.count(text.as_bytes(), &Options::default(), &go_on).unwrap() / 2
@@ -418,9 +423,10 @@ mod tests {
             for (of_few, of_many) in [(half(&few), half(&many)), (5, 5)] {
                 let (of_few, of_many) = (find(&few, of_few), find(&many, of_many));
                 let growth = of_many as f64 / of_few.max(2_000) as f64;
-                // Short texts find more in the memory of what fits; quadratic work would grow by 100.
+                // Short texts find more in the memo of merging; quadratic work would grow by 100.
                 assert!(growth < 18.0, "{name}: {of_few} steps, {of_many} for 10 times as much");
-                // Where a hundred tokens are possible at each place, as of spaces, there are most.
+                // The most steps are for runs of spaces, where a hundred tokens are possible at each
+                // position.
                 assert!(of_many < 300 * many.len(), "{name}: {of_many} steps");
             }
         }

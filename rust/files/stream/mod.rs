@@ -1,23 +1,23 @@
-//! Files on several threads, with their results in order: the one machinery behind counting and
-//! encoding, one file or many, whole or part by part.
+//! Files on several threads, with their results in order. All counting and encoding of files goes through
+//! this, of one file or many, by whole files or chunk by chunk.
 //!
-//! A unit of work is to read a [`Piece`] of a file and to encode it. Only one thread at a time reads a
-//! file, and it puts the file back before it encodes, so that another may read on: that way a large
-//! file is encoded by all threads, and of many small ones each thread opens and unpacks its own. Files
-//! are taken up in order, the earliest that no other thread is reading first.
+//! A job is to read a [`FileChunk`] and to encode it. Only one thread at a time reads a file, and it puts
+//! the reader back before it encodes, so that another thread may read on. So a large file is encoded by all
+//! threads, and of many small files each thread opens and unpacks its own. Files are begun in order. Of the
+//! open files the earliest that no other thread is reading comes first.
 //!
 //! What is guaranteed:
 //!
-//! - **Order.** A part is given when all before it were; likewise an error, when its turn comes.
-//! - **Bounded memory.** Nothing is read while 32 MB are held in pieces and results that
-//!   nobody took, but for the one piece that is needed next.
-//! - **Nobody waits on the pool.** A thread of the pool works while there is something to do and is
-//!   then free for others; it never waits, neither for a caller who takes results nor for a pipe. What
-//!   may keep its reader waiting has a thread of its own, which begins when its turn comes.
-//! - **An end.** A [`Stream`] that is dropped, or ends with an error of the whole, stops its threads
-//!   within some milliseconds and gives its memory back. In a forked process it is an error to go on.
+//! - **Order.** Results are given in the order of the files and their chunks; an error comes in its turn.
+//! - **Bounded memory.** While 32 MB of chunks and results wait to be taken nothing is read, except for the
+//!   one chunk that is needed next.
+//! - **No thread of the pool waits.** It works while there is something to do and is then free for others. It
+//!   waits neither for a caller who takes results nor for a pipe. A file that may block its reader has a
+//!   thread of its own, which begins when the file's turn comes.
+//! - **An end.** A [`FileStream`] that is dropped or interrupted stops its threads within some milliseconds
+//!   and frees its memory. In a forked process it is an error to go on.
 
-mod work;
+mod worker;
 
 use std::collections::VecDeque;
 use std::mem::replace;
@@ -31,22 +31,22 @@ use rayon_core::ThreadPool;
 
 use crate::encode::pool::pool;
 use crate::error::{Check, Error, always};
-use crate::files::parts::{Part, Task};
-use crate::files::read::{Meter, Piece, Source, is_packed};
+use crate::files::output::{ChunkOutput, EncodeTask};
+use crate::files::reader::{FileChunk, FileReader, Meter, is_packed};
 
 /// Bytes read at a time.
-const PIECE: usize = 1 << 18;
-/// So many bytes may wait to be taken.
-const HELD: usize = 32 << 20;
+const CHUNK_BYTES: usize = 1 << 18;
+/// Bytes of chunks and results that may wait to be taken.
+const MAX_HELD_BYTES: usize = 32 << 20;
 /// What a file costs besides its bytes.
-const FILE: usize = 512;
-/// So many bytes a thread works on before others who wait for the pool get it.
-const TURN: usize = 4 << 20;
+const FILE_COST: usize = 512;
+/// Bytes that a thread works on before it queues again, after others who wait for the pool.
+const BYTES_PER_TURN: usize = 4 << 20;
 /// How often the waiting thread calls `check`.
 const WAIT: Duration = Duration::from_millis(50);
 
 /// A file to read.
-pub struct Named {
+pub struct InputFile {
     /// Its path, also for messages.
     pub path: PathBuf,
     /// Read standard input, whatever the path.
@@ -55,25 +55,25 @@ pub struct Named {
     pub refuses_binary: bool,
 }
 
-/// What comes next: a part of the file whose turn it is, or its end.
+/// What comes next: an output of the file whose turn it is, or the end of that file.
 enum Next {
-    Part(Part),
+    Output(ChunkOutput),
     End,
 }
 
 /// Files being read. Several threads may take results; each takes the next.
-pub struct Stream {
+pub struct FileStream {
     shared: Arc<Shared>,
     process: u32,
-    /// Is locked by the thread that takes a result.
+    /// Locked by the thread that takes a result.
     turn: Mutex<()>,
-    taker: Mutex<Option<ThreadId>>,
+    consumer: Mutex<Option<ThreadId>>,
 }
 
-impl Stream {
-    /// Files for a task, on up to `threads` threads. Nothing is done before a result is asked for.
-    pub fn new(task: Task, files: Vec<Named>, threads: usize) -> Self {
-        Self::with_sizes(task, files, threads, PIECE, HELD)
+impl FileStream {
+    /// Works on `files` with up to `threads` threads. Nothing is done before a result is asked for.
+    pub fn new(task: EncodeTask, files: Vec<InputFile>, threads: usize) -> Self {
+        Self::with_sizes(task, files, threads, CHUNK_BYTES, MAX_HELD_BYTES)
     }
 
     /// Bytes read so far, before unpacking; files that were given up count as read.
@@ -81,18 +81,19 @@ impl Stream {
         self.shared.meter.read.load(Ordering::Relaxed)
     }
 
-    /// The next file, whole; `None` behind the last. After the error of a file the next one follows;
-    /// an error of the whole ends all.
-    pub fn next_file(&self, check: &Check) -> Result<Option<Part>, Error> {
+    /// The output of the next whole file; `None` after the last. After the error of a file the next file
+    /// follows. After [`Error::Interrupted`] nothing follows.
+    pub fn next_file(&self, check: &Check) -> Result<Option<ChunkOutput>, Error> {
         self.in_turn(check, |shared| {
-            let (mut whole, mut refused) = (Part::default(), None);
+            let (mut whole, mut refused) = (ChunkOutput::default(), None);
             while let Some(next) = shared.next(check)? {
                 match next {
-                    // What is left of a file that was given up is no file of its own: it is read on to its end.
-                    Next::Part(_) if refused.is_some() => {}
-                    Next::Part(part) => {
-                        if let Err(error) = whole.join(part) {
-                            (whole, refused) = (Part::default(), Some(error));
+                    // The rest of a file that was given up is read to its end, so that it does not come
+                    // as the next file.
+                    Next::Output(_) if refused.is_some() => {}
+                    Next::Output(output) => {
+                        if let Err(error) = whole.join(output) {
+                            (whole, refused) = (ChunkOutput::default(), Some(error));
                         }
                     }
                     Next::End => return refused.map_or(Ok(Some(whole)), Err),
@@ -102,18 +103,20 @@ impl Stream {
         })
     }
 
-    /// Ends it: nothing more is given.
+    /// Stops the threads; nothing more is given.
     pub fn end(&self) {
         self.shared.end();
     }
 
-    /// The next part of the files, which is not empty unless a file is; `None` behind the last.
-    pub fn next_part(&self, check: &Check) -> Result<Option<Part>, Error> {
+    /// The output of the next chunk, which is not empty unless its file is; `None` after the last.
+    pub fn next_output(&self, check: &Check) -> Result<Option<ChunkOutput>, Error> {
         self.in_turn(check, |shared| {
             while let Some(next) = shared.next(check)? {
                 match next {
-                    Next::Part(part) if part.is_first || !part.is_empty() => return Ok(Some(part)),
-                    Next::Part(_) | Next::End => {}
+                    Next::Output(output) if output.is_first || !output.is_empty() => {
+                        return Ok(Some(output));
+                    }
+                    Next::Output(_) | Next::End => {}
                 }
             }
             Ok(None)
@@ -129,8 +132,8 @@ impl Stream {
             return Err(Error::Forked);
         }
         let this = thread::current().id();
-        let taker = || self.taker.lock().unwrap_or_else(PoisonError::into_inner);
-        if *taker() == Some(this) {
+        let consumer = || self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        if *consumer() == Some(this) {
             return Err(Error::Busy);
         }
         let turn = loop {
@@ -141,9 +144,9 @@ impl Stream {
             }
             check()?;
         };
-        *taker() = Some(this);
+        *consumer() = Some(this);
         let result = take(&self.shared);
-        *taker() = None;
+        *consumer() = None;
         drop(turn);
         if let Err(Error::Interrupted) = result {
             self.shared.end();
@@ -152,23 +155,23 @@ impl Stream {
     }
 
     fn with_sizes(
-        task: Task,
-        files: Vec<Named>,
+        task: EncodeTask,
+        files: Vec<InputFile>,
         threads: usize,
-        piece: usize,
-        room: usize,
+        chunk: usize,
+        max_held: usize,
     ) -> Self {
         let (meter, state) = (Arc::default(), Mutex::default());
         let (changed, pool) = (Condvar::new(), OnceLock::new());
-        let shared = Shared { files, task, threads, piece, room, meter, state, changed, pool };
-        let (turn, taker) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(shared), process: std::process::id(), turn, taker }
+        let shared = Shared { files, task, threads, chunk, max_held, meter, state, changed, pool };
+        let (turn, consumer) = (Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(shared), process: std::process::id(), turn, consumer }
     }
 }
 
-impl Drop for Stream {
+impl Drop for FileStream {
     fn drop(&mut self) {
-        // In a forked process one of the threads that are not there may have held the lock.
+        // In a forked process the lock may be held by a thread that exists only in the parent.
         if std::process::id() == self.process {
             self.shared.end();
         }
@@ -177,112 +180,114 @@ impl Drop for Stream {
 
 /// What the threads share.
 struct Shared {
-    files: Vec<Named>,
-    task: Task,
+    files: Vec<InputFile>,
+    task: EncodeTask,
     threads: usize,
-    piece: usize,
-    room: usize,
+    chunk: usize,
+    max_held: usize,
     meter: Arc<Meter>,
-    state: Mutex<State>,
-    /// Something came, went or ended.
+    state: Mutex<StreamState>,
+    /// Notified when the state has changed.
     changed: Condvar,
     pool: OnceLock<Option<Arc<ThreadPool>>>,
 }
 
 #[derive(Default)]
-struct State {
-    /// The file whose results are taken, and how many were taken up.
+struct StreamState {
+    /// The index of the file whose results are taken.
     head: usize,
+    /// How many files were begun.
     opened: usize,
-    /// The files from the head on that were taken up.
-    files: VecDeque<Progress>,
-    /// Files that may be read on, and their places.
-    sources: Vec<(usize, Source)>,
-    /// Pieces that were read by a thread that only reads.
-    pieces: VecDeque<(Place, Piece)>,
-    /// Bytes in sources, pieces and results.
+    /// How far each begun file is, from the head on.
+    progress: VecDeque<Progress>,
+    /// Open files that no thread is reading, each with its index.
+    readers: Vec<(usize, FileReader)>,
+    /// Chunks that were read by a thread that only reads.
+    chunks: VecDeque<(ChunkId, FileChunk)>,
+    /// Bytes in readers, chunks and results.
     held: usize,
     /// How many threads work, or are about to.
     active: usize,
-    /// Whether the one who takes the results waits for them.
+    /// Whether a caller waits for a result.
     is_awaited: bool,
-    /// Whether some piece was worked on.
+    /// Whether some chunk was worked on.
     has_begun: bool,
 }
 
 /// How far a file is.
 #[derive(Default)]
 struct Progress {
-    /// The results that were not taken, `None` while they are worked on, and how many were taken.
-    parts: VecDeque<Option<Result<Part, Error>>>,
+    /// The results that were not taken yet, one for each chunk; `None` while it is worked on.
+    outputs: VecDeque<Option<Result<ChunkOutput, Error>>>,
+    /// How many results were taken.
     taken: usize,
     /// Whether all of it was read.
     is_read: bool,
-    /// Whether it may keep its reader waiting, and waits itself for its turn.
-    waits: bool,
+    /// Whether it may block its reader, and waits for its turn to get a thread of its own.
+    may_block: bool,
 }
 
 impl Progress {
-    /// Puts a result where its turn comes. One without a place of its own would be waited for in vain, so
-    /// that is an error of the file.
-    fn hand_in(&mut self, part: usize, result: Result<Part, Error>) {
-        let place = part.checked_sub(self.taken).and_then(|place| self.parts.get_mut(place));
-        match always(place, "a part of a file has no place") {
-            Ok(place) => *place = Some(result),
-            Err(error) => self.parts.push_back(Some(Err(error))),
+    /// Sets the result of the chunk `index`. If no result is expected for it, the file ends with an error,
+    /// since a result that is dropped would be waited for in vain.
+    fn set_output(&mut self, index: usize, result: Result<ChunkOutput, Error>) {
+        let slot = index.checked_sub(self.taken).and_then(|index| self.outputs.get_mut(index));
+        match always(slot, "a chunk of a file has no place for its result") {
+            Ok(slot) => *slot = Some(result),
+            Err(error) => self.outputs.push_back(Some(Err(error))),
         }
     }
 }
 
-/// A file, and a part of it.
+/// The index of a file, and that of a chunk of it.
 #[derive(Clone, Copy)]
-struct Place {
+struct ChunkId {
     file: usize,
-    part: usize,
+    index: usize,
 }
 
-enum Unit {
-    Read(usize, Option<Source>),
-    Encode(Place, Piece),
+enum Job {
+    Read(usize, Option<FileReader>),
+    Encode(ChunkId, FileChunk),
 }
 
-impl State {
-    /// How far a file is that was taken up; `None` if nobody wants it any more.
-    fn progress(&mut self, file: usize) -> Option<&mut Progress> {
+impl StreamState {
+    /// How far a begun file is; `None` if its results are not wanted any more.
+    fn progress_of(&mut self, file: usize) -> Option<&mut Progress> {
         debug_assert!(file < self.opened);
-        self.files.get_mut(file.checked_sub(self.head)?)
+        self.progress.get_mut(file.checked_sub(self.head)?)
     }
 
-    /// Notes that a piece of `file` is worked on; `None` if nobody wants it any more.
-    fn begin(&mut self, file: usize, piece: &Piece) -> Option<Place> {
-        let progress = self.progress(file)?;
-        progress.parts.push_back(None);
-        progress.is_read = piece.last;
-        let part = progress.taken + progress.parts.len() - 1;
-        self.held += piece.text().len();
-        Some(Place { file, part })
+    /// Notes that a chunk of `file` is worked on; `None` if its result is not wanted any more.
+    fn begin(&mut self, file: usize, chunk: &FileChunk) -> Option<ChunkId> {
+        let progress = self.progress_of(file)?;
+        progress.outputs.push_back(None);
+        progress.is_read = chunk.last;
+        let index = progress.taken + progress.outputs.len() - 1;
+        self.held += chunk.text().len();
+        Some(ChunkId { file, index })
     }
 
-    fn put_back(&mut self, file: usize, source: Source) {
+    fn put_back(&mut self, file: usize, reader: FileReader) {
         if file >= self.head {
-            self.held += source.held();
-            self.sources.push((file, source));
+            self.held += reader.held();
+            self.readers.push((file, reader));
         }
     }
 
-    /// Whether a result at the place is the one that is waited for.
-    fn is_next(&self, place: Place) -> bool {
-        let is_next = |head: &Progress| (place.file, place.part) == (self.head, head.taken);
-        self.files.front().is_some_and(is_next)
+    /// Whether the result of this chunk is the next one to be taken.
+    fn is_next(&self, id: ChunkId) -> bool {
+        let is_next = |head: &Progress| (id.file, id.index) == (self.head, head.taken);
+        self.progress.front().is_some_and(is_next)
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The threads to work on; `None` if all is done by the one who takes the results.
+    /// The threads to work on; `None` if the caller who takes the results does all work.
     fn pool(&self) -> Option<&ThreadPool> {
         let started = || match self.threads {
             0..=1 => None,
@@ -295,7 +300,10 @@ impl Shared {
         self.meter.stop.store(true, Ordering::Relaxed);
         let mut state = self.lock();
         let (head, active) = (self.files.len(), state.active);
-        let rest = replace(&mut *state, State { head, opened: head, active, ..State::default() });
+        let rest = replace(
+            &mut *state,
+            StreamState { head, opened: head, active, ..StreamState::default() },
+        );
         drop(state);
         drop(rest);
         self.changed.notify_all();
@@ -317,19 +325,20 @@ impl Shared {
             if state.head == self.files.len() {
                 return Ok(None);
             }
-            if let Some(progress) = state.files.front_mut().filter(|progress| progress.waits) {
-                progress.waits = false;
+            if let Some(progress) = state.progress.front_mut().filter(|progress| progress.may_block)
+            {
+                progress.may_block = false;
                 let file = state.head;
                 drop(state);
-                self.start_following(file);
+                self.start_blocking_reader(file);
                 continue;
             }
-            if self.works_here(&state)
-                && let Some(unit) = self.take(&mut state)
+            if self.should_work_here(&state)
+                && let Some(job) = self.take(&mut state)
             {
                 state.active += 1;
                 drop(state);
-                let result = self.run(unit, &mut Vec::new(), check);
+                let result = self.run(job, &mut Vec::new(), check);
                 self.lock().active -= 1;
                 result?;
                 continue;
@@ -346,30 +355,31 @@ impl Shared {
         }
     }
 
-    /// The next result if it is there.
-    fn take_next(&self, state: &mut State) -> Option<Result<Next, Error>> {
-        let progress = state.files.front_mut()?;
-        let result = match progress.parts.front_mut() {
+    /// The next result, if it exists already.
+    fn take_next(&self, state: &mut StreamState) -> Option<Result<Next, Error>> {
+        let progress = state.progress.front_mut()?;
+        let result = match progress.outputs.front_mut() {
             None if progress.is_read => Ok(Next::End),
             None => return None,
-            Some(part) => {
-                let result = part.take()?;
-                progress.parts.pop_front();
-                result.map(Next::Part)
+            Some(output) => {
+                let result = output.take()?;
+                progress.outputs.pop_front();
+                result.map(Next::Output)
             }
         };
         match &result {
-            Ok(Next::Part(part)) => {
+            Ok(Next::Output(output)) => {
                 progress.taken += 1;
-                state.held -= part.held();
+                state.held -= output.held();
             }
             Ok(Next::End) | Err(_) => {
-                // What is worked on and what is an error holds nothing.
-                let left = state.files.pop_front().into_iter().flat_map(|progress| progress.parts);
+                // Chunks that are worked on, and errors, hold no memory that counts.
+                let left =
+                    state.progress.pop_front().into_iter().flat_map(|progress| progress.outputs);
                 state.held -=
-                    left.flatten().flatten().map(|part| part.held()).sum::<usize>() + FILE;
-                for (_, source) in state.sources.extract_if(.., |(file, _)| *file == state.head) {
-                    state.held -= source.held();
+                    left.flatten().flatten().map(|output| output.held()).sum::<usize>() + FILE_COST;
+                for (_, reader) in state.readers.extract_if(.., |(file, _)| *file == state.head) {
+                    state.held -= reader.held();
                 }
                 state.head += 1;
             }
@@ -377,11 +387,11 @@ impl Shared {
         Some(result)
     }
 
-    /// Whether the thread that takes the results works itself: where there is no pool, and on the
-    /// first piece, since most files are no larger than that.
-    fn works_here(&self, state: &State) -> bool {
+    /// Whether the thread that takes the results works itself: if there is no pool, and on the first chunk,
+    /// since most files have only one.
+    fn should_work_here(&self, state: &StreamState) -> bool {
         let small = || match self.files.first() {
-            Some(file) => !is_packed(&file.path) || !state.pieces.is_empty(),
+            Some(file) => !is_packed(&file.path) || !state.chunks.is_empty(),
             None => false,
         };
         (!state.has_begun && small()) || self.pool().is_none()
@@ -389,41 +399,42 @@ impl Shared {
 
     // Giving out work
 
-    fn may_read(&self, state: &State, file: usize) -> bool {
-        let lacks_all = || state.files.front().is_none_or(|progress| progress.parts.is_empty());
-        state.held < self.room || (file == state.head && lacks_all())
+    fn may_read(&self, state: &StreamState, file: usize) -> bool {
+        let has_no_results =
+            || state.progress.front().is_none_or(|progress| progress.outputs.is_empty());
+        state.held < self.max_held || (file == state.head && has_no_results())
     }
 
-    fn take(&self, state: &mut State) -> Option<Unit> {
-        if let Some((place, piece)) = state.pieces.pop_front() {
-            return Some(Unit::Encode(place, piece));
+    fn take(&self, state: &mut StreamState) -> Option<Job> {
+        if let Some((id, chunk)) = state.chunks.pop_front() {
+            return Some(Job::Encode(id, chunk));
         }
-        let files = state.sources.iter().map(|(file, _)| *file).enumerate();
+        let files = state.readers.iter().map(|(file, _)| *file).enumerate();
         if let Some((at, file)) = files.min_by_key(|(_, file)| *file) {
             return self.may_read(state, file).then(|| {
-                let (file, source) = state.sources.swap_remove(at);
-                state.held -= source.held();
-                Unit::Read(file, Some(source))
+                let (file, reader) = state.readers.swap_remove(at);
+                state.held -= reader.held();
+                Job::Read(file, Some(reader))
             });
         }
         let file = state.opened;
         (file < self.files.len() && self.may_read(state, file)).then(|| {
             state.opened += 1;
-            state.files.push_back(Progress::default());
-            state.held += FILE;
-            Unit::Read(file, None)
+            state.progress.push_back(Progress::default());
+            state.held += FILE_COST;
+            Job::Read(file, None)
         })
     }
 
     /// For how many more threads there is work; they count as active from now on.
-    fn claim(&self, state: &mut State) -> usize {
-        let open = state.sources.iter().filter(|(file, _)| self.may_read(state, *file)).count();
+    fn claim(&self, state: &mut StreamState) -> usize {
+        let open = state.readers.iter().filter(|(file, _)| self.may_read(state, *file)).count();
         let closed = match self.may_read(state, state.opened) {
             true => self.files.len() - state.opened,
             false => 0,
         };
         let more =
-            (state.pieces.len() + open + closed).min(self.threads.saturating_sub(state.active));
+            (state.chunks.len() + open + closed).min(self.threads.saturating_sub(state.active));
         state.active += more;
         more
     }
@@ -438,7 +449,7 @@ impl Shared {
         };
         for _ in 0..count {
             let shared = Arc::clone(self);
-            pool.spawn(move || shared.work());
+            pool.spawn(move || shared.run_jobs());
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::added::{Selection, tests as added};
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
-use crate::files::parts::{Totals, Want};
+use crate::files::output::{OutputKind, Totals};
 use crate::reference::{cases, go_on, sample_encoder};
 use crate::text::unicode::count_chars;
 
@@ -28,7 +28,7 @@ impl Folder {
     }
 
     /// Writes a file, packed as its name says.
-    fn file(&self, name: &str, text: &[u8]) -> Named {
+    fn file(&self, name: &str, text: &[u8]) -> InputFile {
         let path = self.0.join(name);
         let data = match path.extension().unwrap().to_str().unwrap() {
             "gz" => {
@@ -54,8 +54,8 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
-fn named(path: &Path) -> Named {
-    Named { path: path.to_owned(), is_standard_input: false, refuses_binary: false }
+fn named(path: &Path) -> InputFile {
+    InputFile { path: path.to_owned(), is_standard_input: false, refuses_binary: false }
 }
 
 fn select(encoder: &Encoder, names: &[&str]) -> Selection {
@@ -63,12 +63,17 @@ fn select(encoder: &Encoder, names: &[&str]) -> Selection {
     encoder.added.select(&names, "").unwrap()
 }
 
-fn task(encoder: &Arc<Encoder>, field: Option<&str>, want: Want, options: Options) -> Task {
-    Task::new(Arc::clone(encoder), field.map(str::to_owned), want, options)
+fn task(
+    encoder: &Arc<Encoder>,
+    field: Option<&str>,
+    want: OutputKind,
+    options: Options,
+) -> EncodeTask {
+    EncodeTask::new(Arc::clone(encoder), field.map(str::to_owned), want, options)
 }
 
 /// The results of all files, whole.
-fn all(stream: &Stream) -> Vec<Result<Part, Error>> {
+fn all(stream: &FileStream) -> Vec<Result<ChunkOutput, Error>> {
     std::iter::from_fn(|| stream.next_file(&go_on).transpose()).collect()
 }
 
@@ -90,11 +95,11 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// The same for names of any form, of special and of ordinary tokens.
+    /// Chunks have the ids of the whole text, with names of any form, of special and of ordinary tokens.
     #[test]
     fn files_in_pieces_have_the_tokens_with_odd_names_of_the_whole(
         text in added::texts(),
-        piece in 1usize..40,
+        chunk in 1usize..40,
         threads in 1usize..9,
         all_allowed: bool,
     ) {
@@ -105,16 +110,16 @@ proptest! {
         encoder.encode(text, &options(), &mut expected, &go_on).unwrap();
         let folder = Folder::new("odd");
         let file = vec![folder.file("a.txt", text)];
-        let task = task(&encoder, None, Want::Ids, options());
-        let results = all(&Stream::with_sizes(task, file, threads, piece, 100));
+        let task = task(&encoder, None, OutputKind::Ids, options());
+        let results = all(&FileStream::with_sizes(task, file, threads, chunk, 100));
         prop_assert_eq!(&results[0].as_ref().unwrap().ids, &expected);
     }
 
-    /// With pieces of a few bytes their ends are everywhere, also in special tokens' names.
+    /// Chunks of a few bytes end everywhere, also inside the names of special tokens.
     #[test]
     fn files_in_pieces_have_the_ids_and_the_error_of_the_whole(
         text in fragments(),
-        piece in 1usize..40,
+        chunk in 1usize..40,
         threads in 1usize..9,
         (allowed, disallowed) in (0usize..4, 0usize..4),
         kind in prop::sample::select(vec!["txt", "gz", "zst"]),
@@ -127,22 +132,22 @@ proptest! {
         };
         let options = || Options {
             bos: true,
-            eos: piece % 2 == 0,
+            eos: chunk % 2 == 0,
             allowed: selection(allowed),
             disallowed: selection(disallowed),
         };
         let mut expected = Vec::new();
         let whole = encoder.encode(&text, &options(), &mut expected, &go_on);
-        let folder = Folder::new("pieces");
+        let folder = Folder::new("chunks");
         let file = || vec![folder.file(&format!("a.{kind}"), &text)];
         let stream = |want, options| {
             let task = task(&encoder, None, want, options);
-            Stream::with_sizes(task, file(), threads, piece, 100)
+            FileStream::with_sizes(task, file(), threads, chunk, 100)
         };
-        let results = all(&stream(Want::Ids, options()));
+        let results = all(&stream(OutputKind::Ids, options()));
         prop_assert_eq!(results.len(), 1);
         match (&whole, &results[0]) {
-            (Ok(()), Ok(part)) => prop_assert_eq!(&part.ids, &expected),
+            (Ok(()), Ok(index)) => prop_assert_eq!(&index.ids, &expected),
             (
                 Err(Error::DisallowedSpecialToken { token, offset }),
                 Err(Error::File { error, path, line: None }),
@@ -150,19 +155,19 @@ proptest! {
                 prop_assert_eq!(path, &file()[0].path);
                 prop_assert!(matches!(
                     &**error,
-                    Error::DisallowedSpecialToken { token: same, offset: place }
-                        if (same, place) == (token, offset)
+                    Error::DisallowedSpecialToken { token: same, offset: id }
+                        if (same, id) == (token, offset)
                 ), "{error} instead of {offset}");
             }
             _ => prop_assert!(false, "{whole:?} but {results:?}"),
         }
         if whole.is_ok() {
-            let parts = stream(Want::Ids, options());
-            let parts = std::iter::from_fn(|| parts.next_part(&go_on).transpose());
-            let parts: Vec<_> = parts.map(|part| part.unwrap().ids).collect();
-            prop_assert_eq!(parts.concat(), expected);
+            let outputs = stream(OutputKind::Ids, options());
+            let outputs = std::iter::from_fn(|| outputs.next_output(&go_on).transpose());
+            let outputs: Vec<_> = outputs.map(|index| index.unwrap().ids).collect();
+            prop_assert_eq!(outputs.concat(), expected);
         }
-        let totals = all(&stream(Want::Totals, Options::default()))[0].as_ref().unwrap().totals;
+        let totals = all(&stream(OutputKind::Totals, Options::default()))[0].as_ref().unwrap().totals;
         let (characters, valid) = count_chars(&text);
         prop_assert_eq!(totals, Totals {
             texts: 1,
@@ -177,7 +182,7 @@ proptest! {
     fn records_have_the_ids_of_each_and_errors_their_line(
         texts in prop::collection::vec("[a-c \n\"é<|>0-9]{0,20}|<\\|eot_id\\|>", 0..20),
         bad in prop::option::of(0usize..20),
-        piece in 1usize..200,
+        chunk in 1usize..200,
         threads in 1usize..9,
     ) {
         let encoder = encoder();
@@ -193,9 +198,9 @@ proptest! {
         }
         let folder = Folder::new("records");
         let options = || Options { bos: true, allowed: Selection::All, ..Options::default() };
-        let task = task(&encoder, Some("text"), Want::Ids, options());
+        let task = task(&encoder, Some("text"), OutputKind::Ids, options());
         let files = vec![folder.file("a.gz", &data)];
-        let stream = Stream::with_sizes(task, files, threads, piece, 100);
+        let stream = FileStream::with_sizes(task, files, threads, chunk, 100);
         let result = stream.next_file(&go_on);
         if let Some(bad) = bad.filter(|bad| *bad < texts.len()) {
             // A blank line follows every third.
@@ -204,13 +209,13 @@ proptest! {
             prop_assert_eq!(line, Some(expected));
             return Ok(());
         }
-        let part = result.unwrap().unwrap();
-        prop_assert_eq!(part.ends.len(), texts.len());
+        let index = result.unwrap().unwrap();
+        prop_assert_eq!(index.ends.len(), texts.len());
         let mut start = 0;
-        for (text, end) in texts.iter().zip(part.ends) {
+        for (text, end) in texts.iter().zip(index.ends) {
             let mut ids = Vec::new();
             encoder.encode(text.as_bytes(), &options(), &mut ids, &go_on).unwrap();
-            prop_assert_eq!(&part.ids[start..end], &ids);
+            prop_assert_eq!(&index.ids[start..end], &ids);
             start = end;
         }
     }
@@ -228,15 +233,15 @@ fn files_are_given_in_order_with_their_errors_on_any_number_of_threads() {
                 folder.file(&format!("{number}.{}", ["txt", "gz", "zst"][kind % 3]), &text(number))
             }
         });
-        let task = task(&encoder, None, Want::Tokens, Options::default());
-        let results = all(&Stream::with_sizes(task, files.collect(), threads, 64, 1000));
+        let task = task(&encoder, None, OutputKind::Tokens, Options::default());
+        let results = all(&FileStream::with_sizes(task, files.collect(), threads, 64, 1000));
         assert_eq!(results.len(), 100);
         for (number, result) in results.into_iter().enumerate() {
             match (number % 10, result) {
                 (3 | 7, Err(Error::Io { .. })) => {}
-                (_, Ok(part)) => {
+                (_, Ok(index)) => {
                     let count = encoder.count(&text(number), &Options::default(), &go_on).unwrap();
-                    assert_eq!(part.totals.tokens, count as u64, "{number}");
+                    assert_eq!(index.totals.tokens, count as u64, "{number}");
                 }
                 (_, result) => panic!("{number}: {result:?}"),
             }
@@ -249,9 +254,9 @@ fn what_nobody_takes_is_bounded_and_what_nobody_wants_ends() {
     let (encoder, folder) = (encoder(), Folder::new("bounded"));
     let text = "words and more words, ".repeat(10_000);
     let files = (0..50).map(|n| folder.file(&format!("{n}.txt"), text.as_bytes())).collect();
-    let task = task(&encoder, None, Want::Ids, Options::default());
-    let stream = Stream::with_sizes(task, files, 2, 1000, 20_000);
-    stream.next_part(&go_on).unwrap();
+    let task = task(&encoder, None, OutputKind::Ids, Options::default());
+    let stream = FileStream::with_sizes(task, files, 2, 1000, 20_000);
+    stream.next_output(&go_on).unwrap();
     thread::sleep(Duration::from_millis(200));
     let (held, active) = {
         let state = stream.shared.lock();
@@ -260,7 +265,7 @@ fn what_nobody_takes_is_bounded_and_what_nobody_wants_ends() {
     assert!(active == 0 && held < 40_000, "{active} threads hold {held} bytes");
     assert!(stream.read() < 60_000);
     let shared = Arc::downgrade(&stream.shared);
-    stream.next_part(&go_on).unwrap();
+    stream.next_output(&go_on).unwrap();
     drop(stream);
     for _ in 0..1000 {
         if shared.strong_count() == 0 {
@@ -276,8 +281,8 @@ fn after_an_interruption_nothing_follows() {
     let folder = Folder::new("interrupted");
     for threads in [1, 2] {
         let files = (0..3).map(|n| folder.file(&format!("{n}.txt"), b"text")).collect();
-        let task = task(&encoder(), None, Want::Ids, Options::default());
-        let stream = Stream::new(task, files, threads);
+        let task = task(&encoder(), None, OutputKind::Ids, Options::default());
+        let stream = FileStream::new(task, files, threads);
         let stop = || Err(Error::Interrupted);
         assert!(matches!(stream.next_file(&stop), Err(Error::Interrupted)));
         assert_eq!(stream.next_file(&go_on).unwrap(), None);
@@ -296,8 +301,8 @@ fn memory_held_is_accounted_for_to_the_last_byte() {
     });
     let disallowed = select(&encoder, &["<|eom_id|>"]);
     let options = Options { allowed: Selection::All, disallowed, ..Options::default() };
-    let task = task(&encoder, None, Want::Ids, options);
-    let stream = Stream::with_sizes(task, files.collect(), 2, 100, 10_000);
+    let task = task(&encoder, None, OutputKind::Ids, options);
+    let stream = FileStream::with_sizes(task, files.collect(), 2, 100, 10_000);
     assert_eq!(all(&stream).iter().filter(|result| result.is_ok()).count(), 20);
     for _ in 0..100 {
         if stream.shared.lock().active == 0 {
@@ -310,11 +315,11 @@ fn memory_held_is_accounted_for_to_the_last_byte() {
 
 #[test]
 fn a_result_without_a_place_is_an_error_of_its_file_and_not_dropped() {
-    for part in [0, 1, 3] {
+    for index in [0, 1, 3] {
         assert!(sees_a_fault(|| {
             let mut progress = Progress { taken: 1, ..Progress::default() };
-            progress.hand_in(part, Ok(Part::default()));
-            progress.parts.pop_front().flatten().unwrap()
+            progress.set_output(index, Ok(ChunkOutput::default()));
+            progress.outputs.pop_front().flatten().unwrap()
         }));
     }
 }

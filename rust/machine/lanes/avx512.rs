@@ -1,9 +1,11 @@
-//! AVX-512: one register, whose comparisons give 64 bits at once, and whose bytes can be compressed.
+//! AVX-512: one register of 64 bytes, whose comparisons give 64 bits at once, and whose bytes can be
+//! compressed.
 
 use std::arch::x86_64::*;
 
 use super::{
-    ADDED, HASH_SHIFT, Kept, KeptByLength, Lanes, Masks, STRINGS, WINDOW, Work, words_one_by_one,
+    HASH_ADDENDS, HASH_SHIFT, KEYS_AT_ONCE, KeyMask, KeyMasks, Lanes, Masks, Vectorized, WINDOW,
+    keys_one_by_one,
 };
 
 /// Eight bytes of one bit each.
@@ -40,18 +42,18 @@ impl Avx512 {
 }
 
 impl Lanes for Avx512 {
-    const SEARCHES: bool = true;
+    const HAS_FAST_SEARCH: bool = true;
 
     #[inline]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Vectorized>(self, work: W) -> W::Output {
         #[target_feature(
             enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt"
         )]
-        fn run<W: Work>(lanes: Avx512, work: W) -> W::Output {
+        fn run<W: Vectorized>(lanes: Avx512, work: W) -> W::Output {
             work.run(lanes)
         }
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Avx512::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Avx512::new` alone makes one, after it has checked the processor.
         unsafe {
             run(self, work)
         }
@@ -60,14 +62,14 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Avx512::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Avx512::new` alone makes one, after it has checked the processor.
         unsafe {
             masks(window)
         }
     }
 
     #[inline(always)]
-    fn among(self, window: &[u8; WINDOW], set: u64) -> u64 {
+    fn bytes_in_set(self, window: &[u8; WINDOW], set: u64) -> u64 {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
@@ -76,7 +78,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
+    fn bytes_equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
@@ -85,44 +87,44 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn places(self, bits: u64, base: u32, places: &mut [u32; WINDOW]) {
+    fn bit_positions(self, bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
-            write_places(bits, base, places);
+            write_bit_positions(bits, base, positions);
         }
     }
 
     #[inline(always)]
-    fn words(
+    fn keys(
         self,
         text: &[u8],
-        bounds: &[u32; STRINGS + 1],
-        kept: &KeptByLength,
-        words: &mut [u128; STRINGS],
-        hashes: &mut [u32; STRINGS],
+        bounds: &[u32; KEYS_AT_ONCE + 1],
+        masks: &KeyMasks,
+        keys: &mut [u128; KEYS_AT_ONCE],
+        hashes: &mut [u32; KEYS_AT_ONCE],
     ) {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
-            make_words(text, bounds, kept, words, hashes);
+            make_keys(text, bounds, masks, keys, hashes);
         }
     }
 
     #[inline(always)]
-    fn same_of_four(self, four: &[u64; 8], word: u128, mask: u128) -> usize {
+    fn find_key(self, line: &[u64; 8], key: u128, mask: u128) -> usize {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
-        let same = unsafe { same_halves(four, word, mask) };
-        super::last_whole(same)
+        let same = unsafe { same_halves(line, key, mask) };
+        super::last_match(same)
     }
 
     #[inline(always)]
-    fn same_words(self, words: &[u64; 8], name: &[u64; 4]) -> u8 {
+    fn cache_key_matches(self, line: &[u64; 8], key: &[u64; 4]) -> u8 {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
-            same_words(words, name)
+            cache_key_matches(line, key)
         }
     }
 }
@@ -130,33 +132,33 @@ impl Lanes for Avx512 {
 /// One comparison.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn same_words(words: &[u64; 8], name: &[u64; 4]) -> u8 {
+fn cache_key_matches(line: &[u64; 8], key: &[u64; 4]) -> u8 {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the arrays have the 64 and 32 bytes that are read; no alignment is asked for.
-    let (words, name) = unsafe {
-        (_mm512_loadu_si512(words.as_ptr().cast()), _mm256_loadu_si256(name.as_ptr().cast()))
+    // SAFETY: the arrays have the 64 and 32 bytes that are read; no alignment is required.
+    let (line, key) = unsafe {
+        (_mm512_loadu_si512(line.as_ptr().cast()), _mm256_loadu_si256(key.as_ptr().cast()))
     };
     let order = _mm512_setr_epi64(0, 1, 2, 3, 0, 1, 0, 1);
-    let name = _mm512_permutexvar_epi64(order, _mm512_castsi256_si512(name));
-    _mm512_cmpeq_epi64_mask(words, name)
+    let key = _mm512_permutexvar_epi64(order, _mm512_castsi256_si512(key));
+    _mm512_cmpeq_epi64_mask(line, key)
 }
 
-/// Sixteen places a store, and two stores without asking: a window seldom has more than thirty-two, but
-/// whether it has more than sixteen can't be foreseen.
+/// Sixteen positions a store. Two stores are done without a branch: a window seldom has more than
+/// thirty-two set bits, but whether it has more than sixteen can't be predicted.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
-fn write_places(bits: u64, base: u32, places: &mut [u32; WINDOW]) {
+fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
     let numbers = _mm512_maskz_compress_epi8(bits, load(&NUMBERS));
     let base = _mm512_set1_epi32(base as i32);
-    let (sixteens, _) = places.as_chunks_mut::<16>();
+    let (sixteens, _) = positions.as_chunks_mut::<16>();
     // Sixty-four are four sixteens.
     let [a, b, c, d] = sixteens else { return };
     let write = |sixteen: &mut [u32; 16], numbers: __m128i| {
-        let places = _mm512_add_epi32(_mm512_cvtepu8_epi32(numbers), base);
+        let positions = _mm512_add_epi32(_mm512_cvtepu8_epi32(numbers), base);
         #[expect(unsafe_code, reason = "stores go through a pointer")]
-        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        // SAFETY: the array has the 64 bytes that are written; no alignment is required.
         unsafe {
-            _mm512_storeu_si512(sixteen.as_mut_ptr().cast(), places);
+            _mm512_storeu_si512(sixteen.as_mut_ptr().cast(), positions);
         }
     };
     write(a, _mm512_castsi512_si128(numbers));
@@ -167,15 +169,15 @@ fn write_places(bits: u64, base: u32, places: &mut [u32; WINDOW]) {
     }
 }
 
-/// Four words a register: loaded and masked one by one, hashed together.
+/// Four keys a register: loaded and masked one by one, hashed together.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn make_words(
+fn make_keys(
     text: &[u8],
-    bounds: &[u32; STRINGS + 1],
-    kept: &KeptByLength,
-    words: &mut [u128; STRINGS],
-    hashes: &mut [u32; STRINGS],
+    bounds: &[u32; KEYS_AT_ONCE + 1],
+    masks: &KeyMasks,
+    keys: &mut [u128; KEYS_AT_ONCE],
+    hashes: &mut [u32; KEYS_AT_ONCE],
 ) {
     let sixteen = |from: usize| {
         #[expect(unsafe_code, reason = "loads go through a pointer")]
@@ -185,41 +187,41 @@ fn make_words(
         }
     };
     let (starts, ends) = (sixteen(0), sixteen(1));
-    // The last place with sixteen bytes behind it, as far as places reach.
+    // The last offset with sixteen bytes after it, as far as 32 bits reach.
     let Some(last) = text.len().checked_sub(16) else {
-        return words_one_by_one(text, bounds, kept, words, hashes);
+        return keys_one_by_one(text, bounds, masks, keys, hashes);
     };
     let last = _mm512_set1_epi32(last.min(u32::MAX as usize) as i32);
     if _mm512_cmpgt_epu32_mask(starts, last) != 0 {
-        return words_one_by_one(text, bounds, kept, words, hashes);
+        return keys_one_by_one(text, bounds, masks, keys, hashes);
     }
-    // How many bytes behind the first row each string's row is.
-    const ROW: u32 = size_of::<Kept>().ilog2();
+    // For each string, how many bytes after the first mask its mask is.
+    const ROW: u32 = size_of::<KeyMask>().ilog2();
     let lengths = _mm512_sub_epi32(ends, starts);
-    let row = _mm512_min_epu32(lengths, _mm512_set1_epi32(kept.len() as i32 - 1));
-    let mut rows = [0u32; STRINGS];
+    let row = _mm512_min_epu32(lengths, _mm512_set1_epi32(masks.len() as i32 - 1));
+    let mut rows = [0u32; KEYS_AT_ONCE];
     #[expect(unsafe_code, reason = "stores go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are written; no alignment is required.
     unsafe {
         _mm512_storeu_si512(rows.as_mut_ptr().cast(), _mm512_slli_epi32::<ROW>(row));
     }
     let one = |number: usize| -> __m128i {
-        debug_assert!(number < STRINGS);
+        debug_assert!(number < KEYS_AT_ONCE);
         #[expect(
             unsafe_code,
             reason = "a check for each of sixteen would cost as much as the rest"
         )]
-        // SAFETY: `number` is below 16; the row is one of `kept`, the last one at most, see `row`; and the
-        // text has 16 bytes from each start on, since none of them is behind `last`.
+        // SAFETY: `number` is below 16. The row is that of one of `masks`, the last one at most, see
+        // `row`. The text has 16 bytes from each start on, since no start is after `last`.
         unsafe {
             let row = *rows.get_unchecked(number) as usize;
-            debug_assert!(row < size_of::<KeptByLength>() && row.is_multiple_of(size_of::<Kept>()));
-            let kept = &*kept.as_ptr().byte_add(row);
+            debug_assert!(row < size_of::<KeyMasks>() && row.is_multiple_of(size_of::<KeyMask>()));
+            let mask = &*masks.as_ptr().byte_add(row);
             let start = *bounds.get_unchecked(number) as usize;
             debug_assert!(start + 16 <= text.len());
             let bytes = _mm_loadu_si128(text.as_ptr().add(start).cast());
-            let text = _mm_loadu_si128((&raw const kept.text).cast());
-            let set = _mm_loadu_si128((&raw const kept.set).cast());
+            let text = _mm_loadu_si128((&raw const mask.keep).cast());
+            let set = _mm_loadu_si128((&raw const mask.set).cast());
             // set | bytes & text
             _mm_ternarylogic_epi64::<0xF8>(set, bytes, text)
         }
@@ -230,9 +232,9 @@ fn make_words(
         let four = _mm512_inserti32x4::<2>(four, one(first + 2));
         _mm512_inserti32x4::<3>(four, one(first + 3))
     };
-    let [a, b, c, d] = ADDED.map(|number| number as i32);
+    let [a, b, c, d] = HASH_ADDENDS.map(|number| number as i32);
     let added = _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
-    // As `hash`: the first number of each four is that of a word.
+    // As `hash`: the first number of each four is the hash of a key.
     let hash = |four: __m512i| {
         let sums = _mm512_add_epi32(four, added);
         let products = _mm512_mul_epu32(sums, _mm512_srli_epi64::<32>(sums));
@@ -240,11 +242,11 @@ fn make_words(
         _mm512_srli_epi64::<HASH_SHIFT>(_mm512_add_epi64(products, other))
     };
     let all = [four(0), four(4), four(8), four(12)];
-    for (words, four) in words.as_chunks_mut::<4>().0.iter_mut().zip(all) {
+    for (keys, four) in keys.as_chunks_mut::<4>().0.iter_mut().zip(all) {
         #[expect(unsafe_code, reason = "stores go through a pointer")]
-        // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+        // SAFETY: the array has the 64 bytes that are written; no alignment is required.
         unsafe {
-            _mm512_storeu_si512(words.as_mut_ptr().cast(), four);
+            _mm512_storeu_si512(keys.as_mut_ptr().cast(), four);
         }
     }
     let [a, b, c, d] = all.map(hash);
@@ -253,25 +255,25 @@ fn make_words(
     let upper = _mm512_permutex2var_epi32(c, firsts, d);
     let sixteen = _mm512_mask_blend_epi32(0xFF00, lower, upper);
     #[expect(unsafe_code, reason = "stores go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are written; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are written; no alignment is required.
     unsafe {
         _mm512_storeu_si512(hashes.as_mut_ptr().cast(), sixteen);
     }
 }
 
-/// A bit for each half of the four words that has the same bits as `word` in `mask`.
+/// A bit for each half of the four entries that has the same bits as `key` under `mask`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-fn same_halves(four: &[u64; 8], word: u128, mask: u128) -> u8 {
+fn same_halves(line: &[u64; 8], key: u128, mask: u128) -> u8 {
     let repeated = |word: u128| {
         let (low, high) = (word as i64, (word >> 64) as i64);
         _mm512_broadcast_i64x2(_mm_set_epi64x(high, low))
     };
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
-    let four = unsafe { _mm512_loadu_si512(four.as_ptr().cast()) };
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
+    let line = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
     // (word ^ four) & mask
-    let differing = _mm512_ternarylogic_epi64::<0x28>(repeated(word), four, repeated(mask));
+    let differing = _mm512_ternarylogic_epi64::<0x28>(repeated(key), line, repeated(mask));
     _mm512_testn_epi64_mask(differing, differing)
 }
 
@@ -311,7 +313,7 @@ fn among(window: &[u8; WINDOW], set: u64) -> u64 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(bytes: &[u8; WINDOW]) -> __m512i {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     unsafe {
         _mm512_loadu_si512(bytes.as_ptr().cast())
     }

@@ -1,12 +1,12 @@
-//! What processors do differently: a few operations on bytes and words, written for each kind.
+//! A few operations on bytes and words that processors do differently, written for each kind of processor.
 //!
-//! [`Lanes`] is the list. Everything else in the core is written once, over it, and is compiled for
-//! each kind: [`crate::machine::path::Path::run`] chooses, once for each process, and whatever runs inside has the
-//! instructions. `portable.rs` is for any processor and is the twin that the others are compared
-//! with; all paths are in all tests of exactness.
+//! [`Lanes`] is the list of them. Everything else in the core is written once, over this trait, and
+//! compiled for each kind. [`crate::machine::code_path::CodePath::run`] chooses the kind, and what runs
+//! inside uses its instructions. `portable.rs` is for any processor, and the twin that the others are
+//! compared with; tests of exactness run on all paths.
 //!
 //! That one visitor chooses the instructions for a whole piece of work, and that a value proves that they
-//! exist, is how the crate `pulp` does it; what is here is smaller and knows only what is needed.
+//! exist, is how the crate `pulp` does it; this is smaller and has only what is needed here.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -18,8 +18,8 @@ pub mod portable;
 
 /// Bytes in a window of text, one bit of a word for each.
 pub const WINDOW: usize = 64;
-/// Byte strings whose words are made at a time.
-pub const STRINGS: usize = 16;
+/// Byte strings whose keys are made at a time.
+pub const KEYS_AT_ONCE: usize = 16;
 
 /// The classes of a window's bytes, one bit each, the first byte lowest. A character of several
 /// bytes has its class in all of them.
@@ -43,140 +43,140 @@ pub struct Masks {
     pub tail: u64,
 }
 
-/// By the length of a byte string: the bits of its first 16 bytes that are kept, and those that are set.
+/// How the key of a byte string is made of its first 16 bytes: `bytes & keep | set`.
 #[derive(Clone, Copy)]
 #[repr(align(32))]
-pub struct Kept {
+pub struct KeyMask {
     /// The bits of the text that are kept.
-    pub text: u128,
-    /// The bits that are set besides.
+    pub keep: u128,
+    /// The bits that are set in any case.
     pub set: u128,
 }
 
-/// What is kept for each length; the last row is for all longer strings.
-pub type KeptByLength = [Kept; 16];
+/// The mask for each length; the last one is for all longer strings.
+pub type KeyMasks = [KeyMask; 16];
 
 /// The operations. A value of a type with this trait exists only where its instructions do.
 pub trait Lanes: Copy {
-    /// Whether [`Lanes::among`] and [`Lanes::equal`] take a few instructions for a whole window.
-    const SEARCHES: bool;
+    /// Whether [`Lanes::bytes_in_set`] and [`Lanes::bytes_equal`] take a few instructions for a whole window.
+    const HAS_FAST_SEARCH: bool;
 
-    /// Does `work` with these instructions, in a function of its own.
-    fn run<W: Work>(self, work: W) -> W::Output;
+    /// Runs `work` with these instructions, in a function of its own.
+    fn run<W: Vectorized>(self, work: W) -> W::Output;
 
-    /// The classes of ASCII in a window; of other characters `wide` and `tail`.
+    /// The classes of the ASCII characters in a window; of other characters only `wide` and `tail`.
     fn masks(self, window: &[u8; WINDOW]) -> Masks;
 
     /// The bytes whose low six bits are in `set`.
-    fn among(self, window: &[u8; WINDOW], set: u64) -> u64;
+    fn bytes_in_set(self, window: &[u8; WINDOW], set: u64) -> u64;
 
     /// The bytes that are `byte`.
-    fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64;
+    fn bytes_equal(self, window: &[u8; WINDOW], byte: u8) -> u64;
 
-    /// Writes `base` plus the number of each set bit, ascending. What is behind those means nothing.
+    /// Writes `base` plus the number of each set bit, ascending. What is written after those means nothing.
     #[inline(always)]
-    fn places(self, bits: u64, base: u32, places: &mut [u32; WINDOW]) {
-        places_by_count(bits, base, places);
+    fn bit_positions(self, bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
+        bit_positions_by_counting(bits, base, positions);
     }
 
-    /// For each two neighbours of `bounds`, which are places in `text`, the word of the text between
-    /// them, as `kept` makes it, and the word's [`hash`]. Behind the text's end there are zeros.
+    /// For each two neighbours of `bounds`, which are offsets in `text`, the key of the bytes between
+    /// them, and the key's [`hash`]. Beyond the end of the text zeros are read.
     #[inline(always)]
-    fn words(
+    fn keys(
         self,
         text: &[u8],
-        bounds: &[u32; STRINGS + 1],
-        kept: &KeptByLength,
-        words: &mut [u128; STRINGS],
-        hashes: &mut [u32; STRINGS],
+        bounds: &[u32; KEYS_AT_ONCE + 1],
+        masks: &KeyMasks,
+        keys: &mut [u128; KEYS_AT_ONCE],
+        hashes: &mut [u32; KEYS_AT_ONCE],
     ) {
-        words_one_by_one(text, bounds, kept, words, hashes);
+        keys_one_by_one(text, bounds, masks, keys, hashes);
     }
 
-    /// Of four words, each a lower and an upper half, the last one that has the same bits as `word` in
-    /// `mask`: the number of its upper half; 8 if there is none.
+    /// Of the four entries of a line, each a lower and an upper half, the last one that has the same
+    /// bits as `key` under `mask`: the index of its upper half; 8 if there is none.
     #[inline(always)]
-    fn same_of_four(self, four: &[u64; 8], word: u128, mask: u128) -> usize {
-        same_of_four_one_by_one(four, word, mask)
+    fn find_key(self, line: &[u64; 8], key: u128, mask: u128) -> usize {
+        find_key_one_by_one(line, key, mask)
     }
 
-    /// Of eight words, a bit for each that is the same as that of a name `a b c d` in `a b c d a b a b`.
+    /// For a cache key `a b c d`, a bit for each word of a line that is the same as in `a b c d a b a b`.
     #[inline(always)]
-    fn same_words(self, words: &[u64; 8], name: &[u64; 4]) -> u8 {
-        same_one_by_one(words, name)
+    fn cache_key_matches(self, line: &[u64; 8], key: &[u64; 4]) -> u8 {
+        cache_key_matches_one_by_one(line, key)
     }
 }
 
-/// [`Lanes::words`], a string at a time.
+/// [`Lanes::keys`], one string at a time.
 #[inline(always)]
-pub fn words_one_by_one(
+pub fn keys_one_by_one(
     text: &[u8],
-    bounds: &[u32; STRINGS + 1],
-    kept: &KeptByLength,
-    words: &mut [u128; STRINGS],
-    hashes: &mut [u32; STRINGS],
+    bounds: &[u32; KEYS_AT_ONCE + 1],
+    masks: &KeyMasks,
+    keys: &mut [u128; KEYS_AT_ONCE],
+    hashes: &mut [u32; KEYS_AT_ONCE],
 ) {
     let ranges = bounds.iter().zip(bounds.iter().skip(1));
-    for ((&start, &end), (word, hash_of)) in ranges.zip(words.iter_mut().zip(hashes)) {
-        *word = word_of(head(text, start as usize), end.wrapping_sub(start) as usize, kept);
-        *hash_of = hash(*word);
+    for ((&start, &end), (key, hash_of)) in ranges.zip(keys.iter_mut().zip(hashes)) {
+        *key = key_of(load_16_bytes(text, start as usize), end.wrapping_sub(start) as usize, masks);
+        *hash_of = hash(*key);
     }
 }
 
-/// The word of a byte string of `length` bytes that begins with `head`.
+/// The key of a byte string of `length` bytes that begins with `head`.
 #[inline(always)]
-pub fn word_of(head: u128, length: usize, kept: &KeptByLength) -> u128 {
-    let [.., last] = kept;
-    let Kept { text, set } = kept.get(length).unwrap_or(last);
-    head & text | set
+pub fn key_of(head: u128, length: usize, masks: &KeyMasks) -> u128 {
+    let [.., last] = masks;
+    let KeyMask { keep, set } = masks.get(length).unwrap_or(last);
+    head & keep | set
 }
 
-/// The next 16 bytes of a text, with zeros where it ends.
+/// The next 16 bytes of a text, with zeros beyond its end.
 #[inline(always)]
-pub fn head(text: &[u8], start: usize) -> u128 {
+pub fn load_16_bytes(text: &[u8], start: usize) -> u128 {
     match text.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
         Some(bytes) => u128::from_le_bytes(*bytes),
-        None => near_the_end(text, start),
+        None => load_last_bytes(text, start),
     }
 }
 
-/// [`head`] where fewer than 16 bytes are left.
+/// [`load_16_bytes`] where fewer than 16 bytes are left.
 #[inline]
-fn near_the_end(text: &[u8], start: usize) -> u128 {
+fn load_last_bytes(text: &[u8], start: usize) -> u128 {
     if let Some(last) = text.last_chunk::<16>() {
         let missing = (start + 16).saturating_sub(text.len()) as u32;
         return u128::from_le_bytes(*last).checked_shr(8 * missing).unwrap_or(0);
     }
     let mut padded = [0; 16];
-    // Behind the text there is nothing.
+    // After the text there is nothing.
     let bytes = text.get(start..).unwrap_or(&[]);
-    padded.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
+    padded.iter_mut().zip(bytes).for_each(|(position, &byte)| *position = byte);
     u128::from_le_bytes(padded)
 }
 
 /// Odd numbers without a pattern: the fractions of the square roots of 2, 3, 5 and 7.
-const ADDED: [u32; 4] = [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F373, 0xA54F_F53B];
+const HASH_ADDENDS: [u32; 4] = [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F373, 0xA54F_F53B];
 
-/// A hash of a word: NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999), two products of
-/// 32-bit numbers, of which every processor makes several at a time. The middle bits of the sum, which
-/// depend on the most of the word. It has no seed: it serves a table that looks at one place only,
-/// where words that collide cost nothing.
+/// A hash of a key: NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999), two products of 32-bit
+/// numbers, of which every processor computes several at a time. It is the middle bits of the sum, which
+/// depend on most of the key. It has no seed: it is for a table that looks into one line only, where
+/// keys that collide cost nothing.
 #[inline(always)]
 pub fn hash(word: u128) -> u32 {
-    let [a, b, c, d] = ADDED;
+    let [a, b, c, d] = HASH_ADDENDS;
     let sum =
         |number: u32, added: u32| u64::from(((word >> (32 * number)) as u32).wrapping_add(added));
     let products = (sum(0, a) * sum(1, b)).wrapping_add(sum(2, c) * sum(3, d));
     (products >> HASH_SHIFT) as u32
 }
 
-/// Where in the sum of the products the hash begins.
+/// The bit of the sum where the hash begins.
 const HASH_SHIFT: u32 = 24;
 
-/// By which halves of four words are the same, the upper half of the last word of which both are; 8 if there
-/// is none.
+/// By a bit for each half that is the same: the index of the upper half of the last entry with two same
+/// halves; 8 if there is none.
 #[cfg(target_arch = "x86_64")]
-static LAST_WHOLE: [u8; 256] = {
+static LAST_MATCH: [u8; 256] = {
     let mut table = [8; 256];
     let mut halves = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
@@ -193,32 +193,32 @@ static LAST_WHOLE: [u8; 256] = {
     table
 };
 
-/// [`Lanes::same_of_four`], from a bit for each half that is the same.
+/// [`Lanes::find_key`], given a bit for each half that is the same.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn last_whole(same_halves: u8) -> usize {
-    LAST_WHOLE.get(usize::from(same_halves)).map_or(8, |&half| usize::from(half))
+fn last_match(same_halves: u8) -> usize {
+    LAST_MATCH.get(usize::from(same_halves)).map_or(8, |&half| usize::from(half))
 }
 
-/// Work that is compiled for each path.
-pub trait Work {
-    /// What it gives.
+/// Work that is compiled for each code path.
+pub trait Vectorized {
+    /// Its result.
     type Output;
 
-    /// Does it. Has to be `#[inline(always)]`, so that it is compiled with the path's instructions.
+    /// Runs it. It must be `#[inline(always)]`, so that it is compiled with the path's instructions.
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-/// How many places are written before it is asked whether there are more: how many there are can't be
-/// foreseen, and each question would be a branch taken wrongly in most windows.
-const BATCH: usize = 8;
+/// How many positions are written before a branch on whether there are more: their number can't be
+/// predicted, and each such branch would be mispredicted in most windows.
+const POSITIONS_AT_ONCE: usize = 8;
 
-/// [`Lanes::places`] by counting zeros.
+/// [`Lanes::bit_positions`] by counting zeros.
 #[inline(always)]
-pub fn places_by_count(mut bits: u64, base: u32, places: &mut [u32; WINDOW]) {
-    for places in places.as_chunks_mut::<BATCH>().0 {
-        for place in places {
-            *place = base + bits.trailing_zeros();
+pub fn bit_positions_by_counting(mut bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
+    for positions in positions.as_chunks_mut::<POSITIONS_AT_ONCE>().0 {
+        for position in positions {
+            *position = base + bits.trailing_zeros();
             bits &= bits.wrapping_sub(1);
         }
         if bits == 0 {
@@ -227,22 +227,22 @@ pub fn places_by_count(mut bits: u64, base: u32, places: &mut [u32; WINDOW]) {
     }
 }
 
-/// [`Lanes::same_of_four`], a word at a time.
+/// [`Lanes::find_key`], one entry at a time.
 #[inline(always)]
-pub fn same_of_four_one_by_one(four: &[u64; 8], word: u128, mask: u128) -> usize {
-    let halves = |word: u128| (word as u64, (word >> 64) as u64);
-    let ((low, high), (low_mask, high_mask)) = (halves(word), halves(mask));
-    let (words, _) = four.as_chunks::<2>();
+pub fn find_key_one_by_one(line: &[u64; 8], key: u128, mask: u128) -> usize {
+    let halves = |key: u128| (key as u64, (key >> 64) as u64);
+    let ((low, high), (low_mask, high_mask)) = (halves(key), halves(mask));
+    let (keys, _) = line.as_chunks::<2>();
     // Selections, not branches: which one it is can't be predicted.
-    (1..).step_by(2).zip(words).fold(8, |found, (half, &[a, b])| {
+    (1..).step_by(2).zip(keys).fold(8, |found, (half, &[a, b])| {
         if (a ^ low) & low_mask | (b ^ high) & high_mask == 0 { half } else { found }
     })
 }
 
-/// [`Lanes::same_words`], a word at a time.
+/// [`Lanes::cache_key_matches`], one word at a time.
 #[inline(always)]
-pub fn same_one_by_one(words: &[u64; 8], &[a, b, c, d]: &[u64; 4]) -> u8 {
+pub fn cache_key_matches_one_by_one(line: &[u64; 8], &[a, b, c, d]: &[u64; 4]) -> u8 {
     let same =
-        words.iter().zip([a, b, c, d, a, b, a, b]).map(|(&word, other)| u8::from(word == other));
+        line.iter().zip([a, b, c, d, a, b, a, b]).map(|(&word, other)| u8::from(word == other));
     (0..).zip(same).fold(0, |all, (at, same)| all | same << at)
 }

@@ -1,16 +1,16 @@
-//! NEON: four registers of 16 bytes, one comparison a class.
+//! NEON: four registers of 16 bytes, one comparison for each class.
 //!
-//! NEON has no instruction that takes one bit of each byte. What stands in for it is the second of the
-//! two ways in Geoff Langdale, "Fitting My Head Through The ARM Holes" (2019), written for simdjson: the
-//! window is loaded so that neighbours are in four different registers, and the comparisons' highest
-//! bits are shifted in behind each other. Niles Salter, "Use interleaved vectors for parsing on ARM"
-//! (2024), recommends it where there are several masks. Of the two it is also the shorter one as compiled:
-//! nine instructions for a mask after its comparisons, while the first, which adds neighbours, is sixteen
-//! (Rust 1.96: it no longer finds the instruction that adds them).
+//! NEON has no instruction that takes one bit of each byte. Instead, the second of the two ways in Geoff
+//! Langdale, "Fitting My Head Through The ARM Holes" (2019), written for simdjson, is used: the window
+//! is loaded so that neighbours are in four different registers, and the highest bits of the comparisons
+//! are shifted into one byte. Niles Salter, "Use interleaved vectors for parsing on ARM" (2024),
+//! recommends it where there are several masks. Of the two ways it is also the shorter one as compiled:
+//! nine instructions for a mask after its comparisons, while the first way, which adds neighbours, takes
+//! sixteen (Rust 1.96 no longer finds the instruction for it).
 
 use std::arch::aarch64::*;
 
-use super::{Lanes, Masks, WINDOW, Work};
+use super::{Lanes, Masks, Vectorized, WINDOW};
 
 /// Eight bytes of one bit each.
 const BITS: u64 = u64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]);
@@ -27,16 +27,16 @@ impl Neon {
 }
 
 impl Lanes for Neon {
-    const SEARCHES: bool = true;
+    const HAS_FAST_SEARCH: bool = true;
 
     #[inline]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Vectorized>(self, work: W) -> W::Output {
         #[target_feature(enable = "neon")]
-        fn run<W: Work>(lanes: Neon, work: W) -> W::Output {
+        fn run<W: Vectorized>(lanes: Neon, work: W) -> W::Output {
             work.run(lanes)
         }
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Neon::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Neon::new` alone makes one, after it has checked the processor.
         unsafe {
             run(self, work)
         }
@@ -45,14 +45,14 @@ impl Lanes for Neon {
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
-        // SAFETY: `Neon::new` alone makes one, after it has asked the processor.
+        // SAFETY: `Neon::new` alone makes one, after it has checked the processor.
         unsafe {
             masks(window)
         }
     }
 
     #[inline(always)]
-    fn among(self, window: &[u8; WINDOW], set: u64) -> u64 {
+    fn bytes_in_set(self, window: &[u8; WINDOW], set: u64) -> u64 {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
@@ -61,7 +61,7 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
+    fn bytes_equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: as in `masks`.
         unsafe {
@@ -107,7 +107,7 @@ fn among(bytes: [uint8x16_t; 4], set: u64) -> u64 {
 #[target_feature(enable = "neon")]
 fn load(window: &[u8; WINDOW]) -> [uint8x16_t; 4] {
     #[expect(unsafe_code, reason = "loads go through a pointer")]
-    // SAFETY: the array has the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the array has the 64 bytes that are read; no alignment is required.
     let uint8x16x4_t(a, b, c, d) = unsafe { vld4q_u8(window.as_ptr()) };
     [a, b, c, d]
 }

@@ -8,11 +8,11 @@
 //! mask     what the words before have found moves down one bit for each word that follows
 //! ```
 //!
-//! So byte `8 * row + column`, which is byte `row` of word `column`, has bit `8 * row + column` of the
-//! mask, and no bit needs a way of its own. Where there are vector instructions, compilers use them for
-//! the tests, two words or more at a time; it gains less than the layout does.
+//! So byte `8 * row + column` of the window, which is byte `row` of word `column`, is bit
+//! `8 * row + column` of the mask. Where there are vector instructions, compilers use them for the
+//! tests, for two words or more at a time; that gains less than the layout does.
 
-use super::{Lanes, Masks, WINDOW, Work};
+use super::{Lanes, Masks, Vectorized, WINDOW};
 
 /// Any processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,25 +78,25 @@ fn other_than(word: u64, byte: u8) -> u64 {
     at_least(word ^ splat(byte), 1)
 }
 
-/// A bit for each byte of a window that is as wanted.
+/// A bit for each byte of a window that `wanted` accepts.
 #[inline(always)]
 fn bytes_that(window: &[u8; WINDOW], wanted: impl Fn(u8) -> bool) -> u64 {
     (0..).zip(window).fold(0, |all, (at, &byte)| all | u64::from(wanted(byte)) << at)
 }
 
 impl Lanes for Portable {
-    const SEARCHES: bool = false;
+    const HAS_FAST_SEARCH: bool = false;
 
     #[inline]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Vectorized>(self, work: W) -> W::Output {
         work.run(self)
     }
 
     #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         let columns = columns(window);
-        // The tests are for ASCII; bytes beyond it pass as if their highest bit were not set, until
-        // the masks leave them out.
+        // The tests are for ASCII. Bytes beyond it are tested without their highest bit, and then left
+        // out of the masks.
         let low = columns.map(|column| column & !HIGH);
         let wide = mask(&columns, |column| column);
         let neither = |column| other_than(column, b'\n') & other_than(column, b'\r');
@@ -111,18 +111,18 @@ impl Lanes for Portable {
             blank,
             apostrophe: !mask(&low, |column| other_than(column, b'\'')) & !wide,
             wide,
-            // The next bit comes to where the highest was.
+            // The second highest bit is shifted to where the highest is.
             tail: mask(&columns, |column| column & !(column << 1)),
         }
     }
 
     #[inline(always)]
-    fn among(self, window: &[u8; WINDOW], set: u64) -> u64 {
+    fn bytes_in_set(self, window: &[u8; WINDOW], set: u64) -> u64 {
         bytes_that(window, |byte| set >> (byte & 0x3F) & 1 == 1)
     }
 
     #[inline(always)]
-    fn equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
+    fn bytes_equal(self, window: &[u8; WINDOW], byte: u8) -> u64 {
         bytes_that(window, |other| other == byte)
     }
 }

@@ -4,67 +4,67 @@
 //! window   the next 64 bytes, beginning where a pretoken begins
 //! masks    one bit per byte for each class (lanes/, and pages.rs for characters beyond ASCII)
 //! starts   one bit per byte: does a pretoken begin here? (this file, plain bit operations)
-//! ends     the places of the set bits
+//! ends     the offsets of the set bits
 //! ```
 //!
-//! The next window begins at the last pretoken that began in this one, so nothing is carried from
-//! window to window: since the pattern has no lookbehind, where a pretoken begins is where the text
-//! might as well begin. What a start depends on behind the window's end (white space, whose cut
-//! depends on what follows) is left to the next window, and a pretoken that is longer than a window
-//! to the scalar scanner. Everything here is compared with that scanner, which stays its readable
-//! twin.
+//! The next window begins at the last pretoken that began in this one, so nothing is carried from window
+//! to window: since the pattern has no lookbehind, a text might as well begin where a pretoken begins.
+//! If a start depends on what follows the window, as in white space, it is left to the next window. A
+//! pretoken that is longer than a window is left to the scalar scanner. Everything here is compared with
+//! that scanner, which is the readable twin.
 //!
-//! The text must be valid UTF-8; others go to the scalar scanner.
+//! The text must be valid UTF-8; any other text goes to the scalar scanner.
 
 use super::pages::{by_page, one_by_one};
 use super::scalar;
 use crate::error::Error;
-use crate::machine::lanes::{Lanes, Masks, WINDOW, Work};
-use crate::machine::path::Path;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::{Lanes, Masks, Vectorized, WINDOW};
+use crate::text::span::Span;
 use crate::text::unicode::Classes;
 
-/// How many ends [`fill`] gives at most.
-pub const ENDS: usize = 384;
+/// The most ends that [`fill`] gives.
+pub const MAX_ENDS: usize = 384;
 
-/// Places beyond this many bytes from where a round begins are left to the next one, so that places have 32
-/// bits: half as much to write and to read as with 64.
+/// No window begins so many bytes after the beginning of a round, so that offsets have 32 bits: half as
+/// much to write and to read as with 64.
 const FAR: usize = 1 << 31;
 
-/// Where pretokens end. A place is the number of bytes between it and where the first pretoken begins.
-pub struct Ends {
+/// Where the pretokens of a round end. Offsets count from the beginning of the round.
+pub struct PretokenEnds {
     /// Where the first pretoken begins in the text.
     from: usize,
-    /// Where the first pretoken begins, which is 0, then where each ends, then room for what is written
-    /// beyond the last one: the places of a whole window at a time.
-    bounds: [u32; 1 + ENDS + WINDOW],
+    /// Where the first pretoken begins, which is 0, then where each one ends, then room for what is
+    /// written beyond the last one: the offsets of a whole window are written at a time.
+    bounds: [u32; 1 + MAX_ENDS + WINDOW],
     count: usize,
-    /// Where the last one ends, if that is no number of 32 bits; else 0.
-    beyond: usize,
-    /// There must be fewer for another window to be cut.
+    /// Where the last pretoken ends, if that does not fit 32 bits; else 0.
+    large_end: usize,
+    /// With fewer ends than this, another window is cut.
     limit: usize,
-    /// Windows begin before this place.
+    /// Windows begin before this offset.
     far: usize,
-    /// Whether there were more than there is room for: a fault, see [`Ends::are_whole`].
+    /// Whether there were more ends than there is room for: a fault, see [`PretokenEnds::are_complete`].
     lost: bool,
 }
 
-impl Default for Ends {
+impl Default for PretokenEnds {
     fn default() -> Self {
         Self {
             from: 0,
-            bounds: [0; 1 + ENDS + WINDOW],
+            bounds: [0; 1 + MAX_ENDS + WINDOW],
             count: 0,
-            beyond: 0,
+            large_end: 0,
             // A window has at most 64 ends, and one where it begins.
-            limit: ENDS - WINDOW,
+            limit: MAX_ENDS - WINDOW,
             far: FAR,
             lost: false,
         }
     }
 }
 
-impl Ends {
-    /// Ends whose limit is wrong, for the test that this is told.
+impl PretokenEnds {
+    /// Ends with a wrong limit, for the test that this is an error.
     #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
         Self { limit, ..Self::default() }
@@ -78,35 +78,35 @@ impl Ends {
 
     /// The ends, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        (1..=self.count).filter_map(|number| self.place(number))
+        (1..=self.count).filter_map(|number| self.offset(number))
     }
 
-    /// Where the first pretoken begins, then where each ends, from that of number `first` on.
+    /// Where pretokens begin, from pretoken `first` on, and where the last one ends.
     #[inline(always)]
     pub fn bounds_from(&self, first: usize) -> &[u32] {
-        // Where there were too many, `are_whole` says so.
+        // If there were too many ends, `are_complete` says so.
         self.bounds.get(first..=self.count).unwrap_or(&[])
     }
 
-    /// Places where pretokens begin, from that of number `first` on, and one more.
+    /// Where `COUNT - 1` pretokens begin, from pretoken `first` on, and where the last of them ends.
     #[inline(always)]
     pub fn bounds_of<const COUNT: usize>(&self, first: usize) -> Option<&[u32; COUNT]> {
         self.bounds.get(first..)?.first_chunk()
     }
 
-    /// Where pretoken `number` begins, and that before it ends, in the text.
+    /// Where pretoken `number` begins in the text, and the one before it ends.
     #[inline(always)]
-    fn place(&self, number: usize) -> Option<usize> {
+    fn offset(&self, number: usize) -> Option<usize> {
         let bound = *self.bounds.get(number)?;
-        let place = if bound == u32::MAX { self.beyond } else { bound as usize };
-        Some(self.from + place)
+        let offset = if bound == u32::MAX { self.large_end } else { bound as usize };
+        Some(self.from + offset)
     }
 
-    /// Where pretoken `number` begins and ends in the text.
+    /// Where pretoken `number` stands in the text.
     #[inline(always)]
-    pub fn range(&self, number: usize) -> Result<(usize, usize), Error> {
-        match (self.place(number), self.place(number + 1)) {
-            (Some(start), Some(end)) if start <= end => Ok((start, end)),
+    pub fn span(&self, number: usize) -> Result<Span, Error> {
+        match (self.offset(number), self.offset(number + 1)) {
+            (Some(start), Some(end)) if start <= end => Ok(Span { start, end }),
             _ => Err(Error::Internal("a round has fewer pretokens than it says")),
         }
     }
@@ -114,10 +114,10 @@ impl Ends {
     /// Where the last one ends; where the first would begin if there are none.
     #[inline(always)]
     pub fn last(&self) -> usize {
-        self.place(self.count).unwrap_or(usize::MAX)
+        self.offset(self.count).unwrap_or(usize::MAX)
     }
 
-    /// How many ends there are.
+    /// The most ends that [`fill`] gives.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.count
@@ -128,19 +128,19 @@ impl Ends {
         self.count == 0
     }
 
-    /// Whether the ends are those of pretokens without a gap, none of them lost, and no more than
-    /// [`ENDS`]. It is so unless the loop of [`fill`] is wrong; one look a round makes that an error instead
-    /// of text that is left out.
+    /// Whether these are the ends of pretokens without a gap, none of them lost, and no more than
+    /// [`MAX_ENDS`]. They are, unless the loop of [`fill`] is wrong; this one check a round makes that
+    /// an error and not lost text.
     #[inline(always)]
-    pub fn are_whole(&self) -> bool {
-        !self.lost & (self.count > 0) & (self.count <= ENDS)
-            && self.place(self.count) > Some(self.from)
+    pub fn are_complete(&self) -> bool {
+        !self.lost & (self.count > 0) & (self.count <= MAX_ENDS)
+            && self.offset(self.count) > Some(self.from)
     }
 
     fn begin(&mut self, from: usize) {
         let [first, ..] = &mut self.bounds;
         *first = 0;
-        (self.from, self.count, self.beyond, self.lost) = (from, 0, 0, false);
+        (self.from, self.count, self.large_end, self.lost) = (from, 0, 0, false);
     }
 
     /// Whether another window is to be cut that begins at `at`.
@@ -149,36 +149,36 @@ impl Ends {
         (self.count < self.limit) & (at < self.far)
     }
 
-    /// Adds the places of `starts` in the window that begins at `base`, which is not [`FAR`].
+    /// Adds the offsets of `starts` in the window that begins at `base`, which is below [`FAR`].
     #[inline(always)]
     fn extend(&mut self, lanes: impl Lanes, starts: u64, base: usize) {
         match self.bounds.get_mut(1 + self.count..).and_then(<[u32]>::first_chunk_mut) {
-            Some(places) => lanes.places(starts, base as u32, places),
+            Some(offsets) => lanes.bit_positions(starts, base as u32, offsets),
             None => self.lost = true,
         }
         self.count += starts.count_ones() as usize;
     }
 
-    /// Adds a place; none comes behind one that has no 32 bits, since it is far.
+    /// Adds an offset. After one that does not fit 32 bits none is added, since it is far.
     #[inline(always)]
     fn push(&mut self, end: usize) {
         self.count += 1;
         match self.bounds.get_mut(self.count) {
-            Some(place) => *place = u32::try_from(end).unwrap_or(u32::MAX),
+            Some(offset) => *offset = u32::try_from(end).unwrap_or(u32::MAX),
             None => self.lost = true,
         }
         if end >= u32::MAX as usize {
-            self.beyond = end;
+            self.large_end = end;
         }
     }
 }
 
-impl Path {
+impl CodePath {
     /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;
-    /// none at the text's end. The text must be valid UTF-8, but for [`Path::SCALAR`].
-    pub fn fill(self, text: &[u8], from: usize, ends: &mut Ends) {
-        struct Fill<'a>(&'a [u8], usize, &'a mut Ends);
-        impl Work for Fill<'_> {
+    /// none at the text's end. The text must be valid UTF-8, except for [`CodePath::SCALAR`].
+    pub fn fill(self, text: &[u8], from: usize, ends: &mut PretokenEnds) {
+        struct Fill<'a>(&'a [u8], usize, &'a mut PretokenEnds);
+        impl Vectorized for Fill<'_> {
             type Output = ();
 
             #[inline(always)]
@@ -195,9 +195,9 @@ impl Path {
 }
 
 /// The same by the scalar scanner, for any bytes.
-pub fn fill_scalar(text: &[u8], from: usize, ends: &mut Ends) {
+pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds) {
     ends.begin(from);
-    // Behind the text's end there is nothing.
+    // After the text's end there is nothing.
     let text = text.get(from..).unwrap_or(&[]);
     let mut at = 0;
     while ends.take_more(at)
@@ -210,19 +210,19 @@ pub fn fill_scalar(text: &[u8], from: usize, ends: &mut Ends) {
 
 /// Cuts the text from `from`, where a pretoken must begin, into as many pretokens as `ends` takes.
 ///
-/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is called
-/// for each window but the last with the ends so far: what it does with them runs beside the next window's
-/// cut, since a processor does both at once.
+/// `text` must be valid UTF-8. Gives at least one end unless `from` is the text's end. `meanwhile` is
+/// called after each window but the last, with the ends so far: a processor runs it at the same time as
+/// the cut of the next window.
 #[inline(always)]
 pub fn fill<L: Lanes>(
     lanes: L,
     text: &[u8],
     from: usize,
-    ends: &mut Ends,
-    mut meanwhile: impl FnMut(&Ends),
+    ends: &mut PretokenEnds,
+    mut meanwhile: impl FnMut(&PretokenEnds),
 ) {
     ends.begin(from);
-    // Behind the text's end there is nothing.
+    // After the text's end there is nothing.
     let text = text.get(from..).unwrap_or(&[]);
     let (mut at, mut in_letters) = (0, false);
     while ends.take_more(at)
@@ -230,7 +230,9 @@ pub fn fill<L: Lanes>(
     {
         let mut padded = [0; WINDOW];
         let (window, length, at_end) = match rest.first_chunk::<WINDOW>() {
-            Some(window) if rest.len() > WINDOW => (window, WINDOW - left_over(window), false),
+            Some(window) if rest.len() > WINDOW => {
+                (window, WINDOW - bytes_left_over(window), false)
+            }
             Some(window) => (window, WINDOW, true),
             None => {
                 for (target, &byte) in padded.iter_mut().zip(rest) {
@@ -240,7 +242,7 @@ pub fn fill<L: Lanes>(
             }
         };
         let cut = cut(lanes, window, length, at_end);
-        // The window's own beginning is an end only if letters went up to it and no farther.
+        // The beginning of the window is an end only if the letters before it end there.
         let starts = cut.starts & !1 | u64::from(in_letters & !cut.letter_first);
         ends.extend(lanes, starts, at);
         if at_end {
@@ -262,25 +264,25 @@ pub fn fill<L: Lanes>(
         && ends.is_empty()
         && let Some(end) = scalar::pretoken_end(text, 0)
     {
-        // Letters that go farther than windows do.
+        // Letters that go on for longer than windows are cut.
         ends.push(end);
     }
 }
 
 /// How a window is cut.
 struct Cut {
-    /// Where pretokens begin, as far as the window tells. Its own beginning is always one.
+    /// Where pretokens begin, as far as the window tells. Its first byte always is one.
     starts: u64,
-    /// How many of its bytes were looked at: whole characters.
+    /// How many of its bytes were used: whole characters.
     length: usize,
     /// Whether it begins with a letter.
     letter_first: bool,
-    /// Whether the last pretoken is one of letters that reaches its end.
+    /// Whether the last pretoken is letters that reach the end.
     letters_go_on: bool,
 }
 
-/// Bits of `mask` that stand without a gap behind a bit of `seeds`, and those of `seeds`, which are in
-/// `mask` and at most one in each run of it.
+/// The bits of `seeds`, and those of `mask` that follow them without a gap. `seeds` are in `mask`, at
+/// most one in each run.
 #[inline(always)]
 fn flood(mask: u64, seeds: u64) -> u64 {
     mask & !mask.wrapping_add(seeds)
@@ -298,7 +300,7 @@ fn low_bits(count: usize) -> u64 {
     u64::MAX.checked_shr(64 - count as u32).unwrap_or(0)
 }
 
-/// Cuts a window whose first byte begins a pretoken, or a letter of one that began before.
+/// Cuts a window whose first byte begins a pretoken, or is a letter of a pretoken that began before.
 ///
 /// `length` bytes of the window are text; `at_end` says that the text ends there. Starts that depend
 /// on what follows the window are not given.
@@ -308,9 +310,9 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     let text = low_bits(length);
     if masks.wide & text != 0 {
         let leads = masks.wide & !masks.tail & text;
-        let Classes { low, high } = if L::SEARCHES {
-            let among = |set| lanes.among(window, set);
-            by_page(window, leads, among, |byte| lanes.equal(window, byte))
+        let Classes { low, high } = if L::HAS_FAST_SEARCH {
+            let among = |set| lanes.bytes_in_set(window, set);
+            by_page(window, leads, among, |byte| lanes.bytes_equal(window, byte))
         } else {
             one_by_one(window, leads)
         };
@@ -324,25 +326,25 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     let other = text & !(letter | number | newline | space);
     let first = !tail;
 
-    // Other characters: a run begins at its first, or at the blank before it.
+    // Symbols: a run begins at its first, or at the blank before it.
     let other_starts = other & first & !(other << 1) & !(blank << 1);
-    // The newlines behind a run belong to it.
+    // The newlines after a run of symbols belong to it.
     let taken = flood(newline, newline & other << 1);
 
-    // Letters: a run begins at its first, or at the white space before it, or at the one character
-    // before it that begins a run of others.
+    // Letters: a run begins at its first letter, or at the white space before it, or at the symbol
+    // before it if that begins a run of symbols.
     let joined = whole_characters(other_starts, tail);
     let letter_starts = letter & first & !(letter << 1) & !(space << 1) & !(joined << 1);
 
-    // White space: a run begins at its first. Behind its last newline the rest begins; before text
-    // its last character begins, unless that is a newline.
+    // White space: a pretoken begins at the first of a run, after the last newline of it, and at its
+    // last character if text follows, unless that character is a newline.
     let white = (newline | space) & !taken;
     let white_starts = white & first & !(white << 1);
-    let behind_newline = space & first & (newline & !taken) << 1;
-    let mut rest_starts = behind_newline;
-    let rest_ends = space.wrapping_add(behind_newline) & !space;
+    let after_newline = space & first & (newline & !taken) << 1;
+    let mut rest_starts = after_newline;
+    let rest_ends = space.wrapping_add(after_newline) & !space;
     if rest_ends & newline != 0 {
-        rest_starts = without_later_newline(behind_newline, space, newline);
+        rest_starts = without_later_newline(after_newline, space, newline);
     }
     let mut last_starts = space & !((newline | space) >> 1) & text >> 1;
     if last_starts & tail != 0 {
@@ -356,12 +358,12 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
         if number & wide == 0 { number_starts(number) } else { wide_number_starts(number, tail) };
     let contractions = apostrophe & other_starts & letter >> 1;
     if contractions != 0 {
-        all |= behind_contractions(contractions, window, letter);
+        all |= starts_after_contractions(contractions, window, letter);
     }
-    // Of white space that reaches the window's end only the beginning is sure.
+    // Of white space that reaches the window's end only the beginning is certain.
     let sure = 64 - (text & !white).leading_zeros() as usize;
     let starts = if at_end { all } else { all & low_bits((sure + 1).min(64)) };
-    // An apostrophe with letters may be a contraction, which depends on how many there are.
+    // An apostrophe and letters may be a contraction, which depends on the letters that follow.
     let last = 1 << 63 >> (starts | 1).leading_zeros();
     Cut {
         starts,
@@ -371,16 +373,16 @@ fn cut<L: Lanes>(lanes: L, window: &[u8; WINDOW], length: usize, at_end: bool) -
     }
 }
 
-/// How many bytes at a window's end are left to the next one: of a character that ends behind it, or
-/// one blank, so that most windows end inside letters. Without branches: in most scripts it is as
-/// good as random.
+/// How many bytes at a window's end are left to the next one: those of a character that is not whole, or
+/// one blank, so that most windows end inside letters. Without branches: in most scripts they would be
+/// mispredicted.
 #[inline(always)]
-fn left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
+fn bytes_left_over(&[.., third, second, last]: &[u8; WINDOW]) -> usize {
     let one = last >= 0xC0 || last == b' ';
     usize::from(one) + 2 * usize::from(second >= 0xE0) + 3 * usize::from(third >= 0xF0)
 }
 
-/// Every third of a run of numbers, which have one byte each.
+/// The starts of pretokens in runs of numbers of one byte each: every third.
 #[inline(always)]
 fn number_starts(number: u64) -> u64 {
     let mut starts = number & !(number << 1);
@@ -393,10 +395,10 @@ fn number_starts(number: u64) -> u64 {
     starts
 }
 
-/// Every third character of a run of numbers, of which some have several bytes.
+/// The same in runs of numbers of which some have several bytes.
 #[inline(never)]
 fn wide_number_starts(number: u64, tail: u64) -> u64 {
-    // The carry comes out of a character at the one behind it.
+    // The carry goes from a character to the byte after it.
     let next = |leads: u64| tail.wrapping_add(leads << 1) & !tail & number;
     let mut starts = number & !tail & !(number << 1);
     let mut thirds = next(next(next(starts)));
@@ -407,24 +409,24 @@ fn wide_number_starts(number: u64, tail: u64) -> u64 {
     starts
 }
 
-/// Those of `places`, each the beginning of a run of `space`, whose run has no newline behind it.
+/// Those of `run_starts`, each the first bit of a run of `space`, whose run no newline follows.
 #[cold]
-fn without_later_newline(places: u64, space: u64, newline: u64) -> u64 {
-    let (mut kept, mut rest) = (places, places);
+fn without_later_newline(run_starts: u64, space: u64, newline: u64) -> u64 {
+    let (mut kept, mut rest) = (run_starts, run_starts);
     while rest != 0 {
-        let place = rest & rest.wrapping_neg();
-        // The carry comes out of the run at the bit behind it.
-        if space.wrapping_add(place) & !space & newline != 0 {
-            kept &= !place;
+        let first = rest & rest.wrapping_neg();
+        // The carry goes from the run to the bit after it.
+        if space.wrapping_add(first) & !space & newline != 0 {
+            kept &= !first;
         }
         rest &= rest - 1;
     }
     kept
 }
 
-/// The starts behind contractions whose letters go on.
+/// The starts after contractions which letters follow.
 #[inline(always)]
-fn behind_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> u64 {
+fn starts_after_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u64) -> u64 {
     let (mut starts, mut rest) = (0, apostrophes);
     while rest != 0 {
         let at = rest.trailing_zeros() as usize;
@@ -442,11 +444,11 @@ mod tests {
     use crate::reference::long_texts;
     use proptest::prelude::*;
 
-    fn all(path: Path, text: &[u8], ends: &mut Ends) -> Vec<usize> {
+    fn all(path: CodePath, text: &[u8], ends: &mut PretokenEnds) -> Vec<usize> {
         let (mut all, mut at) = (Vec::new(), 0);
         while at < text.len() {
             path.fill(text, at, ends);
-            assert!(ends.are_whole());
+            assert!(ends.are_complete());
             all.extend(ends.iter());
             at = ends.last();
         }
@@ -454,12 +456,12 @@ mod tests {
     }
 
     proptest! {
-        /// Places that are far behind the beginning of a round, without gigabytes.
+        /// Offsets that are far from the beginning of a round, without gigabytes of text.
         #[test]
         fn a_round_ends_before_what_is_far(text in long_texts(), far in 1..2000usize) {
-            let expected = all(Path::SCALAR, &text, &mut Ends::default());
-            for path in Path::available() {
-                prop_assert_eq!(&all(path, &text, &mut Ends::with_far(far)), &expected);
+            let expected = all(CodePath::SCALAR, &text, &mut PretokenEnds::default());
+            for path in CodePath::available() {
+                prop_assert_eq!(&all(path, &text, &mut PretokenEnds::with_far(far)), &expected);
             }
         }
     }
@@ -467,13 +469,16 @@ mod tests {
     #[test]
     fn a_place_of_more_than_32_bits_is_kept_as_it_is() {
         for end in [u32::MAX as usize - 1, u32::MAX as usize, u32::MAX as usize + 1, 1 << 40] {
-            let mut ends = Ends::default();
+            let mut ends = PretokenEnds::default();
             ends.begin(7);
             ends.push(5);
             ends.push(end);
-            assert!(ends.are_whole());
+            assert!(ends.are_complete());
             assert_eq!(ends.iter().collect::<Vec<_>>(), [12, 7 + end]);
-            assert_eq!((ends.range(1).unwrap(), ends.last()), ((12, 7 + end), 7 + end));
+            assert_eq!(
+                (ends.span(1).unwrap(), ends.last()),
+                (Span { start: 12, end: 7 + end }, 7 + end)
+            );
         }
     }
 

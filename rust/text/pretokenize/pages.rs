@@ -1,9 +1,9 @@
 //! The classes of characters of several bytes, many at a time.
 //!
 //! UTF-8 is a tree: every byte of a character chooses one of at most 64 branches, by its low six bits,
-//! so a set of branches is one word. A page is what the last byte chooses from. Few pages occur in one
-//! window, and all of its characters that are in the same one are looked up at once; so are all that
-//! are in any of a first byte's pages of letters, of which Han and Hangul have many.
+//! so a set of branches is one word. A page is the branches of a last byte. The characters of a window
+//! are in few pages, and all that are in the same page are classified at once. So are all that are in
+//! any of the pages of a first byte which have only letters, as many of Han and Hangul have.
 
 use crate::machine::lanes::WINDOW;
 use crate::text::unicode::{Classes, LETTER_LEADS, LETTER_SECONDS_OF_F0, letter_seconds, page};
@@ -14,10 +14,10 @@ fn branch(byte: u8) -> u32 {
     u32::from(byte & 0x3F)
 }
 
-/// The classes of the characters that begin at `leads` in a window, which has them whole; page by page.
+/// The classes of the characters that begin at `leads` in a window, which has them whole, page by page.
 ///
-/// `among` gives the bytes of the window whose low six bits are in a set, `equal` those that are one
-/// byte.
+/// `among` gives the bytes of the window whose low six bits are in a set, `equal` those that are equal
+/// to a byte.
 #[inline(always)]
 pub fn by_page(
     window: &[u8; WINDOW],
@@ -32,38 +32,38 @@ pub fn by_page(
         let at = rest.trailing_zeros() as usize;
         let byte = |offset: usize| window.get(at + offset).copied().unwrap_or(0);
         let [first, second] = [byte(0), byte(1)];
-        let mut alike = rest & equal(first);
-        // Of the pages of letters all that this byte begins, or the second ones of four.
+        let mut same_page = rest & equal(first);
+        // The second bytes that make only letters with this first byte.
         let letters = match first {
             0xE0..0xF0 => letter_seconds(first),
             0xF0 => LETTER_SECONDS_OF_F0,
             _ => 0,
         };
         if letters >> branch(second) & 1 != 0 {
-            alike &= among(letters) >> 1;
-            low |= alike;
+            same_page &= among(letters) >> 1;
+            low |= same_page;
         } else {
             let (page, last) = match first {
                 0..0xE0 => (page(branch(first & 0x1F)), 1),
                 0xE0..0xF0 => {
-                    alike &= equal(second) >> 1;
+                    same_page &= equal(second) >> 1;
                     (page(branch(first & 0x0F) << 6 | branch(second)), 2)
                 }
                 0xF0.. => {
                     let third = byte(2);
-                    alike &= equal(second) >> 1 & equal(third) >> 2;
+                    same_page &= equal(second) >> 1 & equal(third) >> 2;
                     (page(branch(first & 0x07) << 12 | branch(second) << 6 | branch(third)), 3)
                 }
             };
-            low |= among(page.low) >> last & alike;
-            high |= among(page.high) >> last & alike;
+            low |= among(page.low) >> last & same_page;
+            high |= among(page.high) >> last & same_page;
         }
-        rest &= !alike;
+        rest &= !same_page;
     }
     Classes { low, high }
 }
 
-/// The same character by character, where bytes can't be searched for as fast.
+/// The same character by character, where a window can't be searched in a few instructions.
 #[inline(always)]
 pub fn one_by_one(window: &[u8; WINDOW], leads: u64) -> Classes {
     let (mut low, mut high, mut rest) = (0, 0, leads);
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::text::unicode::{Class, class};
 
-    /// Every character alone in a window; `reference.rs` has them in company.
+    /// Every character by itself in a window; `reference.rs` tests them together.
     #[test]
     fn every_character_has_its_class() {
         for char in (0x80..0x11_0000).filter_map(char::from_u32) {

@@ -4,7 +4,7 @@
 //! 1  (?i:'s|'t|'re|'ve|'m|'ll|'d)      a contraction
 //! 2  [^\r\n\p{L}\p{N}]?\p{L}+          letters, with one character before them
 //! 3  \p{N}{1,3}                        up to three numbers
-//! 4   ?[^\s\p{L}\p{N}]+[\r\n]*         other characters, with a space before and newlines behind
+//! 4   ?[^\s\p{L}\p{N}]+[\r\n]*         symbols, with a space before and newlines after
 //! 5  \s*[\r\n]+                        white space up to its last newline
 //! 6  \s+(?!\S)                         white space, but for its last character if text follows
 //! 7  \s+                               one white space character
@@ -42,13 +42,13 @@ impl Iterator for Pretokens<'_> {
     }
 }
 
-/// Where runs of characters end: what the pattern asks for beyond a few characters. [`Scan`] looks at the
-/// text, and `Behind` (`behind.rs`) knows it already.
+/// Where runs of characters end: all that the pattern needs beyond a few characters. [`Scan`] looks at
+/// the text; `ReverseRuns` (`reverse_runs.rs`) knows the runs already.
 pub trait Runs {
-    /// The end of the characters of one class that stand at `at`; `at` if there are none.
+    /// The end of the run of one class that begins at `at`; `at` if there is none.
     fn end(&self, at: usize, class: Class) -> usize;
 
-    /// The white space that begins at `start`, where there is some.
+    /// The run of white space that begins at `start`, where there is one.
     fn white_space(&self, start: usize) -> WhiteSpace;
 }
 
@@ -97,7 +97,7 @@ pub fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
     pretoken_end_by(text, start, &Scan(text))
 }
 
-/// The same, the ends of runs found by `runs`.
+/// The same, with the ends of runs from `runs`.
 #[inline]
 pub fn pretoken_end_by(text: &[u8], start: usize, runs: &impl Runs) -> Option<usize> {
     let (class, length) = char_at(text, start)?;
@@ -156,8 +156,8 @@ fn symbols_end(at: usize, runs: &impl Runs) -> usize {
     runs.end(runs.end(at, Class::Other), Class::Newline)
 }
 
-/// Alternatives 5 to 7. What is left behind the last newline, or is the last character before text,
-/// begins the next pretoken, so a run of white space is scanned at most twice.
+/// Alternatives 5 to 7. What is after the last newline, or the last character before text, is left to
+/// the next pretoken, so a run of white space is scanned at most twice.
 #[inline]
 fn white_space_end(text: &[u8], start: usize, runs: &impl Runs) -> usize {
     let WhiteSpace { end, last, newline_end } = runs.white_space(start);

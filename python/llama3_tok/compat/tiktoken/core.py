@@ -8,8 +8,8 @@ from functools import cached_property
 from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from llama3_tok._core import Options
 from llama3_tok.about import PATTERN
+from llama3_tok.arguments import Options
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
 from llama3_tok.tokenizer import Tokenizer

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, cast
 
-from llama3_tok._core import Options
+from llama3_tok.arguments import Options
 from llama3_tok.extras import need
 from llama3_tok.folder import Around
 

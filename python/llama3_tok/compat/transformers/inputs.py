@@ -58,7 +58,7 @@ class Reader:
         ids, written = encoding.ids.tolist(), self._written()
         tokens = [written[id] for id in ids]
         spans = list(map(tuple, encoding.char_spans.tolist()))
-        places = self._llama3.added_places(text, allowed_special=allowed)
+        places = self._llama3.added_spans(text, allowed_special=allowed)
         data, starts = arguments.utf8(text, "text"), encoding.byte_spans[:, 0]
         words: list[int] = []
         at = count = 0

@@ -1,9 +1,9 @@
-//! One file as pieces: opened, unpacked, and cut where that changes no ids.
+//! One file as chunks: opened, unpacked, and cut where that changes no ids.
 //!
-//! The pieces of a text end where the pattern always cuts ([`crate::text::cuts::last_cut`]) and never inside a special
-//! token's name, those of a JSONL file at ends of lines. So the ids of a file are those of its pieces,
-//! one behind the other, while memory is that of a piece; only a text without any such place, as one
-//! endless word, is held whole. `stream/mod.rs` works on the pieces.
+//! The chunks of a text end where the pattern always cuts ([`crate::text::cuts::last_cut`]) and never inside
+//! the name of an added token. Those of a JSONL file end at ends of lines. So the ids of a file are those of
+//! its chunks, end to end, while memory is that of a chunk. Only a text without any such position, as one
+//! endless word, is held as a whole. `stream/mod.rs` works on the chunks.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -18,20 +18,20 @@ use crate::encode::options::Options;
 use crate::error::{Check, Error, always, slice};
 
 /// How many bytes of a packed file are read at a time.
-const PACKED: usize = 1 << 16;
+const PACKED_BUFFER_BYTES: usize = 1 << 16;
 /// A file with a NUL byte this near its beginning is binary.
-const BINARY_HEAD: usize = 8192;
+const BINARY_HEAD_BYTES: usize = 8192;
 
 /// Where a file may be cut.
-pub enum Cuts<'a> {
-    /// Behind a line.
+pub enum CutRule<'a> {
+    /// After a line.
     Lines,
     /// Where the ids of a text stay the same, with the special tokens that options allow and disallow.
     Text(&'a AddedTokens, &'a Options),
 }
 
-impl Cuts<'_> {
-    /// The last place where `text` may be cut whatever follows it.
+impl CutRule<'_> {
+    /// The last position where `text` may be cut whatever follows it.
     fn last(&self, text: &[u8], check: &Check) -> Result<Option<usize>, Error> {
         match self {
             Self::Lines => Ok(memchr::memrchr(b'\n', text).map(|at| at + 1)),
@@ -42,14 +42,14 @@ impl Cuts<'_> {
     }
 }
 
-/// A part of a file that can be worked on apart from the others.
+/// A chunk of a file, which can be encoded apart from the others.
 #[derive(Default)]
-pub struct Piece {
+pub struct FileChunk {
     buffer: Vec<u8>,
     end: usize,
     /// Where it begins in the unpacked file, in bytes.
     pub offset: usize,
-    /// How many lines are before it, where the file is cut behind lines.
+    /// How many lines are before it, where the file is cut after lines.
     pub line: usize,
     /// Whether it is the file's first.
     pub first: bool,
@@ -57,27 +57,27 @@ pub struct Piece {
     pub last: bool,
 }
 
-impl Piece {
-    /// The piece itself.
+impl FileChunk {
+    /// The bytes of the chunk.
     pub fn text(&self) -> &[u8] {
-        // Only `Source::cut` makes pieces, and it checks this.
+        // Only `FileReader::cut` makes chunks, and it checks this.
         debug_assert!(self.end <= self.buffer.len());
         self.buffer.get(..self.end).unwrap_or_default()
     }
 
-    /// Gives its memory back, to be used again.
+    /// Its memory, to be used again.
     pub fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 }
 
-/// What a step of reading gave.
-pub enum Step {
-    /// There is no place to cut yet.
+/// The result of one step of reading.
+pub enum ReadStep {
+    /// What was read so far can't be cut: read on.
     More,
-    /// The next piece.
-    Piece(Piece),
-    /// The file is binary, and such files were not wanted.
+    /// The next chunk.
+    Chunk(FileChunk),
+    /// The file is binary, and binary files are left out.
     Binary,
 }
 
@@ -98,10 +98,10 @@ impl Meter {
 }
 
 /// A file that is being read.
-pub struct Source {
+pub struct FileReader {
     path: PathBuf,
-    reader: Box<dyn Read + Send>,
-    /// What was read and is in no piece yet, and behind it room that was written before.
+    input: Box<dyn Read + Send>,
+    /// First `filled` bytes that were read and are in no chunk yet, then memory for more.
     buffer: Vec<u8>,
     filled: usize,
     offset: usize,
@@ -110,7 +110,7 @@ pub struct Source {
     refuses_binary: bool,
 }
 
-impl Source {
+impl FileReader {
     /// Opens a file, or standard input. `.gz` and `.zst` are unpacked.
     pub fn open(
         path: &Path,
@@ -128,54 +128,55 @@ impl Source {
         // Only the progress needs the size, so an unknown one may count as 0.
         let left = file.metadata().map_or(0, |metadata| metadata.len());
         let file = Metered { inner: file, meter, left };
-        let packed = |file| BufReader::with_capacity(PACKED, file);
-        let reader: Box<dyn Read + Send> = match Packing::of(path) {
-            Some(Packing::Gzip) => Box::new(Members::First(packed(file))),
+        let packed = |file| BufReader::with_capacity(PACKED_BUFFER_BYTES, file);
+        let input: Box<dyn Read + Send> = match Packing::of(path) {
+            Some(Packing::Gzip) => Box::new(GzipMembers::First(packed(file))),
             Some(Packing::Zstandard) => {
                 Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
             }
             None => Box::new(file),
         };
-        Ok(Self::new(path, reader, refuses_binary))
+        Ok(Self::new(path, input, refuses_binary))
     }
 
-    fn new(path: &Path, reader: Box<dyn Read + Send>, refuses_binary: bool) -> Self {
+    fn new(path: &Path, input: Box<dyn Read + Send>, refuses_binary: bool) -> Self {
         let (path, buffer) = (path.to_owned(), Vec::new());
         let (filled, offset, line, begun) = (0, 0, 0, false);
-        Self { path, reader, buffer, filled, offset, line, begun, refuses_binary }
+        Self { path, input, buffer, filled, offset, line, begun, refuses_binary }
     }
 
-    /// How many bytes it holds.
+    /// How many bytes it has read that are in no chunk yet.
     pub fn held(&self) -> usize {
         self.filled
     }
 
-    /// Reads `size` bytes on, and cuts off what may be cut off. `spare` is memory to use.
+    /// Reads `size` more bytes, and cuts off a chunk if that is possible. `spare` is memory to use.
     pub fn read(
         &mut self,
-        cuts: &Cuts,
+        cut_rule: &CutRule,
         size: usize,
         mut spare: Vec<u8>,
         check: &Check,
-    ) -> Result<Step, Error> {
+    ) -> Result<ReadStep, Error> {
         if self.buffer.is_empty() {
             std::mem::swap(&mut self.buffer, &mut spare);
         }
-        // Where no cut was found the next step is as long as what is there, so that looking for one
-        // again stays linear.
+        // If no cut was found, the next step reads as many bytes as are held, so that looking for a cut takes
+        // linear time in all.
         let target = self.filled + size.max(self.filled);
-        let head = if self.refuses_binary && !self.begun { BINARY_HEAD.min(target) } else { 0 };
+        let head =
+            if self.refuses_binary && !self.begun { BINARY_HEAD_BYTES.min(target) } else { 0 };
         let mut more = self.fill(head, size, check)?;
         let text = slice(&self.buffer, ..self.filled)?;
         // The file may be shorter.
         if memchr::memchr(0, text.get(..head).unwrap_or(text)).is_some() {
-            return Ok(Step::Binary);
+            return Ok(ReadStep::Binary);
         }
         more = more && self.fill(target, size, check)?;
         let text = slice(&self.buffer, ..self.filled)?;
-        match if more { cuts.last(text, check)? } else { Some(text.len()) } {
-            None => Ok(Step::More),
-            Some(end) => self.cut(end, !more, cuts, spare).map(Step::Piece),
+        match if more { cut_rule.last(text, check)? } else { Some(text.len()) } {
+            None => Ok(ReadStep::More),
+            Some(end) => self.cut(end, !more, cut_rule, spare).map(ReadStep::Chunk),
         }
     }
 
@@ -189,7 +190,7 @@ impl Source {
             }
             // With an empty buffer a reader would give 0, as at the end of the file.
             let room = self.buffer.get_mut(self.filled..end).filter(|room| !room.is_empty());
-            match self.reader.read(always(room, "there is no room to read into")?) {
+            match self.input.read(always(room, "there is no room to read into")?) {
                 Ok(0) => return Ok(false),
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -200,14 +201,14 @@ impl Source {
         Ok(true)
     }
 
-    /// Cuts a piece off; what is behind it goes to `rest`.
+    /// Cuts a chunk off; what follows it is copied to `rest`.
     fn cut(
         &mut self,
         end: usize,
         last: bool,
-        cuts: &Cuts,
+        cut_rule: &CutRule,
         mut rest: Vec<u8>,
-    ) -> Result<Piece, Error> {
+    ) -> Result<FileChunk, Error> {
         let kept = slice(&self.buffer, end..self.filled)?;
         rest.try_reserve_exact(kept.len().saturating_sub(rest.len()))?;
         rest.resize(kept.len().max(rest.len()), 0);
@@ -216,13 +217,13 @@ impl Source {
         self.filled = kept.len();
         let buffer = std::mem::replace(&mut self.buffer, rest);
         let (offset, line, first) = (self.offset, self.line, !self.begun);
-        let piece = Piece { buffer, end, offset, line, first, last };
+        let chunk = FileChunk { buffer, end, offset, line, first, last };
         self.offset += end;
-        if let Cuts::Lines = cuts {
-            self.line += memchr::memchr_iter(b'\n', piece.text()).count();
+        if let CutRule::Lines = cut_rule {
+            self.line += memchr::memchr_iter(b'\n', chunk.text()).count();
         }
         self.begun = true;
-        Ok(piece)
+        Ok(chunk)
     }
 }
 
@@ -243,10 +244,10 @@ impl Packing {
 }
 
 /// How a gzip file begins (RFC 1952).
-const GZIP: [u8; 2] = [0x1F, 0x8B];
+const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 const NOT_GZIP: &str = "this is not a gzip file, though its name ends with .gz";
 
-/// What is wrong with a packed file, in place of what its library says.
+/// What is wrong with a packed file, in plainer words than its library's.
 fn why_damaged(error: &std::io::Error) -> String {
     let reason = error.to_string();
     match (error.kind(), &*reason) {
@@ -265,7 +266,7 @@ pub fn is_packed(path: &Path) -> bool {
     Packing::of(path).is_some()
 }
 
-/// Says of which file an error is; one that is not the system's is a damaged archive.
+/// The error of a file that can't be read. If it is not an error of the system, the packed file is damaged.
 pub fn read_error(path: &Path, source: std::io::Error) -> Error {
     if source.kind() == ErrorKind::OutOfMemory {
         return Error::OutOfMemory;
@@ -277,12 +278,12 @@ pub fn read_error(path: &Path, source: std::io::Error) -> Error {
     }
 }
 
-/// Says how much is read through it, and reads no more once it is to stop. Signals do not end its
-/// reading: only threads that wait for nothing else read from what may keep them waiting.
+/// Counts what is read through it, and reads no more once it is to stop. Signals do not end a read: only
+/// threads that do nothing else read files that may block.
 struct Metered<R> {
     inner: R,
     meter: Arc<Meter>,
-    /// What is not read yet of the file as it was when it was opened.
+    /// Bytes that are not read yet, of as many as the file had when it was opened.
     left: u64,
 }
 
@@ -310,27 +311,27 @@ impl<R> Drop for Metered<R> {
     }
 }
 
-/// The members of a gzip file one after the other. Zeros behind the last are padding, as of tapes.
-enum Members<R> {
+/// The members of a gzip file end to end. Zeros after the last one are padding, as on tapes.
+enum GzipMembers<R> {
     /// Nothing was read of the file, which may be of another kind than its name says.
     First(R),
     Unread(R),
     Open(Box<GzDecoder<R>>),
-    /// Behind a member, where zeros may be, or another one.
+    /// After a member, where zeros may be, or another member.
     Between(R),
     Done,
 }
 
-impl<R: BufRead> Read for Members<R> {
-    /// Between members it is "interrupted", so that a file of empty ones does not keep its reader. After
-    /// an error it goes on where it was; it never says that the file has ended there.
+impl<R: BufRead> Read for GzipMembers<R> {
+    /// Between members it gives [`ErrorKind::Interrupted`], so that a file of empty members does not hold its
+    /// reader up. After an error reading goes on at the same position; an error is never the end of the file.
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
         *self = match std::mem::replace(self, Self::Done) {
             Self::First(mut inner) => match inner.fill_buf() {
-                Ok(head) if head.len() >= GZIP.len() && !head.starts_with(&GZIP) => {
+                Ok(head) if head.len() >= GZIP_MAGIC.len() && !head.starts_with(&GZIP_MAGIC) => {
                     *self = Self::First(inner);
                     return Err(std::io::Error::other(NOT_GZIP));
                 }
@@ -381,27 +382,27 @@ mod tests {
     use crate::error::tests::sees_a_fault;
     use crate::reference::go_on;
 
-    fn source(reader: impl Read + Send + 'static) -> Source {
-        Source::new("file".as_ref(), Box::new(reader), false)
+    fn file_reader(input: impl Read + Send + 'static) -> FileReader {
+        FileReader::new("file".as_ref(), Box::new(input), false)
     }
 
-    fn read(source: &mut Source) -> Result<Step, Error> {
-        source.read(&Cuts::Lines, 4, Vec::new(), &go_on)
+    fn read(reader: &mut FileReader) -> Result<ReadStep, Error> {
+        reader.read(&CutRule::Lines, 4, Vec::new(), &go_on)
     }
 
     #[test]
     fn a_buffer_without_what_was_read_is_an_error_and_no_end_of_the_file() {
         let broken = |filled| {
-            let mut source = source("some text".as_bytes());
-            source.filled = filled;
-            source
+            let mut reader = file_reader("some text".as_bytes());
+            reader.filled = filled;
+            reader
         };
         assert!(!sees_a_fault(|| read(&mut broken(0))));
         assert!(sees_a_fault(|| read(&mut broken(10))));
-        let cut = |end| broken(2).cut(end, false, &Cuts::Lines, Vec::new());
+        let cut = |end| broken(2).cut(end, false, &CutRule::Lines, Vec::new());
         assert!(sees_a_fault(|| cut(1)));
         // No room at all, as for steps of no bytes.
-        let mut full = source("some text".as_bytes());
+        let mut full = file_reader("some text".as_bytes());
         (full.buffer, full.filled) = (vec![b'a'; 2], 2);
         assert!(sees_a_fault(|| full.fill(4, 0, &go_on)));
     }
@@ -417,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_says_too_much_is_an_error() {
-        assert!(sees_a_fault(|| read(&mut source(Boaster))));
+        assert!(sees_a_fault(|| read(&mut file_reader(Boaster))));
     }
 
     /// Is interrupted before each byte.
@@ -443,7 +444,7 @@ mod tests {
             member.write_all(text.as_bytes()).unwrap();
             packed.extend(member.finish().unwrap());
         }
-        let mut members = Members::Unread(BufReader::new(Interrupted(&packed, false)));
+        let mut members = GzipMembers::Unread(BufReader::new(Interrupted(&packed, false)));
         // `read_to_end` goes on where it was interrupted.
         let mut text = Vec::new();
         members.read_to_end(&mut text).unwrap();

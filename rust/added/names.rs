@@ -1,7 +1,7 @@
 //! Finding names in text, in one of two ways.
 //!
 //! The names of all releases begin with `<|`, end with `|>` and have neither `|` nor brackets inside. So no
-//! name is the beginning of another, at most one can stand at a place, and it is enough to look at each
+//! name is the beginning of another, at most one can be at a position, and it is enough to look at each
 //! `<|`. Any other names are found by an automaton (crate `aho-corasick`), in linear time as well.
 
 use std::ops::Range;
@@ -12,10 +12,10 @@ use memchr::memmem;
 use crate::added::token::AddedToken;
 use crate::error::{Check, Error, always, slice};
 
-/// How many openings of names are looked at between two calls of `check`, a millisecond.
+/// How many `<|` are looked at between two calls of `check`, a millisecond.
 const CHECK_OPENINGS: usize = 1 << 15;
 /// How many bytes the automaton reads between two calls of `check`.
-const WINDOW: usize = if cfg!(test) { 16 } else { 1 << 18 };
+const WINDOW_BYTES: usize = if cfg!(test) { 16 } else { 1 << 18 };
 
 /// How the name of every token of a release begins.
 pub(super) const OPENING: &[u8] = b"<|";
@@ -30,7 +30,7 @@ pub(super) struct Names {
 }
 
 enum Finder {
-    /// By what all begin with.
+    /// By `<|`, with which all names begin.
     Opening(Box<memmem::Finder<'static>>),
     /// By an automaton, whose patterns are the names in order.
     Automaton(AhoCorasick),
@@ -56,7 +56,7 @@ impl Names {
         self.sorted.is_empty()
     }
 
-    /// Whether all have the form that those of releases have.
+    /// Whether all have the form of the names of releases.
     pub fn are_simple(&self) -> bool {
         matches!(self.finder, Finder::Opening(_))
     }
@@ -69,11 +69,11 @@ impl Names {
 
     /// Whether a name begins with these bytes, of which there is one at least.
     pub fn any_begins_with(&self, bytes: &[u8]) -> bool {
-        let behind = self.sorted.partition_point(|(name, _)| name.as_bytes() < bytes);
-        self.sorted.get(behind).is_some_and(|(name, _)| name.as_bytes().starts_with(bytes))
+        let next = self.sorted.partition_point(|(name, _)| name.as_bytes() < bytes);
+        self.sorted.get(next).is_some_and(|(name, _)| name.as_bytes().starts_with(bytes))
     }
 
-    /// The name that begins first at or behind `from`, the longest that does: where it stands, and the
+    /// The name that begins first at or after `from`, the longest that does: where it stands, and the
     /// number of its token.
     fn find(
         &self,
@@ -100,20 +100,20 @@ impl Names {
             Finder::Automaton(automaton) => {
                 let mut from = from;
                 loop {
-                    // A name that begins in the window is read to its end.
-                    let behind = from.saturating_add(WINDOW).min(text.len());
-                    let end = behind.saturating_add(self.longest).min(text.len());
+                    // A name that begins in the window may end after it.
+                    let window_end = from.saturating_add(WINDOW_BYTES).min(text.len());
+                    let end = window_end.saturating_add(self.longest).min(text.len());
                     let found = automaton.find(Input::new(text).range(from..end));
-                    if let Some(found) = found.filter(|found| found.start() < behind) {
+                    if let Some(found) = found.filter(|found| found.start() < window_end) {
                         let entry = self.sorted.get(found.pattern().as_usize());
                         let (_, index) = always(entry, "an automaton finds what is no name")?;
                         return Ok(Some((found.range(), *index)));
                     }
-                    if behind == text.len() {
+                    if window_end == text.len() {
                         return Ok(None);
                     }
                     check()?;
-                    from = behind;
+                    from = window_end;
                 }
             }
         }
@@ -124,9 +124,9 @@ impl Names {
     /// A name that is the beginning of `text` sorts before it, and any name between the two would begin
     /// with that name, which none does; so only the last name before `text` can be it.
     pub fn at(&self, text: &[u8]) -> Option<(usize, usize)> {
-        let behind = self.sorted.partition_point(|(name, _)| name.as_bytes() <= text);
+        let next = self.sorted.partition_point(|(name, _)| name.as_bytes() <= text);
         // `None` if no name sorts before the text.
-        let (name, index) = self.sorted.get(behind.checked_sub(1)?)?;
+        let (name, index) = self.sorted.get(next.checked_sub(1)?)?;
         text.starts_with(name.as_bytes()).then_some((name.len(), *index))
     }
 }
@@ -138,7 +138,7 @@ fn has_form_of_releases(name: &str) -> bool {
 
 /// A name in a text.
 #[derive(Debug)]
-pub(super) struct Match {
+pub(super) struct NameMatch {
     /// Where it stands.
     pub name: Range<usize>,
     /// The same with the white space that the token takes.
@@ -149,15 +149,15 @@ pub(super) struct Match {
     pub is_token: bool,
 }
 
-/// The search in a part of a text, which is to it the whole.
-pub(super) struct Level {
+/// The search in a part of a text, as if that were the whole text.
+pub(super) struct NameSearch {
     part: Range<usize>,
     from: usize,
     /// Where the last token ends.
     free: usize,
 }
 
-impl Level {
+impl NameSearch {
     pub fn new(part: Range<usize>) -> Self {
         let from = part.start;
         Self { part, from, free: from }
@@ -171,7 +171,7 @@ impl Level {
         tokens: &[AddedToken],
         wants: &dyn Fn(usize) -> Result<bool, Error>,
         check: &Check,
-    ) -> Result<Option<Match>, Error> {
+    ) -> Result<Option<NameMatch>, Error> {
         let text = slice(text, ..self.part.end)?;
         let Some((name, index)) = names.find(text, self.from, check)? else { return Ok(None) };
         let token = always(tokens.get(index), super::NO_TOKEN)?;
@@ -190,11 +190,11 @@ impl Level {
             self.free = range.end;
         }
         self.from = range.end;
-        Ok(Some(Match { name, range, index, is_token }))
+        Ok(Some(NameMatch { name, range, index, is_token }))
     }
 }
 
-/// As `\w` of the crate `regex`, which tokenizers asks. The tables are that crate's.
+/// As `\w` of the crate `regex`, which the library tokenizers uses. The tables are from that crate.
 fn is_word(character: char) -> bool {
     regex_syntax::is_word_character(character)
 }
@@ -205,7 +205,7 @@ fn first_char(text: &[u8]) -> Option<char> {
     heads.find_map(|head| std::str::from_utf8(head).ok())?.chars().next()
 }
 
-/// The last character, in the same way.
+/// The last character; `None` as for the first.
 fn last_char(text: &[u8]) -> Option<char> {
     let mut tails = (1..=4).map_while(|length| text.get(text.len().checked_sub(length)?..));
     tails.find_map(|tail| std::str::from_utf8(tail).ok())?.chars().next()

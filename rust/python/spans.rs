@@ -1,4 +1,4 @@
-//! Places in a text, as Python counts them: spans of tokens, and where a text is cut.
+//! Where tokens stand in a text, and where it is truncated, in Python's characters.
 
 use std::ops::Range;
 
@@ -56,8 +56,8 @@ pub(super) fn truncate<'py>(
     let wide = joined_pairs(text)?;
     let place = detached(text.py(), None, |check, _| {
         let place = match from_end {
-            false => encoder.longest_beginning(&bytes, limit, options, check)?,
-            true => encoder.longest_end(&bytes, limit, options, check)?,
+            false => encoder.longest_prefix(&bytes, limit, options, check)?,
+            true => encoder.longest_suffix(&bytes, limit, options, check)?,
         };
         // Most texts have no surrogates, and counting their characters is fast.
         Ok(match (is_bytes, wide.is_empty()) {

@@ -1,10 +1,9 @@
-//! The ends of runs, known from what stands behind: for going through a text from its end to its
-//! beginning.
+//! The ends of runs, for going through a text from its end to its beginning.
 //!
-//! The scanner looks for the end of a run wherever a pretoken may begin. To ask it at every character
-//! would take quadratic time, since most characters are inside a run. From right to left nothing need
-//! be looked for: of each class the run that was met last is kept, and the pattern asks for no other.
-//! It looks at most two characters ahead, then at a run that begins there, and behind symbols at the
+//! The scanner looks for the end of a run wherever a pretoken may begin. Doing so at every character
+//! would take quadratic time, since most characters are inside a run. From right to left nothing need be
+//! looked for: the last run of each class that was met is kept, and the pattern needs no others. It
+//! looks at most two characters ahead, then at a run that begins there, and after symbols at the
 //! newlines that follow them.
 
 use std::ops::Range;
@@ -12,8 +11,8 @@ use std::ops::Range;
 use super::scalar::{Runs, WhiteSpace};
 use crate::text::unicode::Class;
 
-/// The runs of each class that were met last. Valid for the character that was added last.
-pub struct Behind {
+/// The last run of each class that was met. Valid for the character that was added last.
+pub struct ReverseRuns {
     letters: Range<usize>,
     symbols: Range<usize>,
     newlines: Range<usize>,
@@ -21,8 +20,8 @@ pub struct Behind {
     white_space: WhiteSpace,
 }
 
-impl Behind {
-    /// Nothing was met, from `end` on.
+impl ReverseRuns {
+    /// No runs, for a text that ends at `end`.
     pub fn new(end: usize) -> Self {
         Self {
             letters: end..end,
@@ -33,9 +32,9 @@ impl Behind {
         }
     }
 
-    /// Adds the character before all others.
+    /// Adds the character before those that were added.
     pub fn add(&mut self, at: usize, class: Class, length: usize) {
-        let behind = at + length;
+        let end_of_character = at + length;
         let run = match class {
             Class::Letter => Some(&mut self.letters),
             Class::Other => Some(&mut self.symbols),
@@ -43,22 +42,23 @@ impl Behind {
             Class::Space | Class::Number => None,
         };
         if let Some(run) = run {
-            let end = if run.start == behind { run.end } else { behind };
+            let end = if run.start == end_of_character { run.end } else { end_of_character };
             *run = at..end;
         }
         if matches!(class, Class::Newline | Class::Space) {
-            if self.start != behind || self.white_space.end == self.start {
-                self.white_space = WhiteSpace { end: behind, last: at, newline_end: None };
+            if self.start != end_of_character || self.white_space.end == self.start {
+                self.white_space =
+                    WhiteSpace { end: end_of_character, last: at, newline_end: None };
             }
             self.start = at;
             if class == Class::Newline && self.white_space.newline_end.is_none() {
-                self.white_space.newline_end = Some(behind);
+                self.white_space.newline_end = Some(end_of_character);
             }
         }
     }
 }
 
-impl Runs for Behind {
+impl Runs for ReverseRuns {
     #[inline]
     fn end(&self, at: usize, class: Class) -> usize {
         let run = match class {
@@ -87,16 +87,16 @@ mod tests {
     proptest! {
         #![proptest_config(cases(5_000))]
 
-        /// At every character the end is the one that looking ahead finds.
+        /// At every character the end of the pretoken is the one that the scanner finds.
         #[test]
-        fn what_is_known_from_behind_is_what_the_scanner_finds(
+        fn what_reverse_runs_know_is_what_the_scanner_finds(
             text in prop_oneof![3 => texts(), 1 => long_texts()],
         ) {
-            let (mut at, mut behind) = (text.len(), Behind::new(text.len()));
+            let (mut at, mut runs) = (text.len(), ReverseRuns::new(text.len()));
             while let Some((class, length)) = char_before(&text, at) {
                 at -= length;
-                behind.add(at, class, length);
-                prop_assert_eq!(pretoken_end_by(&text, at, &behind), pretoken_end(&text, at));
+                runs.add(at, class, length);
+                prop_assert_eq!(pretoken_end_by(&text, at, &runs), pretoken_end(&text, at));
             }
             prop_assert_eq!(at, 0);
         }

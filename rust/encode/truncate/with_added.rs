@@ -1,13 +1,14 @@
-//! The same for a text that may have added tokens: ordinary ones, as `<think>`, or special ones that are allowed.
+//! Truncating a text that may have added tokens: ordinary ones, as `<think>`, or special ones that are
+//! allowed.
 //!
-//! The text is cut into pieces where that changes no ids (`added/cut.rs`), so that the tokens of pieces add
-//! up whatever is cut off. One of them is too much. What is kept of it is
+//! The text is cut into chunks where that changes no ids (`added/last_cut.rs`), so that the numbers of
+//! tokens of the chunks add up. One chunk is too much. What is kept of it is
 //!
-//! - text in which no name stands: the search of plain text is asked;
-//! - or it has whole names, or parts of some, and each place is tried. Such a piece ends soon: behind
-//!   a token any text may be cut.
+//! - text without names: then it is truncated as plain text is;
+//! - or text with names, or with parts of some: then each position is tried. Such a chunk is short, since any
+//!   text may be cut after a token.
 
-use super::PIECE;
+use super::MAX_CHUNK_BYTES;
 use crate::added::Selection;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
@@ -15,47 +16,47 @@ use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::unicode::char_at;
 
-/// Bytes of the pieces that are looked at closely, unless they can't be cut.
-const CLOSE: usize = if cfg!(test) { 4 } else { 1 << 6 };
+/// Bytes of the small chunks in which each position is tried, unless they can't be cut.
+const SMALL_CHUNK_BYTES: usize = if cfg!(test) { 4 } else { 1 << 6 };
 
-/// A chain of names that overlap is followed over so many lengths of the longest name.
-const CHAIN: usize = 4;
+/// A chain of overlapping names is followed over as many bytes as so many of the longest name have.
+const MAX_CHAIN_NAMES: usize = 4;
 
 impl Encoder {
-    pub(super) fn longest_beginning_with_added(
+    pub(super) fn longest_prefix_with_added(
         &self,
         text: &[u8],
         limit: usize,
         options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
-        let (mut start, mut tokens, mut size) = (0, 0, PIECE.1);
+        let (mut start, mut tokens, mut size) = (0, 0, MAX_CHUNK_BYTES);
         let end = loop {
             if start == text.len() {
                 return Ok(start);
             }
-            let end = self.piece_end(text, start, size, &options.allowed, check)?;
+            let end = self.chunk_end(text, start, size, &options.allowed, check)?;
             let more = self.count(slice(text, start..end)?, options, check)?;
             if tokens + more <= limit {
                 (start, tokens) = (end, tokens + more);
-            } else if size > CLOSE {
-                size = CLOSE;
+            } else if size > SMALL_CHUNK_BYTES {
+                size = SMALL_CHUNK_BYTES;
             } else {
                 break end;
             }
         };
-        let piece = slice(text, start..end)?;
-        let names = self.added.names_in(piece, &options.allowed, check)?;
-        let first = names.iter().map(|name| name.start).min().unwrap_or(piece.len());
-        for cut in places(piece).rev().filter(|&cut| cut > first) {
-            if tokens + self.count(slice(piece, ..cut)?, options, check)? <= limit {
+        let chunk = slice(text, start..end)?;
+        let names = self.added.names_in(chunk, &options.allowed, check)?;
+        let first = names.iter().map(|name| name.start).min().unwrap_or(chunk.len());
+        for cut in places(chunk).rev().filter(|&cut| cut > first) {
+            if tokens + self.count(slice(chunk, ..cut)?, options, check)? <= limit {
                 return Ok(start + cut);
             }
         }
-        Ok(start + self.longest_plain_beginning(slice(piece, ..first)?, limit - tokens, check)?)
+        Ok(start + self.longest_plain_prefix(slice(chunk, ..first)?, limit - tokens, check)?)
     }
 
-    pub(super) fn longest_end_with_added(
+    pub(super) fn longest_suffix_with_added(
         &self,
         text: &[u8],
         limit: usize,
@@ -63,18 +64,18 @@ impl Encoder {
         check: &Check,
     ) -> Result<usize, Error> {
         let (mut start, mut end, mut tokens) = (0, text.len(), 0);
-        let mut pieces = Vec::new();
-        for size in [PIECE.1, CLOSE] {
+        let mut chunks = Vec::new();
+        for size in [MAX_CHUNK_BYTES, SMALL_CHUNK_BYTES] {
             let mut at = start;
             while at < end {
                 let next =
-                    self.piece_end(slice(text, ..end)?, at, size, &options.allowed, check)?;
-                pieces.try_reserve(1)?;
-                pieces.push(at);
+                    self.chunk_end(slice(text, ..end)?, at, size, &options.allowed, check)?;
+                chunks.try_reserve(1)?;
+                chunks.push(at);
                 at = next;
             }
             loop {
-                let Some(at) = pieces.pop() else { return Ok(start) };
+                let Some(at) = chunks.pop() else { return Ok(start) };
                 let more = self.count(slice(text, at..end)?, options, check)?;
                 if tokens + more > limit {
                     start = at;
@@ -83,30 +84,30 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // Behind the beginning of a name another one may begin, that goes on beyond the piece, as in `ab<` and
-        // `<c>` of `ab<c>`: so names before the piece count as well, as far as such a chain is followed.
-        let chain = CHAIN * self.added.longest_name();
-        let before = pieces.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
-        let piece = slice(text, before..end)?;
-        let names = self.added.names_in(piece, &options.allowed, check)?;
+        // Behind the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
+        // `<c>` of `ab<c>`: so names before the chunk count as well, as far as such a chain is followed.
+        let chain = MAX_CHAIN_NAMES * self.added.longest_name();
+        let before = chunks.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
+        let chunk = slice(text, before..end)?;
+        let names = self.added.names_in(chunk, &options.allowed, check)?;
         let last = names.iter().map(|name| name.end).max().unwrap_or(0).max(start - before);
-        for cut in places(piece).skip(1).take_while(|&cut| cut < last) {
+        for cut in places(chunk).skip(1).take_while(|&cut| cut < last) {
             let in_name = names.iter().any(|name| name.start < cut && cut < name.end);
             let fits = match in_name {
                 true => self.count(slice(text, before + cut..)?, options, check)? <= limit,
                 false if before + cut <= start => false,
-                false => tokens + self.count(slice(piece, cut..)?, options, check)? <= limit,
+                false => tokens + self.count(slice(chunk, cut..)?, options, check)? <= limit,
             };
             if fits {
                 return Ok(before + cut);
             }
         }
-        let behind = self.longest_plain_end(slice(piece, last..)?, limit - tokens, check)?;
-        Ok(before + last + behind)
+        let after = self.longest_plain_suffix(slice(chunk, last..)?, limit - tokens, check)?;
+        Ok(before + last + after)
     }
 
-    /// Where a piece of about `size` bytes ends that begins at `start`.
-    fn piece_end(
+    /// The end of a chunk of about `size` bytes that begins at `start`.
+    fn chunk_end(
         &self,
         text: &[u8],
         start: usize,
@@ -115,8 +116,8 @@ impl Encoder {
         check: &Check,
     ) -> Result<usize, Error> {
         let none = Selection::None;
-        while let Some(piece) = text.get(start..start.saturating_add(size)) {
-            match self.added.last_cut(piece, allowed, &none, check)? {
+        while let Some(chunk) = text.get(start..start.saturating_add(size)) {
+            match self.added.last_cut(chunk, allowed, &none, check)? {
                 Some(cut) if cut > 0 => return Ok(start + cut),
                 _ => size *= 2,
             }
@@ -169,8 +170,8 @@ mod tests {
             let options = Options { bos: ends.0, eos: ends.1, allowed, ..Options::default() };
             let cuts = (0..=text.len()).filter(|&at| text.is_char_boundary(at));
             let count = |text: &str| encoder.count(text.as_bytes(), &options, &go_on).unwrap();
-            let beginning = encoder.longest_beginning(text.as_bytes(), limit, &options, &go_on);
-            let end = encoder.longest_end(text.as_bytes(), limit, &options, &go_on);
+            let beginning = encoder.longest_prefix(text.as_bytes(), limit, &options, &go_on);
+            let end = encoder.longest_suffix(text.as_bytes(), limit, &options, &go_on);
             let Some(last) = cuts.clone().rev().find(|&at| count(&text[..at]) <= limit) else {
                 prop_assert!(limit < usize::from(ends.0) + usize::from(ends.1));
                 let refused = |end| matches!(end, Err(Error::NoRoom { .. }));

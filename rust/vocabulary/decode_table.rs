@@ -1,27 +1,27 @@
-//! What decoding copies from: each token in 16 bytes, by its id.
+//! The table for decoding: each token in 16 bytes, by its id.
 //!
-//! A token that fits is one load, one store of all 16 bytes, and a step by its length; nothing branches
-//! on how long it is. The table, 2 MB for Meta's vocabulary, is made when it is first worth it: loading
-//! does not wait for it.
+//! A token that fits is one load, one store of all 16 bytes, and a step by its length, without a branch
+//! on the length. The table, 2 MB for Meta's vocabulary, is made when enough ids are first decoded, so
+//! that loading a vocabulary does not wait for it.
 
-use crate::bpe::tokens::Tokens;
+use crate::bpe::token_bytes::TokenBytes;
 use crate::machine::prefetch::prefetch;
 
 /// Bytes of a slot.
-pub const SLOT: usize = 16;
+pub const SLOT_BYTES: usize = 16;
 
-/// Up to 15 bytes of a token, and in the last one their number, or 255 if they do not fit.
+/// Up to 15 bytes of a token, and in the last byte its length, or 255 if it does not fit.
 #[derive(Clone, Copy)]
 #[repr(align(16))]
-struct Slot([u8; SLOT]);
+struct Slot([u8; SLOT_BYTES]);
 
-static NO_SLOT: Slot = Slot([u8::MAX; SLOT]);
+static NO_SLOT: Slot = Slot([u8::MAX; SLOT_BYTES]);
 
 impl Slot {
     fn new(token: &[u8]) -> Self {
-        // A token that does not fit is decoded without its slot.
-        let mut slot = [0; SLOT];
-        let (place, [length]) = slot.split_at_mut(SLOT - 1) else { return NO_SLOT };
+        // A token that does not fit is decoded without the table.
+        let mut slot = [0; SLOT_BYTES];
+        let (place, [length]) = slot.split_at_mut(SLOT_BYTES - 1) else { return NO_SLOT };
         let Some(place) = place.get_mut(..token.len()) else { return NO_SLOT };
         place.copy_from_slice(token);
         *length = token.len() as u8;
@@ -30,34 +30,34 @@ impl Slot {
 }
 
 /// The slots of all tokens.
-pub struct Slots(Vec<Slot>);
+pub struct DecodeTable(Vec<Slot>);
 
-impl Slots {
+impl DecodeTable {
     /// `None` if there is no memory for them.
-    pub fn new(tokens: &Tokens) -> Option<Self> {
+    pub fn new(tokens: &TokenBytes) -> Option<Self> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(tokens.len()).ok()?;
         slots.extend(tokens.iter().map(|(_, token)| Slot::new(token)));
         Some(Self(slots))
     }
 
-    /// For an id that no token has it is a slot that [`Slots::get`] gives nothing from.
+    /// The slot of an id; for an id that no token has, one that [`DecodeTable::get`] gives nothing from.
     #[inline(always)]
     fn at(&self, id: i64) -> &Slot {
         usize::try_from(id).ok().and_then(|id| self.0.get(id)).unwrap_or(&NO_SLOT)
     }
 
-    /// A token's bytes, with anything behind them, and how many they are; `None` for a token that is
-    /// too long, and for what is no token.
+    /// The bytes of a token, followed by others up to 16, and its length; `None` for a token that is too
+    /// long, and for an id that no token has.
     #[inline(always)]
-    pub fn get(&self, id: i64) -> Option<([u8; SLOT], usize)> {
+    pub fn get(&self, id: i64) -> Option<([u8; SLOT_BYTES], usize)> {
         let Slot(slot @ [.., length]) = *self.at(id);
-        ((length as usize) < SLOT).then_some((slot, length as usize))
+        ((length as usize) < SLOT_BYTES).then_some((slot, length as usize))
     }
 
-    /// Says that [`Slots::get`] will be asked for a token soon.
+    /// Prefetches the slot of an id.
     #[inline(always)]
-    pub fn expect(&self, id: i64) {
+    pub fn prefetch(&self, id: i64) {
         prefetch(self.at(id));
     }
 }
@@ -68,11 +68,11 @@ mod tests {
 
     #[test]
     fn a_slot_has_the_token_or_says_that_it_does_not_fit() {
-        let mut tokens = Tokens::default();
+        let mut tokens = TokenBytes::default();
         for length in 1..40 {
             tokens.push(&vec![length; length as usize]).unwrap();
         }
-        let slots = Slots::new(&tokens).unwrap();
+        let slots = DecodeTable::new(&tokens).unwrap();
         for (id, token) in tokens.iter() {
             let found = slots.get(id.into());
             match found {

@@ -1,13 +1,14 @@
-//! Do a vocabulary and its added tokens belong together?
+//! Checks that a vocabulary and added tokens belong together.
 
 use crate::added::{AddedToken, AddedTokens};
 use crate::error::Error;
 use crate::profile::{PROFILES, Profile};
 use crate::vocabulary::Vocabulary;
-use crate::vocabulary::byte_level::Reader;
+use crate::vocabulary::byte_level::Alphabet;
 
-/// A `tokenizer.json` says which special tokens its ids mean; another profile would misname them.
-pub(super) fn check_added(
+/// If the vocabulary is a `tokenizer.json`, its added tokens must be those of the release: those of another
+/// release would give its ids wrong names.
+pub(super) fn validate_release(
     vocabulary: &Vocabulary,
     file: &str,
     added: &AddedTokens,
@@ -39,14 +40,14 @@ pub(super) fn check_added(
     Err(Error::Vocabulary { file: file.to_owned(), line: None, reason })
 }
 
-/// Each name and each id means one token. What is written as a token of the vocabulary, in the alphabet of
-/// a `tokenizer.json`, may be added as that token: then a text has it wherever its name stands.
-pub(super) fn check_tokens(
+/// Each name and each id must mean one token. A name that is a token of the vocabulary, as a `tokenizer.json`
+/// writes it, may be an added token with the id of that token.
+pub(super) fn validate_added(
     vocabulary: &Vocabulary,
     file: &str,
     added: &AddedTokens,
 ) -> Result<(), Error> {
-    let (first, alphabet) = (vocabulary.len() as u32, Reader::new());
+    let (first, alphabet) = (vocabulary.len() as u32, Alphabet::new());
     let fault = |token: &AddedToken| {
         let AddedToken { id, name, .. } = token;
         match vocabulary.id_written(name, &alphabet) {

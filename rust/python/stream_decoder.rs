@@ -5,31 +5,31 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::convert::Given;
+use super::convert::GivenIds;
 use super::decode::FEW_IDS;
 use super::detach::{detached, go_on};
 use super::raise::raise;
 use crate::encode::Encoder;
-use crate::encode::decode::TextStream;
+use crate::encode::decode::TextDecoder;
 use crate::encode::parallel::Ids;
 use crate::error::{Check, Error};
 
-/// What was decoded so far: how many ids, and the beginning of a character.
+/// How many ids were decoded so far, and the beginning of a character that is held.
 #[pyclass(module = "llama3_tok._core")]
 pub(super) struct StreamDecoder {
     encoder: Arc<Encoder>,
     skip_special: bool,
     count: usize,
-    stream: TextStream,
+    stream: TextDecoder,
 }
 
 impl StreamDecoder {
     pub(super) fn new(encoder: Arc<Encoder>, skip_special: bool) -> Self {
-        Self { encoder, skip_special, count: 0, stream: TextStream::default() }
+        Self { encoder, skip_special, count: 0, stream: TextDecoder::default() }
     }
 
-    /// The text that `ids` complete, and the stream behind them.
-    fn decoded(&self, ids: &Ids, check: &Check) -> Result<(String, TextStream), Error> {
+    /// The text of the held bytes and `ids`, and the stream after them.
+    fn decoded(&self, ids: &Ids, check: &Check) -> Result<(String, TextDecoder), Error> {
         let (mut bytes, skip) = (Vec::new(), self.skip_special);
         match ids {
             Ids::U32(ids) => self.encoder.decode_into(&mut bytes, ids, self.count, skip, check),
@@ -46,7 +46,7 @@ impl StreamDecoder {
     /// `ids` are as for `decode`; after an error nothing has changed.
     fn push<'py>(&mut self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
         let py = ids.py();
-        let given = Given::behind(ids, "ids", self.count)?;
+        let given = GivenIds::after(ids, "ids", self.count)?;
         let slice = given.slice()?;
         let (text, stream) = if slice.len() <= FEW_IDS {
             self.decoded(&slice, &go_on).map_err(|error| raise(py, error))?

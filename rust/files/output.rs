@@ -1,4 +1,4 @@
-//! What is made of the pieces of files: counts or ids, of texts or of the records of JSONL files.
+//! From a chunk of a file to its output: counts or ids, of a text or of the records of a JSONL file.
 
 use std::mem::take;
 use std::path::Path;
@@ -8,14 +8,14 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, slice};
 use crate::files::jsonl::{field_of, why_not};
-use crate::files::read::{Cuts, Piece};
+use crate::files::reader::{CutRule, FileChunk};
 use crate::text::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What is made of files.
+/// What is wanted of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum OutputKind {
     /// The number of tokens.
     Tokens,
     /// All of [`Totals`].
@@ -24,7 +24,7 @@ pub enum Want {
     Ids,
 }
 
-/// What texts hold.
+/// What some texts add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Texts: 1 for a text file, the records of a JSONL file.
@@ -39,33 +39,33 @@ pub struct Totals {
     pub invalid_utf8: bool,
 }
 
-/// What a piece gave, or several one behind the other.
+/// The counts or ids of a chunk, or of several chunks that follow each other.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Part {
-    /// Counts, if they were asked for.
+pub struct ChunkOutput {
+    /// Counts, if they are wanted.
     pub totals: Totals,
-    /// The ids, if they were asked for.
+    /// The ids, if they are wanted.
     pub ids: Vec<u32>,
     /// Where the ids of each record end.
     pub ends: Vec<usize>,
-    /// It begins its file.
+    /// It is that of the first chunk of its file.
     pub is_first: bool,
-    /// It is the only part of a file that was left out.
+    /// It is the only output of a binary file, which was left out.
     pub is_binary: bool,
 }
 
-impl Part {
-    /// How many bytes it holds.
+impl ChunkOutput {
+    /// How many bytes of memory it holds.
     pub fn held(&self) -> usize {
         self.ids.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<usize>()
     }
 
-    /// Whether it says nothing but that its file is there.
+    /// Whether it has neither ids nor records.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty() && self.ends.is_empty()
     }
 
-    /// Takes in what is behind it.
+    /// Adds the output that follows it.
     pub fn join(&mut self, next: Self) -> Result<(), Error> {
         let Totals { texts, tokens, bytes, characters, invalid_utf8 } = next.totals;
         self.totals.texts += texts;
@@ -87,26 +87,30 @@ impl Part {
     }
 }
 
-/// What is to be made of each piece.
-pub struct Task {
+/// How each chunk is encoded, and what is wanted of it.
+pub struct EncodeTask {
     encoder: Arc<Encoder>,
     field: Option<String>,
-    want: Want,
-    /// Its `bos` and `eos` are in `ends`, since they are for texts and not for pieces.
+    kind: OutputKind,
+    /// How a chunk is encoded: without BOS and EOS, which are for texts.
     options: Options,
-    ends: (bool, bool),
+    /// Whether a text begins with BOS.
+    bos: bool,
+    /// Whether a text ends with EOS.
+    eos: bool,
 }
 
-impl Task {
-    /// Encodes texts as `options` say, or with `field` that field of the records of JSONL files.
+impl EncodeTask {
+    /// Encodes each file as a text as `options` say, or with `field` that field of each record of JSONL
+    /// files.
     pub fn new(
         encoder: Arc<Encoder>,
         field: Option<String>,
-        want: Want,
+        kind: OutputKind,
         mut options: Options,
     ) -> Self {
-        let ends = (take(&mut options.bos), take(&mut options.eos));
-        Self { encoder, field, want, options, ends }
+        let (bos, eos) = (take(&mut options.bos), take(&mut options.eos));
+        Self { encoder, field, kind, options, bos, eos }
     }
 
     /// Whether the files are JSONL, so that each may have several texts.
@@ -114,27 +118,27 @@ impl Task {
         self.field.is_some()
     }
 
-    /// Where a file may be cut for it.
-    pub fn cuts(&self) -> Cuts<'_> {
+    /// Where a file may be cut into chunks.
+    pub fn cut_rule(&self) -> CutRule<'_> {
         match self.field {
-            Some(_) => Cuts::Lines,
-            None => Cuts::Text(&self.encoder.added, &self.options),
+            Some(_) => CutRule::Lines,
+            None => CutRule::Text(&self.encoder.added, &self.options),
         }
     }
 
-    /// What is made of a piece of the file `path`.
-    pub fn part(&self, path: &Path, piece: &Piece, check: &Check) -> Result<Part, Error> {
-        let mut part = Part { is_first: piece.first, ..Part::default() };
+    /// The output of a chunk of the file `path`.
+    pub fn run(&self, path: &Path, chunk: &FileChunk, check: &Check) -> Result<ChunkOutput, Error> {
+        let mut output = ChunkOutput { is_first: chunk.first, ..ChunkOutput::default() };
         let Some(field) = &self.field else {
-            part.totals.texts = u64::from(piece.last);
-            let added = self.add(&mut part, piece.text(), piece.first, piece.last, check);
-            added.map_err(|error| error.behind(piece.offset).in_file(path, None))?;
-            return Ok(part);
+            output.totals.texts = u64::from(chunk.last);
+            let added = self.add(&mut output, chunk.text(), chunk.first, chunk.last, check);
+            added.map_err(|error| error.shifted_by(chunk.offset).in_file(path, None))?;
+            return Ok(output);
         };
-        let mark = piece.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| piece.first);
-        let text = mark.unwrap_or(piece.text());
+        let mark = chunk.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| chunk.first);
+        let text = mark.unwrap_or(chunk.text());
         let (mut start, ends) = (0, memchr::memchr_iter(b'\n', text).chain([text.len()]));
-        for (line, end) in (piece.line + 1..).zip(ends) {
+        for (line, end) in (chunk.line + 1..).zip(ends) {
             let record = slice(text, start..end)?;
             start = end + 1;
             if record.trim_ascii().is_empty() {
@@ -145,47 +149,46 @@ impl Task {
                 line: Some(line),
                 reason: why_not(record, &error),
             })?;
-            let added = self.add(&mut part, &text, true, true, check);
+            let added = self.add(&mut output, &text, true, true, check);
             added.map_err(|error| error.in_file(path, Some(line)))?;
-            part.totals.texts += 1;
-            if self.want == Want::Ids {
-                part.ends.try_reserve(1)?;
-                part.ends.push(part.ids.len());
+            output.totals.texts += 1;
+            if self.kind == OutputKind::Ids {
+                output.ends.try_reserve(1)?;
+                output.ends.push(output.ids.len());
             }
             check()?;
         }
-        Ok(part)
+        Ok(output)
     }
 
-    /// Adds a text, or the part of one that may be its first or last.
+    /// Adds a text, or a chunk of one: `first` and `last` say whether the text begins and ends with it.
     fn add(
         &self,
-        part: &mut Part,
+        output: &mut ChunkOutput,
         text: &[u8],
         first: bool,
         last: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let (encoder, totals) = (&self.encoder, &mut part.totals);
-        match self.want {
-            Want::Tokens => totals.tokens += self.count(text, first, last, check)?,
-            Want::Totals => {
+        let (encoder, totals) = (&self.encoder, &mut output.totals);
+        match self.kind {
+            OutputKind::Tokens => totals.tokens += self.count(text, first, last, check)?,
+            OutputKind::Totals => {
                 let (characters, valid) = count_chars(text);
                 totals.tokens += self.count(text, first, last, check)?;
                 totals.bytes += text.len() as u64;
                 totals.characters += characters as u64;
                 totals.invalid_utf8 |= !valid;
             }
-            Want::Ids => {
-                let (bos, eos) = self.ends;
-                part.ids.try_reserve(2)?;
-                if bos && first {
-                    part.ids.push(encoder.roles.bos()?);
+            OutputKind::Ids => {
+                output.ids.try_reserve(2)?;
+                if self.bos && first {
+                    output.ids.push(encoder.roles.bos()?);
                 }
-                encoder.encode(text, &self.options, &mut part.ids, check)?;
-                part.ids.try_reserve(1)?;
-                if eos && last {
-                    part.ids.push(encoder.roles.eos()?);
+                encoder.encode(text, &self.options, &mut output.ids, check)?;
+                output.ids.try_reserve(1)?;
+                if self.eos && last {
+                    output.ids.push(encoder.roles.eos()?);
                 }
             }
         }
@@ -194,7 +197,7 @@ impl Task {
 
     /// How many ids a text has, or the part of one, with BOS before the first and EOS after the last.
     fn count(&self, text: &[u8], first: bool, last: bool, check: &Check) -> Result<u64, Error> {
-        let (bos, eos) = (self.ends.0 && first, self.ends.1 && last);
+        let (bos, eos) = (self.bos && first, self.eos && last);
         let ends = self.encoder.added_ends(&Options { bos, eos, ..Options::default() })?;
         Ok((self.encoder.count(text, &self.options, check)? + ends) as u64)
     }

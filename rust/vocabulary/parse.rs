@@ -33,7 +33,7 @@ impl Vocabulary {
     }
 }
 
-/// Files that are mistaken for a vocabulary, told by how they begin.
+/// What a file is that is mistaken for a vocabulary, told by how it begins; `None` if it may be a vocabulary.
 pub fn other_format(data: &[u8]) -> Option<String> {
     let head = data.get(..data.len().min(1024)).unwrap_or_default();
     let start = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();

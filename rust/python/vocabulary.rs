@@ -1,4 +1,4 @@
-//! A vocabulary file, and the added tokens that a folder has besides.
+//! A vocabulary file, and the added tokens of a folder.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::encode::Encoder;
 use crate::error::Error;
 use crate::profile::{Profile, Roles};
 use crate::vocabulary::Vocabulary;
-use crate::vocabulary::byte_level::Reader;
+use crate::vocabulary::byte_level::Alphabet;
 
-/// What a vocabulary file says. Cores share it.
+/// A vocabulary that was read from a file. Several cores share it.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]
 pub(super) struct Ranks {
     pub(super) vocabulary: Arc<Vocabulary>,
@@ -22,7 +22,7 @@ pub(super) struct Ranks {
 
 /// An added token: Python's `AddedToken` on the way in, a dictionary with its fields on the way out.
 #[derive(FromPyObject, IntoPyObject)]
-pub(super) struct Given {
+pub(super) struct GivenToken {
     id: u32,
     content: String,
     special: bool,
@@ -58,13 +58,13 @@ impl Ranks {
         self.vocabulary.len()
     }
 
-    /// The added tokens that the file says; `None` if it says none.
+    /// The added tokens of the file; `None` if it has none.
     #[getter]
-    fn added(&self) -> Option<Vec<Given>> {
+    fn added(&self) -> Option<Vec<GivenToken>> {
         Some(self.vocabulary.added()?.iter().map(given).collect())
     }
 
-    /// What a `tokenizer.json` puts around texts, as JSON; `None` if it says nothing.
+    /// What a `tokenizer.json` puts around texts, as JSON; `None` if it has nothing of the kind.
     #[getter]
     fn post_processor(&self) -> Option<&str> {
         self.vocabulary.post_processor()
@@ -80,9 +80,9 @@ impl Ranks {
         Some(PyBytes::new(py, self.vocabulary.token(id)?))
     }
 
-    /// The id of the token that a `tokenizer.json` writes so; `None` if there is none.
+    /// The id of the token that a `tokenizer.json` writes as `token`; `None` if there is none.
     fn id_written(&self, token: &str) -> Option<u32> {
-        self.vocabulary.id_written(token, &Reader::new())
+        self.vocabulary.id_written(token, &Alphabet::new())
     }
 
     /// The id of the token with these bytes; `None` if there is none.
@@ -97,10 +97,10 @@ impl Ranks {
     }
 }
 
-pub(super) fn given(token: &AddedToken) -> Given {
+pub(super) fn given(token: &AddedToken) -> GivenToken {
     let AddedToken { id, name: content, special, single_word, lstrip, rstrip, normalized } =
         token.clone();
-    Given { id, content, special, single_word, lstrip, rstrip, normalized }
+    GivenToken { id, content, special, single_word, lstrip, rstrip, normalized }
 }
 
 pub(super) fn given_roles(roles: &Roles) -> GivenRoles {
@@ -111,12 +111,13 @@ pub(super) fn given_roles(roles: &Roles) -> GivenRoles {
 pub(super) fn core(
     vocabulary: &Arc<Vocabulary>,
     file: &str,
-    tokens: Vec<Given>,
+    tokens: Vec<GivenToken>,
     GivenRoles { bos, eos, eot, pad, stops }: GivenRoles,
     release: Option<&str>,
 ) -> Result<Core, Error> {
     let token = |given| {
-        let Given { id, content: name, special, single_word, lstrip, rstrip, normalized } = given;
+        let GivenToken { id, content: name, special, single_word, lstrip, rstrip, normalized } =
+            given;
         AddedToken { id, name, special, single_word, lstrip, rstrip, normalized }
     };
     let tokens = tokens.into_iter().map(token).collect();

@@ -10,19 +10,19 @@ pub const MAX_TOKEN_BYTES: usize = 1024;
 
 /// The tokens' bytes end to end, in the order of their ids.
 #[derive(Default)]
-pub struct Tokens {
+pub struct TokenBytes {
     bytes: Vec<u8>,
     /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits.
     ends: Vec<u32>,
 }
 
-impl Tokens {
-    /// None yet, and room for those of a rank file of so many bytes. Meta's have 17 bytes a line.
-    pub(crate) fn with_room(length: usize) -> Self {
-        // Without room they grow as they are filled.
+impl TokenBytes {
+    /// No tokens yet, with memory for those of a rank file of `length` bytes. Meta's has 17 bytes a line.
+    pub(crate) fn with_capacity(length: usize) -> Self {
+        // If memory is refused here, they grow as they are filled.
         Self {
-            bytes: huge_pages::room(length / 2).unwrap_or_default(),
-            ends: huge_pages::room(length / 16).unwrap_or_default(),
+            bytes: huge_pages::with_capacity(length / 2).unwrap_or_default(),
+            ends: huge_pages::with_capacity(length / 16).unwrap_or_default(),
         }
     }
 
@@ -51,8 +51,8 @@ impl Tokens {
         (0..).map_while(|id| Some((id, self.get(id)?)))
     }
 
-    /// Adds the token with the next id, which `write` appends. If that gives nothing, or the token can't
-    /// be one, nothing more can be done with these tokens.
+    /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens
+    /// can't be used any more.
     #[inline]
     pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         let start = self.bytes.len();
@@ -62,11 +62,14 @@ impl Tokens {
         (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
     }
 
-    /// The bytes of a token and those behind them, up to 16, and how many are its own.
+    /// The first 16 bytes of a token and of what follows it, and the length of the token.
     #[inline]
     pub fn head(&self, id: u32) -> Option<(u128, usize)> {
         let start = self.start(id)?;
-        Some((lanes::head(&self.bytes, start), *self.ends.get(id as usize)? as usize - start))
+        Some((
+            lanes::load_16_bytes(&self.bytes, start),
+            *self.ends.get(id as usize)? as usize - start,
+        ))
     }
 
     /// Adds the token with the next id, or says why it can't be one.

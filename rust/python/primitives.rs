@@ -1,4 +1,4 @@
-//! What encoding is made of, one thing at a time: the interface of tiktoken asks for it.
+//! The single steps of encoding: the interface of tiktoken needs them.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use pyo3::types::{PyBytes, PyList};
 use super::convert::array;
 use super::core::Core;
 use super::detach::detached;
-use crate::bpe::merge::Merging;
+use crate::bpe::merge::MergeMemory;
 use crate::error::Error;
 use crate::text::pretokenize::Pretokens;
+use crate::text::span::Span;
 
 /// Pretokens between two looks for signals, some milliseconds.
 const PRETOKENS_CHECK: usize = 1 << 14;
@@ -55,7 +56,7 @@ pub(super) fn pretoken_ends<'py>(
     array(py, ends)
 }
 
-/// The ids that merging gives from each of some bytes: neither cut nor looked up as a whole.
+/// The ids that merging gives from each byte string, which is neither cut nor looked up as a whole.
 #[pyfunction]
 pub(super) fn merge_batch(
     py: Python,
@@ -64,12 +65,13 @@ pub(super) fn merge_batch(
 ) -> PyResult<Vec<Vec<u32>>> {
     let vocabulary = Arc::clone(&core.encoder.vocabulary);
     detached(py, None, |check, _| {
-        let mut memory = Merging::default();
+        let mut memory = MergeMemory::default();
         memory.begin(vocabulary.number());
         let merge = |piece: &Vec<u8>| {
             let ids = vocabulary.merge(
                 core.encoder.path(),
-                (piece, 0, piece.len()),
+                piece,
+                Span::all_of(piece),
                 &mut memory,
                 check,
             )?;
