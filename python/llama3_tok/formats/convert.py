@@ -7,7 +7,7 @@ from llama3_tok import _core, vocabulary
 from llama3_tok._core import Core
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.formats import gguf as gguf_vocabulary
-from llama3_tok.formats import save
+from llama3_tok.formats import save, whole_files
 from llama3_tok.formats.gguf_fields import MAGIC
 from llama3_tok.tokenizer import Tokenizer, made
 
@@ -52,7 +52,7 @@ def convert(
         draft = gguf_vocabulary.draft(tokenizer)
     else:
         draft = (save.rank_file if kind == "rank file" else save.tokenizer_json)(tokenizer)
-    save.write(tokenizer, {destination: draft})
+    whole_files.write({destination: draft})
     return paths
 
 

@@ -20,7 +20,8 @@ from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken, Folder, Roles, described
 from llama3_tok.formats import hugging_face
 from llama3_tok.formats.gguf_fields import Value, fields
-from llama3_tok.formats.save import Draft
+from llama3_tok.formats.save import compared
+from llama3_tok.formats.whole_files import Draft
 
 if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
@@ -52,7 +53,7 @@ def draft(tokenizer: "Tokenizer") -> Draft:
                 "GGUF has no place for that; a tokenizer.json has"
             )
     gguf = need("gguf", "gguf")
-    return Draft(_writer(gguf, tokenizer), lambda path: read(path)[0])
+    return Draft(_writer(gguf, tokenizer), compared(tokenizer, lambda path: read(path)[0]))
 
 
 def _writer(gguf: ModuleType, tokenizer: "Tokenizer") -> Callable[[str], None]:

@@ -16,11 +16,12 @@ from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from llama3_tok.formats import whole_files
+from llama3_tok.torch.checkpoint.alone import alone
 from llama3_tok.torch.checkpoint.meta import read_json
 from llama3_tok.torch.checkpoint.stored import Safetensors, Stored, refuse
 from llama3_tok.torch.checkpoint.tensors import Array
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
-from llama3_tok.torch.checkpoint.whole import alone, sync_folder, write_whole
 from llama3_tok.torch.checkpoint.writing import Out, raw
 
 RECORD = "conversion.json"
@@ -95,7 +96,7 @@ class Job:
 
         `others` are the names of what `finish` writes, after the weights.
         """
-        os.makedirs(self._folder, exist_ok=True)
+        whole_files.make_folder(self._folder)
         with alone(self._folder):
             record = self._open_record([*(target.name for target in self._targets), *others])
             kept = [target for target in self._targets if self._is_finished(target, record)]
@@ -108,7 +109,7 @@ class Job:
                 self._save(record)
             if not record["complete"]:
                 finish()
-                sync_folder(self._folder)
+                whole_files.sync_folder(self._folder)
                 record["complete"] = True
                 self._save(record)
         return len(kept)
@@ -136,9 +137,8 @@ class Job:
 
     def _sweep(self, names: Sequence[str]) -> None:
         """Removes what an earlier run was about to write when it was killed."""
-        beginnings = tuple(f".{name}." for name in names)
         for name in os.listdir(self._folder):
-            if name.startswith(beginnings):
+            if whole_files.is_partial(name, names):
                 os.remove(os.path.join(self._folder, name))
 
     def _check_free(self, names: Sequence[str]) -> None:
@@ -173,7 +173,7 @@ class Job:
         digests: dict[str, str] = {}
         outs = [self._watched(out, digests) for out in target.outs]
         path = os.path.join(self._folder, target.name)
-        write_whole(path, lambda file: target.write(file, outs))
+        whole_files.write({path: whole_files.streamed(lambda file: target.write(file, outs))})
         for out in target.outs:
             if out.alias is not None:
                 digests[out.name] = digests[out.alias]
@@ -203,7 +203,7 @@ class Job:
 
     def _save(self, record: Json) -> None:
         text = json.dumps(record, indent=1).encode() + b"\n"
-        write_whole(os.path.join(self._folder, RECORD), lambda file: file.write(text))
+        whole_files.write({os.path.join(self._folder, RECORD): whole_files.of_data(text)})
 
     # Verifying
 
