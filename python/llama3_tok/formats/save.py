@@ -99,7 +99,7 @@ def _settings(path: str) -> dict[str, Any]:
             config = json.load(file)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from None
     if not isinstance(config, dict):
         raise _unreadable(path, "it is no object")

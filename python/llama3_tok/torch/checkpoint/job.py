@@ -155,7 +155,7 @@ class Job:
         known = record["files"].get(target.name)
         try:
             size = os.path.getsize(os.path.join(self._folder, target.name))
-        except OSError:
+        except FileNotFoundError:
             size = -1
         return known is not None and bool(known["bytes"] == size)
 
@@ -261,10 +261,19 @@ def read_record(folder: str) -> Json:
     path = os.path.join(folder, RECORD)
     record = read_json(path)
     parts = {"input": dict, "options": dict, "files": dict, "complete": bool}
-    if record.get("format") != _FORMAT or any(
-        not isinstance(record.get(part), kind) for part, kind in parts.items()
+    if (
+        type(record.get("format")) is not int
+        or record["format"] != _FORMAT
+        or any(not isinstance(record.get(part), kind) for part, kind in parts.items())
     ):
         refuse(path, "it is no record of a conversion that this version can go on with")
+    for name, entry in record["files"].items():
+        if not isinstance(entry, dict) or not (
+            type(entry.get("bytes")) is int
+            and isinstance(entry.get("sha256"), dict)
+            and all(isinstance(digest, str) for digest in entry["sha256"].values())
+        ):
+            refuse(path, f"it has no size and hashes of the file {name[:100]!r}; it is damaged")
     return record
 
 
