@@ -1,4 +1,4 @@
-.PHONY: check develop test format bench
+.PHONY: check develop test newest lowest format bench
 
 check: ## everything that CI runs
 	.ci/run
@@ -11,7 +11,14 @@ test: ## the tests alone, with what is installed
 	pytest
 	cargo test
 
-format:
+newest: ## all Python tests with the newest version of every dependency, in a new environment
+	python3 scripts/with_versions.py newest
+
+lowest: ## the same with the lowest versions that pyproject.toml allows
+	python3 scripts/with_versions.py lowest
+	python3 scripts/with_versions.py lowest-core
+
+format: ## rustfmt, ruff's formatter, and what ruff can mend
 	cargo fmt
 	ruff format
 	ruff check --fix

@@ -176,6 +176,8 @@ def small_gguf(path, **changes):
         ({"token_type": None}, "it has 259 tokens, but the types of 0"),
         ({"merges": None}, "there are 0 merges; the ranks of this vocabulary have 1"),
         ({"merges": ["a c"]}, "merge 0"),
+        ({"bos_token_id": "257"}, "bos_token_id is '257', and there are 259 ids"),
+        ({"add_bos_token": "false"}, "add_bos_token is 'false', and must be true or false"),
         ({}, r"its added tokens are not those of profile .*: it has 2, and there are 256"),
     ],
 )

@@ -167,7 +167,9 @@ def _reached(tree: ast.Module) -> set[str]:
             part: ast.expr = node
             while isinstance(part, ast.Attribute):
                 owner = ast.unparse(part.value)
-                if part.attr in ("_core", "core") or (part.attr in OWN and owner not in ("self", "cls")):
+                if part.attr in ("_core", "core") or (
+                    part.attr in OWN and owner not in ("self", "cls")
+                ):
                     found.add(ast.unparse(node))
                 part = part.value
     return found

@@ -24,7 +24,7 @@ from llama3_tok import (
     VocabularyError,
     vocabulary,
 )
-from llama3_tok.formats import save
+from llama3_tok.formats import save, whole_files
 from llama3_tok.profiles import chat_template
 
 # In the order in which they get their names.
@@ -361,8 +361,7 @@ def test_if_one_file_can_not_be_written_none_is(tmp_path, monkeypatch):
     def fail(config):
         raise OSError(28, "No space left on device", "somewhere")
 
-    good = save.Draft(save._writer(b"{}"))
-    monkeypatch.setattr(save, "_json", lambda value: good._replace(write=fail))
+    monkeypatch.setattr(save, "_json", lambda value: whole_files.Draft(fail))
     with pytest.raises(OSError, match="No space left"):
         Tokenizer(profile="llama3.1").save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -407,7 +406,7 @@ def test_where_a_file_can_not_be_replaced_the_error_says_which_are_new(
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])
 def test_what_does_not_read_back_as_the_same_is_dropped(tmp_path, monkeypatch, name):
     """As if the disk had changed a token behind our back."""
-    settle = save._settle
+    settle = whole_files._settle
 
     def spoil(path):
         settle(path)
@@ -422,7 +421,7 @@ def test_what_does_not_read_back_as_the_same_is_dropped(tmp_path, monkeypatch, n
             assert data.count(a) == 1
             Path(path).write_bytes(data.replace(a, b))
 
-    monkeypatch.setattr(save, "_settle", spoil)
+    monkeypatch.setattr(whole_files, "_settle", spoil)
     with pytest.raises(Llama3TokError, match="does not read back as the same tokens"):
         Tokenizer().save(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -452,10 +451,10 @@ def test_a_killed_process_leaves_no_half_file_under_a_name(tmp_path):
     code = """
 import os, sys
 from llama3_tok import Tokenizer
-from llama3_tok.formats import save
+from llama3_tok.formats import whole_files
 def die(path):
     os._exit(9)
-save._settle = die
+whole_files._settle = die
 Tokenizer().save(sys.argv[1])
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

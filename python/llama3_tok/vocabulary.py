@@ -157,14 +157,14 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Defi
     path = find(vocabulary)
     ranks, sha256 = _ranks(path)
     directory = _folder_of(path)
-    described = ranks
+    described, said_by = ranks, path
     if directory is not None:
         beside = os.path.join(directory, "tokenizer.json")
         if beside != path and os.path.isfile(beside):
-            described, _ = _ranks(beside)
+            described, said_by = _ranks(beside)[0], beside
             _check_agreement(ranks, path, described, beside)
     if profile is None:
-        return of_ranks(ranks, path, sha256, _said(directory, described, path))
+        return of_ranks(ranks, path, sha256, _said(directory, described, said_by))
     if described is not ranks:
         Core(described, beside, as_text(profile))
     elif directory is not None and ranks.added is None:

@@ -115,6 +115,41 @@ def test_a_run_killed_again_and_again_gets_there(way, tmp_path):
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+def test_every_file_is_on_the_disk_before_it_has_its_name_and_its_folder_after(
+    way, tmp_path, monkeypatch
+):
+    source, options = way
+    events = []
+    sync, replace = os.fsync, os.replace
+
+    def recorded_sync(handle):
+        events.append(Path(f"/proc/self/fd/{handle}").readlink())
+        sync(handle)
+
+    def recorded_replace(before, after):
+        events.append((Path(before), Path(after)))
+        replace(before, after)
+
+    monkeypatch.setattr(os, "fsync", recorded_sync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    output = tmp_path / "new" / "out"
+    done = convert_checkpoint(source, output, **options)
+    assert events[:2] == [tmp_path, tmp_path / "new"]  # folders that were made
+    names = []
+    for at, event in enumerate(events):
+        if isinstance(event, tuple):
+            before, after = event
+            assert before in events[:at]
+            assert events[at + 1] == after.parent
+            if after.parent == output:  # the tokenizer's are saved once for all tests
+                names.append(after.name)
+    loadable = ["model.safetensors.index.json", "params.json"]
+    assert [name for name in names if name in done.files] == done.files
+    assert names[-1] == "conversion.json"
+    assert set(names) & set(loadable)
+
+
 def test_finished_files_are_not_written_again(way, tmp_path):
     source, options = way
     output = tmp_path / "out"

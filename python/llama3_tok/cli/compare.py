@@ -20,6 +20,7 @@ from llama3_tok.cli.terminal import (
     utf8,
     write,
 )
+from llama3_tok.formats.whole_files import write_output
 from llama3_tok.text import files
 from llama3_tok.text.visible import escaped
 
@@ -111,8 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     for fault in comparison.faults:
         complain(str(fault))
     if arguments.html is not None:
-        with open(arguments.html, "w", encoding="utf-8") as page:
-            page.write(comparison.to_html())
+        write_output(arguments.html, comparison.to_html().encode())
     if arguments.json:
         import json
 

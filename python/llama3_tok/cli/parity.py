@@ -18,6 +18,7 @@ from llama3_tok.cli.terminal import (
     utf8,
     write,
 )
+from llama3_tok.formats.whole_files import write_output
 from llama3_tok.text import files
 from llama3_tok.text.visible import escaped
 
@@ -140,9 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--field and --chat are about files; give PATH")
     report = _report(arguments)
     if arguments.html is not None:
-        page = report.to_html().encode()
-        with open(arguments.html, "wb") as file:
-            file.write(page)
+        write_output(arguments.html, report.to_html().encode())
     if arguments.json:
         import json
 

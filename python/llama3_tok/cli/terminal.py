@@ -95,7 +95,7 @@ def given_text(arguments: argparse.Namespace) -> bytes:
 
 def given_file(name: str | None) -> bytes:
     """The content of a file, or of standard input if that is the name, or none on a pipe."""
-    if name not in (None, "-"):
+    if name is not None and name != "-":
         with open(name, "rb") as file:
             return file.read()
     if name is None and is_terminal(sys.stdin):

@@ -26,7 +26,7 @@ def stop_ids(folder: str | None, files: Files, size: int) -> list[int] | None:
         ids = values if isinstance(values, list) else [values]
         for id in ids:
             if type(id) is not int or not 0 <= id < size:
-                reason = f"its eos_token_id has {id!r}, and there are {size:,} ids"
+                reason = f"its eos_token_id has {repr(id)[:100]}, and there are {size:,} ids"
                 refuse(os.path.join(folder or "", name), reason)
         return sorted(set(ids))
     return None
@@ -51,15 +51,22 @@ def templates(folder: str | None, config: Json) -> Templates:
 
 def _configured(path: str, given: object) -> dict[str, str]:
     """The templates of a configuration: a text, or several as a list or by their names."""
-    found: object = given or {}
+    if given is None:
+        return {}
     if isinstance(given, str):
-        found = {"default": given}
+        return {"default": given}
+    pairs: list[tuple[object, object]] = []
+    if isinstance(given, dict):
+        pairs = list(given.items())
     elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
-        found = {one.get("name"): one.get("template") for one in given}
-    if not isinstance(found, dict) or not all(
-        isinstance(part, str) for pair in found.items() for part in pair
-    ):
+        pairs = [(one.get("name"), one.get("template")) for one in given]
+    else:
         refuse(path, "its chat_template is neither a text nor several")
+    found = {}
+    for name, text in pairs:
+        if not isinstance(name, str) or not isinstance(text, str):
+            refuse(path, "its chat_template is neither a text nor several")
+        found[name] = text
     return found
 
 

@@ -23,7 +23,14 @@ from llama3_tok.folder.says import (
     content_of,
     ids_of,
 )
-from llama3_tok.folder.tokens import EXTRA, Tokens, of_decoder, of_older, with_roles
+from llama3_tok.folder.tokens import (
+    EXTRA,
+    Tokens,
+    check_roles,
+    of_decoder,
+    of_older,
+    with_roles,
+)
 from llama3_tok.profiles import (
     DEFAULT_PROFILE,
     PROFILES,
@@ -40,7 +47,8 @@ __all__ = ["read", "release_of"]
 _MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"
 _ADDITIONAL = "additional_special_tokens"
 # The JSON files that are read besides, the older ones first.
-_READ = (_MAP, _ADDED, "generation_config.json", "config.json")
+_MODEL = "config.json"
+_READ = (_MAP, _ADDED, "generation_config.json", _MODEL)
 _OLDER = 2
 
 
@@ -62,25 +70,28 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
     named = config
     tokens = Tokens(ranks, file)
     if ranks.added is None and decoder is None:
-        tokens.take_release(_guessed(files, templates))
+        tokens.take_release(_guessed(folder, files, templates))
     path = os.path.join(folder or "", CONFIG)
+    check_roles(path, config)
     if decoder is not None:
         tokens.take(path, of_decoder(path, decoder))
     else:
-        named = _merged(config, files.get(_MAP) or {})
+        check_roles(os.path.join(folder or "", _MAP), files[_MAP] or {})
+        named = _merged(config, files[_MAP] or {})
         special = {content_of(value) for _, value in with_roles(path, named)}
-        older = files.get(_ADDED) or {}
+        older = files[_ADDED] or {}
         place = os.path.join(folder or "", _ADDED)
         found = [of_older(place, name, id, special) for name, id in older.items()]
         tokens.take(place, found, flags_count=False)
     for role, value in with_roles(path, named):
         tokens.name(path, role, value)
     added = tuple(tokens)
-    release = release_of(added, templates, ranks.size, files)
+    release = release_of(added, templates, ranks.size, files, folder)
     processor = ranks.post_processor
     roles = _roles(folder, files, named, added, release, ranks.size)
     if ranks.added is None:  # there is no `tokenizer.json`
-        before, after = config.get("add_bos_token", True), config.get("add_eos_token", False)
+        before = _switch(path, config, "add_bos_token", default=True)
+        after = _switch(path, config, "add_eos_token", default=False)
         value = post_processor(added, roles.bos if before else None, roles.eos if after else None)
         processor = json.dumps(value)
     kept = {name: value for name, value in named.items() if name != "chat_template"}
@@ -91,7 +102,7 @@ def read(folder: str | None, ranks: _core.Ranks, file: str) -> Folder | None:
     return Folder(
         added,
         roles,
-        _checked_post_processor(file, processor),
+        _checked_post_processor(file, processor, _size(added, ranks.size)),
         templates,
         json.dumps(kept, ensure_ascii=False) if kept else "",
         release,
@@ -132,11 +143,24 @@ def _roles(
     if pad is None:
         pad = special.get(USUAL["pad"])
     eot = special.get(USUAL["eot"])
-    size = max([first, *(token.id + 1 for token in added)])
-    stops = stop_ids(folder, files, size)
+    stops = stop_ids(folder, files, _size(added, first))
     if stops is None:
         stops = [first + at for at in find(release).stops] if release else ids_of(eos, eot)
     return Roles(bos, eos, eot, pad, tuple(stops))
+
+
+def _size(added: Iterable[AddedToken], first: int) -> int:
+    """One more than the largest id."""
+    return max([first, *(token.id + 1 for token in added)])
+
+
+def _switch(path: str, config: Json, name: str, *, default: bool) -> bool:
+    value = config.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        refuse(path, f"its {name} is {repr(value)[:100]}, and must be true or false")
+    return value
 
 
 def release_of(
@@ -144,6 +168,7 @@ def release_of(
     templates: Templates,
     first: int,
     files: Files = MappingProxyType({}),
+    folder: str | None = None,
 ) -> str | None:
     """The release whose special tokens these are, none more and none less.
 
@@ -156,17 +181,17 @@ def release_of(
         for release in releases()
         if plain == [AddedToken(id, name) for name, id in release.special_tokens(first).items()]
     ]
-    told = [*_told(files, templates), DEFAULT_PROFILE, *fitting]
+    told = [*_told(folder, files, templates), DEFAULT_PROFILE, *fitting]
     return next((release for release in told if release in fitting), None)
 
 
-def _guessed(files: Files, templates: Templates) -> str:
+def _guessed(folder: str | None, files: Files, templates: Templates) -> str:
     """The release that is meant where no file has names of special tokens."""
-    told = [release for release in _told(files, templates) if release in PROFILES]
+    told = [release for release in _told(folder, files, templates) if release in PROFILES]
     return str((told or [DEFAULT_PROFILE])[0])
 
 
-def _told(files: Files, templates: Templates) -> Iterator[Any]:
+def _told(folder: str | None, files: Files, templates: Templates) -> Iterator[Any]:
     """What tells the release.
 
     What `Tokenizer.save` noted, a published chat template, and the scaling of the model's rotary
@@ -176,31 +201,47 @@ def _told(files: Files, templates: Templates) -> Iterator[Any]:
     for name, text in templates:
         if name == "default":
             yield profile_of_template(text)
-    model = files.get("config.json")
-    if model is None or model.get("model_type") != "llama":
+    model = files.get(_MODEL)
+    if model is None:
         return
-    rope = model.get("rope_parameters") or model.get("rope_scaling") or {}
-    if isinstance(rope, dict):
-        yield _of_rope(rope)
+    place = os.path.join(folder or "", _MODEL)
+    if _told_by(place, model, "model_type", str) != "llama":
+        return
+    rope = _told_by(place, model, "rope_parameters", dict) or (
+        _told_by(place, model, "rope_scaling", dict) or {}
+    )
+    kind = _told_by(place, rope, "rope_type", str) or _told_by(place, rope, "type", str)
+    yield _of_rope(kind, _told_by(place, rope, "factor", int, float))
 
 
-def _of_rope(rope: Json) -> str:
-    """The release whose models have a rotary embedding.
+def _of_rope(kind: str | None, factor: float | None) -> str:
+    """The release whose models have a rotary embedding that is scaled so.
 
     A factor that no release has is taken for one of the first that scale at all.
     """
-    if rope.get("rope_type", rope.get("type")) != ROPE_TYPE:
+    if kind != ROPE_TYPE:
         return next(release.name for release in releases() if release.scaling is None)
     scaled = {one.name: one.scaling.factor for one in releases() if one.scaling is not None}
-    same = [name for name, factor in scaled.items() if factor == rope.get("factor")]
-    return [*same, *scaled][0]
+    return [*(name for name, known in scaled.items() if known == factor), *scaled][0]
 
 
-def _checked_post_processor(file: str, text: str | None) -> str:
+def _told_by(path: str, value: Json, name: str, *kinds: type) -> Any:  # noqa: ANN401 - of JSON
+    """A field of the model's configuration, of one of these kinds; None without it."""
+    found = value.get(name)
+    if found is not None and type(found) not in kinds:
+        refuse(path, f"its {name} is {repr(found)[:100]}, which is not what it can be")
+    return found
+
+
+def _checked_post_processor(file: str, text: str | None, size: int) -> str:
+    """What is put around texts, as a folder keeps it; `size` ids there are."""
     if text is None:
         return ""
     try:
-        around(text)
-        return canonical(json.loads(text))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        both = around(text)
+    except ValueError as error:
         refuse(file, f"its post_processor does not only put tokens around texts: {error}")
+    for id in {*both.before, *both.after, *(id for part in both.pair for id in part)}:
+        if id >= size:
+            refuse(file, f"its post_processor puts {id} around texts, and there are {size:,} ids")
+    return canonical(json.loads(text))

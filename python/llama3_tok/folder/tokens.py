@@ -9,7 +9,7 @@ from llama3_tok.folder.files import refuse
 from llama3_tok.folder.says import ROLES, Json, content_of
 from llama3_tok.profiles import find
 
-__all__ = ["EXTRA", "Tokens", "of_decoder", "of_older", "with_roles"]
+__all__ = ["EXTRA", "Tokens", "check_roles", "of_decoder", "of_older", "with_roles"]
 
 EXTRA = "extra_special_tokens"
 _FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
@@ -67,9 +67,7 @@ class Tokens:
         It is special, but for one that is listed as extra with flags that say otherwise. One that
         is there becomes special if the configuration gives its flags, or gives none at all.
         """
-        content = content_of(value)
-        if content is None:
-            refuse(path, f"its {role} is {repr(value)[:100]}, which is no token")
+        content = _content(path, role, value)
         if not content:
             return
         known = self._of.get(content)
@@ -123,20 +121,37 @@ def _flags(path: str, value: Json) -> dict[str, bool]:
     return flags
 
 
+def _content(path: str, role: str, value: Any) -> str:  # noqa: ANN401 - of JSON
+    content = content_of(value)
+    if content is None:
+        refuse(path, f"its {role} is {repr(value)[:100]}, which is no token")
+    return content
+
+
+def check_roles(path: str, config: Json) -> None:
+    """Refuses what one file says of tokens with a role, before it is joined with another's."""
+    for role, value in with_roles(path, config):
+        _content(path, role, value)
+        if isinstance(value, dict):
+            _flags(path, value)
+
+
 def with_roles(path: str, config: Json) -> list[tuple[str, Any]]:
     """The tokens that have a role, in the order in which transformers adds them."""
-    found = [(f"{role}_token", config.get(f"{role}_token")) for role in ROLES]
-    known = {role for role, _ in found}
-    more = config.get(EXTRA) or config.get("additional_special_tokens") or []
+    roles = [(f"{role}_token", config.get(f"{role}_token")) for role in ROLES]
+    known = {role for role, _ in roles}
+    found = [(role, value) for role, value in roles if value is not None]
+    both = config.get(EXTRA), config.get("additional_special_tokens")
+    if not all(isinstance(more, list | dict | None) for more in both):
+        refuse(path, "its additional special tokens are not a list")
+    more = both[0] or both[1] or []
     if isinstance(more, dict):
         found += more.items()
         more = []
-    if not isinstance(more, list):
-        refuse(path, "its additional special tokens are not a list")
     found += [
         (role, value)
         for role, value in config.items()
+        # Switches have such names, too, as "add_bos_token".
         if role.endswith("_token") and role not in known and content_of(value) is not None
     ]
-    found += [(EXTRA, value) for value in more]
-    return [(role, value) for role, value in found if value is not None]
+    return found + [(EXTRA, value) for value in more]

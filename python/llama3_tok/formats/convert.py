@@ -9,7 +9,7 @@ from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import Roles
 from llama3_tok.formats import gguf as gguf_vocabulary
-from llama3_tok.formats import save
+from llama3_tok.formats import save, whole_files
 from llama3_tok.formats.gguf_fields import MAGIC
 
 __all__ = ["convert"]
@@ -53,7 +53,7 @@ def convert(
         draft = gguf_vocabulary.draft(definition)
     else:
         draft = (save.rank_file if kind == "rank file" else save.tokenizer_json)(definition)
-    save.write(definition, {destination: draft})
+    whole_files.write({destination: draft})
     return paths
 
 

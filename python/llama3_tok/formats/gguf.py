@@ -21,7 +21,8 @@ from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken, Folder, Roles, described
 from llama3_tok.formats import hugging_face
 from llama3_tok.formats.gguf_fields import Value, fields
-from llama3_tok.formats.save import Draft
+from llama3_tok.formats.save import compared
+from llama3_tok.formats.whole_files import Draft
 
 _T = TypeVar("_T")
 
@@ -50,7 +51,7 @@ def draft(definition: Definition) -> Draft:
                 "GGUF has no place for that; a tokenizer.json has"
             )
     gguf = need("gguf", "gguf")
-    return Draft(_writer(gguf, definition), lambda path: read(path)[0])
+    return Draft(_writer(gguf, definition), compared(definition, lambda path: read(path)[0]))
 
 
 def _writer(gguf: ModuleType, definition: Definition) -> Callable[[str], None]:
@@ -152,16 +153,32 @@ def read(path: str) -> tuple[Ranks, Folder]:
     }
     stops = sorted({id for role in ("eos", "eot", "eom") if (id := ids[role]) is not None})
     roles = Roles(ids["bos"], ids["eos"], ids["eot"], ids["padding"], tuple(stops))
+    # llama.cpp has these defaults where a file does not say it.
     around = {
-        role: ids[role] if found.get(f"add_{role}_token", default) else None
+        role: ids[role] if _switch(path, found, f"add_{role}_token", default=default) else None
         for role, default in (("bos", True), ("eos", False))
     }
     templates = {
-        name.removeprefix(f"{_TEMPLATE}.") if name != _TEMPLATE else "default": value
+        name.removeprefix(f"{_TEMPLATE}.") if name != _TEMPLATE else "default": _text(
+            path, name, value
+        )
         for name, value in found.items()
-        if name.startswith(_TEMPLATE) and isinstance(value, str)
+        if name == _TEMPLATE or name.startswith(f"{_TEMPLATE}.")
     }
     return ranks, described(ranks, added, roles, around, templates)
+
+
+def _switch(path: str, found: dict[str, Value], name: str, *, default: bool) -> bool:
+    value = found.get(name, default)
+    if not isinstance(value, bool):
+        raise _refused(path, f"{_PREFIX}{name} is {repr(value)[:100]}, and must be true or false")
+    return value
+
+
+def _text(path: str, name: str, value: Value) -> str:
+    if not isinstance(value, str):
+        raise _refused(path, f"{name} is {repr(value)[:100]}, and must be a text")
+    return value
 
 
 def _id(path: str, found: dict[str, Value], role: str, size: int) -> int | None:

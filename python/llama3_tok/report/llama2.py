@@ -103,7 +103,7 @@ def load(path: str | os.PathLike[str] | None = None) -> "Llama2":
         raise _refused(file, "this is a Llama 3 vocabulary, no SentencePiece model of Llama 2")
     try:
         processor = library.SentencePieceProcessor(model_proto=data)
-    except (RuntimeError, ValueError, OSError):
+    except (RuntimeError, ValueError, OSError):  # by its version; the file has been read
         raise _refused(file, "this is no SentencePiece model, as Llama 2 has") from None
     if reason := _foreign(processor):
         raise _refused(file, f"this SentencePiece model is not Llama 2's: {reason}")

@@ -111,7 +111,7 @@ def stored_size(path: str) -> int | None:
     """Bytes on the disk; None for what has no size beforehand, as a pipe. Missing files have 0."""
     try:
         status = os.fstat(0) if path == STANDARD_INPUT else os.stat(path)
-    except OSError:
+    except OSError:  # what it is, reading the file says
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 

@@ -46,7 +46,7 @@ class ModelFolder:
         kind = self.config.get("model_type")
         if kind != "llama":
             refuse(path, f"its model_type is {kind!r}, and a text model of Llama 3 has 'llama'")
-        if self.config.get("quantization_config"):
+        if self.config.get("quantization_config"):  # an empty one says that they are not
             refuse(path, "the weights are quantised, and only bfloat16, float16, float32 are read")
 
     # The tokenizer
@@ -55,7 +55,7 @@ class ModelFolder:
         """The tokenizer of the folder, or the given one, checked against the model's rows."""
         tokenizer = given or Tokenizer(self.folder)
         rows = self.config.get("vocab_size")
-        if not isinstance(rows, int) or rows < tokenizer.vocab_size:
+        if type(rows) is not int or rows < tokenizer.vocab_size:
             refuse(
                 self.path,
                 f"its vocab_size is {rows}, and the tokenizer {tokenizer.vocabulary} has "
@@ -100,6 +100,8 @@ class ModelFolder:
             config = transformers.LlamaConfig.from_dict(self.config)
             with torch.device("meta"):
                 needed = transformers.LlamaForCausalLM(config).state_dict()
+        except MemoryError:
+            raise
         except Exception as error:  # whatever transformers finds wrong, of many types
             refuse(self.path, f"transformers can make no model of it: {error}")
         stored, size = self._check_weights(config, needed)

@@ -92,6 +92,7 @@ def _stops(network: Any) -> list[int]:  # noqa: ANN401
     """The ids that the model's configurations say end generation."""
     stops: set[int] = set()
     for config in (network.config, network.generation_config):
+        # A model without a head to generate with has no configuration for that.
         listed = getattr(config, "eos_token_id", None)
         stops.update(listed if isinstance(listed, list) else [listed] if listed is not None else [])
     return sorted(stops)

@@ -73,7 +73,7 @@ def _is_llama3(name: Any, options: dict[str, Any]) -> bool:  # noqa: ANN401 - a 
     place = {option: options[option] for option in _PLACE if options.get(option) is not None}
     try:
         path = cached_file(name, "tokenizer.json", **place)
-    except OSError:
+    except OSError:  # transformers' own class says what is wrong
         return False
     if path is None:
         return False

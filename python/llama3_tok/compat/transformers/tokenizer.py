@@ -8,7 +8,7 @@ from typing import Any, cast
 from llama3_tok.extras import need
 from llama3_tok.folder import AddedToken as Added
 from llama3_tok.folder import Around, post_processor
-from llama3_tok.formats import hugging_face, save
+from llama3_tok.formats import hugging_face, save, whole_files
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import FOLDER
 
@@ -300,7 +300,7 @@ class Llama3Tokenizer(Calls):
             "tokenizer.json": save.tokenizer_json(self.llama3.definition, around),
         }
         paths = {os.path.join(save_directory, prefix + name): d for name, d in drafts.items()}
-        save.write(self.llama3.definition, paths)
+        whole_files.write(paths)
         return tuple(paths)
 
     def _save_pretrained(
@@ -318,8 +318,8 @@ class Llama3Tokenizer(Calls):
                 # What AutoTokenizer knows; it reads the added tokens from tokenizer.json.
                 config["tokenizer_class"] = "PreTrainedTokenizerFast"
                 del config["added_tokens_decoder"]
-                with open(path, "w", encoding="utf-8") as file:
-                    file.write(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+                text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+                whole_files.write({path: whole_files.of_data(text.encode())})
         return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
 
 

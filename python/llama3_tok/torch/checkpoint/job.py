@@ -16,10 +16,11 @@ from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from llama3_tok.formats import whole_files
+from llama3_tok.torch.checkpoint.alone import alone
 from llama3_tok.torch.checkpoint.meta import read_json
 from llama3_tok.torch.checkpoint.stored import Array, Safetensors, Stored, refuse
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
-from llama3_tok.torch.checkpoint.whole import alone, sync_folder, write_whole
 from llama3_tok.torch.checkpoint.writing import Out, raw
 
 RECORD = "conversion.json"
@@ -94,7 +95,7 @@ class Job:
 
         `others` are the names of what `finish` writes, after the weights.
         """
-        os.makedirs(self._folder, exist_ok=True)
+        whole_files.make_folder(self._folder)
         with alone(self._folder):
             record = self._open_record([*(target.name for target in self._targets), *others])
             kept = [target for target in self._targets if self._is_finished(target, record)]
@@ -107,7 +108,7 @@ class Job:
                 self._save(record)
             if not record["complete"]:
                 finish()
-                sync_folder(self._folder)
+                whole_files.sync_folder(self._folder)
                 record["complete"] = True
                 self._save(record)
         return len(kept)
@@ -135,9 +136,8 @@ class Job:
 
     def _sweep(self, names: Sequence[str]) -> None:
         """Removes what an earlier run was about to write when it was killed."""
-        beginnings = tuple(f".{name}." for name in names)
         for name in os.listdir(self._folder):
-            if name.startswith(beginnings):
+            if whole_files.is_partial(name, names):
                 os.remove(os.path.join(self._folder, name))
 
     def _check_free(self, names: Sequence[str]) -> None:
@@ -154,7 +154,7 @@ class Job:
         known = record["files"].get(target.name)
         try:
             size = os.path.getsize(os.path.join(self._folder, target.name))
-        except OSError:
+        except FileNotFoundError:
             size = -1
         return known is not None and bool(known["bytes"] == size)
 
@@ -172,7 +172,7 @@ class Job:
         digests: dict[str, str] = {}
         outs = [self._watched(out, digests) for out in target.outs]
         path = os.path.join(self._folder, target.name)
-        write_whole(path, lambda file: target.write(file, outs))
+        whole_files.write({path: whole_files.streamed(lambda file: target.write(file, outs))})
         for out in target.outs:
             if out.alias is not None:
                 digests[out.name] = digests[out.alias]
@@ -202,7 +202,7 @@ class Job:
 
     def _save(self, record: Json) -> None:
         text = json.dumps(record, indent=1).encode() + b"\n"
-        write_whole(os.path.join(self._folder, RECORD), lambda file: file.write(text))
+        whole_files.write({os.path.join(self._folder, RECORD): whole_files.of_data(text)})
 
     # Verifying
 
@@ -260,10 +260,19 @@ def read_record(folder: str) -> Json:
     path = os.path.join(folder, RECORD)
     record = read_json(path)
     parts = {"input": dict, "options": dict, "files": dict, "complete": bool}
-    if record.get("format") != _FORMAT or any(
-        not isinstance(record.get(part), kind) for part, kind in parts.items()
+    if (
+        type(record.get("format")) is not int
+        or record["format"] != _FORMAT
+        or any(not isinstance(record.get(part), kind) for part, kind in parts.items())
     ):
         refuse(path, "it is no record of a conversion that this version can go on with")
+    for name, entry in record["files"].items():
+        if not isinstance(entry, dict) or not (
+            type(entry.get("bytes")) is int
+            and isinstance(entry.get("sha256"), dict)
+            and all(isinstance(digest, str) for digest in entry["sha256"].values())
+        ):
+            refuse(path, f"it has no size and hashes of the file {name[:100]!r}; it is damaged")
     return record
 
 

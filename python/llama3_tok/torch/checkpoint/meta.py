@@ -44,7 +44,7 @@ def read_json(path: str) -> dict[str, Any]:
             value = json.load(file)
     except FileNotFoundError:
         refuse(path, "there is no such file")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         refuse(path, f"it is not valid JSON: {error}")
     if not isinstance(value, dict):
         refuse(path, "it must hold a JSON object")

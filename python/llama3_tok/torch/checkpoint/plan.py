@@ -15,7 +15,7 @@ from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import need
 from llama3_tok.folder import usual
 from llama3_tok.folder.reading import release_of
-from llama3_tok.formats import save
+from llama3_tok.formats import save, whole_files
 from llama3_tok.formats.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.cast import cast
@@ -25,7 +25,6 @@ from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
 from llama3_tok.torch.checkpoint.stored import Array, Info, refuse
 from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, tensors
-from llama3_tok.torch.checkpoint.whole import write_whole
 from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
 
 
@@ -122,7 +121,7 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     def finish(output: str) -> None:
         if is_known:
             rank_file = os.path.join(output, TOKENIZER)
-            save.write(tokenizer.definition, {rank_file: save.rank_file(tokenizer.definition)})
+            whole_files.write({rank_file: save.rank_file(tokenizer.definition)})
         else:
             tokenizer.save(output)
         _write_json(output, PARAMS, params)
@@ -214,4 +213,4 @@ def bytes_of(size: int | str) -> int:
 
 def _write_json(folder: str, name: str, value: dict[str, object]) -> None:
     text = json.dumps(value, indent=2).encode() + b"\n"
-    write_whole(os.path.join(folder, name), lambda file: file.write(text))
+    whole_files.write({os.path.join(folder, name): whole_files.of_data(text)})

@@ -92,12 +92,14 @@ class Fields:
             value = default
         if value is None:
             self.refuse(f"has no field {name!r}, which says what the model is")
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and type(value) is int and abs(value) < _LARGEST:
             value = float(value)
         if type(value) is not kind:
-            self.refuse(f"{name!r} is {value!r}, and must be {_KINDS[kind]}")
-        if kind is not bool and not (math.isfinite(value) and value > 0):
-            self.refuse(f"{name!r} is {value!r}, and must be positive")
+            self.refuse(f"{name!r} is {repr(value)[:100]}, and must be {_KINDS[kind]}")
+        if kind is not bool and value >= _LARGEST:
+            self.refuse(f"{name!r} is {repr(value)[:100]}, and no model has as much")
+        if kind is not bool and not value > 0:  # NaN is not, either
+            self.refuse(f"{name!r} is {repr(value)[:100]}, and must be positive")
         return value
 
     def optional(self, name: str, kind: type[Value]) -> Value | None:
@@ -118,6 +120,8 @@ class Fields:
         refuse(self.file, reason)
 
 
+# Larger numbers are none of a model, and may be too large to be computed with.
+_LARGEST = 1 << 53
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _OFF: tuple[Any, ...] = (None, False, -1, {}, [])
 

@@ -8,9 +8,10 @@ The format is that of https://huggingface.co/docs/safetensors.
 """
 
 import json
+import math
 import os
 from hashlib import sha256
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeGuard
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Info(NamedTuple):
     @property
     def bytes(self) -> int:
         """Of its elements."""
-        return int(np.prod(self.shape, dtype=np.int64)) * WIDTH[self.dtype]
+        return math.prod(self.shape) * WIDTH[self.dtype]
 
 
 class Stored(Protocol):
@@ -74,6 +75,11 @@ def status(path: str, table: bytes) -> dict[str, object]:
         "modified_ns": found.st_mtime_ns,
         "table_sha256": sha256(table).hexdigest(),
     }
+
+
+def _are_sizes(value: object) -> TypeGuard[list[int]]:
+    """Whether it is a list of numbers that can be sizes of a file's parts."""
+    return isinstance(value, list) and all(type(one) is int and 0 <= one < 1 << 63 for one in value)
 
 
 class Safetensors:
@@ -109,24 +115,38 @@ class Safetensors:
         end = 0
         try:
             header = json.loads(self._header)
-            header.pop("__metadata__", None)
-            for name, entry in header.items():
-                dtype, shape = entry["dtype"], tuple(map(int, entry["shape"]))
-                begin, stop = map(int, entry["data_offsets"])
-                if dtype not in _FROM_SAFE:
-                    refuse(self.path, f"its type is {dtype}, none of {', '.join(_FROM_SAFE)}", name)
-                info = Info(_FROM_SAFE[dtype], shape)
-                if stop - begin != info.bytes or begin < 0 or min(shape, default=1) < 0:
-                    refuse(
-                        self.path, f"it has {stop - begin:,} bytes, and its shape is {shape}", name
-                    )
-                self.tensors[name], self._offsets[name] = info, begin
-                end = max(end, stop)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if isinstance(error, CheckpointError):
-                raise
+        except (ValueError, RecursionError) as error:
             refuse(self.path, f"its header can't be read ({error!r}); it is damaged")
+        if not isinstance(header, dict):
+            refuse(self.path, "its header is no table of tensors; it is damaged")
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            dtype, shape, (begin, stop) = self._entry(name, entry)
+            if dtype not in _FROM_SAFE:
+                refuse(self.path, f"its type is {dtype}, none of {', '.join(_FROM_SAFE)}", name)
+            info = Info(_FROM_SAFE[dtype], shape)
+            if stop - begin != info.bytes:
+                refuse(self.path, f"it has {stop - begin:,} bytes, and its shape is {shape}", name)
+            self.tensors[name], self._offsets[name] = info, begin
+            end = max(end, stop)
         return end
+
+    def _entry(self, name: str, entry: object) -> tuple[str, tuple[int, ...], list[int]]:
+        """Type, shape, and where the bytes begin and end."""
+        if isinstance(entry, dict):
+            dtype, shape, offsets = map(entry.get, ("dtype", "shape", "data_offsets"))
+            if (
+                isinstance(dtype, str)
+                and _are_sizes(shape)
+                and _are_sizes(offsets)
+                and len(offsets) == 2
+            ):
+                return dtype, tuple(shape), offsets
+        refuse(
+            self.path,
+            f"its header has {repr(entry)[:100]}, which does not describe a tensor; it is damaged",
+            name,
+        )
 
     def array(self, name: str) -> Array:
         """A tensor's elements."""

@@ -85,6 +85,8 @@ class TorchFile:
         pickled = self._content(file, "data.pkl", None)
         try:
             table = _Unpickler(io.BytesIO(pickled)).load()
+        except MemoryError:
+            raise
         except Exception as error:  # damaged pickles raise whatever they come upon
             refuse(self.path, f"its table of tensors can't be read: {error}")
         if not isinstance(table, dict) or not table:
