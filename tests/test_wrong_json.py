@@ -110,7 +110,7 @@ def state(tokenizer):
     added = tokenizer.added_tokens, tokenizer.vocab_size, tokenizer.stop_ids
     text = "hello <|eot_id|> <pad> x"
     ids = tokenizer.encode(text), tokenizer.encode(text, allowed_special="all")
-    return roles, added, tokenizer.chat_templates, tokenizer._around, ids
+    return roles, added, tokenizer.chat_templates, tokenizer.around, ids
 
 
 def agrees(folder, ours):
@@ -128,7 +128,7 @@ def agrees(folder, ours):
     if theirs.pad_token is not None:
         assert ours.pad_id == theirs.pad_token_id
     for text in ("hello", "hello <|eot_id|> x <pad>"):
-        before, after, _ = ours._around
+        before, after, _ = ours.around
         inner = ours.encode(text, allowed_special="all")
         assert [*before, *inner, *after] == theirs(text)["input_ids"]
     templates = theirs.chat_template or {}

@@ -1,8 +1,8 @@
 """What this build knows of itself: its version, Unicode's, the pattern, and the processor.
 
 >>> from llama3_tok import about
->>> about.UNICODE_VERSION.count(".")
-2
+>>> about.PATTERN.startswith("(?i:")
+True
 """
 
 from llama3_tok._core import (

@@ -273,11 +273,12 @@ class Tokenizer(metaclass=_Class):
         With `side="right"` the right side is cut off and the longest such beginning is kept, with
         `side="left"` the longest such end. That is more than cutting the ids and decoding them: no
         character is cut, and since a part may have fewer tokens than a shorter one, none that fits
-        is missed. BOS and EOS are not counted, special tokens in the text are text. Of `bytes` a
+        is missed. The other options are those of `encode`, and BOS and EOS count. Of `bytes` a
         part is given, where each byte outside valid UTF-8 counts as a character; of a `str` a
         surrogate pair is not cut.
 
-        Raises TypeError for what is no text, ValueError for a negative `max_tokens`.
+        Raises as `encode`, and ValueError for a `max_tokens` that is negative, or less than BOS and
+        EOS alone.
 
         >>> llama3_tok.Tokenizer().truncate("This is a test sentence.", 4)
         'This is a test'
@@ -294,10 +295,12 @@ class Tokenizer(metaclass=_Class):
         text: Text,
         **options: Unpack[TextOptions],
     ) -> int:
-        """How many ids `encode(text)` has, without making them.
+        """How many ids `encode` gives, without making them; parameters and errors as there.
 
         >>> llama3_tok.count("This is a test sentence.")
         6
+        >>> llama3_tok.count("This is a test sentence.", bos=True)
+        7
         """
         if not options:
             return self._core.count(text)
@@ -308,7 +311,7 @@ class Tokenizer(metaclass=_Class):
         texts: Iterable[Text],
         **options: Unpack[BatchOptions],
     ) -> "npt.NDArray[np.int64]":
-        """How many ids each text has, as `int64[len(texts)]`."""
+        """How many ids each text has, as `int64[len(texts)]`; otherwise as `encode_batch`."""
         texts = arguments.texts(texts)
         chosen = self._chosen(options, "count_batch", texts, "threads")
         threads = arguments.threads(options.get("threads"))
@@ -401,7 +404,8 @@ class Tokenizer(metaclass=_Class):
         The file may be of any size: it is read in pieces, which up to `threads` threads (default:
         all processors) count in a bounded amount of memory. Files whose names end in `.gz` and
         `.zst` are unpacked. A text file is counted as it is, a byte order mark included; bytes that
-        are not UTF-8 are counted as `encode` has them.
+        are not UTF-8 are counted as `encode` has them. The other options are those of `encode`, and
+        `bos` and `eos` are for the file, or with `field` for each record.
 
         Raises OSError for a file that can't be read, and InputError, with path and line, for a
         damaged archive and for a line that is not a JSON object with a string in `field`.
@@ -699,8 +703,9 @@ class Tokenizer(metaclass=_Class):
         with `tools_in="system"` in the system message. `builtin_tools` are names such as
         "brave_search". `date` is a date, "today", or a str that is written as it is; by default it
         is the "26 Jul 2024" of the published templates, so the same call gives the same ids next
-        year. The ids end with the header of the assistant's answer; not so without
-        `add_generation_prompt`, and with `continue_final_message` the last message has no end.
+        year. With `add_generation_prompt` the ids end with the header of the assistant's answer; by
+        default they do unless the last message is the assistant's. With `continue_final_message`
+        the last message has no end.
 
         Structure gives special tokens, content never does: `<|eot_id|>` in any text of a message
         is plain text. `return_mask` also gives `uint8[n]`, 1 for the tokens that the assistant
