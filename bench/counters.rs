@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use llama3_tok::counters::{self, Counters};
 use llama3_tok::text::pretokenize::Pretokens;
-use llama3_tok::{Encoder, Options, Vocabulary};
+use llama3_tok::{Content, Encoder, Options, Vocabulary};
 
 use texts::{Text, documents, texts};
 
@@ -109,7 +109,7 @@ fn main() {
 
 fn encoder(file: &OsStr) -> Encoder {
     let data = std::fs::read(file).expect("the file LLAMA3_TOK_VOCAB is read");
-    let vocabulary = Vocabulary::parse(&data, "LLAMA3_TOK_VOCAB", data.len() == 2_183_982);
+    let vocabulary = Vocabulary::parse(&Content::new(data), "LLAMA3_TOK_VOCAB");
     let vocabulary = Arc::new(vocabulary.unwrap_or_else(|error| panic!("{error}")));
     Encoder::new(vocabulary, "LLAMA3_TOK_VOCAB", PROFILE).unwrap_or_else(|error| panic!("{error}"))
 }

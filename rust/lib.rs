@@ -49,3 +49,4 @@ pub use encode::options::Options;
 pub use error::Error;
 pub use profile::Profile;
 pub use vocabulary::Vocabulary;
+pub use vocabulary::content::Content;

@@ -17,6 +17,7 @@ use crate::machine::code_path::CodePath;
 use crate::text::pretokenize::{PATTERN, PretokenEnds, Pretokens};
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
+use crate::vocabulary::content::Content;
 
 /// A check that never stops anything.
 pub fn go_on() -> Result<(), Error> {
@@ -76,6 +77,11 @@ pub fn rank_file(tokens: &[Vec<u8>]) -> String {
     lines.map(|(rank, token)| format!("{} {rank}\n", base64(token))).collect()
 }
 
+/// The vocabulary of `tokens`, read from a rank file of them.
+pub fn vocabulary_of(tokens: &[Vec<u8>]) -> Vocabulary {
+    Vocabulary::parse(&Content::new(rank_file(tokens)), "sample").unwrap()
+}
+
 pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let encode = |chunk: &[u8]| {
@@ -121,8 +127,7 @@ pub fn sample_encoder() -> &'static Encoder {
             tokens.push(best);
         }
         tokens.extend([" Việt", "qzxqzx", "  \t  \t", "zzzzz"].map(|text| text.into()));
-        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "sample", false).unwrap();
-        Encoder::new(Arc::new(vocabulary), "sample", "llama3.1").unwrap()
+        Encoder::new(Arc::new(vocabulary_of(&tokens)), "sample", "llama3.1").unwrap()
     })
 }
 
@@ -132,10 +137,8 @@ pub fn best_encoder() -> &'static (Encoder, RankMap) {
     ENCODER.get_or_init(|| {
         let vocabulary = match std::env::var("LLAMA3_TOK_VOCAB") {
             Ok(path) => {
-                let data = std::fs::read(&path).unwrap();
-                // Meta's own file, as its length tells well enough here, has its splits built in.
-                let is_meta = data.len() == 2_183_982;
-                Arc::new(Vocabulary::parse(&data, &path, is_meta).unwrap())
+                let content = Content::new(std::fs::read(&path).unwrap());
+                Arc::new(Vocabulary::parse(&content, &path).unwrap())
             }
             Err(_) => {
                 eprintln!("LLAMA3_TOK_VOCAB is not set: a small vocabulary stands in for Meta's");
@@ -319,7 +322,7 @@ proptest! {
             3 => runs("[abc]{0,9}", "[abc]{1,5}"),
         ],
     ) {
-        let vocabulary = Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
+        let vocabulary = vocabulary_of(&tokens);
         let pretoken = pretoken.as_bytes();
         let expected = merge(&ranks_of(&vocabulary), pretoken);
         let mut memory = MergeMemory::default();

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from llama3_tok import vocabulary
+from llama3_tok._core import META_SHA256
 
 NEVER = 1 << 23
 NOTHING = (1 << 24) - 1
@@ -28,7 +29,7 @@ TARGET = Path(__file__).parent.parent / "rust" / "meta_splits.bin"
 def ranks() -> dict[bytes, int]:
     """Meta's ranks; exit if the vocabulary that is found is another one."""
     data = Path(vocabulary.find()).read_bytes()
-    if hashlib.sha256(data).hexdigest() != vocabulary.META_SHA256:
+    if hashlib.sha256(data).hexdigest() != META_SHA256:
         raise SystemExit("the vocabulary that was found is not Meta's own file")
     lines = (line.split() for line in data.splitlines())
     return {base64.b64decode(token): int(rank) for token, rank in lines}

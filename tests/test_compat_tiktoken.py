@@ -19,6 +19,7 @@ import oracle
 import strategies
 from conftest import EXAMPLES
 from llama3_tok import PROFILES, SpecialTokenError, Tokenizer, vocabulary
+from llama3_tok._core import META_SHA256
 
 OURS = ours.get_encoding("llama3.1")
 THEIRS = oracle.encoding()
@@ -367,7 +368,7 @@ def test_an_encoding_is_made_of_tables_as_by_metas_code():
 
     meta = Meta.get_instance().model
     load = llama3_tok.compat.tiktoken.load.load_tiktoken_bpe
-    ranks = load(vocabulary.find(), vocabulary.META_SHA256)
+    ranks = load(vocabulary.find(), META_SHA256)
     assert ranks == tiktoken.load.load_tiktoken_bpe(vocabulary.find()) == OURS._mergeable_ranks
     made = ours.Encoding(
         "mine",

@@ -14,6 +14,7 @@ import pytest
 import oracle
 from cli import fails, output, run
 from llama3_tok import PROFILES, Tokenizer, VocabularyError, vocabulary
+from llama3_tok._core import META_SHA256
 from llama3_tok.formats import convert
 from llama3_tok.formats.gguf_fields import fields
 from llama3_tok.profiles import chat_template
@@ -42,7 +43,7 @@ def sha256(path):
 @pytest.mark.parametrize("source", [*KINDS, "folder"])
 def test_every_kind_becomes_metas_rank_file_byte_for_byte(sources, tmp_path, source):
     shown = output("convert", str(sources[source]), str(tmp_path / "out.model"))
-    assert sha256(tmp_path / "out.model") == vocabulary.META_SHA256
+    assert sha256(tmp_path / "out.model") == META_SHA256
     assert shown.decode().splitlines() == [
         f"  2,183,982 bytes  {tmp_path / 'out.model'}",
         "read back and compared with the source: the same tokens",

@@ -123,9 +123,10 @@ def test_disallowed_special_tokens_are_refused_by_each_call(tokenizer, tmp_path)
 def test_bos_and_eos_of_a_folder_without_them_are_errors(tokenizer, tmp_path):
     bare = {"<|a|>": 128000}
     from llama3_tok import vocabulary
+    from llama3_tok._core import Content
 
     data = Path(tokenizer.vocabulary).read_bytes()
-    other = Tokenizer.of(vocabulary.with_names(data, tokenizer.vocabulary, bare))
+    other = Tokenizer.of(vocabulary.with_names(Content(data), tokenizer.vocabulary, bare))
     for call, name in itertools.product((other.count, other.encode), ("bos", "eos")):
         with pytest.raises(llama3_tok.Llama3TokError, match=f"this tokenizer has no {name} token"):
             call("a", **{name: True})

@@ -22,8 +22,8 @@ from llama3_tok import (
     Llama3TokError,
     Tokenizer,
     VocabularyError,
-    vocabulary,
 )
+from llama3_tok._core import META_SHA256
 from llama3_tok.formats import save, whole_files
 from llama3_tok.profiles import chat_template
 
@@ -80,7 +80,7 @@ def test_a_folder_has_the_files_that_others_look_for(saved):
 
 def test_the_rank_file_is_metas_byte_for_byte(saved):
     data = (saved[1] / "tokenizer.model").read_bytes()
-    assert hashlib.sha256(data).hexdigest() == vocabulary.META_SHA256
+    assert hashlib.sha256(data).hexdigest() == META_SHA256
 
 
 def test_the_tokenizer_json_has_what_hugging_faces_conversion_gives(saved):

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiktoken
 
+import oracle
 from llama3_tok import Tokenizer, VocabularyError, VocabularyNotFound, vocabulary
+from llama3_tok._core import META_SHA256, PATTERN
 from small_vocabulary import SINGLE_BYTES, SMALL, rank_lines, refuse, write
 
 
@@ -27,8 +30,8 @@ def test_the_package_brings_metas_file(monkeypatch, tokenizer):
     path = vocabulary.find()
     assert path.endswith("llama_models/llama3/tokenizer.model")
     assert Tokenizer().vocabulary == path
-    assert Tokenizer().vocabulary_sha256 == vocabulary.META_SHA256
-    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == vocabulary.META_SHA256
+    assert Tokenizer().vocabulary_sha256 == META_SHA256
+    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == META_SHA256
 
 
 def test_the_argument_comes_before_the_environment_and_that_before_the_package(
@@ -241,6 +244,29 @@ def test_a_sentencepiece_model_is_told(tmp_path):
     if not folder:
         pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
     refuse(folder, "SentencePiece model, as Llama 2")
+
+
+# Meta's own file
+
+
+def test_a_file_that_differs_from_metas_in_one_token_has_its_own_ids(tmp_path):
+    """The merges of Meta's file are built in: they must not be taken for any other file."""
+    content = Path(vocabulary.find()).read_bytes()
+    assert content.count(base64.b64encode(b"Hello") + b" 9906\n") == 1
+    # Of as many bytes, so that the length of the file does not tell.
+    path = tmp_path / "other.model"
+    path.write_bytes(content.replace(base64.b64encode(b"Hello"), base64.b64encode(b"Hellx"), 1))
+    ranks = {**oracle.ranks(), b"Hellx": 9906}
+    del ranks[b"Hello"]
+    theirs = tiktoken.Encoding("other", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
+    tokenizer = Tokenizer(path)
+    # Whole pretokens, and what merging gives inside longer ones.
+    for text in ("Hello", "Hellx", "HelloHello", "xHellox", "HellxHello", "xHellxx", "HelloHellx"):
+        assert tokenizer.encode(text) == theirs.encode(text)
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.encode("HelloHellx") != Tokenizer().encode("HelloHellx")
+    assert tokenizer.vocabulary_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert tokenizer.vocabulary_sha256 != META_SHA256
 
 
 # Found again

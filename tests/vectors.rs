@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use llama3_tok::added::Selection;
-use llama3_tok::{Encoder, Options, Vocabulary};
+use llama3_tok::{Content, Encoder, Options, Vocabulary};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -20,7 +20,8 @@ fn golden_texts_have_their_ids() {
         eprintln!("skipped: LLAMA3_TOK_VOCAB does not name Meta's vocabulary");
         return;
     };
-    let vocabulary = Vocabulary::parse(&std::fs::read(&path).unwrap(), &path, false).unwrap();
+    let content = Content::new(std::fs::read(&path).unwrap());
+    let vocabulary = Vocabulary::parse(&content, &path).unwrap();
     let encoder = Encoder::new(Arc::new(vocabulary), &path, "llama3.1").unwrap();
     let vectors = include_str!("vectors/golden.jsonl");
     assert!(!vectors.is_empty());

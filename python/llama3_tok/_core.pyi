@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 __version__: str
 PATTERN: str
+META_SHA256: str
 UNICODE_VERSION: str
 PROFILES: list[str]
 
@@ -106,8 +107,14 @@ class Options:
     def allows(self, name: str) -> bool: ...
 
 @final
+class Content:
+    def __new__(cls, data: bytes) -> Content: ...
+    @property
+    def sha256(self) -> str: ...
+
+@final
 class Ranks:
-    def __new__(cls, data: bytes, file: str, is_meta: bool) -> Ranks: ...
+    def __new__(cls, content: Content, file: str) -> Ranks: ...
     @property
     def size(self) -> int: ...
     @property

@@ -6,6 +6,7 @@ True
 """
 
 from llama3_tok._core import (
+    META_SHA256,
     PATTERN,
     UNICODE_VERSION,
     __version__,
@@ -14,6 +15,7 @@ from llama3_tok._core import (
 )
 
 __all__ = [
+    "META_SHA256",
     "PATTERN",
     "UNICODE_VERSION",
     "__version__",

@@ -145,13 +145,14 @@ class Tokenizer(metaclass=_Class):
         """
         if not isinstance(vocabulary, bytes):
             raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
+        content = _core.Content(vocabulary)
         _check_profile(profile)
         if all_special_tokens is None:
             profile = profiles.DEFAULT_PROFILE if profile is None else profile
-            return cls.of(_vocabulary.loaded(vocabulary, name, profile))
+            return cls.of(_vocabulary.loaded(content, name, profile))
         if profile is not None:
             raise ValueError("give a profile or all_special_tokens, not both")
-        return cls.of(_vocabulary.with_names(vocabulary, name, all_special_tokens))
+        return cls.of(_vocabulary.with_names(content, name, all_special_tokens))
 
     @classmethod
     def of(cls, definition: Definition, cache_bytes: int | None = None) -> "Tokenizer":

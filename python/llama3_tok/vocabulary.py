@@ -5,7 +5,6 @@ the installed package llama-models, which is located but never imported. A file 
 tokenizer of the process with the same content and the same added tokens has the same core.
 """
 
-import hashlib
 import os
 import stat
 import weakref
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from llama3_tok import arguments, profiles
-from llama3_tok._core import Core, Ranks, not_a_vocabulary
+from llama3_tok._core import Content, Core, Ranks, not_a_vocabulary
 from llama3_tok.definition import Definition
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "LLAMA3_TOK_VOCAB"
 
-# The SHA-256 of the rank file that Meta publishes with every Llama 3 model.
-META_SHA256 = "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55"
 
 # The profile of a folder whose added tokens are those of no release.
 FOLDER = "folder"
@@ -263,38 +260,39 @@ def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> Non
         )
 
 
-def loaded(data: bytes, path: str, profile: str) -> Definition:
+def loaded(content: Content, path: str, profile: str) -> Definition:
     """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    ranks = _ranks_of(data, path, sha256)
+    ranks, sha256 = _ranks_of(content, path), content.sha256
     return Definition(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
 
 
-def with_names(data: bytes, path: str, names: Mapping[str, int]) -> Definition:
+def with_names(content: Content, path: str, names: Mapping[str, int]) -> Definition:
     """The vocabulary that a file's content is, with special tokens of any names and ids."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    ranks = _ranks_of(data, path, sha256)
+    ranks = _ranks_of(content, path)
     for release in profiles.releases():
         if names == release.special_tokens(ranks.size):
-            return loaded(data, path, release.name)
+            return loaded(content, path, release.name)
     from llama3_tok.folder import named
 
-    return of_ranks(ranks, path, sha256, named(ranks, names))
+    return of_ranks(ranks, path, content.sha256, named(ranks, names))
 
 
 def _ranks(path: str) -> tuple[Ranks, str]:
     """What a vocabulary file says, and the SHA-256 of its content."""
-    data = _read(path)
-    sha256 = hashlib.sha256(data).hexdigest()
-    return _ranks_of(data, path, sha256), sha256
+    content = _read(path)
+    return _ranks_of(content, path), content.sha256
 
 
-def _ranks_of(data: bytes, path: str, sha256: str) -> Ranks:
+def _ranks_of(content: Content, path: str) -> Ranks:
+    same = _with_sha256(content.sha256)
+    return Ranks(content, as_text(path)) if same is None else same
+
+
+def _with_sha256(sha256: str) -> Ranks | None:
+    """The ranks of a core of the process that was made from a file with this SHA-256."""
     # A copy, since other threads may add to it.
-    same = next((core for key, core in list(_cores.items()) if key[0] == sha256), None)
-    if same is not None:
-        return Ranks.of(same)
-    return Ranks(data, as_text(path), sha256 == META_SHA256)
+    cores = (core for key, core in list(_cores.items()) if key[0] == sha256)
+    return next((Ranks.of(core) for core in cores), None)
 
 
 def as_text(name: str) -> str:
@@ -303,7 +301,7 @@ def as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> Content:
     """The file's content; a wrong file, which may be huge, is told by its beginning."""
     # Without a buffer, since what is in one would be joined with the rest: another copy of it all.
     with open(path, "rb", buffering=0) as file:
@@ -315,7 +313,7 @@ def _read(path: str) -> bytes:
         if status.st_size > MOST_BYTES:
             raise _refused(path, f"the file has {status.st_size:,} bytes, more than any vocabulary")
         file.seek(0)
-        return file.read()
+        return Content(file.read())
 
 
 def is_vocabulary(head: bytes) -> bool:
@@ -352,9 +350,9 @@ def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = N
     folder said is in the pickle. Raises VocabularyNotFound if none of them has that hash.
     """
     key = sha256, profile, folder
-    same = next((core for known, core in list(_cores.items()) if known[0] == sha256), None)
+    same = _with_sha256(sha256)
     if same is not None:
-        core = _core(Ranks.of(same), path, key)
+        core = _core(same, path, key)
         return Definition(core, path, sha256, profile, folder)
     tried = []
     for candidate in dict.fromkeys([path, *(place.path for place in places())]):
@@ -362,14 +360,14 @@ def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = N
             continue
         try:
             found = find(candidate)
-            data = _read(found)
-            if (other := hashlib.sha256(data).hexdigest()) == sha256:
-                core = _core(_ranks_of(data, found, sha256), found, key)
+            content = _read(found)
+            if content.sha256 == sha256:
+                core = _core(_ranks_of(content, found), found, key)
                 return Definition(core, found, sha256, profile, folder)
         except (VocabularyNotFound, VocabularyError, OSError) as error:
             tried.append(f"  - {error}")
             continue
-        tried.append(f"  - {found}: another vocabulary, SHA-256 {other}")
+        tried.append(f"  - {found}: another vocabulary, SHA-256 {content.sha256}")
     raise VocabularyNotFound(
         "\n".join([f"the vocabulary with SHA-256 {sha256} was not found again:", *tried, WAYS])
     )

@@ -9,6 +9,7 @@ use crate::error::tests::sees_a_fault;
 use crate::profile::Roles;
 use crate::reference::{go_on, sample_encoder};
 use crate::vocabulary::Vocabulary;
+use crate::vocabulary::content::Content;
 
 fn release(profile: &str) -> AddedTokens {
     AddedTokens::of_release(Profile::find(profile).unwrap(), 128_000).unwrap()
@@ -272,7 +273,7 @@ fn a_text_of_many_names_can_be_cut_near_its_end() {
 #[test]
 fn a_token_of_the_vocabulary_may_be_added_and_another_id_is_refused() {
     let file = sample_encoder().vocabulary.rank_file();
-    let vocabulary = &Arc::new(Vocabulary::parse(&file, "f", false).unwrap());
+    let vocabulary = &Arc::new(Vocabulary::parse(&Content::new(file), "f").unwrap());
     let is_word = |token: &[u8]| token.len() > 2 && token.iter().all(u8::is_ascii_alphabetic);
     let (id, bytes) = vocabulary.iter().find(|(_, token)| is_word(token)).unwrap();
     let name = std::str::from_utf8(bytes).unwrap().to_owned();

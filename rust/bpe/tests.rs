@@ -10,7 +10,7 @@ use crate::bpe::merge::MergeMemory;
 use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
 use crate::encode::Encoder;
 use crate::machine::code_path::CodePath;
-use crate::reference::{self, best_encoder, cases, go_on, rank_file, ranks_of};
+use crate::reference::{self, best_encoder, cases, go_on, ranks_of, vocabulary_of};
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 
@@ -51,7 +51,7 @@ fn vocabularies(letters: &'static [&'static str]) -> impl Strategy<Value = Vec<V
 }
 
 fn vocabulary(tokens: &[Vec<u8>]) -> Arc<Vocabulary> {
-    Arc::new(Vocabulary::parse(rank_file(tokens).as_bytes(), "random", false).unwrap())
+    Arc::new(vocabulary_of(tokens))
 }
 
 const ASCII: &[&str] = &["a", "b", "c"];

@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::error::tests::sees_a_fault;
-    use crate::reference::{cases, merge, rank_file, ranks_of, sample_encoder, vocabularies};
+    use crate::reference::{cases, merge, ranks_of, sample_encoder, vocabularies, vocabulary_of};
 
     proptest! {
         #![proptest_config(cases(200))]
@@ -184,8 +184,7 @@ mod tests {
             text in prop_oneof!["[abc]{1,64}", "[ab]{30,100}"],
             from in 0..5usize,
         ) {
-            let vocabulary =
-                Vocabulary::parse(rank_file(&tokens).as_bytes(), "random", false).unwrap();
+            let vocabulary = vocabulary_of(&tokens);
             let (ranks, text) = (ranks_of(&vocabulary), text.as_bytes());
             let count = |part: &[u8]| match ranks.contains_key(part) {
                 true => 1,

@@ -37,7 +37,7 @@ use self::files::{Files, Gives};
 use self::options::{Given as GivenOptions, Options};
 use self::raise::raise;
 use self::stream_decoder::StreamDecoder;
-use self::vocabulary::Ranks;
+use self::vocabulary::{Content, Ranks};
 use crate::encode::Encoder;
 use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
@@ -47,6 +47,7 @@ use crate::machine::code_path::CodePath;
 use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
+use crate::vocabulary::content::META_SHA256;
 
 /// What `CacheInfo` has in Python.
 #[derive(IntoPyObject)]
@@ -384,6 +385,7 @@ impl Core {
 #[pymodule]
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
+    module.add_class::<Content>()?;
     module.add_class::<Ranks>()?;
     module.add_class::<Options>()?;
     chat::add(module)?;
@@ -401,6 +403,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;
     module.add("PROFILES", PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>())?;
     module.add("PATTERN", PATTERN)?;
+    module.add("META_SHA256", META_SHA256)?;
     module.add("UNICODE_VERSION", UNICODE_VERSION)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

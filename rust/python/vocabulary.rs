@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::core::Core;
@@ -13,6 +14,25 @@ use crate::error::Error;
 use crate::profile::{Profile, Roles};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level::Alphabet;
+use crate::vocabulary::content;
+
+/// The content of a vocabulary file, with its SHA-256.
+#[pyclass(frozen, module = "llama3_tok._core")]
+pub(super) struct Content(content::Content<PyBackedBytes>);
+
+#[pymethods]
+impl Content {
+    #[new]
+    fn new(py: Python, data: PyBackedBytes) -> Self {
+        Self(py.detach(|| content::Content::new(data)))
+    }
+
+    /// In hexadecimal.
+    #[getter]
+    fn sha256(&self) -> &str {
+        self.0.sha256()
+    }
+}
 
 /// A vocabulary that was read from a file. Several cores share it.
 #[pyclass(frozen, weakref, module = "llama3_tok._core")]
@@ -46,9 +66,8 @@ pub(super) struct GivenRoles {
 impl Ranks {
     /// Reads a file; `file` is its name for messages.
     #[new]
-    fn new(py: Python, data: &Bound<PyBytes>, file: &str, is_meta: bool) -> PyResult<Self> {
-        let data = data.as_bytes();
-        let vocabulary = detached(py, None, |_, _| Vocabulary::parse(data, file, is_meta))?;
+    fn new(py: Python, content: &Content, file: &str) -> PyResult<Self> {
+        let vocabulary = detached(py, None, |_, _| Vocabulary::parse(&content.0, file))?;
         Ok(Self { vocabulary: Arc::new(vocabulary) })
     }
 

@@ -7,6 +7,7 @@
 //! an error that names its kind.
 
 pub mod byte_level;
+pub mod content;
 mod ranks;
 mod json;
 pub mod parse;

@@ -2,22 +2,22 @@
 
 use crate::bpe::pairs::Pairs;
 use crate::error::Error;
+use crate::vocabulary::content::Content;
 use crate::vocabulary::{Fault, Vocabulary, json, ranks};
 
 impl Vocabulary {
-    /// Reads a vocabulary file; `file` is its name for messages. The format is told by content.
-    ///
-    /// `is_meta` says that the file is Meta's own rank file, byte for byte, for which the merges need
-    /// not be computed.
-    pub fn parse(data: &[u8], file: &str, is_meta: bool) -> Result<Self, Error> {
-        Self::read(data, is_meta).map_err(|(line, reason)| Error::Vocabulary {
+    /// Reads a vocabulary file; `file` is its name for messages. The format is told by content. The
+    /// merges of Meta's own file need not be computed.
+    pub fn parse(content: &Content<impl AsRef<[u8]>>, file: &str) -> Result<Self, Error> {
+        Self::read(content).map_err(|(line, reason)| Error::Vocabulary {
             file: file.to_owned(),
             line,
             reason,
         })
     }
 
-    fn read(data: &[u8], is_meta: bool) -> Result<Self, Fault> {
+    fn read(content: &Content<impl AsRef<[u8]>>) -> Result<Self, Fault> {
+        let data = content.bytes();
         if let Some(reason) = other_format(data) {
             return Err((None, reason));
         }
@@ -25,7 +25,7 @@ impl Vocabulary {
             return json::read(data);
         }
         let (tokens, lines) = ranks::read(data)?;
-        let pairs = if is_meta { |_: &_| Pairs::of_meta() } else { Pairs::build };
+        let pairs = if content.is_meta() { |_: &_| Pairs::of_meta() } else { Pairs::build };
         Self::build(tokens, pairs, |id| match &lines {
             Some(lines) => lines.get(id as usize).copied(),
             None => Some(id as usize + 1),

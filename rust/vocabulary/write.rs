@@ -74,13 +74,14 @@ fn write_base64(bytes: &[u8], file: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use crate::vocabulary::Vocabulary;
+    use crate::vocabulary::content::Content;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     fn vocabulary(more: &[Vec<u8>]) -> (Vocabulary, Vec<Vec<u8>>) {
         let mut tokens: Vec<Vec<u8>> = (0..=u8::MAX).map(|byte| vec![byte]).collect();
         tokens.extend_from_slice(more);
-        let vocabulary = Vocabulary::parse(&file_of(&tokens), "", false).unwrap();
+        let vocabulary = Vocabulary::parse(&Content::new(file_of(&tokens)), "").unwrap();
         (vocabulary, tokens)
     }
 

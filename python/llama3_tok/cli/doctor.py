@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llama3_tok import vocabulary
-from llama3_tok.about import UNICODE_VERSION, __version__, cpu_count, cpu_features
+from llama3_tok.about import META_SHA256, UNICODE_VERSION, __version__, cpu_count, cpu_features
 from llama3_tok.cli.terminal import UNUSABLE, complain, tokenizer, write
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.profiles import DEFAULT_PROFILE
@@ -68,7 +68,7 @@ def _report(
         "found_by": used.way if used and loaded else None,
         "vocabulary": loaded.vocabulary if loaded else None,
         "sha256": loaded.vocabulary_sha256 if loaded else None,
-        "is_meta": loaded.vocabulary_sha256 == vocabulary.META_SHA256 if loaded else None,
+        "is_meta": loaded.vocabulary_sha256 == META_SHA256 if loaded else None,
         "ids": loaded.vocab_size if loaded else None,
         "added_tokens": len(loaded.added_tokens) if loaded else None,
         "special_tokens": len(loaded.special_tokens) if loaded else None,

@@ -1,10 +1,9 @@
 """One tokenizer file into another: rank file, `tokenizer.json`, GGUF, or a folder of files."""
 
-import hashlib
 import os
 
 from llama3_tok import _core, vocabulary
-from llama3_tok._core import Core
+from llama3_tok._core import Content, Core
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import Roles
@@ -92,7 +91,7 @@ def _of_gguf(path: str, profile: str | None) -> Definition:
         core = Core.with_added(ranks, path, [], Roles(None, None, None, None, ()), None)
     else:
         core = Core(ranks, path, profile)
-    sha256 = hashlib.sha256(_core.rank_file(core)).hexdigest()
+    sha256 = Content(_core.rank_file(core)).sha256
     if profile is None:
         return vocabulary.of_ranks(ranks, path, sha256, folder)
     return Definition(core, path, sha256, profile, None)

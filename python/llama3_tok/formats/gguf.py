@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TypeVar, cast
 
 from llama3_tok import _core
-from llama3_tok._core import Ranks
+from llama3_tok._core import Content, Ranks
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.extras import need
@@ -146,7 +146,7 @@ def read(path: str) -> tuple[Ranks, Folder]:
         "pre_tokenizer": hugging_face.PRE_TOKENIZER,
         "model": hugging_face.model({token: id for id, token in enumerate(tokens[:count])}, merges),
     }
-    ranks = Ranks(json.dumps(whole).encode(), path, False)
+    ranks = Ranks(Content(json.dumps(whole).encode()), path)
     ids = {
         role: _id(path, found, role, len(tokens))
         for role in ("bos", "eos", "eot", "eom", "padding")

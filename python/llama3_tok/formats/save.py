@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llama3_tok import _core
-from llama3_tok._core import Ranks
+from llama3_tok._core import Content, Ranks
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import TEMPLATE, TEMPLATES
@@ -148,7 +148,7 @@ def _check_ids(definition: Definition) -> None:
 def read(path: str) -> Ranks:
     """What a vocabulary file says, read anew."""
     with open(path, "rb") as file:
-        return Ranks(file.read(), as_text(path), False)
+        return Ranks(Content(file.read()), as_text(path))
 
 
 def _json(value: Mapping[str, Any]) -> Draft:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from llama3_tok import arguments
-from llama3_tok.about import PATTERN, UNICODE_VERSION, __version__, cpu_count
+from llama3_tok.about import META_SHA256, PATTERN, UNICODE_VERSION, __version__, cpu_count
 from llama3_tok.errors import Llama3TokError, VocabularyError
 from llama3_tok.report.battery import battery
 from llama3_tok.report.client import Client, Limits, Unusable
@@ -18,7 +18,6 @@ from llama3_tok.report.outcome import ReferenceOutcome
 from llama3_tok.report.parity_report import Parity
 from llama3_tok.report.references import KNOWN, Reference, absent, by_name, by_path
 from llama3_tok.tokenizer import FilePath, Text, Tokenizer
-from llama3_tok.vocabulary import META_SHA256
 
 __all__ = ["parity"]
 

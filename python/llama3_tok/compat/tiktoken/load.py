@@ -1,7 +1,5 @@
 """Reading rank files as a table of tokens, as `tiktoken.load` does."""
 
-import hashlib
-
 from llama3_tok import vocabulary
 from llama3_tok.errors import VocabularyError
 from llama3_tok.tokenizer import Tokenizer
@@ -17,9 +15,9 @@ def load_tiktoken_bpe(tiktoken_bpe_file: str, expected_hash: str | None = None) 
     path = vocabulary.find(tiktoken_bpe_file)
     with open(path, "rb") as file:
         data = file.read()
-    sha256 = hashlib.sha256(data).hexdigest()
+    tokenizer = Tokenizer.from_bytes(data, all_special_tokens={}, name=path)
+    sha256 = tokenizer.vocabulary_sha256
     if expected_hash not in (None, sha256):
         reason = f"its SHA-256 is {sha256}, but {expected_hash} was expected"
         raise VocabularyError(f"{path}: {reason}", file=path, reason=reason)
-    tokenizer = Tokenizer.from_bytes(data, all_special_tokens={}, name=path)
     return {token: rank for rank, token in enumerate(tokenizer.tokens())}
