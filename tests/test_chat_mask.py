@@ -81,7 +81,7 @@ def check_increments(tokenizer, messages, **options):
     expected = [0] * len(ids)
     for index, message in enumerate(messages):
         if message["role"] == "assistant":
-            before = tokenizer.encode_chat(messages[:index], **options)
+            before = tokenizer.encode_chat(messages[:index], add_generation_prompt=True, **options)
             behind = tokenizer.encode_chat(
                 messages[: index + 1], add_generation_prompt=False, **options
             )

@@ -32,7 +32,7 @@ def test_the_ids_are_those_of_apply_chat_template():
         ids = by_hugging_face(
             "llama3.1", messages, tokenize=True, add_generation_prompt=True, **options
         )
-        assert tokenizer.encode_chat(messages, **options) == ids
+        assert tokenizer.encode_chat(messages, add_generation_prompt=True, **options) == ids
 
 
 @pytest.mark.parametrize("profile", HF_PROFILES)
@@ -103,16 +103,18 @@ def test_metas_class_gives_the_same_ids(tool_format):
     for seed in range(CONVERSATIONS):
         messages = chat_oracle.meta_conversation(seed, tool_format)
         ids = by_meta(messages, tool_format)
-        assert tokenizer.encode_chat(messages, tool_format=tool_format) == ids
+        options = {"tool_format": tool_format, "add_generation_prompt": True}
+        assert tokenizer.encode_chat(messages, **options) == ids
 
 
 def test_metas_dialect_has_the_same_ids_in_the_other_profiles():
     messages = chat_oracle.meta_conversation(7, "json")
+    options = {"dialect": "meta", "add_generation_prompt": True}
     for profile in chat_oracle.HF_PROFILES[1:]:
-        ours = Tokenizer(profile=profile).encode_chat(messages, dialect="meta")
+        ours = Tokenizer(profile=profile).encode_chat(messages, **options)
         assert ours == by_meta(messages)
     plain = [{"role": "user", "content": " Hi\n"}, {"role": "assistant", "content": "\n\nHello"}]
-    assert Tokenizer(profile="llama3").encode_chat(plain, dialect="meta") == by_meta(plain)
+    assert Tokenizer(profile="llama3").encode_chat(plain, **options) == by_meta(plain)
 
 
 def test_content_is_stripped_of_what_python_calls_white_space():

@@ -188,7 +188,7 @@ def test_what_is_no_template_variable_or_document_is_refused(shapes, folder):
     # The format of a release has no place for either.
     assert "--documents: the format of this" in fails("chat", *given, cwd=folder)
     message = fails("chat", "--set", "a=1", "messages.json", cwd=folder)
-    assert "--set: the format of this conversation has no place for variables" in message
+    assert "--set: the format of this conversation has no place for them" in message
     message = fails("chat", "--vocabulary", shapes("alone"), "messages.json", cwd=folder)
     assert "has no chat template; pass --template, the text of one" in message
     assert "can be standard input" in fails("chat", "--documents", "-", "-")

@@ -16,7 +16,7 @@ from llama3_tok.formats.hugging_face import tokenizer_json
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parity")
-    made = tokenizer_json(Tokenizer())
+    made = tokenizer_json(Tokenizer().definition)
     made["model"]["ignore_merges"] = False
     (folder / "wrong.json").write_text(json.dumps(made))
     (folder / "fine.txt").write_text("Hello world")

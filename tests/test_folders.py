@@ -295,7 +295,9 @@ def test_documents_and_variables_reach_a_template(tmp_path):
         tools_in="system",
     )
     assert ids == tokenizer.encode("<|eot_id|><|eom_id|>1 JanFalse")
-    with pytest.raises(ChatFormatError, match="has no place for documents"):
+    with pytest.raises(
+        ChatFormatError, match="^documents: the format of this conversation has no place"
+    ):
         tokenizer.encode_chat(hi, documents=[{"text": "x"}])
     with pytest.raises(TypeError, match="'tool' is not an option"):
         tokenizer.encode_chat(hi, tool=[])

@@ -25,7 +25,7 @@ def on_the_battery():
 @pytest.fixture(scope="module")
 def wrong_file(tmp_path_factory):
     """A `tokenizer.json` as somebody makes it who does not know of `ignore_merges`."""
-    made = tokenizer_json(Tokenizer())
+    made = tokenizer_json(Tokenizer().definition)
     del made["model"]["ignore_merges"]
     path = tmp_path_factory.mktemp("wrong") / "tokenizer.json"
     path.write_text(json.dumps(made))

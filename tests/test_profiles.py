@@ -23,6 +23,7 @@ OTHER_MEANINGS = {
     # Llama 3, whichever release, beside "llama2".
     "report/causes.py": {"llama3"},
     "report/comparing.py": {"llama3"},
+    "report/comparison.py": {"llama3"},
     "report/figures.py": {"llama3"},
     "report/comparison_page.py": {"llama3"},
     "cli/compare.py": {"llama3"},

@@ -112,11 +112,8 @@ def _conversation(
     given: dict[str, Any] = dict(options)
     for name in ("documents", "template_variables"):
         if given.pop(name, None):
-            raise ChatFormatError(
-                "the format of this conversation has no place for them; a chat template may have",
-                None,
-                name,
-            )
+            reason = "the format of this conversation has no place for them; a template may have"
+            raise ChatFormatError(reason, None, name)
     given.pop("chat_template", None)
     return conversation(str(definition.chat_release), messages, **given)
 

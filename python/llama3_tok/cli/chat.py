@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         "date": arguments.date,
         "dialect": arguments.dialect,
         "tool_format": arguments.tool_format,
-        "add_generation_prompt": not arguments.no_prompt,
+        "add_generation_prompt": False if arguments.no_prompt else None,
         "continue_final_message": arguments.continues,
         "chat_template": template(encoder, arguments.template),
         "template_variables": dict(arguments.set),
@@ -196,7 +196,7 @@ def _placed(error: ChatFormatError, arguments: argparse.Namespace) -> str:
         return option + str(error).removeprefix(error.field)
     if error.field in ("documents", "template_variables"):
         option = "--set" if error.field == "template_variables" else "--documents"
-        return f"{option}: {str(error).replace('template_variables', 'variables')}"
+        return option + str(error).removeprefix(error.field)
     # A message or a tool is known by its place in a file.
     from_tools = arguments.tools is not None and error.field == "tools"
     message = str(error).replace("pass chat_template=", "pass --template")

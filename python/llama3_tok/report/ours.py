@@ -73,15 +73,19 @@ class Ours:
     def chat(self, item: Item, kind: str) -> list[int]:
         """The ids of a conversation."""
         assert item.chat is not None
-        options: dict[str, Any] = {**item.chat.options, "dialect": self.dialect(kind)}
-        ids: list[int] = self.tokenizer.encode_chat(item.chat.messages, **options)
+        ids: list[int] = self.tokenizer.encode_chat(item.chat.messages, **self._options(item, kind))
         return ids
 
     def rendered(self, item: Item, kind: str) -> bytes:
         """The text of a conversation."""
         assert item.chat is not None
-        options: dict[str, Any] = {**item.chat.options, "dialect": self.dialect(kind)}
-        return self.tokenizer.render_chat(item.chat.messages, **options).encode()
+        return self.tokenizer.render_chat(item.chat.messages, **self._options(item, kind)).encode()
+
+    def _options(self, item: Item, kind: str) -> dict[str, Any]:
+        """Those of a conversation; each ends with the header of an answer, as for all references."""
+        assert item.chat is not None
+        own = {"dialect": self.dialect(kind), "add_generation_prompt": True}
+        return {**item.chat.options, **own}
 
     def piece(self, id: int) -> bytes | None:
         """The bytes of a token; None for what is no id."""
