@@ -82,7 +82,7 @@ class Ours:
         return self.tokenizer.render_chat(item.chat.messages, **self._options(item, kind)).encode()
 
     def _options(self, item: Item, kind: str) -> dict[str, Any]:
-        """Those of a conversation; each ends with the header of an answer, as for all references."""
+        """Those of a conversation; the header of an answer ends each, as for all references."""
         assert item.chat is not None
         own = {"dialect": self.dialect(kind), "add_generation_prompt": True}
         return {**item.chat.options, **own}
