@@ -17,6 +17,8 @@ from llama3_tok.report import languages, scripts
 from llama3_tok.report.languages import LONGEST, NOT_TOLD, Languages
 from llama3_tok.report.tally import Counts, Tally
 
+pytest.importorskip("py3langid", reason="py3langid, of the extra `report`, is not installed")
+
 LINES = {
     "ar": "يقرأ الطلاب الكتب في المكتبة كل يوم قبل أن يعودوا إلى بيوتهم.",
     "cs": "Zítra pojedeme vlakem do Prahy a večer půjdeme na koncert.",
