@@ -60,17 +60,25 @@ def corpus(request: pytest.FixtureRequest) -> str:
     return path.read_bytes().decode("utf-8")
 
 
+def _needs_report() -> None:
+    """Skips where the extra `report` is not installed, as with the lowest NumPy of the core."""
+    for library in ("sentencepiece", "py3langid"):
+        pytest.importorskip(library, reason=f"{library}, of the extra `report`, is not installed")
+
+
 @pytest.fixture(scope="session")
 def llama2_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Llama 2's model where LLAMA3_TOK_LLAMA2 names it, else a small one of its kind."""
     import llama2_model
 
+    _needs_report()
     return llama2_model.real_path() or str(llama2_model.write(tmp_path_factory.mktemp("llama2")))
 
 
 @pytest.fixture(scope="session", params=["small", "real"])
 def llama2(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """Llama 2's tokenizer, its own model and a small one of its kind."""
+    _needs_report()
     import llama2_model
     from llama3_tok.report.llama2 import load
 

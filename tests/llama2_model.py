@@ -5,8 +5,6 @@ import os
 from functools import cache
 from pathlib import Path
 
-import sentencepiece
-
 import strategies
 
 REAL = "LLAMA3_TOK_LLAMA2"
@@ -24,6 +22,8 @@ def small() -> bytes:
     It has 32,000 pieces as Llama 2 does, but those that training did not find are pairs of private
     characters.
     """
+    import sentencepiece
+
     project = Path(__file__).resolve().parent.parent
     names = ("encoding.md", "chat.md", "design/merging.md", "measurements.md")
     prose = "\n".join((project / "docs" / name).read_text() for name in names)

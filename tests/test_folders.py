@@ -295,9 +295,7 @@ def test_documents_and_variables_reach_a_template(tmp_path):
         tools_in="system",
     )
     assert ids == tokenizer.encode("<|eot_id|><|eom_id|>1 JanFalse")
-    with pytest.raises(
-        ChatFormatError, match="^documents: the format of this conv"
-    ):
+    with pytest.raises(ChatFormatError, match="^documents: the format of this conv"):
         tokenizer.encode_chat(hi, documents=[{"text": "x"}])
     with pytest.raises(TypeError, match="has no option 'tool'"):
         tokenizer.encode_chat(hi, tool=[])

@@ -18,6 +18,8 @@ from llama3_tok.report.counts import Counts
 from llama3_tok.report.languages import LONGEST, NOT_TOLD, Languages
 from llama3_tok.report.tally import Tally
 
+pytest.importorskip("py3langid", reason="py3langid, of the extra `report`, is not installed")
+
 LINES = {
     "ar": "يقرأ الطلاب الكتب في المكتبة كل يوم قبل أن يعودوا إلى بيوتهم.",
     "cs": "Zítra pojedeme vlakem do Prahy a večer půjdeme na koncert.",

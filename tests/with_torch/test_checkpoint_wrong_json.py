@@ -13,12 +13,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 
 import checkpoints  # noqa: E402
-from llama3_tok import CheckpointError  # noqa: E402
+from llama3_tok import CheckpointError, Tokenizer  # noqa: E402
 from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
 from llama3_tok.torch.checkpoint.hugging_face import HuggingFaceFolder  # noqa: E402
 from llama3_tok.torch.checkpoint.job import read_record  # noqa: E402
 from llama3_tok.torch.checkpoint.meta import MetaFolder  # noqa: E402
 from llama3_tok.torch.checkpoint.stored import Safetensors  # noqa: E402
+from llama3_tok.torch.folder import ModelFolder  # noqa: E402
 from wrong_json import RAW, has_kind, mutants  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
@@ -98,6 +99,30 @@ def test_a_header_of_a_wrong_kind_is_refused(sound, tmp_path):
         else:
             assert found is None, (place, new)
     assert refused > 50
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_what_a_model_folder_says_is_of_the_right_kind(sound, tmp_path, name):
+    folder = shutil.copytree(sound / "hf", tmp_path / "hf")
+    tokenizer = Tokenizer(folder)
+    if name == "config.json":  # then it is asked for what ends generation
+        (folder / "generation_config.json").unlink()
+    file = folder / name
+
+    def read(folder):
+        model = ModelFolder(str(folder))
+        return model.tokenizer(tokenizer).vocab_size, model.stop_ids(tokenizer)
+
+    usual, refused = read(folder), 0
+    for place, _, new, value in mutants(json.loads(file.read_text())):
+        file.write_text(json.dumps(value))
+        found = outcome(read, folder, file)
+        refused += found is None
+        if found not in (None, usual):
+            # A number for a list of one, and a list of none: nothing ends generation.
+            assert place.startswith("eos_token_id"), (place, new)
+            assert new is None or type(new) in (int, list), (place, new)
+    assert refused > 5
 
 
 @pytest.mark.parametrize("name", FILES)
