@@ -152,7 +152,7 @@ def test_other_text_is_content_as_it_is(text):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('f.call(query="x") and more', "there is more behind the call at character 18"),
+        ('f.call(query="x") and more', "there is more after the call at character 18"),
         ('f.call(query="x"', "an argument of the form"),
         ("f.call(query=5)", 'an argument of the form name="text" is missing at character 7'),
         ('f.call("x")', "an argument of the form"),
@@ -166,12 +166,12 @@ def test_other_text_is_content_as_it_is(text):
         ('{"name": "f", "parameters": {}, "arguments": {}}', "is the form of a call"),
         ('{"name": "f", "parameters": {}, "id": 5}', "is the form of a call"),
         ('{"type": "tool", "name": "f", "parameters": {}}', "is the form of a call"),
-        ('{"name": "f", "parameters": {"a": f()}}', "this is no literal value at character 34"),
-        ('{"name": "f", "parameters": {"a": NaN}}', "this is no literal value"),
+        ('{"name": "f", "parameters": {"a": f()}}', "this is not a literal value at character 34"),
+        ('{"name": "f", "parameters": {"a": NaN}}', "this is not a literal value"),
         ('{"name": "f", "parameters": {"a": 1e999}}', "the number is too large"),
         ('{"name": "f", "parameters": {"a": ' + "9" * 5000 + "}}", "the number is too long"),
         ('{"name": "f", "parameters": {"a": "x}}', "the string has no end"),
-        (r'{"name": "f", "parameters": {"a": "\q"}}', "this is no escape sequence"),
+        (r'{"name": "f", "parameters": {"a": "\q"}}', "this is not an escape sequence"),
         ('{"name": "f", "parameters": {"a": 1}, 5: 2}', "a key in quotation marks is missing"),
         ('[{"name": "f", "parameters": {}}, 5]', "is the form of a call"),
         ("<function=f>{'a': 1}", "'</function>' is missing at character 20"),
@@ -179,13 +179,13 @@ def test_other_text_is_content_as_it_is(text):
         ("<function=>{}</function>", "<function=name> is missing"),
         ("<function=f>{}</function> and more", "<function=name> is missing at character 26"),
         ("[f(1)]", "a name is missing at character 3"),
-        ("[f(a=g())]", "this is no literal value at character 5"),
+        ("[f(a=g())]", "this is not a literal value at character 5"),
         ("[f(a=1+1)]", "',' is missing"),
         ("[f(a=1, a=2)]", "the argument 'a' occurs twice"),
         ("[f(a=1), 5]", "the name of a function is missing"),
-        ("[f(a=1)] more", "there is more behind the call"),
-        ("[f(a=b'x')]", "this is no literal value"),
-        ('[f(a=__import__("os").system("true"))]', "this is no literal value"),
+        ("[f(a=1)] more", "there is more after the call"),
+        ("[f(a=b'x')]", "this is not a literal value"),
+        ('[f(a=__import__("os").system("true"))]', "this is not a literal value"),
         ("[f(a=" + "[" * 100_000, "values are nested more than 64 deep"),
         ('{"name": "f", "parameters": ' + '{"a":' * 100_000, "nested more than 64 deep"),
     ],
@@ -265,7 +265,7 @@ def test_what_is_behind_the_end_is_left_out_and_said_if_it_is_no_filling(tokeniz
         assert message == AssistantMessage("Hello", stop_reason="end_of_turn")
     message = tokenizer.parse_assistant([*hello, EOT, *hello, PAD])
     assert message.content == "Hello"
-    assert message.problem == "behind the end at position 1 there are 1 more ids"
+    assert message.problem == "after the end at position 1 there are 1 more ids"
 
 
 def test_other_special_tokens_make_it_text_with_the_reason(tokenizer):

@@ -377,7 +377,7 @@ def test_parts_are_never_written_as_python_prints_a_list(both):
     given = {"chat_template": template, "return_dict": False}
     expected = theirs.apply_chat_template(rows, **given)
     assert ours.apply_chat_template(rows, **given) == expected
-    refused(ours, CHATML, "a list with parts that are no text", content=[{"type": "image"}])
+    refused(ours, CHATML, "a list with parts that are not text", content=[{"type": "image"}])
 
 
 def test_masks_are_known_or_refused_and_never_nothing_in_silence(both):

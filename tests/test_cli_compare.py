@@ -82,8 +82,8 @@ def test_text_can_do_nothing_to_a_terminal():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--price", "-1", "x"], "is no price"),
-        (["--price", "nan", "x"], "is no price"),
+        (["--price", "-1", "x"], "is not a price"),
+        (["--price", "nan", "x"], "is not a price"),
         (["--excerpt", "many", "x"], "is not a whole number"),
         (["-f", "a.txt", "x"], "not both"),
         (["--llama2", "/nonexistent", "x"], "does not exist"),

@@ -1,6 +1,9 @@
 """What people meet most when something is wrong: each message says what, where and what to do."""
 
 import gzip
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +87,10 @@ def test_a_role_that_does_not_exist_is_told_which_do():
     message = _message(llama3_tok.Tokenizer().encode_chat, [{"role": "developer", "content": ""}])
     assert '"developer" is not a role of profile llama3.1; its roles are system, user' in message
     assert "there are no messages" in _message(llama3_tok.Tokenizer().encode_chat, [])
+
+
+def test_the_page_of_all_messages_is_what_the_code_says():
+    """Run scripts/messages.py to write it again."""
+    script = Path(__file__).resolve().parent.parent / "scripts" / "messages.py"
+    run = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -264,7 +264,7 @@ def test_a_merge_that_looks_like_a_header_is_written_as_a_pair(tmp_path):
     tokenizer.save(tmp_path / "saved")
     assert ["#version", "s"] in load(tmp_path / "saved" / "tokenizer.json")["model"]["merges"]
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json"))
-    # One pretoken, which is no token as a whole: it is merged.
+    # One pretoken, which is not a token as a whole: it is merged.
     ids = theirs.encode("#versionsx", add_special_tokens=False).ids
     assert ids == tokenizer.encode("#versionsx") == [263, ord("x")]
 
@@ -349,7 +349,7 @@ def test_a_link_is_replaced_not_followed(tmp_path):
 
 def test_what_is_no_file_is_not_replaced(tmp_path):
     (tmp_path / "tokenizer_config.json").mkdir()
-    with pytest.raises(Llama3TokError, match=r"tokenizer_config.json is there and is no file"):
+    with pytest.raises(Llama3TokError, match=r"tokenizer_config.json exists and is not a file"):
         Tokenizer().save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["tokenizer_config.json"]
 

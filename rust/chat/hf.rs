@@ -105,7 +105,7 @@ fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
             "tools go into the first user message, and there is no user message",
         )),
         Some((index, message)) if message.role != Role::User => {
-            let reason = "tools go into the first message behind the system message, which must be \
+            let reason = "tools go into the first message after the system message, which must be \
                           a user's; tools_in=\"system\" has them there";
             Err(fault(index, "role", reason))
         }

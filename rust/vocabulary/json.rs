@@ -68,7 +68,7 @@ enum Merge {
 /// Reads and checks the file.
 pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let file: File = serde_json::from_slice(data).map_err(|error| {
-        (Some(error.line()), format!("this is no tokenizer.json of a BPE model: {error}"))
+        (Some(error.line()), format!("this is not the tokenizer.json of a BPE model: {error}"))
     })?;
     let without_line = |reason: String| (None, reason);
     let Some(model) = &file.model else {

@@ -183,7 +183,7 @@ fn last_bytes(quad: [u8; 4]) -> Result<([u8; 3], usize), String> {
     };
     let bytes = three_bytes(quad)?;
     if bytes.iter().skip(length).any(|&byte| byte != 0) {
-        return Err("the base64 has bits behind its last byte".to_owned());
+        return Err("the base64 has bits after its last byte".to_owned());
     }
     Ok((bytes, length))
 }

@@ -167,7 +167,7 @@ def test_a_pickle_that_would_run_something_is_not_run(meta, tmp_path):
             return print, ("run",)
 
     torch.save({"tok_embeddings.weight": Trap()}, meta / "consolidated.00.pth")
-    assert "print is no part of a table of tensors" in refused(meta)
+    assert "print is not part of a table of tensors" in refused(meta)
 
 
 @pytest.mark.parametrize("value", [[1, 2], {}, {"a": 1}, {3: torch.zeros(1)}])
@@ -380,8 +380,8 @@ def test_safetensors_that_are_damaged(hf):
     path = hf / "model-00001-of-00001.safetensors"
     data = path.read_bytes()
     for broken, reason in (
-        (b"", "it is no safetensors file, or cut"),
-        (data[:100], "it is no safetensors file, or cut"),
+        (b"", "it is not a safetensors file, or it is cut"),
+        (data[:100], "it is not a safetensors file, or it is cut"),
         (data[:-1], f"it has {len(data) - 1:,} bytes, and its header speaks of {len(data):,}"),
         (data + b"\0", "bytes, and its header speaks of"),
         (data[:8] + b"[" + data[9:], "its header can't be read"),

@@ -74,7 +74,10 @@ def test_a_finished_conversion_is_told(meta, tmp_path):
         ((), "--output-dir"),
         (("--output-dir", "out"), "give --input-dir, or --verify"),
         (("--input-dir", "in", "--output-dir", "out", "--ranks", "2"), "--ranks goes with"),
-        (("--input-dir", "in", "--output-dir", "out", "--shard-size", "5XB"), "no size as 5GB"),
+        (
+            ("--input-dir", "in", "--output-dir", "out", "--shard-size", "5XB"),
+            "not a size such as 5GB",
+        ),
         (("--input-dir", "in", "--output-dir", "out", "--dtype", "int8"), "invalid choice"),
         (
             ("--input-dir", "in", "--output-dir", "out", "--to-meta", "--shard-size", "1GB"),

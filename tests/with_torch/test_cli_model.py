@@ -242,7 +242,7 @@ def test_a_person_asks_stops_an_answer_begins_anew_and_leaves(folder):
         person.waits()
         person.interrupts()  # the answer ends, the conversation does not
         person.types(b"/nothing\n")
-        person.reads(b"/nothing is no command")
+        person.reads(b"/nothing is not a command")
         person.reads(b"> ")
         person.types(b"/reset\n")
         person.reads(b"a new conversation")
@@ -275,7 +275,7 @@ def test_control_c_while_a_command_is_obeyed_gives_a_new_prompt(folder, capfdbin
     monkeypatch.setattr(chat_with, "is_terminal", lambda stream: True)
     monkeypatch.setattr("builtins.input", asked)
     assert main(["chat-with", folder]) == 0
-    assert "/nothing is no command" in capfdbinary.readouterr().err.decode()
+    assert "/nothing is not a command" in capfdbinary.readouterr().err.decode()
 
 
 def test_help_has_examples_and_needs_no_torch():

@@ -208,7 +208,7 @@ def test_files_that_are_missing_or_cut_are_named(folder, tmp_path):
     error = refused(folder, r"it has [\d,]+ bytes, and its header speaks of [\d,]+")
     assert error.file.endswith("model.safetensors")
     weights.write_bytes(b"<!DOCTYPE html>" + data[:100])
-    refused(folder, "no safetensors file, or cut")
+    refused(folder, "not a safetensors file, or it is cut")
 
 
 def test_shards_that_are_missing_are_named(folder):

@@ -140,10 +140,10 @@ def of_ids(answer: "Ids", definition: Definition) -> AssistantMessage:
     known = {id: name for name, id in specials.items()}
     for place, id in enumerate(ids):
         if place < end and id in known and place != tag:
-            odd = f"the special token {known[id]} at position {place} is no part of an answer"
+            odd = f"the special token {known[id]} at position {place} is not part of an answer"
             return AssistantMessage(_text(core, ids[:end]), (), None, stop_reason, odd)
     surplus = sum(id not in filling for id in ids[end + 1 :])
-    problem = f"behind the end at position {end} there are {surplus} more ids" if surplus else None
+    problem = f"after the end at position {end} there are {surplus} more ids" if surplus else None
     if tag is None:
         return _untagged(_text(core, ids[:end]), stop_reason, problem)
     before, behind = _text(core, ids[:tag]), _text(core, ids[tag + 1 : end])
@@ -195,14 +195,14 @@ def _ends(reader: Reader, separators: str) -> bool:
     if reader.at == len(reader.text):
         return True
     if reader.at == before:
-        raise reader.problem("there is more behind the call")
+        raise reader.problem("there is more after the call")
     return False
 
 
 def _builtins(reader: Reader) -> Iterator[ToolCall]:
     while True:
         if not (match := _BUILTIN.match(reader.text, reader.at)):
-            raise reader.problem("there is more behind the call")
+            raise reader.problem("there is more after the call")
         name, reader.at = match[1], match.end()
         arguments: dict[str, Any] = {}
         for _ in reader.items(")"):
@@ -248,14 +248,14 @@ def _pythonic(reader: Reader) -> Iterator[ToolCall]:
             _add(reader, arguments, key, reader.value())
         yield ToolCall(match[0], arguments, "pythonic")
     if not _ends(reader, ""):
-        raise reader.problem("there is more behind the calls")
+        raise reader.problem("there is more after the calls")
 
 
 def _json_calls(reader: Reader) -> Iterator[ToolCall]:
     if reader.text.startswith("[", reader.at):
         objects = reader.value()
         if not _ends(reader, ""):
-            raise reader.problem("there is more behind the list")
+            raise reader.problem("there is more after the list")
     else:
         objects = [reader.object()]
         while not _ends(reader, ";"):

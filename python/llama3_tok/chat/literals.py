@@ -86,7 +86,7 @@ class Reader:
         if (match := _NAME.match(self.text, self.at)) and match[0] in _WORDS:
             self.at = match.end()
             return _WORDS[match[0]]
-        raise self.problem("a value is missing" if not first else "this is no literal value")
+        raise self.problem("a value is missing" if not first else "this is not a literal value")
 
     def items(self, closing: str) -> "Items":
         """One step for each item up to `closing`: commas are between them, and may be behind."""
@@ -138,7 +138,7 @@ class Reader:
         elif letter in _ESCAPES:
             self.at += 2
             return _ESCAPES[letter]
-        raise self.problem("this is no escape sequence")
+        raise self.problem("this is not an escape sequence")
 
     def _number(self, match: re.Match[str]) -> int | float:
         if len(match[0]) > _DIGITS:

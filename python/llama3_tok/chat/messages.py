@@ -264,7 +264,7 @@ def _call(index: int, field: str, call: object, dialect: str, tool_format: str) 
         raise _fault(index, inside, reason)
     for key in arguments:
         if not isinstance(key, str):
-            raise _fault(index, inside, f"{key!r} is no name: not a str")
+            raise _fault(index, inside, f"{key!r} is not a name: it is not a str")
     if tool_format == "python_list":
         _check_identifiers(index, f"{field}.function.name", [name])
         _check_identifiers(index, inside, arguments)
@@ -342,7 +342,7 @@ def _json(
 def _plain(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is no type of JSON")
+    raise TypeError(f"{type(value).__name__} is not a type of JSON")
 
 
 def several(values: Any, argument: str) -> Iterable[Any]:  # noqa: ANN401 - it is being checked

@@ -82,4 +82,4 @@ def _obey(line: str, chat: "Conversation") -> None:
         chat.reset()
         model.note("a new conversation")
     else:
-        complain(f"{line.split()[0]} is no command; /reset begins anew, Ctrl-D leaves")
+        complain(f"{line.split()[0]} is not a command; /reset starts over, Ctrl-D leaves")

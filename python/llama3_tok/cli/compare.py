@@ -96,7 +96,7 @@ def price(word: str) -> tuple[float, float]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or not all(0 <= number < float("inf") for number in numbers):
-        raise argparse.ArgumentTypeError(f"{word!r} is no price, as in 0.2 or 0.2,0.3")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a price such as 0.2 or 0.2,0.3")
     return numbers[0], numbers[-1]
 
 

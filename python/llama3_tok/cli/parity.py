@@ -118,14 +118,14 @@ def _positive(word: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{word!r} is no positive number")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a positive number")
     return value
 
 
 def _size(word: str) -> int:
     number, unit = (word[:-1], word[-1:].upper()) if word[-1:].isalpha() else (word, "")
     if unit not in UNITS or not (number.isascii() and number.isdigit() and len(number) < 15):
-        raise argparse.ArgumentTypeError(f"{word!r} is no size such as 500M or 4G")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a size such as 500M or 4G")
     if not (size := int(number) * UNITS[unit]):
         raise argparse.ArgumentTypeError("there must be some memory")
     return size

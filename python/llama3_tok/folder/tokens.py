@@ -100,7 +100,7 @@ def of_decoder(path: str, decoder: Any) -> list[AddedToken]:  # noqa: ANN401 - o
         content = content_of(value)
         if not (id.isascii() and id.isdigit() and len(id) < 10 and content) or value is content:
             shown = f"{id[:20]!r}: {repr(value)[:100]}"
-            refuse(path, f"its added_tokens_decoder has {shown}, which is no token")
+            refuse(path, f"its added_tokens_decoder has {shown}, which is not a token")
         flags = {"special": False} | _flags(path, value)
         tokens.append(AddedToken(int(id), content, **flags))
     return tokens
@@ -124,7 +124,7 @@ def _flags(path: str, value: Json) -> dict[str, bool]:
 def _content(path: str, role: str, value: Any) -> str:  # noqa: ANN401 - of JSON
     content = content_of(value)
     if content is None:
-        refuse(path, f"its {role} is {repr(value)[:100]}, which is no token")
+        refuse(path, f"its {role} is {repr(value)[:100]}, which is not a token")
     return content
 
 

@@ -191,7 +191,7 @@ def _id(path: str, found: dict[str, Value], role: str, size: int) -> int | None:
 def _list(path: str, found: dict[str, Value], name: str, kind: type[_T]) -> list[_T]:
     value = found.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise _refused(path, f"{_PREFIX}{name} is no list of {kind.__name__}")
+        raise _refused(path, f"{_PREFIX}{name} is not a list of {kind.__name__}")
     return cast(list[_T], value)
 
 

@@ -28,7 +28,7 @@ def save(definition: Definition, folder: str) -> None:
     if not folder:
         raise Llama3TokError("the name of the folder is empty")
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise Llama3TokError(f"{folder} is there and is no folder, so nothing is written")
+        raise Llama3TokError(f"{folder} exists and is not a folder, so nothing is written")
     whole_files.make_folder(folder)
     drafts = _drafts(definition, folder)
     for name in (*_OTHERS, *_found_templates(folder)):
@@ -100,7 +100,7 @@ def _settings(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from None
     if not isinstance(config, dict):
-        raise _unreadable(path, "it is no object")
+        raise _unreadable(path, "it is not an object")
     return {
         name: value
         for name, value in config.items()

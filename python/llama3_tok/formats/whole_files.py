@@ -56,7 +56,7 @@ def write(drafts: Mapping[str, Draft]) -> None:
     """
     for path in drafts:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise Llama3TokError(f"{path} is there and is no file, so it is not replaced")
+            raise Llama3TokError(f"{path} exists and is not a file, so it is not replaced")
     with _beside(drafts) as temporary:
         for path, draft in drafts.items():
             with _named(path, temporary[path]):

@@ -100,11 +100,11 @@ def load(path: str | os.PathLike[str] | None = None) -> "Llama2":
     with open(file, "rb") as opened:
         data = opened.read(64 << 20)
     if is_vocabulary(data[:1024]):
-        raise _refused(file, "this is a Llama 3 vocabulary, no SentencePiece model of Llama 2")
+        raise _refused(file, "this is a Llama 3 vocabulary, not a SentencePiece model of Llama 2")
     try:
         processor = library.SentencePieceProcessor(model_proto=data)
     except (RuntimeError, ValueError, OSError):  # by its version; the file has been read
-        raise _refused(file, "this is no SentencePiece model, as Llama 2 has") from None
+        raise _refused(file, "this is not a SentencePiece model such as Llama 2's") from None
     if reason := _foreign(processor):
         raise _refused(file, f"this SentencePiece model is not Llama 2's: {reason}")
     return Llama2(processor, os.path.abspath(file), hashlib.sha256(data).hexdigest())

@@ -78,9 +78,9 @@ def _array(ids: object) -> "npt.NDArray[np.uint32]":
 
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise TypeError(f"these are no ids: {array.dtype} of shape {array.shape}")
+        raise TypeError(f"these are not ids: {array.dtype} of shape {array.shape}")
     if array.size and not 0 <= array.min() <= array.max() < 1 << 32:
-        raise OverflowError(f"these are no ids: from {array.min()} to {array.max()}")
+        raise OverflowError(f"these are not ids: from {array.min()} to {array.max()}")
     return array.astype("<u4")
 
 

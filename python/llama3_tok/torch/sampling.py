@@ -47,7 +47,7 @@ class Sampling:
         _between("min_p", self.min_p, 0, 1)
         _between("repetition_penalty", self.repetition_penalty, 0, math.inf)
         if self.repetition_penalty == 0:
-            raise ValueError("repetition_penalty must be more than 0; 1 is no penalty")
+            raise ValueError("repetition_penalty must be more than 0; 1 means no penalty")
         if self.top_k is not None:
             arguments.count(self.top_k, "top_k", 1)
         if self.seed is not None:

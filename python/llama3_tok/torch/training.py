@@ -172,7 +172,7 @@ def precision(model: Any, *, autocast: bool | None = None) -> AbstractContextMan
     flash = network.config._attn_implementation == "flash_attention_2"
     if network.dtype == torch.float16:
         raise Llama3TokError(
-            "float16 is no type to train Llama 3 in: activations exceed 65,504, its largest, and "
+            "Llama 3 can't be trained in float16: activations exceed 65,504, its largest, and "
             "the loss becomes NaN. Load with dtype='bfloat16', in which the model was trained, "
             "or with 'float32' and pass autocast=True"
         )

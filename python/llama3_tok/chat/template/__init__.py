@@ -113,7 +113,7 @@ def render(
             if joined or not _all_text(rows):
                 raise ChatFormatError(
                     "this template writes a message's content as text, and the content is a list "
-                    "with parts that are no text; give the content as a string",
+                    "with parts that are not text; give the content as a string",
                     error.index,
                     "content",
                 ) from None

@@ -437,4 +437,4 @@ def _raise_unknown(error: InvalidTokenId) -> NoReturn:
     """tiktoken's errors for ids that no token has."""
     if error.id not in _RANKS:
         raise OverflowError(f"{error.id} is out of the range of ids") from error
-    raise KeyError(f"{error.id} at position {error.position} is no token's id") from error
+    raise KeyError(f"{error.id} at position {error.position} is not the id of a token") from error

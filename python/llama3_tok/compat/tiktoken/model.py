@@ -24,7 +24,7 @@ def encoding_name_for_model(model_name: str) -> str:
     if fitting:
         return max(fitting)[1]
     raise KeyError(
-        f"{model_name} is no model that is known here: llama3_tok.compat.tiktoken holds Llama 3 "
+        f"{model_name} is not a model that is known here: llama3_tok.compat.tiktoken holds Llama 3 "
         "only, and get_encoding takes its encodings by name"
     )
 

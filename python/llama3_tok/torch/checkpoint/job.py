@@ -146,7 +146,7 @@ class Job:
             if name in names or name.endswith(_WEIGHTS):
                 refuse(
                     os.path.join(self._folder, name),
-                    f"it is there already, and not from this conversion (no {RECORD}); name an "
+                    f"it already exists, and is not from this conversion (no {RECORD}); name an "
                     "empty folder",
                 )
 
@@ -265,7 +265,7 @@ def read_record(folder: str) -> Json:
         or record["format"] != _FORMAT
         or any(not isinstance(record.get(part), kind) for part, kind in parts.items())
     ):
-        refuse(path, "it is no record of a conversion that this version can go on with")
+        refuse(path, "it is not the record of a conversion that this version can continue")
     for name, entry in record["files"].items():
         if not isinstance(entry, dict) or not (
             type(entry.get("bytes")) is int
@@ -308,13 +308,13 @@ def verify_hashes(folder: str, progress: Progress | None = None) -> int:
     for name, entry in files.items():
         stored = open_stored(os.path.join(folder, name))
         if odd := sorted(stored.tensors.keys() ^ entry["sha256"].keys()):
-            refuse(stored.path, f"the file or {RECORD} has not got it", odd[0])
+            refuse(stored.path, f"the file or {RECORD} does not have it", odd[0])
         for tensor, digest in entry["sha256"].items():
             size = stored.tensors[tensor].bytes
             if _digest(stored, tensor) != digest:
                 refuse(
                     stored.path,
-                    f"its {size:,} bytes have not the SHA-256 that {RECORD} says; the file was "
+                    f"its {size:,} bytes do not have the SHA-256 that {RECORD} says; the file was "
                     "damaged or changed after it was written",
                     tensor,
                 )

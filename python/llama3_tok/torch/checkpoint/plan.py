@@ -204,7 +204,7 @@ def bytes_of(size: int | str) -> int:
     word = str(size).strip().upper()
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(I?)(B?)", word, re.ASCII)
     if not match or (match[3] and not match[2]):
-        raise CheckpointError(f"{size!r} is no size as 5GB, 512MiB or a number of bytes")
+        raise CheckpointError(f"{size!r} is not a size such as 5GB, 512MiB or a number of bytes")
     count = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
     if count < 1:
         raise CheckpointError(f"a size of {size!r} has room for nothing")

@@ -96,7 +96,7 @@ class Safetensors:
             if not 2 <= length <= min(size - 8, self._LARGEST_HEADER):
                 refuse(
                     self.path,
-                    f"it is no safetensors file, or cut: its header would have {length:,} bytes, "
+                    f"it is not a safetensors file, or it is cut: its header would have {length:,} bytes, "
                     f"and the file has {size:,}",
                 )
             self._header = file.read(length)
@@ -118,7 +118,7 @@ class Safetensors:
         except (ValueError, RecursionError) as error:
             refuse(self.path, f"its header can't be read ({error!r}); it is damaged")
         if not isinstance(header, dict):
-            refuse(self.path, "its header is no table of tensors; it is damaged")
+            refuse(self.path, "its header is not a table of tensors; it is damaged")
         header.pop("__metadata__", None)
         for name, entry in header.items():
             dtype, shape, (begin, stop) = self._entry(name, entry)

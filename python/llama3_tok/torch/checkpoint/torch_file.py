@@ -243,14 +243,14 @@ class _Unpickler(pickle.Unpickler):
             return lambda view, *_: view
         if module == "torch" and name.endswith("Storage"):
             return _Kind(_KINDS.get(name, name))
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a table of tensors")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a table of tensors")
 
     def persistent_load(self, identity: object) -> _View:
         """A storage, as a view of all of it."""
         match identity:
             case ("storage", _Kind() as kind, str(key), str(), int(elements)):
                 return _View(str(kind), key, elements, 0, (elements,), (1,))
-        raise pickle.UnpicklingError(f"{identity!r} is no storage")
+        raise pickle.UnpicklingError(f"{identity!r} is not a storage")
 
 
 def _view(
