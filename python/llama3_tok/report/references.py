@@ -80,8 +80,8 @@ def by_name(name: str) -> Reference:
         return Reference(name, "python", frozenset({TEXT}), name)
     known = ", ".join(KNOWN)
     raise Llama3TokError(
-        f"{name!r} is not a reference; the references are {known}, and MODULE:NAME for a function that gives "
-        "the ids of a str"
+        f"{name!r} is not a reference; the references are {known}, and MODULE:NAME for a function "
+        "that gives the ids of a str"
     )
 
 

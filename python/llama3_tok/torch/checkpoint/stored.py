@@ -96,8 +96,8 @@ class Safetensors:
             if not 2 <= length <= min(size - 8, self._LARGEST_HEADER):
                 refuse(
                     self.path,
-                    f"it is not a safetensors file, or it is cut: its header would have {length:,} bytes, "
-                    f"and the file has {size:,}",
+                    f"it is not a safetensors file, or it is cut: its header would have {length:,} "
+                    f"bytes, and the file has {size:,}",
                 )
             self._header = file.read(length)
         self._base = 8 + length
