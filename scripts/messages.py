@@ -27,7 +27,8 @@ _NAMES = re.compile(
 _HEAD = """# Messages
 
 Every error and warning, as the code has it; `{}` is what is filled in. Made by
-`scripts/messages.py`, which a test runs. The rules for their English are in [CONTRIBUTING.md](../CONTRIBUTING.md).
+`scripts/messages.py`, which a test runs. [CONTRIBUTING.md](../CONTRIBUTING.md) has the rules for
+their English.
 """
 
 
