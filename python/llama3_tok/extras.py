@@ -5,10 +5,10 @@ from types import ModuleType
 
 from llama3_tok.errors import MissingExtra
 
-__all__ = ["need"]
+__all__ = ["require"]
 
 
-def need(package: str, extra: str) -> ModuleType:
+def require(package: str, extra: str) -> ModuleType:
     """Imports a package that the extra `extra` installs.
 
     Raises MissingExtra, which names the command that installs it, if the package is not there; an

@@ -13,7 +13,7 @@ __all__ = ["CacheInfo"]
 
 ENVIRONMENT = "LLAMA3_TOK_CACHE_MB"
 
-MOST_MB = 32
+MAX_MB = 32
 """More would not be used."""
 
 MEGABYTE = 1 << 20
@@ -51,10 +51,10 @@ def limit(cache_mb: float | None) -> int | None:
         except ValueError as error:
             raise Llama3TokError(
                 f"the environment variable {ENVIRONMENT} is {given[:100]!r}; it must be a number "
-                f"of megabytes from 0 to {MOST_MB}"
+                f"of megabytes from 0 to {MAX_MB}"
             ) from error
     if isinstance(cache_mb, bool) or not isinstance(cache_mb, int | float):
         raise TypeError(f"cache_mb must be a number or None, not {type(cache_mb).__name__}")
-    if not 0 <= cache_mb <= MOST_MB:
-        raise ValueError(f"cache_mb must be from 0 to {MOST_MB}, not {cache_mb}")
+    if not 0 <= cache_mb <= MAX_MB:
+        raise ValueError(f"cache_mb must be from 0 to {MAX_MB}, not {cache_mb}")
     return int(cache_mb * MEGABYTE)

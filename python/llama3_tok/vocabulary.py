@@ -29,7 +29,7 @@ FOLDER = "folder"
 IN_FOLDER = ("tokenizer.model", "tokenizer.json", "original/tokenizer.model")
 
 # What may say more of it than its ranks: see `llama3_tok.folder`, which is imported where it does.
-BESIDE = (
+COMPANIONS = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -46,7 +46,7 @@ WAYS = f"""Give one in any of these ways:
   - Tokenizer(PATH), --vocabulary PATH   does the same for one tokenizer or one command"""
 
 
-class Place(NamedTuple):
+class Candidate(NamedTuple):
     """One place where a vocabulary is looked for."""
 
     way: str
@@ -54,15 +54,15 @@ class Place(NamedTuple):
     """What the place names; None if it names nothing."""
 
 
-def places(vocabulary: str | os.PathLike[str] | None = None) -> list[Place]:
+def candidates(vocabulary: str | os.PathLike[str] | None = None) -> list[Candidate]:
     """Every place in the order in which they are tried; the first that names a path is used."""
-    return list(_places(vocabulary))
+    return list(_candidates(vocabulary))
 
 
-def _places(vocabulary: str | os.PathLike[str] | None) -> Iterator[Place]:
-    yield Place("the argument", None if vocabulary is None else _as_path(vocabulary))
-    yield Place(f"the environment variable {ENVIRONMENT}", os.environ.get(ENVIRONMENT) or None)
-    yield Place("the package llama-models", _packaged())
+def _candidates(vocabulary: str | os.PathLike[str] | None) -> Iterator[Candidate]:
+    yield Candidate("the argument", None if vocabulary is None else _as_path(vocabulary))
+    yield Candidate(f"the environment variable {ENVIRONMENT}", os.environ.get(ENVIRONMENT) or None)
+    yield Candidate("the package llama-models", _packaged())
 
 
 def _as_path(vocabulary: object) -> str:
@@ -94,17 +94,17 @@ def find(vocabulary: str | os.PathLike[str] | None = None) -> str:
     Raises VocabularyNotFound if no place names one, or the place that does names nothing that is
     there; VocabularyError for a folder without a tokenizer.
     """
-    for place in _places(vocabulary):
-        if place.path is not None:
-            return _resolve(place)
+    for candidate in _candidates(vocabulary):
+        if candidate.path is not None:
+            return _resolve(candidate)
     raise VocabularyNotFound(f"no Llama 3 vocabulary was found. {WAYS}")
 
 
-def _resolve(place: Place) -> str:
-    if not place.path:
-        raise VocabularyNotFound(f"{place.way} names no vocabulary: the path is empty. {WAYS}")
+def _resolve(candidate: Candidate) -> str:
+    if not candidate.path:
+        raise VocabularyNotFound(f"{candidate.way} names no vocabulary: the path is empty. {WAYS}")
     # Unlike os.path.abspath, this leaves `..` behind a link to the system.
-    path = os.path.join(os.getcwd(), os.path.expanduser(place.path))
+    path = os.path.join(os.getcwd(), os.path.expanduser(candidate.path))
     if os.path.isdir(path):
         for name in IN_FOLDER:
             file = os.path.join(path, name)
@@ -114,8 +114,8 @@ def _resolve(place: Place) -> str:
         raise _refused(path, reason)
     if not os.path.exists(path):
         raise VocabularyNotFound(
-            f"{place.way} names the vocabulary {path}, which does not exist. "
-            f"{_meant(place.path)}{WAYS}"
+            f"{candidate.way} names the vocabulary {path}, which does not exist. "
+            f"{_meant(candidate.path)}{WAYS}"
         )
     return path
 
@@ -133,7 +133,7 @@ def _meant(path: str) -> str:
 
 
 # A vocabulary may have a million tokens of a kilobyte, in base64.
-MOST_BYTES = 2 << 30
+MAX_BYTES = 2 << 30
 
 # What a core is made from: the hash of the file, the profile, and what a folder says.
 _Key: TypeAlias = "tuple[str, str, Folder | None]"
@@ -171,7 +171,7 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Defi
 
 def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
     """What the files beside a vocabulary say; None if there are none."""
-    beside = () if directory is None else (os.path.join(directory, name) for name in BESIDE)
+    beside = () if directory is None else (os.path.join(directory, name) for name in COMPANIONS)
     if ranks.added is None and not any(map(os.path.exists, beside)):
         return None
     from llama3_tok.folder import read
@@ -310,7 +310,7 @@ def _read(path: str) -> Content:
             raise _refused(path, "this is not a regular file")
         if reason := not_a_vocabulary(file.read(1024)):
             raise _refused(path, reason)
-        if status.st_size > MOST_BYTES:
+        if status.st_size > MAX_BYTES:
             raise _refused(path, f"the file has {status.st_size:,} bytes, more than any vocabulary")
         file.seek(0)
         return Content(file.read())
@@ -355,7 +355,7 @@ def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = N
         core = _core(same, path, key)
         return Definition(core, path, sha256, profile, folder)
     tried = []
-    for candidate in dict.fromkeys([path, *(place.path for place in places())]):
+    for candidate in dict.fromkeys([path, *(candidate.path for candidate in candidates())]):
         if candidate is None:
             continue
         try:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     except Llama3TokError as failure:
         error = arguments.in_options(str(failure))
     profile = loaded.profile if loaded else arguments.profile or DEFAULT_PROFILE
-    report = _report(vocabulary.places(arguments.vocabulary), loaded, profile, error)
+    report = _report(vocabulary.candidates(arguments.vocabulary), loaded, profile, error)
     if arguments.json:
         import json
 
@@ -52,7 +52,7 @@ _Report = dict[str, Any]
 
 
 def _report(
-    places: list[vocabulary.Place], loaded: Tokenizer | None, profile: str, error: str | None
+    places: list[vocabulary.Candidate], loaded: Tokenizer | None, profile: str, error: str | None
 ) -> _Report:
     used = next((place for place in places if place.path is not None), None)
     system = os.uname() if hasattr(os, "uname") else None

@@ -117,13 +117,13 @@ def loaded(arguments: argparse.Namespace) -> Iterator["Llama3"]:
     What transformers would say besides is left out until the model is given back: `main` may be
     called in a process that goes on afterwards.
     """
-    from llama3_tok.extras import need
+    from llama3_tok.extras import require
 
     shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
     if shows:  # importing torch takes seconds, too
         sys.stderr.write(f"Loading {escaped(arguments.folder)}\n")
-    need("torch", "torch")
-    logging = need("transformers", "torch").utils.logging
+    require("torch", "torch")
+    logging = require("transformers", "torch").utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     if not shows:

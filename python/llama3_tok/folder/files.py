@@ -14,7 +14,7 @@ __all__ = ["Files", "default_first", "read_json", "refuse", "stop_ids", "templat
 Files: TypeAlias = Mapping[str, Json | None]
 
 # No file of these is larger; the largest have some thousand tokens with their flags.
-_MOST_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 
 
 def stop_ids(folder: str | None, files: Files, size: int) -> list[int] | None:
@@ -93,8 +93,8 @@ def read_json(folder: str | None, name: str) -> Json | None:
 def _text(path: str) -> str | None:
     if not os.path.isfile(path):
         return None
-    if os.path.getsize(path) > _MOST_BYTES:
-        refuse(path, f"it has more than {_MOST_BYTES:,} bytes, so it is not such a file")
+    if os.path.getsize(path) > _MAX_BYTES:
+        refuse(path, f"it has more than {_MAX_BYTES:,} bytes, so it is not such a file")
     with open(path, "rb") as file:
         data = file.read()
     try:

@@ -17,7 +17,7 @@ from llama3_tok import _core
 from llama3_tok._core import Content, Ranks
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError, VocabularyError
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.folder import AddedToken, Folder, Roles, described
 from llama3_tok.formats import hugging_face
 from llama3_tok.formats.gguf_fields import Value, fields
@@ -50,7 +50,7 @@ def draft(definition: Definition) -> Draft:
                 f"the added token {token.content!r} takes white space or whole words only, and "
                 "GGUF has no place for that; a tokenizer.json has"
             )
-    gguf = need("gguf", "gguf")
+    gguf = require("gguf", "gguf")
     return Draft(_writer(gguf, definition), compared(definition, lambda path: read(path)[0]))
 
 

@@ -190,30 +190,30 @@ def _conversations(tokenizer: Tokenizer) -> Iterator[Item]:
 
 def _random(tokenizer: Tokenizer, seed: int) -> Iterator[Item]:
     """Strings of fragments of all the above, and of any code points."""
-    made = random.Random(seed)
+    generator = random.Random(seed)
     special = set(tokenizer.special_tokens)
     tokens = tokenizer.tokens()
-    words = [token.decode() for token in made.sample(tokens, 5000) if _is_text(token)]
+    words = [token.decode() for token in generator.sample(tokens, 5000) if _is_text(token)]
     kinds: tuple[Callable[[], str], ...] = (
-        lambda: made.choice(words),
-        lambda: made.choice(_SPACES) * made.randint(1, 4),
-        lambda: made.choice("'’") + made.choice(_CONTRACTIONS),
-        lambda: made.choice(made.choice(_DIGITS)) * made.randint(1, 5),
-        lambda: _slice(made, made.choice(list(_SCRIPTS.values()))),
-        lambda: made.choice(_EMOJI),
-        lambda: made.choice(_RUNS) * made.randint(1, 100),
-        lambda: "".join(made.choices('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~«»„“”…—€', k=3)),
-        lambda: "".join(map(_code_point, (made.random() for _ in range(3)))),
+        lambda: generator.choice(words),
+        lambda: generator.choice(_SPACES) * generator.randint(1, 4),
+        lambda: generator.choice("'’") + generator.choice(_CONTRACTIONS),
+        lambda: generator.choice(generator.choice(_DIGITS)) * generator.randint(1, 5),
+        lambda: _slice(generator, generator.choice(list(_SCRIPTS.values()))),
+        lambda: generator.choice(_EMOJI),
+        lambda: generator.choice(_RUNS) * generator.randint(1, 100),
+        lambda: "".join(generator.choices('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~«»„“”…—€', k=3)),
+        lambda: "".join(map(_code_point, (generator.random() for _ in range(3)))),
     )
     for number in range(1, RANDOM_STRINGS + 1):
-        text = "".join(made.choice(kinds)() for _ in range(made.randint(1, 30)))
+        text = "".join(generator.choice(kinds)() for _ in range(generator.randint(1, 30)))
         if not any(name in text for name in special):
             yield Item(f"random {number}", "random", text.encode("utf-8", "replace"))
 
 
-def _slice(made: random.Random, text: str) -> str:
-    start = made.randrange(len(text))
-    return text[start : start + made.randint(1, 12)]
+def _slice(generator: random.Random, text: str) -> str:
+    start = generator.randrange(len(text))
+    return text[start : start + generator.randint(1, 12)]
 
 
 def _code_point(position: float) -> str:

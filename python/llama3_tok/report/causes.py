@@ -55,7 +55,7 @@ class Cut(NamedTuple):
 class Explainer:
     """Explains places; what it knows of one is kept for the next that is the same."""
 
-    MOST = 200_000
+    MAX_KNOWN = 200_000
     """Places that are remembered."""
     LONG = 256
     """Bytes above which a place is not remembered."""
@@ -86,7 +86,7 @@ class Explainer:
         if cuts is None:
             cuts = tuple(_Place(self, text, key[1], key[2], ends, pretokens, begins).cuts())
             if len(text) <= self.LONG:
-                if len(self._known) >= self.MOST:
+                if len(self._known) >= self.MAX_KNOWN:
                     self._known.clear()
                 self._known[key] = cuts
         return cuts

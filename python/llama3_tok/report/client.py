@@ -30,7 +30,7 @@ _START_SECONDS = 600.0
 # How often the memory of a process is looked at.
 _WATCH_SECONDS = 0.02
 # A reference that fails its process so often in a row is not asked any more.
-_MOST_IN_A_ROW = 8
+_MAX_IN_A_ROW = 8
 _CHUNK = 1 << 16
 
 
@@ -121,7 +121,7 @@ class Client:
         except _Failed as error:
             self._end()
             self._in_a_row += 1
-            if self._in_a_row >= _MOST_IN_A_ROW:
+            if self._in_a_row >= _MAX_IN_A_ROW:
                 raise Unusable(
                     f"given up after {self._in_a_row} failures in a row; the last: "
                     f"{error.failure.reason}"

@@ -22,7 +22,7 @@ from llama3_tok.tokenizer import FilePath, Text, Tokenizer
 
 __all__ = ["compare"]
 
-MOST_STRINGS = 20
+MAX_STRINGS = 20
 EXCERPTS = 20
 """Of how many files the beginning is shown token by token."""
 WHOLE_TEXT, BEGINNING = 50_000, 1_500
@@ -209,8 +209,8 @@ def _made(
             for name, (number, counts) in sorted(types.items(), key=lambda item: -item[1][1].bytes)
         ),
         files=tuple(counted),
-        gains=tuple(item for item in strings[:MOST_STRINGS] if gain(item) > 0),
-        losses=tuple(item for item in strings[: -MOST_STRINGS - 1 : -1] if gain(item) < 0),
+        gains=tuple(item for item in strings[:MAX_STRINGS] if gain(item) > 0),
+        losses=tuple(item for item in strings[: -MAX_STRINGS - 1 : -1] if gain(item) < 0),
         forgot=tally.forgot,
         seconds=(tally.timer3.seconds, tally.timer2.seconds),
         excerpts=tuple(excerpts),

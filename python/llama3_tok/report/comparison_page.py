@@ -21,35 +21,35 @@ _ON_PAGE = ("tokenizer", "tokens", "bytes per token", "characters per token")
 
 def page(comparison: Figures) -> Page:
     """The page, to which more may be added."""
-    made = Page("Llama 3 beside Llama 2", summary(comparison))
-    made.heading("Counts")
-    _counts(made, comparison)
+    document = Page("Llama 3 beside Llama 2", summary(comparison))
+    document.heading("Counts")
+    _counts(document, comparison)
     if comparison.excerpts:
-        made.heading("Token by token")
+        document.heading("Token by token")
         for path, excerpt in comparison.excerpts:
-            _excerpt(made, comparison, path or "The text", excerpt)
+            _excerpt(document, comparison, path or "The text", excerpt)
     if comparison.causes:
-        made.heading("Why they differ")
-        _causes(made, comparison)
+        document.heading("Why they differ")
+        _causes(document, comparison)
     if comparison.scripts:
-        made.heading("By script")
-        _scripts(made, comparison)
+        document.heading("By script")
+        _scripts(document, comparison)
     if comparison.languages:
-        made.heading("By language")
-        _languages(made, comparison)
+        document.heading("By language")
+        _languages(document, comparison)
     if comparison.files:
-        made.heading("By file")
-        _files(made, comparison)
+        document.heading("By file")
+        _files(document, comparison)
     if comparison.gains or comparison.losses:
-        made.heading("Strings that gain and lose most")
-        _strings(made, comparison)
-    made.heading("Context and cost")
-    _windows(made, comparison)
-    made.heading("What differs whatever the text")
-    made.table(["", LLAMA3, LLAMA2], comparison.rules)
-    made.heading("About this page")
-    _about(made, comparison)
-    return made
+        document.heading("Strings that gain and lose most")
+        _strings(document, comparison)
+    document.heading("Context and cost")
+    _windows(document, comparison)
+    document.heading("What differs whatever the text")
+    document.table(["", LLAMA3, LLAMA2], comparison.rules)
+    document.heading("About this page")
+    _about(document, comparison)
+    return document
 
 
 def summary(comparison: Figures) -> str:
@@ -68,9 +68,9 @@ def ratio(counts: Counts) -> str:
     return "-" if counts.ratio is None else f"{counts.ratio:.2f}"
 
 
-def _counts(made: Page, comparison: Figures) -> None:
+def _counts(document: Page, comparison: Figures) -> None:
     total = comparison.total
-    made.facts(
+    document.facts(
         [
             ("bytes", total.bytes),
             ("characters", total.characters),
@@ -79,7 +79,7 @@ def _counts(made: Page, comparison: Figures) -> None:
             ("of them line breaks", comparison.newlines),
         ]
     )
-    made.table(
+    document.table(
         _ON_PAGE,
         [
             (name, tokens, _quotient(total.bytes, tokens), _quotient(total.characters, tokens))
@@ -88,7 +88,7 @@ def _counts(made: Page, comparison: Figures) -> None:
     )
     speeds = [total.bytes / 1e6 / seconds if seconds else 0.0 for seconds in comparison.seconds]
     if total.bytes >= 1_000_000:
-        made.bars(
+        document.bars(
             "Encoding, measured in this run, one thread each",
             [(LLAMA3, speeds[0], ""), (LLAMA2, speeds[1], "through sentencepiece")],
             "MB/s",
@@ -99,12 +99,12 @@ def _quotient(part: int, tokens: int) -> Cell:
     return f"{part / tokens:.2f}" if tokens else "-"
 
 
-def _excerpt(made: Page, comparison: Figures, caption: str, excerpt: Excerpt) -> None:
+def _excerpt(document: Page, comparison: Figures, caption: str, excerpt: Excerpt) -> None:
     notes = {
         at: "; ".join(f"{cause}: {MEANINGS[cause]}" for cause in causes)
         for at, causes in excerpt.notes.items()
     }
-    made.tokens(caption, excerpt.text, token_rows(comparison, excerpt), notes=notes)
+    document.tokens(caption, excerpt.text, token_rows(comparison, excerpt), notes=notes)
 
 
 def token_rows(comparison: Figures, excerpt: Excerpt) -> list[TokenRow]:
@@ -121,13 +121,13 @@ def _row(label: str, row: Row, piece: Callable[[int], str], kind: Callable[[int]
     return TokenRow(label, [Token(start, end, id, piece(id), kind(id)) for id, start, end in spans])
 
 
-def _causes(made: Page, comparison: Figures) -> None:
-    made.note(
+def _causes(document: Page, comparison: Figures) -> None:
+    document.note(
         "Each cut that one row has and the other has not is counted under one cause, which was "
         "shown at that place: by what is in the two vocabularies, or by encoding the place again "
         "without the rule that is blamed."
     )
-    made.table(
+    document.table(
         ["cause", "Llama 2 has more", "Llama 3 has more", "what it means", "as in"],
         [
             (
@@ -147,29 +147,29 @@ def quoted(text: bytes) -> str:
     return f"“{text_of(text)}”"
 
 
-def _scripts(made: Page, comparison: Figures) -> None:
+def _scripts(document: Page, comparison: Figures) -> None:
     note = "A token has the script of its first letter."
-    _shares(made, "script", comparison.scripts, note)
+    _shares(document, "script", comparison.scripts, note)
 
 
-def _languages(made: Page, comparison: Figures) -> None:
+def _languages(document: Page, comparison: Figures) -> None:
     named = [(languages.name(code), counts) for code, counts in comparison.languages]
     note = (
         "Told line by line by py3langid, where it is rather sure; program text mostly is not told. "
         "A token has the language of the line in which it begins."
     )
-    _shares(made, "language", named, note)
+    _shares(document, "language", named, note)
 
 
-def _shares(made: Page, kind: str, rows: Sequence[tuple[str, Counts]], note: str) -> None:
+def _shares(document: Page, kind: str, rows: Sequence[tuple[str, Counts]], note: str) -> None:
     """What each kind of text costs, as bars and as a table."""
     shown = [
         (name, {LLAMA3: _per(counts.llama3, counts), LLAMA2: _per(counts.llama2, counts)})
         for name, counts in rows
         if counts.characters
     ]
-    made.bars("Tokens for 100 characters", shown[:TOP], "")
-    made.table(
+    document.bars("Tokens for 100 characters", shown[:TOP], "")
+    document.table(
         [kind, "characters", LLAMA3, LLAMA2, "ratio"],
         [
             (name, counts.characters, counts.llama3, counts.llama2, ratio(counts))
@@ -183,8 +183,8 @@ def _per(tokens: int, counts: Counts) -> float:
     return 100 * tokens / counts.characters
 
 
-def _files(made: Page, comparison: Figures) -> None:
-    made.bars(
+def _files(document: Page, comparison: Figures) -> None:
+    document.bars(
         "Tokens for 100 characters",
         [
             (
@@ -199,7 +199,7 @@ def _files(made: Page, comparison: Figures) -> None:
         ],
         "",
     )
-    made.table(
+    document.table(
         ["file", "bytes", LLAMA3, LLAMA2, "ratio"],
         [
             (
@@ -212,7 +212,7 @@ def _files(made: Page, comparison: Figures) -> None:
             for each in comparison.files
         ],
     )
-    made.table(
+    document.table(
         ["type", "files", "bytes", LLAMA3, LLAMA2, "ratio"],
         [
             (name, number, counts.bytes, counts.llama3, counts.llama2, ratio(counts))
@@ -222,15 +222,17 @@ def _files(made: Page, comparison: Figures) -> None:
     )
 
 
-def _strings(made: Page, comparison: Figures) -> None:
+def _strings(document: Page, comparison: Figures) -> None:
     if comparison.forgot:
-        made.note("There were too many strings to count each: the frequencies are at least these.")
+        document.note(
+            "There were too many strings to count each: the frequencies are at least these."
+        )
     for caption, strings in (
         ("Llama 3 needs fewer tokens", comparison.gains),
         ("Llama 3 needs more tokens", comparison.losses),
     ):
         if strings:
-            made.table(
+            document.table(
                 ["string", "times", LLAMA3, LLAMA2, "tokens in all"],
                 [_string(pair, times) for pair, times in strings],
                 caption,
@@ -242,8 +244,8 @@ def _string(pair: Pair, times: int) -> tuple[Cell, ...]:
     return quoted(pair.text), times, len(pair.llama3), len(pair.llama2), difference
 
 
-def _windows(made: Page, comparison: Figures) -> None:
-    made.table(
+def _windows(document: Page, comparison: Figures) -> None:
+    document.table(
         ["context of", "tokens", "characters of such text that fit", "contexts for this text"],
         [
             (
@@ -257,7 +259,7 @@ def _windows(made: Page, comparison: Figures) -> None:
     )
     costs, prices = comparison.costs, comparison.prices
     if costs and prices:
-        made.table(
+        document.table(
             ["", "price of a million tokens", "this text"],
             [
                 (name, f"{price:g}", f"{costs[key]:.6g}")
@@ -269,9 +271,9 @@ def _windows(made: Page, comparison: Figures) -> None:
         )
 
 
-def _about(made: Page, comparison: Figures) -> None:
+def _about(document: Page, comparison: Figures) -> None:
     versions = comparison.versions
-    made.facts(
+    document.facts(
         [
             ("llama3_tok", versions["llama3_tok"]),
             ("profile", versions["profile"]),

@@ -276,7 +276,7 @@ class Run:
         if item.chat is not None:
             return self._shrunk_chat(item, fails, budget)
 
-        def made(units: Sequence[str]) -> Item:
+        def item_of(units: Sequence[str]) -> Item:
             text = "".join(units).encode("utf-8", "surrogateescape")
             return dataclasses.replace(item, text=text)
 
@@ -286,9 +286,9 @@ class Run:
             return item, False
         byte = self._shower.place(ours, theirs.ids).byte
         place = len(item.text[:byte].decode("utf-8", "surrogateescape"))
-        near = around(units, place, lambda part: fails(made(part)), budget)
-        left, minimal = shrink(near, lambda part: fails(made(part)), budget)
-        return made(left), minimal
+        near = around(units, place, lambda part: fails(item_of(part)), budget)
+        left, minimal = shrink(near, lambda part: fails(item_of(part)), budget)
+        return item_of(left), minimal
 
     def _shrunk_chat(
         self, item: Item, fails: Callable[[Item], bool], budget: Budget
@@ -297,12 +297,12 @@ class Run:
         assert item.chat is not None
         chat = item.chat
 
-        def made(messages: Sequence[dict[str, Any]]) -> Item:
+        def item_of(messages: Sequence[dict[str, Any]]) -> Item:
             return dataclasses.replace(
                 item, chat=dataclasses.replace(chat, messages=list(messages))
             )
 
-        messages, minimal = shrink(chat.messages, lambda part: fails(made(part)), budget)
+        messages, minimal = shrink(chat.messages, lambda part: fails(item_of(part)), budget)
         for index, message in enumerate(messages):
             if not isinstance(message.get("content"), str) or not message["content"]:
                 continue
@@ -316,10 +316,10 @@ class Run:
                 return [*before, message | {"content": "".join(units)}, *behind]
 
             units, done = shrink(
-                message["content"], lambda part: fails(made(with_content(part))), budget
+                message["content"], lambda part: fails(item_of(with_content(part))), budget
             )
             messages, minimal = with_content(units), minimal and done
-        return made(messages), minimal
+        return item_of(messages), minimal
 
     def _differs(self, asked: Asked, item: Item, causes: tuple[Cause, ...] | None) -> bool:
         """Whether the reference differs on an item, for the very causes."""

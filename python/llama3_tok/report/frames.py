@@ -7,13 +7,13 @@ import json
 import struct
 from typing import Any
 
-__all__ = ["HEAD", "MOST_HEADER", "FrameError", "head_of", "packed"]
+__all__ = ["HEAD", "MAX_HEADER", "FrameError", "head_of", "packed"]
 
 HEAD = struct.Struct("<IQ")
 """The number of bytes of the header, and of the body."""
 
 # No header is longer: contents go into the body.
-MOST_HEADER = 1 << 24
+MAX_HEADER = 1 << 24
 
 
 class FrameError(Exception):
@@ -29,6 +29,6 @@ def packed(header: dict[str, Any], body_size: int = 0) -> bytes:
 def head_of(data: bytes) -> tuple[int, int]:
     """The sizes of header and body. Raises FrameError for what can't be any."""
     header_size, body_size = HEAD.unpack(data)
-    if header_size > MOST_HEADER:
+    if header_size > MAX_HEADER:
         raise FrameError(f"a header of {header_size:,} bytes")
     return header_size, body_size

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.report.counts import Counts
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Languages:
     """Tells lines, and adds up what they have. Raises MissingExtra."""
 
     def __init__(self) -> None:
-        langid = need("py3langid", "report").langid
+        langid = require("py3langid", "report").langid
         self._model = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
         codes = [code for code in self._model.labels if len(code) == 2]
         self._model.set_languages([*codes, _NO_LANGUAGE])

@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.report.characters import INVALID, sizes_of
 from llama3_tok.vocabulary import is_vocabulary
 
@@ -95,7 +95,7 @@ def load(path: str | os.PathLike[str] | None = None) -> "Llama2":
     Raises MissingExtra without the library sentencepiece, VocabularyNotFound, OSError, and
     VocabularyError for a file that is not Llama 2's.
     """
-    library = need("sentencepiece", "report")
+    library = require("sentencepiece", "report")
     file = find(path)
     with open(file, "rb") as opened:
         data = opened.read(64 << 20)

@@ -11,33 +11,33 @@ _DIFFERENCES, _EXPLAINED, _ROWS = 20, 3, 200
 
 def page(report: Outcome) -> str:
     """The report as HTML."""
-    made = Page("Parity of Llama 3 tokenizers", report.verdict)
-    made.heading("Result")
-    _results(made, report)
+    document = Page("Parity of Llama 3 tokenizers", report.verdict)
+    document.heading("Result")
+    _results(document, report)
     speeds = [
         (one.name, one.megabytes_per_second, one.version or "")
         for one in (report.ours, *report.references)
         if one.megabytes_per_second is not None
     ]
     if speeds:
-        made.bars(
+        document.bars(
             "Speed on these items, in each reference's own process (10^6 bytes a second)",
             speeds,
             "MB/s",
         )
     for one in report.references:
         if one.mismatches or one.failures:
-            _about(made, one)
-    made.heading("What was compared")
-    _compared(made, report)
-    made.heading("How to do it again")
-    made.facts(
+            _about(document, one)
+    document.heading("What was compared")
+    _compared(document, report)
+    document.heading("How to do it again")
+    document.facts(
         (name.replace("_", " "), value) for name, value in report.facts.items() if value is not None
     )
-    return made.html()
+    return document.html()
 
 
-def _results(made: Page, report: Outcome) -> None:
+def _results(document: Page, report: Outcome) -> None:
     sums = ("items", "bytes", "tokens", "equal", "explained", "different", "failed")
     total, version = report.ours.total, report.facts["llama3_tok"]
     lines: list[list[str | int | float]] = [
@@ -49,24 +49,24 @@ def _results(made: Page, report: Outcome) -> None:
         name = f"{one.name} {one.version or ''}".strip()
         numbers = (total.items, total.bytes, total.tokens, total.equal)
         lines.append([name, status, *numbers, total.explained, total.mismatches, total.failures])
-    made.table(["", "status", *sums], lines)
+    document.table(["", "status", *sums], lines)
     causes = [
         (one.name, cause.name, count, cause.shown_by, "yes" if cause.excuses else "no")
         for one in report.references
         for cause, count in one.causes.items()
     ]
     if causes:
-        made.table(
+        document.table(
             ["reference", "cause", "items", "shown by", "excuse"],
             causes,
             "Causes of differences, each shown by an experiment",
         )
 
 
-def _about(made: Page, one: ReferenceOutcome) -> None:
-    made.heading(one.name)
+def _about(document: Page, one: ReferenceOutcome) -> None:
+    document.heading(one.name)
     if one.failures:
-        made.table(
+        document.table(
             ["item", "failure", "what happened"],
             [(item, failure.kind, failure.reason) for item, failure in one.failures[:_ROWS]],
             f"Items without ids: {one.total.failures:,}",
@@ -86,13 +86,13 @@ def _about(made: Page, one: ReferenceOutcome) -> None:
         else:
             end = "nothing can be left out" if witness.minimal else "no further within its limits"
             shrunk = f"Shrunk to {size}, by {_count(witness.questions, 'question')}; {end}."
-        made.tokens(f"{mismatch.item}: {what}", witness.text, witness.rows)
-        made.note(
+        document.tokens(f"{mismatch.item}: {what}", witness.text, witness.rows)
+        document.note(
             f"{witness.verdict}. It begins at token {mismatch.token:,}, byte {mismatch.byte:,} of "
             f"the item. {shrunk}"
         )
     if one.mismatches:
-        made.table(
+        document.table(
             ["item", "token", "byte", "kind", "cause"],
             [
                 (
@@ -126,9 +126,9 @@ def _chosen(one: ReferenceOutcome) -> list[Mismatch]:
     return chosen
 
 
-def _compared(made: Page, report: Outcome) -> None:
+def _compared(document: Page, report: Outcome) -> None:
     if report.inputs:
-        made.table(
+        document.table(
             ["file", "bytes", "items", "SHA-256", "cut"],
             [
                 (one.name, one.bytes, one.items, one.sha256, "yes" if one.cut else "no")
@@ -137,14 +137,14 @@ def _compared(made: Page, report: Outcome) -> None:
             f"{min(len(report.inputs), _ROWS):,} of {len(report.inputs):,} files",
         )
         if any(one.cut for one in report.inputs):
-            made.note(
+            document.note(
                 "A file that is cut was longer than one item: it is cut only where the pattern "
                 "always cuts, so no ids depend on it."
             )
         return
     groups = report.ours.groups
     references = [one for one in report.references if one.groups]
-    made.table(
+    document.table(
         ["group", "items", "bytes", *(f"{one.name} equal" for one in references)],
         [
             (

@@ -55,7 +55,7 @@ class _Places(NamedTuple):
 class Tally:
     """The sums of one file, or of several: `add` takes a part of a text, or several texts."""
 
-    MOST_STRINGS = 400_000
+    MAX_STRINGS = 400_000
     LONGEST_STRING = 64
     """Bytes of a string that is worth telling."""
 
@@ -225,10 +225,10 @@ class Tally:
         return Pair(whole[start:end], tuple(of3), tuple(of2))
 
     def _forget(self) -> None:
-        if len(self.strings) <= self.MOST_STRINGS:
+        if len(self.strings) <= self.MAX_STRINGS:
             return
         self.forgot = True
-        keep = self.MOST_STRINGS // 4
+        keep = self.MAX_STRINGS // 4
         gain = {
             pair: count * (len(pair.llama2) - len(pair.llama3))
             for pair, count in self.strings.items()

@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Literal, TypeAlias
 
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, weight_paths
 from llama3_tok.torch.checkpoint.meta import PARAMS, read_json
@@ -90,9 +90,9 @@ class ModelFolder:
 
     def network(self, dtype: str, device: str, attention: Attention) -> Any:  # noqa: ANN401
         """transformers' `LlamaForCausalLM` with the weights, on a device."""
-        torch = need("torch", "torch")
-        transformers = need("transformers", "torch")
-        need("safetensors", "torch")
+        torch = require("torch", "torch")
+        transformers = require("transformers", "torch")
+        require("safetensors", "torch")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         _check_device(device)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from llama3_tok import arguments
 from llama3_tok.chat.messages import Message
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.text.padding import checked_pad_id
 from llama3_tok.tokenizer import Tokenizer
 
@@ -44,7 +44,7 @@ def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None
     >>> add_pad_token(model, Tokenizer(profile="llama3"))  # doctest: +SKIP
     128256
     """
-    torch = need("torch", "torch")
+    torch = require("torch", "torch")
     network = getattr(model, "network", model)
     embedding = network.get_input_embeddings()
     rows = embedding.weight.shape[0]
@@ -122,7 +122,7 @@ def collate(
     >>> batch = collate(tokenizer, [[{"role": "user", "content": "Hi"},
     ...                              {"role": "assistant", "content": "Hello"}]])  # doctest: +SKIP
     """
-    torch = need("torch", "torch")
+    torch = require("torch", "torch")
     arguments.refuse_text(conversations, "conversations")
     rows, masks = [], []
     for index, conversation in enumerate(conversations):
@@ -167,7 +167,7 @@ def precision(model: Any, *, autocast: bool | None = None) -> AbstractContextMan
     >>> with precision(model):  # doctest: +SKIP
     ...     loss = model(**batch).loss
     """
-    torch = need("torch", "torch")
+    torch = require("torch", "torch")
     network = getattr(model, "network", model)
     flash = network.config._attn_implementation == "flash_attention_2"
     if network.dtype == torch.float16:

@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from llama3_tok.chat.template.names import longest
 from llama3_tok.errors import ChatFormatError
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 
-need("jinja2", "transformers")
+require("jinja2", "transformers")
 
 import jinja2  # noqa: E402 - whether it is there was asked first
 import jinja2.ext  # noqa: E402

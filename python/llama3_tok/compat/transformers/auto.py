@@ -8,9 +8,9 @@ from typing import Any
 from llama3_tok.about import PATTERN
 from llama3_tok.compat.transformers.tokenizer import Llama3Tokenizer
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 
-need("transformers", "transformers")
+require("transformers", "transformers")
 
 from transformers import AutoTokenizer  # noqa: E402 - whether it is there was asked first
 from transformers.utils import cached_file  # noqa: E402

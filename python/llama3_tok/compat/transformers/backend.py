@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from llama3_tok.compat.transformers.conversations import Conversations
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 
-need("transformers", "transformers")
+require("transformers", "transformers")
 
 import tokenizers  # noqa: E402 - whether transformers, which needs it, is there was asked first
 from transformers import PreTrainedTokenizerFast  # noqa: E402

@@ -7,10 +7,10 @@ from itertools import chain
 from typing import Any, cast
 
 from llama3_tok.arguments import Options
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.folder import Around
 
-need("transformers", "transformers")
+require("transformers", "transformers")
 
 from transformers import BatchEncoding  # noqa: E402 - whether it is there was asked first
 from transformers.tokenization_utils_base import TruncationStrategy  # noqa: E402

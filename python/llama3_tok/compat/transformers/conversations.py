@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok.chat import own
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.folder import usual
 from llama3_tok.profiles import find
 from llama3_tok.tokenizer import Tokenizer
 
-need("transformers", "transformers")
+require("transformers", "transformers")
 
 from transformers import (  # noqa: E402 - whether it is there was asked first
     BatchEncoding,

@@ -5,14 +5,14 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.folder import AddedToken as Added
 from llama3_tok.folder import Around, post_processor
 from llama3_tok.formats import hugging_face, save, whole_files
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.vocabulary import FOLDER
 
-need("transformers", "transformers")
+require("transformers", "transformers")
 
 from transformers import AddedToken  # noqa: E402 - whether it is there was asked
 

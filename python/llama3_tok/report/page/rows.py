@@ -13,9 +13,9 @@ from llama3_tok.report.page.marks import attribute, hexadecimal, marked, plain, 
 
 __all__ = ["Place", "Token", "TokenRow", "places", "token_rows"]
 
-MOST_TOKENS = 20_000
+MAX_TOKENS = 20_000
 """Tokens of each row on a page: more are slow in a browser, and nobody reads them."""
-MOST_CHARACTERS, MOST_BYTES = 80, 32
+MAX_CHARACTERS, MAX_BYTES = 80, 32
 """What is shown of one token."""
 PLACES = 100
 """Places in one block, which a browser lays out only once it comes into sight."""
@@ -92,8 +92,8 @@ def token_rows(
     labels = "".join(f"<li>{plain(row.label)}" for row in rows)
     longest = max((len(row.tokens) for row in rows), default=0)
     left_out = (
-        f"<p class=muted>Only about the first {MOST_TOKENS:,} of {longest:,} tokens are shown.</p>"
-        if longest > MOST_TOKENS
+        f"<p class=muted>Only about the first {MAX_TOKENS:,} of {longest:,} tokens are shown.</p>"
+        if longest > MAX_TOKENS
         else ""
     )
     return (
@@ -119,7 +119,7 @@ def _blocks(text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> 
     shown = 0
     for place in places(len(text), rows):
         shown += max(map(len, place.rows), default=0)
-        if shown > MOST_TOKENS and place.start:
+        if shown > MAX_TOKENS and place.start:
             break
         block.append(_place(text, place, notes.get(place.start, ""), colours))
         if len(block) == PLACES or text[place.end - 1 : place.end] == b"\n":
@@ -134,7 +134,7 @@ def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> 
     kind = "p d" if place.differs else "p"
     rows = ""
     for row, colour in zip(place.rows, colours, strict=True):
-        tokens = (_token(text, token, next(colour)) for token in row[:MOST_TOKENS])
+        tokens = (_token(text, token, next(colour)) for token in row[:MAX_TOKENS])
         rows += f"<span class=r>{''.join(tokens)}</span>"
     return f'<span class="{kind}"{said}>{rows}</span>'
 
@@ -145,7 +145,7 @@ def _token(text: bytes, token: Token, colour: int) -> str:
     size = f"{len(data)} byte{'s' * (len(data) != 1)}"
     seen = f"{size} at {token.start:,}"
     if data:
-        seen += f": {hexadecimal(data, MOST_BYTES)}"
+        seen += f": {hexadecimal(data, MAX_BYTES)}"
     return (
         f'<span class="t c{colour % 2}{kinds}" data-id={token.id} data-a={token.start} '
         f'data-e={token.end} title="{seen}">{_shown(data, token)}</span>'
@@ -154,9 +154,9 @@ def _token(text: bytes, token: Token, colour: int) -> str:
 
 def _shown(data: bytes, token: Token) -> str:
     """The token's own bytes, or its piece where it has none."""
-    head = text_of(data[: 4 * MOST_CHARACTERS])
+    head = text_of(data[: 4 * MAX_CHARACTERS])
     if not data:
-        return f"<i class=z>{marked(token.piece[:MOST_CHARACTERS])}</i>"
-    if len(head) <= MOST_CHARACTERS and len(data) <= 4 * MOST_CHARACTERS:
+        return f"<i class=z>{marked(token.piece[:MAX_CHARACTERS])}</i>"
+    if len(head) <= MAX_CHARACTERS and len(data) <= 4 * MAX_CHARACTERS:
         return marked(head)
-    return f"{marked(head[:MOST_CHARACTERS])}<i class=z>… {len(data):,} bytes</i>"
+    return f"{marked(head[:MAX_CHARACTERS])}<i class=z>… {len(data):,} bytes</i>"

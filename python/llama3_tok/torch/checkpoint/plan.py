@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llama3_tok.errors import CheckpointError
-from llama3_tok.extras import need
+from llama3_tok.extras import require
 from llama3_tok.folder import usual
 from llama3_tok.folder.reading import release_of
 from llama3_tok.formats import save, whole_files
@@ -146,7 +146,7 @@ def _out(
     folder: str,
 ) -> Out:
     if wanted != given:
-        need("torch", "torch")
+        require("torch", "torch")
         blocks = partial(cast, blocks, name, given, wanted, folder)
     return Out(name, Info(wanted, shape), blocks)
 

@@ -8,7 +8,7 @@ from llama3_tok.torch.checkpoint.stored import refuse
 
 
 @contextmanager
-def alone(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Keeps a second conversion out of the folder, where the system has locks for that."""
     try:
         import fcntl
