@@ -202,7 +202,7 @@ pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
     found.ok_or(Error::Internal(what))
 }
 
-/// The items of a range that always is inside.
+/// The items of a range that is always inside.
 #[inline(always)]
 pub fn slice<T>(items: &[T], range: impl SliceIndex<[T], Output = [T]>) -> Result<&[T], Error> {
     always(items.get(range), "a range is not inside of what it is a part of")

@@ -17,10 +17,10 @@
 //!   -> chat                 text and special tokens as a chat format has them, then ids
 //! ```
 //!
-//! The modules below are in the order in which they are best read. Text is bytes throughout; a
-//! byte that is not part of valid UTF-8 is a character of its own, which is neither letter, number
-//! nor space, so encoding is total and loses nothing. Nothing here panics on any input: clippy
-//! denies the ways to panic outside tests, and every failure is an [`Error`].
+//! The modules below are in an order in which each uses only earlier ones; the first three can be skipped at
+//! first. Text is bytes throughout; a byte that is not part of valid UTF-8 is a character of its own, which
+//! is neither letter, number nor space, so encoding is total and loses nothing. Nothing here panics on any
+//! input: clippy denies the ways to panic outside tests, and every failure is an [`Error`].
 
 #![cfg_attr(
     not(test),

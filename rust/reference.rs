@@ -2,7 +2,7 @@
 //!
 //! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and merging
 //! looks through everything again after each step. It shares nothing with the modules that it
-//! judges except the content of the vocabulary.
+//! judges except the content of the vocabulary and the text of the pattern.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

@@ -106,11 +106,11 @@ def count(text: Text, **options: Unpack[TextOptions]) -> int:
 def parse_assistant(
     answer: "str | Ids", *, tokenizer: Tokenizer | None = None
 ) -> "AssistantMessage":
-    r"""Reads what a model generated behind the header `assistant`, as ids or as text.
+    r"""Reads what a model generated after the header `assistant`, as ids or as text.
 
-    Ids are the safe way: only special ids are structure, wherever they stand. The answer ends
-    with the first stop id; with `<|python_tag|>` the text before is the content, and what is behind
-    is a call, or else code. `tokenizer` is the one they belong to (default: the shared one).
+    Ids are the safe way: only special ids are structure, wherever they stand. The answer ends with
+    the first stop id; with `<|python_tag|>` the text before is the content, and what follows it is
+    a call, or else code. `tokenizer` is the one that the ids belong to (default: the shared one).
 
     In text, `<|python_tag|>` at its very beginning and stop tokens at its very end are structure,
     and the same names elsewhere are content. Text that was decoded with `skip_special` has none of
@@ -122,8 +122,8 @@ def parse_assistant(
     `<function=name>{...}</function>` and `[name(key=value), ...]`. Values are literals of JSON or
     Python. In the first form, which templates write without escapes, only `\"` is an escape.
 
-    Raises InvalidTokenId with id and position, TypeError for what is neither text nor ids; no text
-    is an error.
+    Raises InvalidTokenId with id and position, TypeError for what is neither text nor ids. No
+    `str`, however malformed, is an error.
 
     >>> answer = '<|python_tag|>brave_search.call(query="llamas")<|eom_id|>'
     >>> message = llama3_tok.parse_assistant(answer)

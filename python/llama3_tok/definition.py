@@ -1,7 +1,8 @@
 """`Definition`: what a tokenizer is made of. It never changes.
 
-A `Tokenizer` is one of these with methods. What they do stands in other modules, whose functions
-take a definition: so none of them has to know the class, which knows them all.
+A `Tokenizer` is one of these with methods. The work of the methods is done by functions in other
+modules, which take a definition. So the class imports these modules, and none of them imports the
+class.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple

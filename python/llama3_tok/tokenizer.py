@@ -58,8 +58,8 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-class _Class(type):
-    """The class of `Tokenizer`, which knows what other libraries call its names."""
+class _TokenizerType(type):
+    """The metaclass of `Tokenizer`: the error for an unknown name says what it is called here."""
 
     if not TYPE_CHECKING:  # where each name that is missing is an error already
 
@@ -67,7 +67,7 @@ class _Class(type):
             raise elsewhere.attribute(cls.__name__, name)
 
 
-class Tokenizer(metaclass=_Class):
+class Tokenizer(metaclass=_TokenizerType):
     """The Llama 3 tokenizer.
 
     `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
@@ -78,9 +78,9 @@ class Tokenizer(metaclass=_Class):
 
     `profile` says instead which release is meant: its special tokens, which the folder must have,
     and its chat template. "llama3", "llama3.1", "llama3.2" (text; the special tokens of 3.1),
-    "llama3.2-vision", "llama3.3" (the same as 3.1 under its own name) or "meta". A rank file by
-    itself has those of "llama3.1" without one. `special_tokens` are names and ids of more, as
-    `with_special_tokens` takes them.
+    "llama3.2-vision", "llama3.3" (the same as 3.1 under its own name) or "meta". Without a profile,
+    a rank file by itself has the special tokens of "llama3.1". `special_tokens` are names and ids
+    of further special tokens, as `with_special_tokens` takes them.
 
     Each thread keeps what it merged in a cache, which begins with less than half a megabyte, grows
     while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
@@ -135,7 +135,8 @@ class Tokenizer(metaclass=_Class):
         and in a pickle, which another process can read only if it is the path of such a file.
 
         Raises VocabularyError for other content, Llama3TokError for an unknown profile and for
-        special tokens with ids that others have, ValueError for a profile with special tokens.
+        special tokens with ids that others have, ValueError for both a profile and
+        `all_special_tokens`.
 
         >>> ranks = llama3_tok.Tokenizer().rank_file()
         >>> names = {"<|im_start|>": 128000, "<|im_end|>": 128001}
@@ -183,14 +184,14 @@ class Tokenizer(metaclass=_Class):
         `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text
         unless `allowed_special` names them ("all", or a set of names); those that
         `disallowed_special` names raise ("all" means all that are not allowed). Both are tiktoken's
-        parameters, with the default of Meta's class. A text that begins with BOS already gets a
-        second one from `bos`, and the caller a warning.
+        parameters, with the default of Meta's class. A text that already begins with BOS gets a
+        second one from `bos`, and the caller gets a warning.
 
         Lone surrogates of a `str` are encoded as U+FFFD, as tiktoken does. `bytes` need not be
         UTF-8: decoding gives back exactly what was encoded.
 
-        Raises TypeError for what is no text, SpecialTokenError for a disallowed special token (with
-        its byte offset) and for names that the profile does not have.
+        Raises TypeError for anything that is not text, SpecialTokenError for a disallowed special
+        token (with its byte offset) and for names that the profile does not have.
 
         >>> llama3_tok.encode("<|eot_id|>")
         [27, 91, 68, 354, 851, 91, 29]
@@ -274,8 +275,8 @@ class Tokenizer(metaclass=_Class):
         With `side="right"` the right side is cut off and the longest such beginning is kept, with
         `side="left"` the longest such end. That is more than cutting the ids and decoding them: no
         character is cut, and since a part may have fewer tokens than a shorter one, none that fits
-        is missed. The other options are those of `encode`, and BOS and EOS count. Of `bytes` a
-        part is given, where each byte outside valid UTF-8 counts as a character; of a `str` a
+        is missed. The other options are those of `encode`, and BOS and EOS count. For `bytes` the
+        result is `bytes`, and each byte outside valid UTF-8 counts as a character. In a `str` a
         surrogate pair is not cut.
 
         Raises as `encode`, and ValueError for a `max_tokens` that is negative, or less than BOS and
@@ -296,7 +297,7 @@ class Tokenizer(metaclass=_Class):
         text: Text,
         **options: Unpack[TextOptions],
     ) -> int:
-        """How many ids `encode` gives, without making them; parameters and errors as there.
+        """How many ids `encode` gives, without making them; parameters and errors as in `encode`.
 
         >>> llama3_tok.count("This is a test sentence.")
         6
@@ -321,7 +322,7 @@ class Tokenizer(metaclass=_Class):
     def _chosen(
         self, given: Mapping[str, Any], call: str, texts: Iterable[object] = (), *others: str
     ) -> "Options | None":
-        """The options of a call, checked; of a text that would have a second BOS it warns."""
+        """The options of a call, checked; it warns of a text that would get a second BOS."""
         chosen = arguments.chosen(given, call, *others)
         if chosen is not None and chosen.bos:
             second_bos.warn(texts, chosen, self._bos, 3)
@@ -341,10 +342,11 @@ class Tokenizer(metaclass=_Class):
     @overload
     def pretokens(self, text: bytes) -> list[bytes]: ...
     def pretokens(self, text: Text) -> list[str] | list[bytes]:
-        """What the pattern cuts a text into before anything is merged; together it is the text.
+        """What the pattern cuts a text into before anything is merged; joined, they are the text.
 
-        Special tokens in the text are text. Of a `str` they are `str`, in which lone surrogates are
-        U+FFFD, as in `encode`; of `bytes` they are `bytes`. Raises TypeError for what is no text.
+        Special tokens in the text are text. The pretokens of a `str` are `str`, in which lone
+        surrogates are U+FFFD, as in `encode`; those of `bytes` are `bytes`. Raises TypeError for
+        anything that is not text.
 
         >>> llama3_tok.Tokenizer().pretokens("In 2024 we've")
         ['In', ' ', '202', '4', ' we', "'ve"]
@@ -366,7 +368,7 @@ class Tokenizer(metaclass=_Class):
         """The ids that merging gives for a pretoken, or for any text that is not to be cut.
 
         With `vocab_first` a pretoken that is a token is this token, as it is in `encode`; merging
-        alone does not reach every token. Raises TypeError for what is no text.
+        alone does not reach every token. Raises TypeError for anything that is not text.
 
         >>> tokenizer = llama3_tok.Tokenizer()
         >>> tokenizer.merge(" Việt"), tokenizer.merge(" Việt", vocab_first=True)
@@ -488,10 +490,10 @@ class Tokenizer(metaclass=_Class):
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """An iterator over the ids of files, in the order of the paths.
 
-        Each is what `encode_file` gives. While one is used those behind it are read, as far as
-        some megabytes allow; that stops when the iterator is deleted. A bad file raises when its
-        turn comes, and the iterator can be asked for the next. Several threads may share it, but a
-        process that was forked can't go on with it.
+        Each is what `encode_file` gives. While one is used the next ones are read ahead, up to some
+        megabytes; that stops when the iterator is deleted. A bad file raises when its turn comes,
+        and the iterator can be asked for the next. Several threads may share it, but a process that
+        was forked can't go on with it.
 
         Parameters and errors as in `encode_file`.
 
@@ -536,11 +538,11 @@ class Tokenizer(metaclass=_Class):
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
-        The parts, one behind the other, are exactly what `encode_file` gives; there is at least
-        one. How long they are is not specified: that of a quarter of a megabyte of text, or more
-        where the text can't be cut. `progress` gets the bytes read so far, as stored. Parameters
-        and errors otherwise as in `encode_file`; the iterator is like that of `encode_files`, but
-        with `progress` it is for one thread.
+        The parts, one after the other, are exactly what `encode_file` gives; there is at least one.
+        Their length is not specified: usually a part has the ids of a quarter of a megabyte of
+        text, and more where the text can't be cut. `progress` is called with how many bytes of the
+        stored file were read so far. Parameters and errors otherwise as in `encode_file`; the
+        iterator is like that of `encode_files`, but with `progress` it is for one thread.
 
         >>> for ids in llama3_tok.Tokenizer().stream_file("hello.txt"):
         ...     print(ids)
@@ -569,7 +571,7 @@ class Tokenizer(metaclass=_Class):
         says (`bytes.decode` has the choices). Special tokens are their names, or nothing with
         `skip_special`. Spaces are never cleaned up.
 
-        Raises InvalidTokenId with id and position, TypeError for what are no integers.
+        Raises InvalidTokenId with id and position, TypeError for ids that are not integers.
 
         >>> llama3_tok.decode([9906, 1917])
         'Hello world'
@@ -649,7 +651,7 @@ class Tokenizer(metaclass=_Class):
         return self._core.is_canonical(arguments.ids(ids, "ids"))
 
     def checked_ids(self, ids: Ids, argument: str = "ids") -> list[int]:
-        """Ids as a list, each of which is a token's.
+        """Ids as a list, after a check that each is the id of a token.
 
         `argument` is what they are called in an error. Raises as `decode`.
 
@@ -687,15 +689,15 @@ class Tokenizer(metaclass=_Class):
     ) -> "list[int] | tuple[list[int], npt.NDArray[np.uint8]]":
         """The ids of a conversation, one BOS included, as its model was trained to read it.
 
-        `messages` are dictionaries with `role` ("system", "user", "assistant", and but for
-        profile "llama3" "tool", which dialect "hf" also knows as "ipython") and `content`: a str,
-        a list of `{"type": "text", "text": ...}` and, where the profile has images,
-        `{"type": "image"}`, or for a tool's result in dialect "hf" any JSON value. An assistant's
-        message may have `tool_calls`: `[{"function": {"name": ..., "arguments": {...}}}]`.
+        `messages` are dictionaries with `role` ("system", "user", "assistant", and, except for
+        profile "llama3", "tool", for which dialect "hf" also takes "ipython") and `content`: a str,
+        a list of `{"type": "text", "text": ...}` and, where the profile has images, `{"type":
+        "image"}`, or for a tool's result in dialect "hf" any JSON value. An assistant's message may
+        have `tool_calls`: `[{"function": {"name": ..., "arguments": {...}}}]`.
 
         `dialect` "hf" is the template that was published with the profile's release (3; 3.1 and
         3.3, also for profile "meta"; 3.2 text; 3.2 vision), as transformers' `apply_chat_template`
-        renders it: content is stripped of white space but in vision models, a call hides its
+        renders it: content is stripped of white space except in vision models, a call hides its
         content, and a call in a conversation with `builtin_tools` ends with `<|eom_id|>`. "meta",
         the default for profile "meta" alone, is `ChatFormat` of llama-models 0.3.0: content as it
         is, `stop_reason` in a message says how it ends, and `tool_format` how calls are written.
@@ -799,7 +801,8 @@ class Tokenizer(metaclass=_Class):
         `answer_tokens` of these are left free for the answer. A turn is a user's message with all
         that follows it up to the next, so that calls stay with their results. The system messages
         that it begins with and the last turn are always kept. The other parameters are those of
-        `encode_chat`, which gives the ids of what is kept. Time grows with the length alone.
+        `encode_chat`, which gives the ids of what is kept. With the format of a release, time is
+        linear in the length.
 
         Raises ChatFormatError as `encode_chat` does, and with `field` "max_tokens" if what is
         always kept is too long.
@@ -837,9 +840,9 @@ class Tokenizer(metaclass=_Class):
 
         The length is that of the longest sequence, or `max_tokens`, rounded up to a multiple of
         `pad_to_multiple_of`. `side` is where padding goes: "left" for generation, which has to go
-        on behind the last id. `pad_id` is another padding token than that of the profile; it may be
-        a special token with no other use, or one behind the vocabulary that the model was given.
-        With `return_tensors="pt"` both are torch tensors.
+        on after the last id. `pad_id` is another padding token than that of the profile; it may be
+        a special token with no other use, or an id beyond the vocabulary for which the model was
+        given a row. With `return_tensors="pt"` both are torch tensors.
 
         Raises Llama3TokError for a sequence that is longer than `max_tokens` (nothing is cut), for
         profile "llama3" without `pad_id`, for a `pad_id` that is a token of text, begins a text or
@@ -876,7 +879,7 @@ class Tokenizer(metaclass=_Class):
         """`input_ids` and `attention_mask` of one text or several, as transformers gives them.
 
         BOS is added unless `add_special_tokens=False`, EOS is not. `padding` is True or "longest",
-        or "max_length"; `truncation` cuts the ids behind the first `max_length`, BOS among them.
+        or "max_length"; `truncation` drops the ids after the first `max_length`, BOS counted.
         Without `return_tensors` both are lists, of one text or of several; with "np" or "pt" they
         are `int64[batch, length]`, as in `pad`. Special tokens in the text are text, which they are
         not in transformers.
@@ -932,7 +935,7 @@ class Tokenizer(metaclass=_Class):
         return _core.written_tokens(self._core)
 
     def with_folder(self, folder: "Folder") -> "Tokenizer":
-        """A tokenizer with the same ranks, of which `folder` says all else.
+        """A tokenizer with the same ranks, and everything else as `folder` says.
 
         >>> from llama3_tok.folder import usual
         >>> tokenizer = llama3_tok.Tokenizer()
@@ -954,10 +957,10 @@ class Tokenizer(metaclass=_Class):
     ) -> "Tokenizer":
         """A tokenizer that has more special tokens, by their names and ids.
 
-        An id is that of a reserved token, which is then called so, or one from the end of the
-        vocabulary on, for which a model has rows. `bos`, `eos` and `pad` name the tokens that have
-        these roles, `stop_ids` are the ids that end generation (by default as before, and `eos` if
-        given), `chat_template` is a template for conversations, in Jinja.
+        An id is that of a reserved token, which gets the new name, or one after the end of the
+        vocabulary, for which the model must have a row. `bos`, `eos` and `pad` name the tokens that
+        have these roles, `stop_ids` are the ids that end generation (by default as before, and
+        `eos` if given), `chat_template` is a template for conversations, in Jinja.
 
         Raises Llama3TokError for an id or name that another token has, and for an unknown role.
 
@@ -1112,7 +1115,7 @@ class Tokenizer(metaclass=_Class):
 
         Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
         files are read back and compared first. Of a `generation_config.json` that is there, the
-        settings that are no ids stay. Of a release `tokenizer_config.json` notes the profile, as
+        settings that are no ids stay. For a release, `tokenizer_config.json` notes the profile, as
         "profile". What another folder said is written as it was read: flags, chat templates by
         name, what is put around a text, its own settings.
 
@@ -1161,7 +1164,7 @@ class Tokenizer(metaclass=_Class):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            """For names that it does not have: the error says what it calls them."""
+            """An AttributeError for an unknown name, which says what it is called here."""
             raise elsewhere.attribute("Tokenizer", name)
 
     def __copy__(self) -> "Tokenizer":

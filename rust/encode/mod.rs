@@ -2,9 +2,9 @@
 //! byte range of each. There is no second encoder.
 //!
 //! ```text
-//! round     some hundred pretokens; most are tokens                             (round.rs)
-//! missing   those that are not: did this thread merge them before?              (cache/)
-//! unknown   those that are not in the cache either: merged, several at a time   (unknown.rs)
+//! round     some hundred pretokens; most are in the lines of the token table    (round.rs)
+//! missing   those that are not: does this thread's cache have them?             (cache/)
+//! unknown   those that it does not have: a long token, or merged                (unknown.rs)
 //! ```
 
 pub mod options;
@@ -156,13 +156,13 @@ impl Encoder {
         self.vocabulary.len().max(self.added.end() as usize)
     }
 
-    /// The bytes of any token; an added token's are its key.
+    /// The bytes of any token; an added token's are its name.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         let added = || self.added.get(id).map(|token| token.name.as_bytes());
         self.vocabulary.token(id).or_else(added)
     }
 
-    /// The id of any token, an added token by its key.
+    /// The id of any token, an added token by its name.
     pub fn token_id(&self, token: &[u8]) -> Result<u32, Error> {
         let id = self.vocabulary.id(token).or_else(|| self.added.id(token));
         id.ok_or_else(|| Error::UnknownToken(token.iter().copied().take(100).collect()))
@@ -196,18 +196,18 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes text in which the keys of added tokens are text, too.
+    /// Encodes text in which the names of added tokens are text, too.
     pub fn encode_plain(
         &self,
         text: &[u8],
         sink: &mut impl Sink,
         check: &Check,
     ) -> Result<(), Error> {
-        with_scratch(|scratch| self.encode_text(text, sink, scratch, check))
+        with_scratch(|scratch| self.encode_plain_with(text, sink, scratch, check))
     }
 
-    /// The same, with memory that the caller lends.
-    fn encode_text<S: Sink>(
+    /// [`Encoder::encode_plain`] with memory that the caller lends: the loop over rounds.
+    fn encode_plain_with<S: Sink>(
         &self,
         text: &[u8],
         sink: &mut S,
@@ -259,7 +259,7 @@ impl Encoder {
     }
 }
 
-/// Emits the ids of a round with pretokens that are not tokens.
+/// Emits the ids of a round in which pretokens are missing.
 struct EmitRound<'a, S: Sink> {
     context: Context<'a>,
     round: &'a Round,
@@ -320,7 +320,7 @@ impl<S: Sink> Vectorized for EmitRound<'_, S> {
     }
 }
 
-/// Emits the ids of pretokens that are tokens.
+/// Emits the ids of pretokens that are not missing.
 #[inline(always)]
 fn emit_tokens(round: &Round, numbers: Range<usize>, sink: &mut impl Sink) -> Result<(), Error> {
     // At least once, also for no pretokens: the processor would mispredict a branch on that too often.
@@ -340,7 +340,7 @@ fn outside() -> Error {
     Error::Internal("a pretoken is outside of its text or round")
 }
 
-/// What the cache has of the pretokens of a round that are not tokens.
+/// What the cache has of the pretokens of a round that are missing: not in the lines of the token table.
 struct Missing {
     keys: [CacheKey; MAX_ENDS],
     lines: [usize; MAX_ENDS],

@@ -18,16 +18,16 @@ use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
 use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
 
-/// Ids that are emitted at a time: there mostly are fewer between two missing pretokens.
+/// Ids that are emitted at a time: there are mostly fewer between two missing pretokens.
 pub const IDS_AT_ONCE: usize = 32;
 
 /// Room for the keys of a round. They are made sixteen at a time, so there may be some more of them than
 /// pretokens.
 const MAX_KEYS: usize = MAX_ENDS + KEYS_AT_ONCE;
 
-/// Keys are made only of pretokens that are at least so many before the last one. What two writes made
-/// can be read together only after both have reached the cache, so the processor would wait for the
-/// newest window.
+/// Keys are made only of pretokens that are at least so many before the last one. A load that covers two
+/// recent stores waits until both are in the cache, and the offsets of the newest window have just been
+/// stored.
 const KEY_LAG: usize = 16;
 
 /// Room for the numbers of missing pretokens: more than there can be, and a power of two.
@@ -67,7 +67,8 @@ impl Round {
     }
 
     /// Cuts the text from `from` on into pretokens and looks these up. `is_valid` says that the text is
-    /// UTF-8.
+    /// UTF-8. The work is [`FillRound`]'s `run` below, compiled for each kind of processor; `lines` are those
+    /// of the token table.
     #[inline]
     pub fn fill(
         &mut self,
@@ -172,6 +173,7 @@ fn look_up<L: Lanes>(
     let ids = ids.get_mut(..count).unwrap_or(&mut []);
     for ((&key, &hash), id) in keys.iter().zip(hashes).zip(ids) {
         let line = lines.of(hash);
+        // 1, 3, 5 or 7, or 8 for a missing pretoken: then the id means nothing, and `found / 8` counts it.
         let found = lanes.find_key(&line.0, key, KEY);
         *id = line.id(found);
         #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]

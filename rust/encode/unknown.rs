@@ -1,4 +1,5 @@
-//! Pretokens that neither the table of tokens nor the cache knows: merged, all of a round together.
+//! Pretokens that neither the lines of the token table nor the cache have: looked up among the tokens that
+//! are not in lines, else merged, all of a round together.
 //!
 //! ```text
 //! split         a pretoken into segments, at positions that no merge crosses   (bpe/boundaries.rs)

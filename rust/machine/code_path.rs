@@ -18,8 +18,8 @@ pub struct CodePath(Kind);
 /// Private, so that no [`CodePath`] can be made whose instructions are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Plain words; text is cut one character after the other, which is the only way for text that is
-    /// not UTF-8.
+    /// Portable words; all text is cut one character after the other, which the other paths do only with text
+    /// that is not UTF-8.
     Scalar(Portable),
     /// Plain words.
     Portable(Portable),
@@ -32,7 +32,7 @@ enum Kind {
 }
 
 impl CodePath {
-    /// Text is cut one character after the other: the only path for text that is not UTF-8.
+    /// Text is cut one character after the other. (On the other paths only text that is not UTF-8 is.)
     pub const SCALAR: Self = Self(Kind::Scalar(Portable));
 
     /// The paths that this processor has, the fastest last.

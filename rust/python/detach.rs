@@ -11,7 +11,7 @@ use crate::error::{Check, Error};
 /// How often long work looks for signals.
 const SIGNALS: Duration = Duration::from_millis(50);
 
-/// The check of work that is too short for one.
+/// A check that does nothing, for work that is too short to be interrupted.
 pub(super) fn go_on() -> Result<(), Error> {
     Ok(())
 }

@@ -25,7 +25,8 @@ thread_local! {
 }
 
 impl Core {
-    /// Encodes `text` and gives the ids to `take`: if they are few, borrowed from memory that is used again.
+    /// Encodes `text` and gives the ids to `take`: those of a short text borrowed, from memory that is used
+    /// again.
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,

@@ -1,11 +1,11 @@
 //! The cache of a thread: from pretokens that it has merged, and segments of them, to their ids.
 //!
-//! Pretokens that are tokens are not here, but in the token table of the vocabulary
-//! (`bpe/token_table.rs`). An entry takes half a line of the processor's cache, or a whole line
-//! (`line.rs`), and is in one of two neighbouring lines. If an entry does not fit a line, its ids are in
-//! a ring, which overwrites its oldest records (`ring.rs`). What an entry holds follows from the
-//! vocabulary and the bytes of the pretoken, and is found only by all of these bytes. So the cache
-//! changes speed, never ids.
+//! Pretokens that the lines of the token table (`bpe/token_table.rs`) have are not here; the other tokens,
+//! which are long or whose line was full, are. An entry takes half a line of the processor's cache, or a
+//! whole line (`line.rs`), and is in one of two neighbouring lines. If an entry does not fit a line, its ids
+//! are in a ring, which overwrites its oldest records (`ring.rs`). What an entry holds follows from the
+//! vocabulary and the bytes of the pretoken, and is found only by all of these bytes. So the cache changes
+//! speed, never ids.
 //!
 //! It begins with 256 KB of lines. They become four times as many, up to a limit, when five sixteenths
 //! of them are in use and growing pays: when enough of what is looked up is found, or when so much was

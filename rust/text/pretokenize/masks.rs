@@ -4,14 +4,15 @@
 //! window   the next 64 bytes, beginning where a pretoken begins
 //! masks    one bit per byte for each class (lanes/, and pages.rs for characters beyond ASCII)
 //! starts   one bit per byte: does a pretoken begin here? (this file, plain bit operations)
-//! ends     the offsets of the set bits
+//! ends     the offsets of the set bits: where a pretoken begins, the one before it ends
 //! ```
 //!
-//! The next window begins at the last pretoken that began in this one, so nothing is carried from window
-//! to window: since the pattern has no lookbehind, a text might as well begin where a pretoken begins.
-//! If a start depends on what follows the window, as in white space, it is left to the next window. A
-//! pretoken that is longer than a window is left to the scalar scanner. Everything here is compared with
-//! that scanner, which is the readable twin.
+//! The next window begins at the last pretoken that began in this one, so next to nothing is carried from
+//! window to window: since the pattern has no lookbehind, a text might as well begin where a pretoken begins.
+//! If a start depends on what follows the window, as in white space, it is left to the next window. Or it
+//! begins inside letters that reach the end of the window: that is the one thing carried (`in_letters`). A
+//! pretoken that is longer than a window is left to the scalar scanner. Everything here is compared with that
+//! scanner, which is the readable twin.
 //!
 //! The text must be valid UTF-8; any other text goes to the scalar scanner.
 
@@ -117,7 +118,7 @@ impl PretokenEnds {
         self.offset(self.count).unwrap_or(usize::MAX)
     }
 
-    /// The most ends that [`fill`] gives.
+    /// How many ends there are.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.count
@@ -264,7 +265,7 @@ pub fn fill<L: Lanes>(
         && ends.is_empty()
         && let Some(end) = scalar::pretoken_end(text, 0)
     {
-        // Letters that go on for longer than windows are cut.
+        // The letters go on past `far`, after which no window is cut.
         ends.push(end);
     }
 }
