@@ -1,7 +1,11 @@
 """One vocabulary of options: what an option means, it means on every call that has it."""
 
+import copy
 import itertools
 import json
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 
 import llama3_tok
 import strategies
-from llama3_tok import SpecialTokenError, Tokenizer
+from llama3_tok import ChatFormatError, Llama3TokError, SpecialTokenError, Tokenizer
 
 TEXTS = [
     "",
@@ -284,3 +288,130 @@ def test_arguments_of_other_libraries_are_told_what_they_are_here(tokenizer, cal
     with pytest.raises(TypeError) as caught:
         call(tokenizer)
     assert message in str(caught.value)
+
+
+def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer):
+    calls = [
+        lambda flag: tokenizer.encode("a", bos=flag),
+        lambda flag: tokenizer.count("a", eos=flag),
+        lambda flag: tokenizer.decode([1], skip_special=flag),
+        lambda flag: tokenizer.decode_bytes([1], skip_special=flag),
+        lambda flag: tokenizer.decode_batch([[1]], skip_special=flag),
+        lambda flag: tokenizer.stream_decoder(skip_special=flag),
+        lambda flag: tokenizer.merge("a", vocab_first=flag),
+        lambda flag: tokenizer.encode_chat(MESSAGES, return_mask=flag),
+        lambda flag: tokenizer.encode_chat(MESSAGES, add_generation_prompt=flag),
+        lambda flag: tokenizer.encode_chat(MESSAGES, continue_final_message=flag),
+    ]
+    for call in calls:
+        call(True)
+        with pytest.raises(TypeError, match=r"must be a bool, not numpy\.bool"):
+            call(np.True_)
+        with pytest.raises(TypeError, match="must be a bool, not int"):
+            call(1)
+
+
+def test_system_messages_alone_that_do_not_fit_are_an_error(tokenizer):
+    messages = [{"role": "system", "content": "x " * 100}]
+    with pytest.raises(ChatFormatError, match="max_tokens: the system messages have"):
+        tokenizer.fit_chat(messages, 5)
+
+
+def test_a_tokenizer_without_added_tokens_is_not_saved_as_another(tokenizer, tmp_path):
+    bare = Tokenizer.from_bytes(tokenizer.rank_file(), all_special_tokens={})
+    assert len(bare) == 128000
+    with pytest.raises(Llama3TokError, match="without added tokens can't be saved"):
+        bare.save(tmp_path / "bare")
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [
+        (["<x>"], TypeError, "must be a dictionary of names and ids, not list"),
+        ({5: 128256}, TypeError, "5 is not a name"),
+        ({"": 128256}, TypeError, "'' is not a name"),
+        ({"<\ud800>": 128256}, ValueError, "has half a surrogate pair"),
+        ({"<x>": -1}, ValueError, "must be at least 0, not -1"),
+        ({"<x>": 2**70}, ValueError, "must be at most 4294967295"),
+        ({"<x>": "b"}, TypeError, "must be an int, not str"),
+    ],
+)
+def test_special_tokens_that_are_none_are_named(tokenizer, names, error, message):
+    ranks = tokenizer.rank_file()
+    for call in (
+        lambda: tokenizer.with_special_tokens(names),
+        lambda: Tokenizer(special_tokens=names),
+        lambda: Tokenizer.from_bytes(ranks, all_special_tokens=names),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_roles_that_no_token_can_have_are_refused(tokenizer):
+    for options, error, message in (
+        ({"stop_ids": [10**7]}, Llama3TokError, "stop_ids: 10000000 is not a token id"),
+        ({"stop_ids": 5}, TypeError, "stop_ids must be a sequence, not one int"),
+        ({"chat_template": 5}, TypeError, "chat_template must be a str or None, not int"),
+        ({"pad": "<nothing>"}, Llama3TokError, "is not an added token"),
+    ):
+        with pytest.raises(error, match=message):
+            tokenizer.with_special_tokens({}, **options)
+    with pytest.raises(TypeError, match="folder must be a Folder, not str"):
+        tokenizer.with_folder("x")
+
+
+def test_content_makes_a_tokenizer_as_a_file_does(tokenizer, monkeypatch):
+    ranks = tokenizer.rank_file()
+    assert Tokenizer.from_bytes(ranks, name=tokenizer.vocabulary) == tokenizer
+    assert Tokenizer.from_bytes(ranks, cache_mb=2).cache_info().limit == 2 << 20
+    monkeypatch.setenv("LLAMA3_TOK_CACHE_MB", "4")
+    assert Tokenizer.from_bytes(ranks).cache_info().limit == 4 << 20
+    with pytest.raises(Llama3TokError, match="two names have the same id"):
+        Tokenizer.from_bytes(ranks, all_special_tokens={"<a>": 128000, "<b>": 128000})
+    with pytest.raises(TypeError, match="name must be a str, not int"):
+        Tokenizer.from_bytes(ranks, name=5)
+
+
+def test_the_warning_of_a_second_bos_is_about_the_callers_line(tokenizer):
+    text = "<|begin_of_text|>a"
+    given = {"bos": True, "allowed_special": "all"}
+    for call in (
+        lambda: llama3_tok.encode(text, **given),
+        lambda: llama3_tok.count(text, **given),
+        lambda: tokenizer.encode(text, **given),
+        lambda: tokenizer.encode_batch([text], **given),
+    ):
+        with pytest.warns(UserWarning, match="adds a second one") as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_missing_extra_can_be_pickled():
+    error = llama3_tok.MissingExtra("jinja2", "transformers")
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    assert (again.package, again.extra) == ("jinja2", "transformers")
+
+
+def test_a_name_that_is_nearly_right_is_suggested(tokenizer):
+    code = "import llama3_tok; llama3_tok.Tokenizer().encode_bach"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Did you mean: 'encode_batch'?" in run.stderr
+    with pytest.raises(AttributeError, match="^type object 'Tokenizer' has no attribute 'encod'$"):
+        _ = Tokenizer.encod
+
+
+def test_a_message_that_is_no_dictionary_is_named_where_a_template_is_run(tokenizer):
+    template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    with pytest.raises(ChatFormatError, match=r"^messages\[1\]: must be a dictionary, not str$"):
+        tokenizer.encode_chat([MESSAGES[0], "x"], chat_template=template)
+    with pytest.raises(TypeError, match="template_variables must have names"):
+        tokenizer.encode_chat(MESSAGES, chat_template=template, template_variables={5: 6})
+
+
+def test_batches_equal_themselves_alone_and_streams_are_not_copied(tokenizer):
+    padded = tokenizer.pad([[1, 2], [3]])
+    assert padded == padded
+    assert padded != tokenizer.pad([[1, 2], [3]])
+    with pytest.raises(TypeError, match="has a state and can't be copied"):
+        copy.copy(tokenizer.stream_decoder())

@@ -130,6 +130,8 @@ def parse_assistant(
     >>> message.tool_calls[0].name, message.tool_calls[0].arguments, message.stop_reason
     ('brave_search', {'query': 'llamas'}, 'end_of_message')
     """
+    if not isinstance(tokenizer, Tokenizer | None):
+        raise TypeError(f"tokenizer must be a Tokenizer or None, not {type(tokenizer).__name__}")
     if isinstance(answer, str):
         from llama3_tok.chat.assistant import of_text
 

@@ -97,7 +97,8 @@ def unknown(call: str, name: str, known: Iterable[str]) -> TypeError:
     """The error for an option that a call does not have."""
     from llama3_tok.elsewhere import option
 
-    hint = option(call, name) or f"its options are {', '.join(known)}"
+    known = list(known)
+    hint = option(call, name, known) or f"its options are {', '.join(known)}"
     return TypeError(f"{call}() has no option {name!r}; {hint}")
 
 
@@ -180,18 +181,26 @@ def threads(threads: int | None) -> int:
     return min(count, _core.cpu_count())
 
 
-def count(value: int, argument: str, least: int) -> int:
+def count(value: int, argument: str, least: int, most: int | None = None) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument} must be an int, not {type(value).__name__}")
+        raise TypeError(f"{argument} must be an int, not {kind_of(value)}")
     number = integer(value)
     if number < least:
         raise ValueError(f"{argument} must be at least {least}, not {number}")
+    if most is not None and number > most:
+        raise ValueError(f"{argument} must be at most {most}, not {number}")
     return number
+
+
+def kind_of(value: object) -> str:
+    """The name of a type, with its module if another one may have a type of that name."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def flag(value: object, argument: str) -> None:
     if not isinstance(value, bool):
-        raise TypeError(f"{argument} must be a bool, not {type(value).__name__}")
+        raise TypeError(f"{argument} must be a bool, not {kind_of(value)}")
 
 
 def choice(value: object, argument: str, choices: tuple[object, ...]) -> None:

@@ -118,7 +118,7 @@ _CHAT = {
     "max_tokens": "fit_chat(messages, max_tokens) leaves the oldest turns out",
     "padding": "pad(sequences) pads",
     "return_assistant_tokens_mask": "it is return_mask=True",
-    "return_dict": "ids come as they are, and with return_mask=True their mask",
+    "return_dict": "ids come as they are; encode_chat has return_mask=True for their mask",
     "return_tensors": "encode_chat_array(messages) gives an array",
     "tokenize": "encode_chat gives ids, and render_chat text",
     "tools_in_user_message": 'it is tools_in="user" or "system"',
@@ -126,17 +126,28 @@ _CHAT = {
 }
 
 
-def attribute(kind: str, name: str) -> AttributeError:
-    """The error for an attribute that `Tokenizer` does not have."""
-    message = f"{kind!r} object has no attribute {name!r}"
-    if name in _ATTRIBUTES:
-        ours = _ATTRIBUTES[name]
-        message += f"; use {ours}. {_COMPAT}" if ours else f". {_COMPAT}"
-    return AttributeError(message, name=name)
+def attribute(owner: object, name: str) -> AttributeError:
+    """The error for an attribute that `Tokenizer`, or an object of it, does not have."""
+    kind = f"type object {owner.__name__!r}" if isinstance(owner, type) else None
+    message = f"{kind or f'{type(owner).__name__!r} object'} has no attribute {name!r}"
+    if name not in _ATTRIBUTES:
+        # Python suggests a name that is like it, if it knows the object.
+        return AttributeError(message, name=name, obj=owner)
+    ours = _ATTRIBUTES[name]
+    return AttributeError(message + (f"; use {ours}. {_COMPAT}" if ours else f". {_COMPAT}"))
 
 
-def option(call: str, name: str) -> str | None:
-    """What to say about an option that a call does not have; None if nothing is known of it."""
+def option(call: str, name: str, known: list[str]) -> str | None:
+    """What to say about an option that a call does not have; None if nothing is known of it.
+
+    `known` are the options that it has.
+    """
+    if name == "max_length" and call in ("fit_chat", "truncate"):
+        return "it is max_tokens="
+    if name == "num_threads" and "threads" not in known:
+        return "it works on one thread; encode_batch and decode_batch have threads="
+    if name == "return_assistant_tokens_mask" and "return_mask" not in known:
+        return "encode_chat has return_mask=True"
     if "chat" in call:
         return _CHAT.get(name)
     return (_DECODE if call.startswith("decode") else _TEXT).get(name)

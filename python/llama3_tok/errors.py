@@ -144,3 +144,7 @@ class MissingExtra(Llama3TokError, ImportError):
             f"this needs the package {package}: pip install 'llama3_tok[{extra}]' installs it"
         )
         self.package, self.extra, self.name = package, extra, package
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
+        """Made again of what it is made of: the message alone does not say both."""
+        return type(self), (self.package, self.extra)

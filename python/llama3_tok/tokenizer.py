@@ -28,6 +28,7 @@ from llama3_tok.arguments import (
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
+from llama3_tok.errors import Llama3TokError
 from llama3_tok.text import second_bos
 from llama3_tok.text.encoding import Encoding
 from llama3_tok.text.ragged import Ragged
@@ -64,7 +65,7 @@ class _TokenizerType(type):
     if not TYPE_CHECKING:  # where each name that is missing is an error already
 
         def __getattr__(cls, name: str) -> NoReturn:
-            raise elsewhere.attribute(cls.__name__, name)
+            raise elsewhere.attribute(cls, name)
 
 
 class Tokenizer(metaclass=_TokenizerType):
@@ -86,8 +87,9 @@ class Tokenizer(metaclass=_TokenizerType):
     while text repeats itself and takes at most `cache_mb` megabytes, from 0 to 32: by default what
     the environment variable LLAMA3_TOK_CACHE_MB says, else 24. It changes speed, never ids.
 
-    A tokenizer never changes; it may be shared between threads, pickled (the vocabulary is not in
-    the pickle but found again by path and hash) and used after a fork.
+    A tokenizer never changes, and is not made to be the base of other classes. It may be shared
+    between threads, pickled (the vocabulary is not in the pickle but found again by path and hash)
+    and used after a fork.
 
     Raises VocabularyNotFound, VocabularyError, or Llama3TokError for an unknown profile; ValueError
     for a `cache_mb` that is not from 0 to 32.
@@ -127,12 +129,14 @@ class Tokenizer(metaclass=_TokenizerType):
         profile: str | None = None,
         all_special_tokens: Mapping[str, int] | None = None,
         name: str = "<bytes>",
+        cache_mb: float | None = None,
     ) -> "Tokenizer":
         """A tokenizer from the content of a vocabulary file, as `rank_file` gives it.
 
         It has the special tokens of `profile`, "llama3.1" by default, or in their place
         `all_special_tokens`, names and ids. `name` stands for the file in errors, in `vocabulary`
         and in a pickle, which another process can read only if it is the path of such a file.
+        `cache_mb` is as in the class.
 
         Raises VocabularyError for other content, Llama3TokError for an unknown profile and for
         special tokens with ids that others have, ValueError for both a profile and
@@ -146,14 +150,19 @@ class Tokenizer(metaclass=_TokenizerType):
         """
         if not isinstance(vocabulary, bytes):
             raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
-        content = _core.Content(vocabulary)
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, not {type(name).__name__}")
+        content, cache_bytes = _core.Content(vocabulary), thread_cache.limit(cache_mb)
         _check_profile(profile)
         if all_special_tokens is None:
             profile = profiles.DEFAULT_PROFILE if profile is None else profile
-            return cls.of(_vocabulary.loaded(content, name, profile))
+            return cls.of(_vocabulary.loaded(content, name, profile), cache_bytes)
         if profile is not None:
             raise ValueError("give a profile or all_special_tokens, not both")
-        return cls.of(_vocabulary.with_names(content, name, all_special_tokens))
+        names = _vocabulary.checked_names(all_special_tokens, "all_special_tokens")
+        if len(set(names.values())) < len(names):
+            raise Llama3TokError("all_special_tokens: two names have the same id")
+        return cls.of(_vocabulary.with_names(content, name, names), cache_bytes)
 
     @classmethod
     def of(cls, definition: Definition, cache_bytes: int | None = None) -> "Tokenizer":
@@ -325,7 +334,7 @@ class Tokenizer(metaclass=_TokenizerType):
         """The options of a call, checked; it warns of a text that would get a second BOS."""
         chosen = arguments.chosen(given, call, *others)
         if chosen is not None and chosen.bos:
-            second_bos.warn(texts, chosen, self._bos, 3)
+            second_bos.warn(texts, chosen, self._bos)
         return chosen
 
     def _ends(self, chosen: "Options | None") -> list[int]:
@@ -374,6 +383,7 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.merge(" Việt"), tokenizer.merge(" Việt", vocab_first=True)
         ([11655, 26298, 83], [101798])
         """
+        arguments.flag(vocab_first, "vocab_first")
         data = arguments.utf8(pretoken, "pretoken")
         if vocab_first and (id := Ranks.of(self._core).id(data)) is not None:
             return [id]
@@ -595,6 +605,7 @@ class Tokenizer(metaclass=_TokenizerType):
         skip_special: bool = False,
     ) -> bytes:
         """The bytes of ids, exactly; parameters and errors as in `decode`."""
+        arguments.flag(skip_special, "skip_special")
         given = ids if type(ids) is list else arguments.ids(ids, "ids")
         return self._core.decode(given, skip_special)
 
@@ -942,6 +953,8 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.with_folder(usual("llama3.2", tokenizer.rank_count)).profile
         'llama3.2'
         """
+        if not hasattr(folder, "added"):
+            raise TypeError(f"folder must be a Folder, not {type(folder).__name__}")
         changed = _vocabulary.with_folder(self._definition, folder)
         return self.of(changed, self.cache_info().limit)
 
@@ -969,9 +982,13 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.encode("hi<|im_end|>", allowed_special="all"), tokenizer.eos_id
         ([6151, 128003], 128003)
         """
-        stops = (
-            None if stop_ids is None else [arguments.count(id, "stop_ids", 0) for id in stop_ids]
-        )
+        stops = None
+        if stop_ids is not None:
+            arguments.refuse_text(stop_ids, "stop_ids")
+            stops = [arguments.count(id, "stop_ids", 0) for id in stop_ids]
+        if chat_template is not None and not isinstance(chat_template, str):
+            kind = type(chat_template).__name__
+            raise TypeError(f"chat_template must be a str or None, not {kind}")
         roles = {"bos": bos, "eos": eos, "pad": pad, "chat_template": chat_template}
         changed = _vocabulary.with_special(
             self._definition, special_tokens, stop_ids=stops, **roles
@@ -1165,7 +1182,7 @@ class Tokenizer(metaclass=_TokenizerType):
 
         def __getattr__(self, name: str) -> NoReturn:
             """An AttributeError for an unknown name, which says what it is called here."""
-            raise elsewhere.attribute("Tokenizer", name)
+            raise elsewhere.attribute(self, name)
 
     def __copy__(self) -> "Tokenizer":
         """Itself, since it never changes."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from llama3_tok import arguments, profiles
 from llama3_tok._core import Content, Core, Ranks, not_a_vocabulary
 from llama3_tok.definition import Definition
-from llama3_tok.errors import VocabularyError, VocabularyNotFound
+from llama3_tok.errors import Llama3TokError, VocabularyError, VocabularyNotFound
 
 if TYPE_CHECKING:
     from llama3_tok.folder import Folder
@@ -206,14 +206,29 @@ def with_special(
     """The same with more special tokens: see `Tokenizer.with_special_tokens`."""
     from llama3_tok.folder import usual, with_special
 
-    tokens = {}
-    for name, id in special_tokens.items():
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"special_tokens: {name!r} is not a name")
-        tokens[name] = arguments.count(id, f"special_tokens[{name!r}]", 0)
+    tokens = checked_names(special_tokens, "special_tokens")
     ranks = Ranks.of(definition.core)
     base = definition.folder or usual(definition.profile, ranks.size)
-    return with_folder(definition, with_special(base, ranks, tokens, **roles))
+    changed = with_folder(definition, with_special(base, ranks, tokens, **roles))
+    unknown = [id for id in changed.core.roles["stops"] if id >= changed.core.vocab_size]
+    if unknown:
+        raise Llama3TokError(f"stop_ids: {unknown[0]} is not a token id of this tokenizer")
+    return changed
+
+
+def checked_names(names: Mapping[str, int], argument: str) -> dict[str, int]:
+    """Names of special tokens with their ids. Raises TypeError and ValueError for anything else."""
+    if not isinstance(names, Mapping):
+        kind = type(names).__name__
+        raise TypeError(f"{argument} must be a dictionary of names and ids, not {kind}")
+    checked = {}
+    for name, id in names.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"{argument}: {name!r} is not a name")
+        if any("\ud800" <= c <= "\udfff" for c in name):
+            raise ValueError(f"{argument}: {name!r} has half a surrogate pair, which is not text")
+        checked[name] = arguments.count(id, f"{argument}[{name!r}]", 0, (1 << 32) - 1)
+    return checked
 
 
 def _folder_of(path: str) -> str | None:

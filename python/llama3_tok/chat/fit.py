@@ -46,6 +46,9 @@ def fit(
             f"no messages have {tokens} tokens, and there is room for {room}", None, "max_tokens"
         )
     turns = _turns(given)
+    if turns[0] == len(given):
+        reason = f"the system messages have {tokens} tokens, and there is room for {room}"
+        raise ChatFormatError(reason, None, "max_tokens")
     excess = tokens - room
 
     def left(first: int) -> FittedChat:
@@ -98,7 +101,7 @@ def fit(
 
 
 def _turns(messages: list[Message]) -> list[int]:
-    """Where turns begin: behind the leading system messages, and at each user's message."""
+    """Where turns begin: after the leading system messages, and at each user's message."""
     roles = [message.get("role") for message in messages]
     start = next((index for index, role in enumerate(roles) if role != "system"), len(roles))
     later = (index for index in range(start + 1, len(roles)) if roles[index] == "user")

@@ -149,6 +149,9 @@ def variables(
     if not isinstance(template_variables, Mapping | None):
         kind = type(template_variables).__name__
         raise TypeError(f"template_variables must be a dictionary or None, not {kind}")
+    for name in template_variables or ():
+        if not isinstance(name, str):
+            raise TypeError(f"template_variables must have names (str), not {type(name).__name__}")
     return given | dict(template_variables or {})
 
 

@@ -65,6 +65,8 @@ class Encoding:
         """One id, or with a slice several, `uint32[m]`; negative indices count from the end."""
         if isinstance(index, slice):
             return self.ids[index]
+        if isinstance(index, bool):
+            raise TypeError("an index must be an int or a slice, not bool")
         count, at = len(self.ids), integer(index)
         if not -count <= at < count:
             raise IndexError(f"index {at} is out of range for {count} ids")

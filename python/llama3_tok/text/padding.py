@@ -6,7 +6,6 @@ silently.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from operator import index as integer
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llama3_tok import arguments
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Padded", "Padding", "call", "pad"]
+
+# More would be no batch, and NumPy's own error would not name the argument.
+_MAX_LENGTH = 1 << 40
 
 Padding: TypeAlias = bool | Literal["longest", "max_length", "do_not_pad"]
 
@@ -68,6 +70,12 @@ class Padded(Mapping[str, Any]):
         """For people."""
         return f"Padded(input_ids={self.input_ids!r}, attention_mask={self.attention_mask!r})"
 
+    def __eq__(self, other: object) -> bool:
+        """Only itself: what is in it are arrays, tensors or lists, which have their own `==`."""
+        return self is other
+
+    __hash__ = object.__hash__
+
     def to(self, *where: Any, **options: Any) -> "Padded":  # noqa: ANN401 - as torch has it
         """The same on another device, by the `to` of torch's tensors."""
         return Padded(
@@ -97,7 +105,7 @@ def pad(
     rows = [np.asarray(ids, np.int64) for ids in given]
     length = max(map(len, rows), default=0)
     if max_tokens is not None:
-        length = arguments.count(max_tokens, called, 0)
+        length = arguments.count(max_tokens, called, 0, _MAX_LENGTH)
         long = next((index for index, row in enumerate(rows) if len(row) > length), None)
         if long is not None:
             raise Llama3TokError(
@@ -105,7 +113,7 @@ def pad(
                 "cut it first, with truncate() for text or a slice for ids"
             )
     if pad_to_multiple_of is not None:
-        multiple = arguments.count(pad_to_multiple_of, "pad_to_multiple_of", 1)
+        multiple = arguments.count(pad_to_multiple_of, "pad_to_multiple_of", 1, _MAX_LENGTH)
         length = -(-length // multiple) * multiple
     input_ids = np.full((len(rows), length), filling, np.int64)
     attention_mask = np.zeros((len(rows), length), np.int64)
@@ -138,6 +146,11 @@ def call(
         raise ValueError(f"{which} needs max_length=")
 
     is_one = isinstance(text, str | bytes)
+    arguments.choice(padding_side, "padding_side", ("left", "right"))
+    if not is_one and arguments.is_one(text):
+        raise TypeError(
+            f"text must be a text or a sequence of texts, not {arguments.kind_of(text)}"
+        )
     texts: Iterable[Text] = [text] if isinstance(text, str | bytes) else text
     rows = definition.core.encode_batch(arguments.texts(texts), arguments.threads(None), None)
     if add_special_tokens:
@@ -189,7 +202,7 @@ def checked_pad_id(definition: Definition, given: int | None) -> int:
         raise Llama3TokError(message)
     if isinstance(given, bool) or not hasattr(given, "__index__"):
         raise TypeError(f"pad_id must be an int or None, not {type(given).__name__}")
-    id = integer(given)
+    id = arguments.count(given, "pad_id", -(1 << 63), (1 << 63) - 1)
     if id < 0:
         why = "no id is negative, and an embedding would take another row for it or fail"
     elif id in roles.stops:

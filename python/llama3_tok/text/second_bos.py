@@ -1,5 +1,6 @@
 """The warning of a text that would begin with BOS twice."""
 
+import sys
 import warnings
 from collections.abc import Iterable
 
@@ -11,11 +12,11 @@ __all__ = ["warn"]
 _HEADER = "<|start_header_id|>"
 
 
-def warn(texts: Iterable[object], options: Options, bos: str, stacklevel: int) -> None:
+def warn(texts: Iterable[object], options: Options, bos: str) -> None:
     """Warns if a text that gets a BOS, called `bos`, has one, or is a rendered chat taken for text.
 
     A text that merely begins with the name, which is then plain text, is the caller's business.
-    `stacklevel` counts from the caller of this function.
+    The warning is about the line outside of this package that called it.
     """
     is_special = options.allows(bos)
     opening = bos if is_special else bos + _HEADER
@@ -28,7 +29,15 @@ def warn(texts: Iterable[object], options: Options, bos: str, stacklevel: int) -
             f"the text begins with {bos} already, here as plain text, and bos=True adds the "
             "special token; encode_chat, or `llama3-tok chat`, gives the ids of a conversation"
         )
-    warnings.warn(message, stacklevel=stacklevel + 1)
+    warnings.warn(message, stacklevel=_depth() + 1)
+
+
+def _depth() -> int:
+    """How many frames of this package there are above the one that calls this."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("llama3_tok"):
+        depth, frame = depth + 1, frame.f_back
+    return depth - 1
 
 
 def _begins_with(text: object, opening: str) -> bool:

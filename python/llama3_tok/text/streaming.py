@@ -52,6 +52,10 @@ class StreamDecoder:
         """What is left: U+FFFD if a character was begun, else nothing. A new stream begins then."""
         return self._core.flush()
 
+    def __copy__(self) -> "StreamDecoder":
+        """Refused: two decoders would share one state."""
+        raise TypeError("a StreamDecoder has a state and can't be copied; make one for each stream")
+
     def __repr__(self) -> str:
         """For people."""
         return f"StreamDecoder({self._core.count:,} ids, {len(self._core.held)} bytes held)"

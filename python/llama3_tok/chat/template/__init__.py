@@ -88,8 +88,9 @@ def render(
     given = _plain({**variables, "messages": list(messages)})
     named: dict[str, Any] = _plain(dict(tokens))
     rows = given["messages"]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ChatFormatError("each message must be a mapping with a role")
+    for index, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ChatFormatError(f"must be a dictionary, not {type(row).__name__}", index)
     rows = [_with_reasoning(row) for row in rows]
     words = list(_strings(given))
     free = _free_characters([template, *names, *words, *_strings(named)], len(names) + 4)
