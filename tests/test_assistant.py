@@ -321,7 +321,7 @@ values = st.recursive(
 arguments = st.dictionaries(names, values, max_size=3)
 
 
-@settings(max_examples=EXAMPLES // 20)
+@settings(max_examples=max(EXAMPLES // 20, 1))
 @given(name=names, arguments=arguments, ascii=st.booleans())
 def test_calls_come_back_from_every_form(name, arguments, ascii):
     dumped = json.dumps(arguments, ensure_ascii=ascii)
@@ -335,7 +335,7 @@ def test_calls_come_back_from_every_form(name, arguments, ascii):
         assert calls(text) == [(name, arguments, kind)]
 
 
-@settings(max_examples=EXAMPLES // 20)
+@settings(max_examples=max(EXAMPLES // 20, 1))
 @given(name=names, arguments=st.dictionaries(names, plain, max_size=3))
 def test_calls_of_built_in_tools_come_back_from_the_template(name, arguments):
     # Templates don't escape, so that some values can't be told apart.
@@ -346,7 +346,7 @@ def test_calls_of_built_in_tools_come_back_from_the_template(name, arguments):
     assert calls(f"{name}.call({text})") == [(name, arguments, "builtin")]
 
 
-@settings(max_examples=EXAMPLES // 10)
+@settings(max_examples=max(EXAMPLES // 10, 1))
 @given(
     parts=st.lists(
         st.sampled_from(

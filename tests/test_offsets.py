@@ -68,7 +68,7 @@ def check(tokenizer, text, **options):
 
 
 @pytest.mark.filterwarnings("ignore:.*second:UserWarning")  # of BOS, where the text begins with it
-@settings(max_examples=EXAMPLES // 10)
+@settings(max_examples=max(EXAMPLES // 10, 1))
 @given(text=strategies.texts(), bos=st.booleans(), eos=st.booleans(), special=st.booleans())
 def test_spans_of_any_text_are_those_of_its_bytes_and_characters(
     tokenizer, text, bos, eos, special
@@ -77,7 +77,7 @@ def test_spans_of_any_text_are_those_of_its_bytes_and_characters(
     check(tokenizer, text, bos=bos, eos=eos, allowed_special=allowed)
 
 
-@settings(max_examples=EXAMPLES // 20)
+@settings(max_examples=max(EXAMPLES // 20, 1))
 @given(
     data=st.lists(
         st.binary(max_size=6) | strategies.texts().map(lambda t: t.encode("utf-8", "replace")),
@@ -88,7 +88,7 @@ def test_spans_of_any_bytes_are_those_of_surrogateescape(tokenizer, data):
     check(tokenizer, data)
 
 
-@settings(max_examples=EXAMPLES // 20)
+@settings(max_examples=max(EXAMPLES // 20, 1))
 @given(text=st.text("a\ud83d\ude00\udbff\udc00é漢😀 ", max_size=12))
 def test_joined_surrogate_pairs_are_two_characters_and_lone_ones_one(tokenizer, text):
     check(tokenizer, text, bos=True)

@@ -41,7 +41,7 @@ def test_a_tokenizer_json_gives_the_ids_of_hugging_face(llama3_json):
     reference = tokenizers.Tokenizer.from_file(str(llama3_json))
     same = Tokenizer(llama3_json)
 
-    @settings(max_examples=EXAMPLES // 10)
+    @settings(max_examples=max(EXAMPLES // 10, 1))
     @given(strategies.texts())
     def check(text):
         text = text.encode("utf-8", "replace").decode()
