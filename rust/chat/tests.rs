@@ -116,7 +116,8 @@ fn an_error_says_which_message() {
     let none = chat(Dialect::Hf, Vec::new()).script(profile).err().unwrap();
     assert_eq!(place(none), (None, "messages".to_owned()));
     let role = Role::of("<|eot_id|>", 3, Dialect::Hf, profile).unwrap_err();
-    assert!(role.to_string().starts_with("messages[3].role: \"<|eot_id|>\" is not a role"));
+    assert!(role.to_string().starts_with("\"<|eot_id|>\" is not a role"));
+    assert_eq!(place(role), (Some(3), "role".to_owned()));
     let alone = chat(Dialect::Hf, vec![message(Role::User, ""), message(Role::Tool, "")]);
     assert_eq!(place(alone.script(&PROFILES[1]).err().unwrap()), (Some(1), "role".to_owned()));
 }

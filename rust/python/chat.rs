@@ -16,6 +16,8 @@ use crate::chat::{
 };
 
 type Text<'py> = Bound<'py, PyString>;
+/// `uint32[n]` and `uint8[n]`.
+type IdsAndMask<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u8>>);
 /// Texts, and `None` where an image is.
 type Parts<'py> = Vec<Option<Text<'py>>>;
 
@@ -89,10 +91,7 @@ fn encode_chat_array<'py>(
 
 /// The same, and `uint8[n]`, 1 where they are the assistant's.
 #[pyfunction]
-fn encode_chat_masked<'py>(
-    core: &Bound<'py, Core>,
-    chat: GivenChat,
-) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u8>>)> {
+fn encode_chat_masked<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<IdsAndMask<'py>> {
     let Encoded { ids, mask, .. } = encoded(core, &chat, true)?;
     Ok((array(core.py(), ids)?, array(core.py(), mask)?))
 }
