@@ -222,7 +222,7 @@ def test_a_record_of_something_else_is_refused(way, tmp_path):
     source, options = way
     (tmp_path / "out").mkdir()
     (tmp_path / "out/conversion.json").write_text('{"format": 99}')
-    with pytest.raises(CheckpointError, match="no record of a conversion"):
+    with pytest.raises(CheckpointError, match="not the record of a conversion"):
         convert_checkpoint(source, tmp_path / "out", **options)
 
 
@@ -302,7 +302,7 @@ def test_damage_to_the_result_is_found(way, tmp_path):
         lambda: verify_checkpoint(tmp_path / "out"),
         lambda: convert_checkpoint(source, tmp_path / "out", verify=True, **options),
     ):
-        with pytest.raises(CheckpointError, match="have not the SHA-256") as caught:
+        with pytest.raises(CheckpointError, match="do not have the SHA-256") as caught:
             check()
         assert caught.value.file.endswith(largest)
         assert caught.value.tensor

@@ -52,7 +52,7 @@ def test_verify_alone_needs_no_input(meta, tmp_path):
     path = folder / "model-00001-of-00001.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert "have not the SHA-256" in fails(VERB, "--verify", "--output-dir", folder)
+    assert "do not have the SHA-256" in fails(VERB, "--verify", "--output-dir", folder)
 
 
 def test_float16_is_warned_of_and_done(meta, tmp_path):
