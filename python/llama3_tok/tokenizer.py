@@ -175,7 +175,8 @@ class Tokenizer(metaclass=_TokenizerType):
         return tokenizer
 
     def _set(self, definition: Definition, cache_bytes: int | None) -> None:
-        if cache_bytes is not None:
+        # A core that has this limit already is the one that the whole process shares.
+        if cache_bytes is not None and cache_bytes != definition.core.cache_info()["limit"]:
             definition = definition._replace(core=definition.core.with_cache(cache_bytes))
         self._core, self._definition = definition.core, definition
         bos = self.bos_id
