@@ -159,7 +159,7 @@ def test_other_text_is_content_as_it_is(text):
         ('f.call(a="1", a="2")', "the argument 'a' occurs twice"),
         ('{"name": "f", "parameters": {"a": 1}', "'}' is missing|',' is missing"),
         ('{"name": "f", "parameters": {"a": 1}} trailing', "'{' is missing at character 38"),
-        ('{"name": "f", "parameters": {"a": 1}}{"name": "g"}', "more behind the call"),
+        ('{"name": "f", "parameters": {"a": 1}}{"name": "g"}', "more after the call"),
         ('{"name": "f", "parameters": {"a": 1, "a": 2}}', "the key 'a' occurs twice"),
         ('{"name": "f", "parameters": "x"}', "is the form of a call"),
         ('{"name": 5, "parameters": {}}', "is the form of a call"),
@@ -274,7 +274,7 @@ def test_other_special_tokens_make_it_text_with_the_reason(tokenizer):
     assert message.content == "[f(a=1)]<|start_header_id|>"
     assert message.tool_calls == ()
     place = len(ids) - 2
-    assert f"<|start_header_id|> at position {place} is no part" in message.problem
+    assert f"<|start_header_id|> at position {place} is not part" in message.problem
     twice = tokenizer.parse_assistant([TAG, 64, TAG, 65])
     assert "<|python_tag|> at position 2" in twice.problem
 

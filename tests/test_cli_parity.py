@@ -96,7 +96,7 @@ def test_a_terminal_gets_colours_and_nothing_it_would_obey(folder):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--reference", "nobody"], "no reference"),
+        (["--reference", "nobody"], "not a reference"),
         (["--reference", "no_such_module:f"], "can't be loaded"),
         (["--against", "missing.json"], "missing.json: No such file"),
         (["--against", "fine.txt"], "reference against fine.txt: unusable"),

@@ -16,11 +16,12 @@ import llama3_tok.compat.tiktoken
 from cli import COMMAND, environment
 
 ROOT = Path(__file__).resolve().parent.parent
-# The guide to fine-tunes has a test of its own; the measurements are a record without examples.
+# The guide to fine-tunes has a test of its own; the measurements
+# and the messages are records without examples.
 GUIDES = [
     page
     for page in sorted((ROOT / "docs").glob("*.md"))
-    if page.stem not in ("fine-tunes", "measurements")
+    if page.stem not in ("fine-tunes", "measurements", "messages")
 ]
 PAGES = [ROOT / "README.md", *GUIDES]
 

@@ -174,8 +174,8 @@ def test_other_files_are_refused_for_what_they_are(tmp_path):
     path = tmp_path / "tokenizer.model"
     cases = {
         "a Llama 3 vocabulary": Path(vocabulary.find()).read_bytes(),
-        "no SentencePiece model": b"\x00\x01 garbage " * 100,
-        "is no SentencePiece model, as Llama 2 has": b"<!doctype html><title>Log in</title>",
+        "not a SentencePiece model": b"\x00\x01 garbage " * 100,
+        "is not a SentencePiece model such as Llama 2's": b"<!doctype html><title>Log in</title>",
         "has 31,999 pieces in place of 32,000": llama2_model.small()[
             : -len(llama2_model._piece(30_499))
         ],

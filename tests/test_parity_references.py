@@ -88,7 +88,7 @@ def test_a_reference_that_dies_again_and_again_is_given_up():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("nobody", "no reference"),
+        ("nobody", "not a reference"),
         ("no_such_module:encode", "No module named 'no_such_module'"),
         ("bad_references:no_such_function", "no_such_function"),
     ],

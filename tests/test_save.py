@@ -319,7 +319,7 @@ def test_a_tilde_is_the_home_for_saving_as_for_loading(tmp_path, monkeypatch):
     assert Tokenizer("~/saved").encode("Hello") == [9906]
 
 
-@pytest.mark.parametrize(("name", "reason"), [("", "is empty"), ("file", "is there and is no")])
+@pytest.mark.parametrize(("name", "reason"), [("", "is empty"), ("file", "exists and is not")])
 def test_what_is_no_folder_is_refused(tmp_path, monkeypatch, name, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

@@ -147,7 +147,7 @@ def test_lines_may_stand_in_any_order_and_the_last_needs_no_newline(tmp_path, sm
         (258, "b=w= 257", "'=' is not a base64 character"),
         (258, "bG-_ 257", "'-' is not a base64 character"),
         (258, "==== 257", "'=' is not a base64 character"),
-        (258, "bGx= 257", "bits behind its last byte"),
+        (258, "bGx= 257", "bits after its last byte"),
         (258, "bGw= 257\r", "carriage return"),
         (258, "aGU= 257", "rank 257 has the same bytes as rank 256"),
         (258, base64.b64encode(b"x" * 1025).decode() + " 257", "1025 bytes; at most 1024"),
@@ -228,7 +228,7 @@ def test_a_file_made_to_collide_in_a_fixed_hash_loads_like_any_other(tmp_path):
         (b"PK\x03\x04consolidated", "archive"),
         (b"\x1f\x8b\x08\x00", "archive"),
         (b"\x80\x02\x8a\x00\x00", "binary file"),
-        (b"{", "no tokenizer.json"),
+        (b"{", "not the tokenizer.json"),
         (b'{"error": "gated"}', 'JSON without a "model"'),
     ],
 )

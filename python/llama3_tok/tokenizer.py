@@ -28,7 +28,6 @@ from llama3_tok.arguments import (
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
-from llama3_tok.errors import Llama3TokError
 from llama3_tok.text import second_bos
 from llama3_tok.text.encoding import Encoding
 from llama3_tok.text.ragged import Ragged
@@ -134,12 +133,13 @@ class Tokenizer(metaclass=_TokenizerType):
         """A tokenizer from the content of a vocabulary file, as `rank_file` gives it.
 
         It has the special tokens of `profile`, "llama3.1" by default, or in their place
-        `all_special_tokens`, names and ids. `name` stands for the file in errors, in `vocabulary`
+        `all_special_tokens`, names and ids; several names may have one id, as in tiktoken, and then
+        each of them is that token. `name` stands for the file in errors, in `vocabulary`
         and in a pickle, which another process can read only if it is the path of such a file.
         `cache_mb` is as in the class.
 
         Raises VocabularyError for other content, Llama3TokError for an unknown profile and for
-        special tokens with ids that others have, ValueError for both a profile and
+        special tokens with ids of tokens of text, ValueError for both a profile and
         `all_special_tokens`.
 
         >>> ranks = llama3_tok.Tokenizer().rank_file()
@@ -160,8 +160,6 @@ class Tokenizer(metaclass=_TokenizerType):
         if profile is not None:
             raise ValueError("give a profile or all_special_tokens, not both")
         names = _vocabulary.checked_names(all_special_tokens, "all_special_tokens")
-        if len(set(names.values())) < len(names):
-            raise Llama3TokError("all_special_tokens: two names have the same id")
         return cls.of(_vocabulary.with_names(content, name, names), cache_bytes)
 
     @classmethod

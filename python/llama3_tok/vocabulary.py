@@ -207,6 +207,8 @@ def with_special(
     from llama3_tok.folder import usual, with_special
 
     tokens = checked_names(special_tokens, "special_tokens")
+    if "" in tokens:
+        raise TypeError("special_tokens: '' is not a name")
     ranks = Ranks.of(definition.core)
     base = definition.folder or usual(definition.profile, ranks.size)
     changed = with_folder(definition, with_special(base, ranks, tokens, **roles))
@@ -223,7 +225,7 @@ def checked_names(names: Mapping[str, int], argument: str) -> dict[str, int]:
         raise TypeError(f"{argument} must be a dictionary of names and ids, not {kind}")
     checked = {}
     for name, id in names.items():
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str):
             raise TypeError(f"{argument}: {name!r} is not a name")
         if any("\ud800" <= c <= "\udfff" for c in name):
             raise ValueError(f"{argument}: {name!r} has half a surrogate pair, which is not text")
