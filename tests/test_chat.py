@@ -32,7 +32,8 @@ def calling(**function):
 def test_known_conversations_have_their_text_and_ids(case):
     tokenizer = Tokenizer(profile=case["profile"])
     # As they were made: with the header of an answer, whoever wrote the last message.
-    options = {"add_generation_prompt": True} | case["options"]
+    options = {"add_generation_prompt": "continue_final_message" not in case["options"]}
+    options |= case["options"]
     ids = tokenizer.encode_chat(case["messages"], **options)
     assert ids == case["ids"]
     assert tokenizer.render_chat(case["messages"], **options) == case["text"]
@@ -204,6 +205,7 @@ def test_wrong_options_are_named():
         ({"tool_format": "python_list"}, ValueError),
         ({"add_generation_prompt": 1}, TypeError),
         ({"continue_final_message": "content"}, TypeError),
+        ({"continue_final_message": True, "add_generation_prompt": True}, ValueError),
         ({"return_mask": 1}, TypeError),
         ({"date": 2024}, TypeError),
     ):

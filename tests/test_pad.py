@@ -171,6 +171,11 @@ def test_arguments_of_a_call_that_do_not_go_together_are_errors(tokenizer, origi
         tokenizer("a", truncation=True)
     with pytest.raises(ValueError, match='padding="max_length" needs max_length='):
         tokenizer("a", padding="max_length")
+    for alone in ({}, {"padding": True}):
+        with pytest.raises(ValueError, match="max_length= needs truncation=True"):
+            tokenizer("x", max_length=3, **alone)
+    with pytest.raises(ValueError, match="pad_to_multiple_of= needs padding=True"):
+        tokenizer("x", pad_to_multiple_of=3)
     with pytest.raises(ValueError, match="padding must be one of"):
         tokenizer("a", padding="left")
     with pytest.raises(TypeError, match="truncation must be a bool, not str"):

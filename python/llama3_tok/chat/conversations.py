@@ -123,11 +123,7 @@ def _marked(
 ) -> "Marked":
     given: dict[str, Any] = dict(options)
     given.pop("chat_template", None)
-    goes_on = given.pop("continue_final_message", False)
-    arguments.flag(goes_on, "continue_final_message")
     last = messages[-1] if messages else None
     role = last.get("role") if isinstance(last, Mapping) else None
-    named = variables(role, **given)
-    if goes_on:
-        named["add_generation_prompt"] = False
+    named, goes_on = variables(role, **given), given.get("continue_final_message", False)
     return own.rendered(definition, template, messages, "content" if goes_on else None, named)

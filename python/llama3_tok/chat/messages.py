@@ -84,7 +84,6 @@ def conversation(
         raise ValueError(
             'tool_format is for dialect="meta"; the published templates have one format'
         )
-    arguments.flag(continue_final_message, "continue_final_message")
     taken = [
         _message(index, message, dialect, tool_format)
         for index, message in enumerate(several(messages, "messages"))
@@ -98,16 +97,25 @@ def conversation(
         "builtin_tools": None if builtin_tools is None else _builtin_tools(builtin_tools),
         "tools_in_user": tools_in == "user",
         "date": _date(date),
-        "add_generation_prompt": _prompts(add_generation_prompt, last),
+        "add_generation_prompt": _prompts(add_generation_prompt, continue_final_message, last),
         "continue_final_message": continue_final_message,
     }
 
 
-def _prompts(given: bool | None, last: object) -> bool:
-    """Whether the header of an answer follows: by default not after an answer."""
+def _prompts(given: bool | None, goes_on: bool, last: object) -> bool:
+    """Whether the header of an answer follows the last message, whose role is `last`.
+
+    By default not after an answer, and never where the last message goes on.
+    """
+    arguments.flag(goes_on, "continue_final_message")
     if given is None:
-        return last != "assistant"
+        return not goes_on and last != "assistant"
     arguments.flag(given, "add_generation_prompt")
+    if given and goes_on:
+        raise ValueError(
+            "add_generation_prompt=True begins an answer and continue_final_message=True goes on "
+            "with the last message; give one of the two"
+        )
     return given
 
 
@@ -121,6 +129,7 @@ def variables(
     date: Date = None,
     dialect: Dialect | None = None,
     tools_in: Literal["user", "system"] = "user",
+    continue_final_message: bool = False,
     tool_format: ToolFormat = "json",
     template_variables: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def variables(
     given: dict[str, Any] = {
         "tools": None if tools is None else list(several(tools, "tools")),
         "documents": None if documents is None else list(several(documents, "documents")),
-        "add_generation_prompt": _prompts(add_generation_prompt, last),
+        "add_generation_prompt": _prompts(add_generation_prompt, continue_final_message, last),
     }
     if builtin_tools is not None:
         given["builtin_tools"] = _builtin_tools(builtin_tools)

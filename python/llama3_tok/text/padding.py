@@ -144,6 +144,12 @@ def call(
     if most is None and (truncation or padding == "max_length"):
         which = "truncation=True" if truncation else 'padding="max_length"'
         raise ValueError(f"{which} needs max_length=")
+    if most is not None and not truncation and padding != "max_length":
+        raise ValueError(
+            'max_length= needs truncation=True, padding="max_length" or both: alone it says neither'
+        )
+    if pad_to_multiple_of is not None and padding not in (True, "longest", "max_length"):
+        raise ValueError("pad_to_multiple_of= needs padding=True")
 
     is_one = isinstance(text, str | bytes)
     arguments.choice(padding_side, "padding_side", ("left", "right"))
