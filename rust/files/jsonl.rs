@@ -1,7 +1,13 @@
 //! The text of one field of a JSON record, as bytes: what is not UTF-8 in it is not lost.
+//!
+//! `a.b` is the field of that name or, if there is none, the field `b` of the object in the field `a`.
 
 use memchr::memmem;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+use crate::error::{Check, Error};
 
 /// Says what is wrong with a record that [`field_of`] can't read.
 pub fn why_not(record: &[u8], error: &serde_json::Error) -> String {
@@ -25,7 +31,7 @@ pub fn why_not(record: &[u8], error: &serde_json::Error) -> String {
 /// bytes that are not UTF-8 stay as they are.
 pub fn field_of(record: &[u8], field: &str) -> Result<Vec<u8>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(record);
-    let text = Field(field).deserialize(&mut deserializer)?;
+    let text = deserializer.deserialize_map(Field { name: field, rest: field })?;
     deserializer.end()?;
     let mut text = text.ok_or_else(|| serde_json::Error::custom(format!("no field {field:?}")))?;
     if !has_surrogate(record) {
@@ -55,13 +61,20 @@ fn has_surrogate(text: &[u8]) -> bool {
 }
 
 /// Reads an object for one field; of several with its name the last counts.
-struct Field<'a>(&'a str);
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    /// As the caller wrote it, for messages.
+    name: &'a str,
+    /// What is left of it in this object.
+    rest: &'a str,
+}
 
-impl<'de> DeserializeSeed<'de> for Field<'_> {
-    type Value = Option<Vec<u8>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+impl<'a> Field<'a> {
+    /// What of the field is to be found in the object that is the value of `key`.
+    fn inside(self, key: &[u8]) -> Option<Self> {
+        let rest = self.rest.as_bytes().strip_prefix(key)?;
+        let rest = self.rest.get(self.rest.len() - rest.len()..)?.strip_prefix('.')?;
+        Some(Self { rest, ..self })
     }
 }
 
@@ -73,15 +86,69 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut text = None;
-        while let Some(key) = map.next_key_seed(Text(self.0))? {
-            if key == self.0.as_bytes() {
-                text = Some(map.next_value_seed(Text(self.0))?);
+        let (mut text, mut nested) = (None, None);
+        while let Some(key) = map.next_key_seed(Text(self.name))? {
+            if key == self.rest.as_bytes() {
+                text = Some(map.next_value_seed(Text(self.name))?);
+            } else if let Some(inside) = self.inside(&key) {
+                nested = map.next_value_seed(Inside(inside))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(text)
+        Ok(text.or(nested))
+    }
+}
+
+/// Reads any value for a field: what is not an object has none.
+struct Inside<'a>(Field<'a>);
+
+impl<'de> DeserializeSeed<'de> for Inside<'_> {
+    type Value = Option<Vec<u8>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Inside<'_> {
+    type Value = Option<Vec<u8>>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_map(map)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 }
 
@@ -105,5 +172,92 @@ impl Visitor<'_> for Text<'_> {
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         Ok(bytes.to_vec())
+    }
+}
+
+/// The texts of a field of all records of a chunk.
+#[derive(Default)]
+pub struct Column {
+    /// The texts, end to end.
+    pub text: Vec<u8>,
+    /// Where each begins, and the end of the last one.
+    pub offsets: Vec<i64>,
+    /// The line of each in the chunk, from 0.
+    pub lines: Vec<i64>,
+    /// The lines whose record has no such text, with the reason.
+    pub faults: Vec<(i64, String)>,
+}
+
+/// The texts of `field` of the records of `chunk`, one on each line; blank lines are none.
+pub fn column(chunk: &[u8], field: &str, check: &Check) -> Result<Column, Error> {
+    let mut column = Column { offsets: vec![0], ..Column::default() };
+    // Texts are hardly ever longer than their records.
+    column.text.try_reserve(chunk.len())?;
+    for (line, record) in (0..).zip(chunk.split(|&byte| byte == b'\n')) {
+        if record.trim_ascii().is_empty() {
+            continue;
+        }
+        match field_of(record, field) {
+            Ok(text) => {
+                column.text.try_reserve(text.len())?;
+                column.text.extend_from_slice(&text);
+                column.offsets.try_reserve(1)?;
+                column.offsets.push(column.text.len() as i64);
+                column.lines.try_reserve(1)?;
+                column.lines.push(line);
+            }
+            Err(error) => {
+                column.faults.try_reserve(1)?;
+                column.faults.push((line, why_not(record, &error)));
+            }
+        }
+        check()?;
+    }
+    Ok(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::go_on;
+
+    #[test]
+    fn a_field_inside_another_is_found_by_both_names() {
+        let text = |record: &str, field| {
+            let text = field_of(record.as_bytes(), field).map_err(|error| error.to_string());
+            text.map(|text| String::from_utf8(text).unwrap())
+        };
+        for (record, field) in [
+            (r#"{"a": {"b": "x"}}"#, "a.b"),
+            (r#"{"a": {"b": {"c": "x"}, "b.c": 1}}"#, "a.b.d.e"),
+            (r#"{"a.b": "x", "a": {"b": "y"}}"#, "a.b"),
+            (r#"{"a": {"b": "y"}, "a.b": "x"}"#, "a.b"),
+            (r#"{"a.b": {"c": "x"}}"#, "a.b.c"),
+            (r#"{"a": [1, {"b": 2}], "a.b": "x"}"#, "a.b"),
+            (r#"{"a": null, "aa": {"b": 1}, "a.b": "x"}"#, "a.b"),
+        ] {
+            let expected = if field == "a.b.d.e" { Err(()) } else { Ok("x".to_owned()) };
+            assert_eq!(text(record, field).map_err(|_| ()), expected, "{record}");
+        }
+        for value in
+            ["null", "true", "-1", "1", "1.5", "\"b\"", "[[{}]]", "{}", r#"{"c": {"b": 1}}"#]
+        {
+            let error = text(&format!(r#"{{"a": {value}}}"#), "a.b").unwrap_err();
+            assert!(error.starts_with("no field \"a.b\""), "{error}");
+        }
+        let error = text(r#"{"a": {"b": 1}}"#, "a.b").unwrap_err();
+        assert!(error.contains("expected a string in the field \"a.b\""), "{error}");
+    }
+
+    #[test]
+    fn a_column_has_the_texts_with_their_lines_and_the_faults() {
+        let chunk = b"{\"t\": \"one\"}\n\n{\"t\": \"\"}\r\n{\"s\": 1}\n  \n{\"t\": \"two\\n\"}";
+        let column = column(chunk, "t", &go_on).unwrap();
+        assert_eq!(column.text, b"onetwo\n");
+        assert_eq!(column.offsets, [0, 3, 3, 7]);
+        assert_eq!(column.lines, [0, 2, 5]);
+        assert!(matches!(&column.faults[..], [(3, reason)] if reason.contains("no field \"t\"")));
+        let none = super::column(b"", "t", &go_on).unwrap();
+        assert_eq!((none.offsets, none.lines.len()), (vec![0], 0));
     }
 }

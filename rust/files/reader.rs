@@ -118,23 +118,11 @@ impl FileReader {
         refuses_binary: bool,
         meter: &Arc<Meter>,
     ) -> Result<Self, Error> {
-        let failed = |error| read_error(path, error);
         let meter = Arc::clone(meter);
-        if is_standard_input {
-            let input = Metered { inner: std::io::stdin(), meter, left: 0 };
-            return Ok(Self::new(path, Box::new(input), refuses_binary));
-        }
-        let file = File::open(path).map_err(failed)?;
-        // Only the progress needs the size, so an unknown one may count as 0.
-        let left = file.metadata().map_or(0, |metadata| metadata.len());
-        let file = Metered { inner: file, meter, left };
-        let packed = |file| BufReader::with_capacity(PACKED_BUFFER_BYTES, file);
-        let input: Box<dyn Read + Send> = match Packing::of(path) {
-            Some(Packing::Gzip) => Box::new(GzipMembers::First(packed(file))),
-            Some(Packing::Zstandard) => {
-                Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
-            }
-            None => Box::new(file),
+        let input = if is_standard_input {
+            Box::new(Metered { inner: std::io::stdin(), meter, left: 0 })
+        } else {
+            unpacked(path, meter)?
         };
         Ok(Self::new(path, input, refuses_binary))
     }
@@ -224,6 +212,59 @@ impl FileReader {
         }
         self.begun = true;
         Ok(chunk)
+    }
+}
+
+/// The content of a file; `.gz` and `.zst` are unpacked.
+fn unpacked(path: &Path, meter: Arc<Meter>) -> Result<Box<dyn Read + Send>, Error> {
+    let failed = |error| read_error(path, error);
+    let file = File::open(path).map_err(failed)?;
+    // Only the progress needs the size, so an unknown one may count as 0.
+    let left = file.metadata().map_or(0, |metadata| metadata.len());
+    let file = Metered { inner: file, meter, left };
+    let packed = |file| BufReader::with_capacity(PACKED_BUFFER_BYTES, file);
+    Ok(match Packing::of(path) {
+        Some(Packing::Gzip) => Box::new(GzipMembers::First(packed(file))),
+        Some(Packing::Zstandard) => {
+            Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
+        }
+        None => Box::new(file),
+    })
+}
+
+/// A file that is read as it is, but unpacked.
+pub struct UnpackedFile {
+    path: PathBuf,
+    input: Box<dyn Read + Send>,
+    meter: Arc<Meter>,
+}
+
+impl UnpackedFile {
+    /// Opens a file.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let meter = Arc::new(Meter::default());
+        Ok(Self { path: path.to_owned(), input: unpacked(path, Arc::clone(&meter))?, meter })
+    }
+
+    /// The next `size` bytes; fewer at the end of the file.
+    pub fn read(&mut self, size: usize, check: &Check) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        while bytes.len() < size {
+            let step = PACKED_BUFFER_BYTES.min(size - bytes.len());
+            bytes.try_reserve(step)?;
+            let limit = step as u64;
+            let count = self.input.by_ref().take(limit).read_to_end(&mut bytes);
+            if count.map_err(|error| read_error(&self.path, error))? == 0 {
+                break;
+            }
+            check()?;
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes read so far, before unpacking.
+    pub fn stored_read(&self) -> u64 {
+        self.meter.read.load(Ordering::Relaxed)
     }
 }
 
@@ -414,6 +455,21 @@ mod tests {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             Ok(buffer.len() + 1)
         }
+    }
+
+    #[test]
+    fn an_unpacked_file_gives_as_many_bytes_as_there_are() {
+        let path = std::env::temp_dir().join(format!("llama3_tok-{}.gz", std::process::id()));
+        let text: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&text).unwrap();
+        std::fs::write(&path, packed.finish().unwrap()).unwrap();
+        let mut file = UnpackedFile::open(&path).unwrap();
+        let parts = [700_001, 1 << 20, 5].map(|size| file.read(size, &go_on).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(parts.each_ref().map(Vec::len), [700_001, 499_999, 0]);
+        assert!(parts.concat() == text);
+        assert!(file.stored_read() > 0);
     }
 
     #[test]

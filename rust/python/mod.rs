@@ -13,6 +13,7 @@ mod options;
 mod primitives;
 mod profiles;
 mod raise;
+mod records;
 mod spans;
 mod stream_decoder;
 mod system;
@@ -398,6 +399,10 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(primitives::merge_batch, module)?)?;
     module.add_class::<file_chunks::FileChunks>()?;
     module.add_function(wrap_pyfunction!(file_chunks::record_text, module)?)?;
+    module.add_class::<records::UnpackedFile>()?;
+    module.add_function(wrap_pyfunction!(records::jsonl_column, module)?)?;
+    module.add_function(wrap_pyfunction!(records::last_cut, module)?)?;
+    module.add_function(wrap_pyfunction!(records::digests, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_merges, module)?)?;
