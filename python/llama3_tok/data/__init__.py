@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.data.arrow import count_arrow, encode_arrow
+    from llama3_tok.data.pack import Packed, PackedRow, pack
 
-__all__ = ["count_arrow", "encode_arrow"]
+__all__ = ["Packed", "PackedRow", "count_arrow", "encode_arrow", "pack"]
 
 # The module of each name.
 _HOME = {
     "count_arrow": "arrow",
     "encode_arrow": "arrow",
+    "Packed": "pack",
+    "PackedRow": "pack",
+    "pack": "pack",
 }
 _MODULES = {"huggingface": "huggingface", "ray": "ray", "spark": "spark"}
 
