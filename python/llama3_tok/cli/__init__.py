@@ -54,6 +54,7 @@ VERBS = (
     "chat-with",
     "convert",
     "convert-checkpoint",
+    "corpus",
     "doctor",
 )
 

@@ -48,6 +48,7 @@ class Bar:
         self._asked = total
         self._total: int | None = None
         self._done = 0
+        self._note = ""
         self._progress: Progress | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -56,13 +57,18 @@ class Bar:
             self._timer.daemon = True
             self._timer.start()
 
-    def __call__(self, done: int, total: int | None = None) -> None:
-        """Takes the bytes done so far, and all that there are if that is known by now."""
-        self._done, self._total = done, total
+    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Takes the bytes done so far, and all that there are if that is known by now.
+
+        `note` is shown after them.
+        """
+        self._done, self._total, self._note = done, total, note
         if self._progress is None and self._timer is None:
             self._show()
         if self._progress:
-            self._progress.update(self._progress.task_ids[0], completed=done, total=total)
+            self._progress.update(
+                self._progress.task_ids[0], completed=done, total=total, note=note
+            )
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -79,16 +85,23 @@ class Bar:
             BarColumn,
             DownloadColumn,
             Progress,
+            TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
 
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
         console = Console(stderr=True)
         bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
         total = self._asked() if self._asked else self._total
         with self._lock:
             if not self._closed:
-                bar.add_task("", total=total, completed=self._done)
+                bar.add_task("", total=total, completed=self._done, note=self._note)
                 bar.start()
                 self._progress = bar

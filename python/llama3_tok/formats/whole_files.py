@@ -116,6 +116,29 @@ def sync_folder(folder: str) -> None:
             raise OSError(error.errno, error.strerror, folder) from error
 
 
+@contextmanager
+def locked(folder: str) -> Iterator[bool]:
+    """Whether nobody else has this lock on a folder, which is kept in the context.
+
+    True as well where the system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
 _PARTIAL = re.compile(r"(.*)\.[0-9a-f]{16}\.partial", re.DOTALL)
 
 

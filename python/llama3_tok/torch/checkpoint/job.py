@@ -17,7 +17,6 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 
 from llama3_tok.formats import whole_files
-from llama3_tok.torch.checkpoint.lock import locked
 from llama3_tok.torch.checkpoint.meta import read_json
 from llama3_tok.torch.checkpoint.stored import Array, Safetensors, Stored, refuse
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
@@ -96,7 +95,9 @@ class Job:
         `others` are the names of what `finish` writes, after the weights.
         """
         whole_files.make_folder(self._folder)
-        with locked(self._folder):
+        with whole_files.locked(self._folder) as is_free:
+            if not is_free:
+                refuse(self._folder, "another conversion is writing here")
             record = self._open_record([*(target.name for target in self._targets), *others])
             kept = [target for target in self._targets if self._is_finished(target, record)]
             self._check_space([target for target in self._targets if target not in kept])

@@ -1,0 +1,11 @@
+"""From files of text, or of conversations, to training files: `corpus`, `verify` and `inspect`.
+
+A reader follows it in this order: `job.py` (what is wanted), `plan.py` (sections of the input),
+`read.py` (chunks of a section), `shards.py` (chunks to shards), `manifest.py` (what was written),
+`run.py` (all of it) and `engines.py` (on which processors).
+"""
+
+from llama3_tok.data.corpus.manifest import ManifestError
+from llama3_tok.data.corpus.run import Found, Summary, corpus, inspect, verify
+
+__all__ = ["Found", "ManifestError", "Summary", "corpus", "inspect", "verify"]

@@ -1,0 +1,150 @@
+"""What was written, and proof of it.
+
+While a corpus is made, `_progress` has a small file for each commit. In the end `manifest.jsonl`
+takes their place: a line for the job, one for each shard in order, and one for the whole. Each line
+ends with a checksum of what is before it, and names the SHA-256 of each file. It is the same for
+each run of a job, however often it was interrupted.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama3_tok.data.corpus.read import Position
+from llama3_tok.data.places import Place
+from llama3_tok.errors import Llama3TokError
+
+__all__ = [
+    "MANIFEST",
+    "PROGRESS",
+    "Commit",
+    "ManifestError",
+    "commit_path",
+    "committed",
+    "line_of",
+    "lines_of",
+    "of_file",
+]
+
+MANIFEST = "manifest.jsonl"
+PROGRESS = "_progress"
+_CHECK = "check"
+
+
+class ManifestError(Llama3TokError):
+    """A corpus that is not what its manifest says; `path` is the file that it is about."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass
+class Commit:
+    """The shards that one step wrote, and where in its section the next step begins."""
+
+    section: int
+    group: int
+    next: Position | None
+    """None if the section is done."""
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def data(self) -> bytes:
+        """As it is written."""
+        return line_of(
+            {
+                "section": self.section,
+                "group": self.group,
+                "next": None if self.next is None else list(self.next),
+                "shards": self.shards,
+                "counts": dict(sorted(self.counts.items())),
+                "faults": self.faults,
+            }
+        )
+
+    @classmethod
+    def of(cls, data: bytes) -> "Commit | None":
+        """What `data` gave; None for what was not written to its end."""
+        given = checked(data)
+        if given is None:
+            return None
+        at = None if given["next"] is None else Position(*given["next"])
+        counts = Counter(given["counts"])
+        return cls(given["section"], given["group"], at, given["shards"], counts, given["faults"])
+
+
+def commit_path(folder: str, section: int, group: int) -> str:
+    """Where a commit is written."""
+    return os.path.join(folder, PROGRESS, f"{section:09d}-{group:06d}.json")
+
+
+def committed(place: Place, folder: str, section: int, names: Iterable[str]) -> list[Commit]:
+    """The commits of a section that follow each other from the first on.
+
+    `names` are those of the files in the folder for progress.
+    """
+    there = set(names)
+    commits: list[Commit] = []
+    while os.path.basename(path := commit_path(folder, section, len(commits))) in there:
+        commit = Commit.of(place.read(path))
+        if commit is None:
+            break
+        commits.append(commit)
+        if commit.next is None:
+            break
+    return commits
+
+
+def line_of(content: Mapping[str, Any]) -> bytes:
+    """A line of JSON with a checksum: the first 16 digits of the SHA-256 of the line without it."""
+    text = json.dumps(content, ensure_ascii=True, separators=(", ", ": "))
+    check = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f'{text[:-1]}, "{_CHECK}": "{check}"}}\n'.encode()
+
+
+def checked(line: bytes) -> dict[str, Any] | None:
+    """The content of a line; None if it is not as it was written."""
+    try:
+        content = json.loads(line)
+        check = content.pop(_CHECK)
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        return None
+    return content if line_of(content) == line and check else None
+
+
+def lines_of(place: Place, folder: str) -> Iterator[dict[str, Any]]:
+    """The lines of a manifest.
+
+    Raises FileNotFoundError if there is none, and ManifestError for a line that was changed, and
+    for lines that are missing at the end.
+    """
+    path = os.path.join(folder, MANIFEST)
+    kind, number = None, 0
+    with place.open(path) as file:
+        rest = b""
+        while data := file.read(1 << 20):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                number += 1
+                content = checked(line + b"\n")
+                if content is None:
+                    raise ManifestError(
+                        f"{path}:{number}: this line is not as it was written", path
+                    )
+                kind = content["kind"]
+                yield content
+    if rest or kind != "end":
+        raise ManifestError(f"{path}: the end of the manifest is missing", path)
+
+
+def of_file(path: str) -> dict[str, Any]:
+    """Size and SHA-256 of a local file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
