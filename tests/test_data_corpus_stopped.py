@@ -239,19 +239,20 @@ def test_an_error_in_one_thread_ends_all(tmp_path):
 
 
 MEMORY = """
-import resource, sys
+import re, sys
 from llama3_tok.data.corpus import corpus
 summary = corpus(sys.argv[1], sys.argv[2], eos=True, threads=2)
-print(summary.tokens, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss, which begins with the memory of the process that started this one.
+print(summary.tokens, re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """
 
 
-@pytest.mark.parametrize("packed", ["", ".zst"])
+@pytest.mark.parametrize("packed", ["", ".gz"])
 def test_memory_is_bounded_whatever_the_size_of_a_document(tmp_path, packed):
     from text_files import written
 
     text = " ".join(made.documents(2000, 7)).encode()
-    path = written(tmp_path / f"endless.txt{packed}", text * (400_000_000 // len(text)))
+    path = written(tmp_path / f"endless.txt{packed}", text * (200_000_000 // len(text)))
     result = subprocess.run(
         [sys.executable, "-c", MEMORY, str(path), str(tmp_path / "out")],
         capture_output=True,
@@ -259,5 +260,5 @@ def test_memory_is_bounded_whatever_the_size_of_a_document(tmp_path, packed):
         env=cli.environment(),
     )
     tokens, kilobytes = map(int, result.stdout.split())
-    assert tokens > 50_000_000
-    assert kilobytes < 512 * 1024
+    assert tokens > 25_000_000
+    assert kilobytes < 200 * 1024

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple, Protocol
 
+from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import require
 from llama3_tok.formats import whole_files
 
@@ -149,10 +150,8 @@ class Local:
 class Store:
     """A file system of pyarrow, as `s3://`, `gs://` or `hdfs://` have."""
 
-    def __init__(self, uri: str) -> None:
-        self._scheme = uri.split("://", 1)[0]
-        self._fs = require("pyarrow.fs", "data")
-        self._system, _ = self._fs.FileSystem.from_uri(uri)
+    def __init__(self, scheme: str, system: Any) -> None:  # noqa: ANN401 - without types
+        self._scheme, self._system = scheme, system
 
     def _at(self, path: str) -> str:
         return path.split("://", 1)[1] if "://" in path else path
@@ -163,21 +162,21 @@ class Store:
     def files(self, name: str) -> Iterator[File]:
         """See `Place`; patterns are for disks alone."""
         info = self._system.get_file_info(self._at(name))
-        if info.type == self._fs.FileType.File:
+        if info.type == _fs().FileType.File:
             yield self._file(info)
-        elif info.type == self._fs.FileType.Directory:
-            chosen = self._fs.FileSelector(info.path, recursive=True)
+        elif info.type == _fs().FileType.Directory:
+            chosen = _fs().FileSelector(info.path, recursive=True)
             inside = sorted(self._system.get_file_info(chosen), key=lambda one: one.path)
             for one in inside:
                 below = one.path[len(info.path) :].split("/")
                 hidden = any(part.startswith(".") for part in below)
-                if one.type == self._fs.FileType.File and not hidden:
+                if one.type == _fs().FileType.File and not hidden:
                     yield self._file(one)
 
     def described(self, path: str) -> File:
         """See `Place`."""
         info = self._system.get_file_info(self._at(path))
-        if info.type != self._fs.FileType.File:
+        if info.type != _fs().FileType.File:
             raise FileNotFoundError(2, "No such file", path)
         return self._file(info)
 
@@ -209,19 +208,19 @@ class Store:
     def names(self, folder: str) -> list[str]:
         """See `Place`."""
         at = self._at(folder)
-        chosen = self._fs.FileSelector(at, allow_not_found=True)
+        chosen = _fs().FileSelector(at, allow_not_found=True)
         return sorted(os.path.basename(one.path) for one in self._system.get_file_info(chosen))
 
     def remove(self, path: str) -> None:
         """See `Place`."""
         info = self._system.get_file_info(self._at(path))
-        if info.type == self._fs.FileType.File:
+        if info.type == _fs().FileType.File:
             self._system.delete_file(info.path)
 
     def remove_folder(self, folder: str) -> None:
         """See `Place`."""
         info = self._system.get_file_info(self._at(folder))
-        if info.type == self._fs.FileType.Directory:
+        if info.type == _fs().FileType.Directory:
             self._system.delete_dir(info.path)
 
     def make_folder(self, folder: str) -> None:
@@ -242,6 +241,20 @@ class Store:
         os.remove(draft)
 
 
-def place_of(path: str) -> Place:
-    """Where a path is."""
-    return Store(path) if "://" in path else Local()
+def _fs() -> Any:  # noqa: ANN401 - without types
+    return require("pyarrow.fs", "data")
+
+
+def place_of(path: str) -> tuple[Place, str]:
+    """Where a path is, and the path there: without the options and passwords that a URI may have.
+
+    Raises Llama3TokError for a URI that pyarrow does not know.
+    """
+    scheme, is_uri, _ = path.partition("://")
+    if not is_uri:
+        return Local(), path
+    try:
+        system, inner = _fs().FileSystem.from_uri(path)
+    except ValueError as error:  # pyarrow's own are such
+        raise Llama3TokError(f"{scheme}://...: pyarrow can't use it: {error}") from None
+    return Store(scheme, system), f"{scheme}://{inner}"

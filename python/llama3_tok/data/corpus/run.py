@@ -27,6 +27,7 @@ from llama3_tok.data.corpus.manifest import (
 from llama3_tok.data.corpus.shards import Progress, Target, scattered
 from llama3_tok.data.places import File, Local, Place, place_of
 from llama3_tok.data.sinks import FORMATS, Shard
+from llama3_tok.errors import Llama3TokError
 from llama3_tok.formats import whole_files
 from llama3_tok.shared import given
 from llama3_tok.tokenizer import Tokenizer
@@ -133,11 +134,14 @@ def corpus(
     """
     tokenizer = given(tokenizer)
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    folder = os.fspath(out)
+    given_inputs = [place_of(os.fspath(name)) for name in names]
+    if len({type(at) for at, _ in given_inputs}) > 1:
+        raise Llama3TokError("inputs are on this machine's disks and in a store; give one kind")
+    place, folder = place_of(os.fspath(out))
     allowed = allowed_special if allowed_special == "all" else tuple(sorted(allowed_special or ()))
     arguments.choice(format, "format", tuple(FORMATS))
     job = Job(
-        inputs=tuple(os.fspath(name) for name in names),
+        inputs=tuple(path for _, path in given_inputs),
         format=format,
         sha256=tokenizer.definition.sha256,
         documents=documents,
@@ -164,8 +168,7 @@ def corpus(
         tokenizer.count("", bos=True)  # raises where there is no such token
     if job.eos:
         tokenizer.count("", eos=True)
-    place = place_of(folder)
-    target = Target(job, tokenizer, place_of(job.inputs[0]), place, folder)
+    target = Target(job, tokenizer, given_inputs[0][0], place, folder)
     place.make_folder(folder)
     with _locked(place, folder):
         summary = _done(target)
@@ -460,8 +463,7 @@ def verify(
 
     Raises ManifestError for the first that is wrong, and FileNotFoundError without a manifest.
     """
-    folder = os.fspath(folder)
-    place = place_of(folder)
+    place, folder = place_of(os.fspath(folder))
     header, shards, end = _read(place, folder)
     job = header["job"]
     form = FORMATS[job["format"]]
@@ -535,8 +537,7 @@ def inspect(folder: "str | os.PathLike[str]", document: int, *, split: str = "tr
 
     Raises IndexError for a number that there is not, and as `verify`.
     """
-    folder = os.fspath(folder)
-    place = place_of(folder)
+    place, folder = place_of(os.fspath(folder))
     header, shards, _ = _read(place, folder)
     number = document = arguments.count(document, "document", 0)
     form, at = FORMATS[header["job"]["format"]], folder
