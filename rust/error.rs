@@ -216,7 +216,13 @@ fn quoted(bytes: &[u8]) -> String {
 #[inline(always)]
 pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
     debug_assert!(found.is_some(), "{what}");
-    found.ok_or(Error::Internal(what))
+    // The error is only made if it is needed: otherwise it would have to be dropped.
+    found.ok_or_else(|| internal(what))
+}
+
+#[cold]
+fn internal(what: &'static str) -> Error {
+    Error::Internal(what)
 }
 
 /// The items of a range that is always inside.

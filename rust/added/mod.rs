@@ -95,8 +95,8 @@ impl AddedTokens {
     }
 
     /// One more than the largest id, 0 if there are none.
-    pub fn end(&self) -> u32 {
-        self.tokens.last().map_or(0, |token| token.id.saturating_add(1))
+    pub fn end(&self) -> usize {
+        self.tokens.last().map_or(0, |token| token.id as usize + 1)
     }
 
     /// The token with an id.
@@ -295,7 +295,8 @@ impl AddedTokens {
 
     /// The length of the longest name.
     pub(crate) fn longest_name(&self) -> usize {
-        self.names.iter().map(|names| names.longest).max().unwrap_or(0)
+        let [first, second] = &self.names;
+        first.longest.max(second.longest)
     }
 
     /// Whether a token is wanted: an ordinary one always, a special one if it is selected.

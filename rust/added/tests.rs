@@ -86,6 +86,23 @@ fn a_selection_of_another_profile_is_an_error_and_finds_no_less() {
     assert!(sees_a_fault(|| vision.last_cut(&long, &of_another, &Selection::None, &go_on)));
 }
 
+#[test]
+fn a_name_of_no_token_is_an_error_and_cuts_no_text() {
+    let mut added = AddedTokens::new(odd_tokens()).unwrap();
+    let text = b"some words <think> and so on, and so on";
+    let cut =
+        |added: &AddedTokens| added.last_cut(text, &Selection::None, &Selection::None, &go_on);
+    assert!(cut(&added).unwrap().is_some());
+    added.tokens.clear();
+    assert!(sees_a_fault(|| cut(&added)));
+}
+
+#[test]
+fn the_largest_id_is_counted_in_full() {
+    let last = AddedToken { id: u32::MAX, name: "<x>".to_owned(), ..Default::default() };
+    assert_eq!(AddedTokens::new(vec![last]).unwrap().end(), 1 << 32);
+}
+
 /// Names that begin with, contain and follow each other, that look like tags, with all flags. None is a
 /// token of the sample vocabulary.
 pub fn odd_tokens() -> Vec<AddedToken> {

@@ -12,7 +12,8 @@ pub const MAX_TOKEN_BYTES: usize = 1024;
 #[derive(Default)]
 pub struct TokenBytes {
     bytes: Vec<u8>,
-    /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits.
+    /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits. The ends ascend, and the last one
+    /// is the number of bytes, since only adding a token changes them. So each id with an end has its bytes.
     ends: Vec<u32>,
 }
 
@@ -48,7 +49,15 @@ impl TokenBytes {
 
     /// Every id with its bytes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        (0..).map_while(|id| Some((id, self.get(id)?)))
+        let mut rest = self.bytes.as_slice();
+        let mut start = 0;
+        (0..).zip(&self.ends).map(move |(id, &end)| {
+            let token;
+            // Never after the end, since the ends ascend up to the number of bytes.
+            (token, rest) = rest.split_at((end - start) as usize);
+            start = end;
+            (id, token)
+        })
     }
 
     /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens

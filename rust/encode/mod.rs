@@ -91,6 +91,7 @@ impl Encoder {
         roles: Roles,
         release: Option<&'static Profile>,
     ) -> Self {
+        // A folder's own tokens have no indexes.
         let names = release.map(Profile::special_names).unwrap_or_default();
         let release_ids = names.iter().map(|name| added.id(name.as_bytes())).collect();
         let (path, cache_limit) = (CodePath::best(), cache::DEFAULT_LIMIT);
@@ -154,7 +155,7 @@ impl Encoder {
 
     /// How many ids there are, special tokens included.
     pub fn vocab_size(&self) -> usize {
-        self.vocabulary.len().max(self.added.end() as usize)
+        self.vocabulary.len().max(self.added.end())
     }
 
     /// The bytes of any token; an added token's are its name.

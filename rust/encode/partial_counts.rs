@@ -50,6 +50,7 @@ impl Links {
     }
 
     fn set(&mut self, link: Link) {
+        // A remainder is always inside. Without the link, no token would lead to its position.
         let length = self.links.len();
         if let Some(old) = self.links.get_mut(link.position % length) {
             *old = (self.origin, link);

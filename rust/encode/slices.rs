@@ -151,6 +151,7 @@ mod tests {
                     if !nulls.contains(&row) {
                         encoder.encode(texts[row], &options, &mut expected, &go_on).unwrap();
                     }
+                    let ids = ids.unwrap();
                     assert_eq!((ids, counts[row]), (&expected[..], expected.len() as i64));
                 }
             }
@@ -172,6 +173,7 @@ mod tests {
             encoder.encode(&text[start..160], &Options::default(), ids, &go_on).unwrap();
         }
         for (ids, &start) in ragged.texts().zip(&starts) {
+            let ids = ids.unwrap();
             match usize::try_from(start) {
                 Ok(start) => assert_eq!(ids, expected[start]),
                 Err(_) => assert!(ids.is_empty()),

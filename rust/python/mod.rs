@@ -207,6 +207,7 @@ impl Core {
         let lists = PyList::empty(texts.py());
         for (index, ids) in groups.iter().flat_map(|group| group.texts()).enumerate() {
             look_for_signals(texts.py(), index)?;
+            let ids = ids.map_err(|error| raise(texts.py(), error))?;
             lists.append(list_of(texts.py(), ids)?)?;
         }
         Ok(lists)

@@ -5,6 +5,7 @@
 //! what is wrong is said with its line.
 
 use crate::bpe::token_bytes::{MAX_TOKENS, TokenBytes};
+use crate::error::always;
 use crate::vocabulary::Fault;
 
 /// The tokens of a rank file by rank, and the line of each, unless the lines are in that order.
@@ -79,7 +80,7 @@ fn read_lines(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
     let mut token = Vec::new();
     let body = data.strip_suffix(b"\n").unwrap_or(data);
     for (line, text) in (1..).zip(body.split(|&byte| byte == b'\n')) {
-        let fault = |reason| (Some(line), reason);
+        let fault = |reason| Fault::in_line(line, reason);
         let rank = read_line(text, &mut token).map_err(|reason| match line {
             1 => format!("this is neither a rank file nor a tokenizer.json: {reason}"),
             _ => reason,
@@ -90,9 +91,9 @@ fn read_lines(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
     let lines = lines_by_rank(&ranks)?;
     let mut tokens = TokenBytes::with_capacity(data.len());
     for &line in &lines {
-        // A line that is not there would give an empty token, which `push` refuses.
-        let token = by_line.get(line as u32 - 1).unwrap_or_default();
-        tokens.push(token).map_err(|reason| (Some(line), reason))?;
+        let token = (line as u32).checked_sub(1).and_then(|at| by_line.get(at));
+        let token = always(token, "a rank has no line")?;
+        tokens.push(token).map_err(|reason| Fault::in_line(line, reason))?;
     }
     Ok((tokens, Some(lines)))
 }
@@ -105,13 +106,13 @@ fn lines_by_rank(ranks: &[u32]) -> Result<Vec<usize>, Fault> {
             Some(slot @ 0) => *slot = line,
             Some(earlier) => {
                 let reason = format!("rank {rank} stands already in line {earlier}");
-                return Err((Some(line), reason));
+                return Err(Fault::in_line(line, reason));
             }
             None => {
                 let (count, last) = (ranks.len(), ranks.len() - 1);
                 let reason =
                     format!("rank {rank} is too high: {count} tokens have the ranks 0 to {last}");
-                return Err((Some(line), reason));
+                return Err(Fault::in_line(line, reason));
             }
         }
     }

@@ -3,6 +3,7 @@
 //! What is written reads back as the same tokens with the same ids. A rank file is the one that Meta
 //! would have written, byte for byte.
 
+use crate::error::{Error, always};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level;
 
@@ -34,25 +35,21 @@ impl Vocabulary {
     /// They are in the order of the tokens' ids, and for one token in the order of the left part's
     /// and then the right part's: Hugging Face's conversion of rank files has them so, and takes the
     /// earliest merge where tiktoken takes the one that gives the lowest rank.
-    pub fn written_merges(&self) -> Vec<String> {
-        let part = |id| {
-            let token = self.token(id);
-            debug_assert!(token.is_some(), "a token is split into what is none");
-            token.unwrap_or_default()
-        };
+    pub fn written_merges(&self) -> Result<Vec<String>, Error> {
+        let part = |id| always(self.token(id), "a part of a token is not a token");
         let (mut merges, mut splits) = (Vec::new(), Vec::new());
         for (_, token) in self.iter() {
             splits.extend(self.merges_of(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
                 let mut text = String::new();
-                byte_level::write(part(left), &mut text);
+                byte_level::write(part(left)?, &mut text);
                 text.push(' ');
-                byte_level::write(part(right), &mut text);
+                byte_level::write(part(right)?, &mut text);
                 merges.push(text);
             }
         }
-        merges
+        Ok(merges)
     }
 }
 
@@ -121,7 +118,7 @@ mod tests {
     fn merges_are_every_split_in_the_order_of_ids_and_then_of_parts() {
         let more = ["bc", "abc", "ab", " a"].map(|token| token.as_bytes().to_vec());
         let (vocabulary, _) = vocabulary(&more);
-        assert_eq!(vocabulary.written_merges(), ["b c", "a bc", "ab c", "a b", "Ġ a"]);
+        assert_eq!(vocabulary.written_merges().unwrap(), ["b c", "a bc", "ab c", "a b", "Ġ a"]);
         let written = vocabulary.written_tokens();
         assert_eq!(written.iter().collect::<BTreeSet<_>>().len(), 260);
         assert_eq!(&written[256..], ["bc", "abc", "ab", "Ġa"]);

@@ -47,6 +47,7 @@ impl Encoder {
         };
         let chunk = slice(text, start..end)?;
         let names = self.added.names_in(chunk, &options.allowed, check)?;
+        // Without a name the whole chunk is plain text.
         let first = names.iter().map(|name| name.start).min().unwrap_or(chunk.len());
         for cut in places(chunk).rev().filter(|&cut| cut > first) {
             if tokens + self.count(slice(chunk, ..cut)?, options, check)? <= limit {
@@ -84,9 +85,10 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // Behind the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
+        // After the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
         // `<c>` of `ab<c>`: so names before the chunk count as well, as far as such a chain is followed.
         let chain = MAX_CHAIN_NAMES * self.added.longest_name();
+        // If no chunk begins so far before, it is from the beginning of the text.
         let before = chunks.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
         let chunk = slice(text, before..end)?;
         let names = self.added.names_in(chunk, &options.allowed, check)?;

@@ -151,7 +151,8 @@ fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
     let numbers = _mm512_maskz_compress_epi8(bits, load(&NUMBERS));
     let base = _mm512_set1_epi32(base as i32);
     let (sixteens, _) = positions.as_chunks_mut::<16>();
-    // Sixty-four are four sixteens.
+    // Four sixteens are sixty-four.
+    const { assert!(WINDOW == 4 * 16) };
     let [a, b, c, d] = sixteens else { return };
     let write = |sixteen: &mut [u32; 16], numbers: __m128i| {
         let positions = _mm512_add_epi32(_mm512_cvtepu8_epi32(numbers), base);

@@ -118,6 +118,7 @@ pub fn keys_one_by_one(
 ) {
     let ranges = bounds.iter().zip(bounds.iter().skip(1));
     for ((&start, &end), (key, hash_of)) in ranges.zip(keys.iter_mut().zip(hashes)) {
+        // After the last pretoken the bounds are any numbers, and what is made of them is not used.
         *key = key_of(load_16_bytes(text, start as usize), end.wrapping_sub(start) as usize, masks);
         *hash_of = hash(*key);
     }
@@ -144,7 +145,8 @@ pub fn load_16_bytes(text: &[u8], start: usize) -> u128 {
 #[inline]
 fn load_last_bytes(text: &[u8], start: usize) -> u128 {
     if let Some(last) = text.last_chunk::<16>() {
-        let missing = (start + 16).saturating_sub(text.len()) as u32;
+        // All are missing where the text ends before the start.
+        let missing = (start + 16 - text.len()).min(16) as u32;
         return u128::from_le_bytes(*last).checked_shr(8 * missing).unwrap_or(0);
     }
     let mut padded = [0; 16];
@@ -197,7 +199,8 @@ static LAST_MATCH: [u8; 256] = {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn last_match(same_halves: u8) -> usize {
-    LAST_MATCH.get(usize::from(same_halves)).map_or(8, |&half| usize::from(half))
+    #[expect(clippy::indexing_slicing, reason = "8 bits, as many as there are: no check")]
+    usize::from(LAST_MATCH[usize::from(same_halves)])
 }
 
 /// Work that is compiled for each code path.
