@@ -1,5 +1,7 @@
 //! The bytes of all tokens.
 
+use std::collections::TryReserveError;
+
 use crate::machine::huge_pages;
 use crate::machine::lanes;
 
@@ -18,13 +20,29 @@ pub struct TokenBytes {
 }
 
 impl TokenBytes {
-    /// No tokens yet, with memory for those of a rank file of `length` bytes. Meta's has 17 bytes a line.
+    /// Memory for the bytes and the ends of the tokens of a rank file of `length` bytes. Meta's has 17 bytes
+    /// a line.
+    pub(crate) fn memory(length: usize) -> Result<(Vec<u8>, Vec<u32>), TryReserveError> {
+        Ok((huge_pages::with_capacity(length / 2)?, huge_pages::with_capacity(length / 16)?))
+    }
+
+    /// No tokens yet, with memory for those of a rank file of `length` bytes.
     pub(crate) fn with_capacity(length: usize) -> Self {
         // If memory is refused here, they grow as they are filled.
-        Self {
-            bytes: huge_pages::with_capacity(length / 2).unwrap_or_default(),
-            ends: huge_pages::with_capacity(length / 16).unwrap_or_default(),
-        }
+        let (bytes, ends) = Self::memory(length).unwrap_or_default();
+        Self { bytes, ends }
+    }
+
+    /// The tokens that have these bytes, given where each ends; `None` if some can't be tokens.
+    pub(crate) fn of(bytes: Vec<u8>, ends: Vec<u32>) -> Option<Self> {
+        let mut start = 0;
+        let is_token = |&end: &u32| {
+            let length = end.checked_sub(start).map_or(0, |length| length as usize);
+            start = end;
+            (1..=MAX_TOKEN_BYTES).contains(&length)
+        };
+        let are_all = ends.len() <= MAX_TOKENS && ends.iter().all(is_token);
+        (are_all && start as usize == bytes.len()).then_some(Self { bytes, ends })
     }
 
     /// How many tokens there are.
@@ -60,17 +78,6 @@ impl TokenBytes {
         })
     }
 
-    /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens
-    /// can't be used any more.
-    #[inline]
-    pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
-        let start = self.bytes.len();
-        write(&mut self.bytes)?;
-        let length = self.bytes.len() - start;
-        self.ends.push(self.bytes.len() as u32);
-        (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
-    }
-
     /// The first 16 bytes of a token and of what follows it, and the length of the token.
     #[inline]
     pub fn head(&self, id: u32) -> Option<(u128, usize)> {
@@ -82,6 +89,7 @@ impl TokenBytes {
     }
 
     /// Adds the token with the next id, or says why it can't be one.
+    #[inline]
     pub(crate) fn push(&mut self, token: &[u8]) -> Result<(), String> {
         if token.is_empty() {
             return Err("the token is empty".to_owned());
