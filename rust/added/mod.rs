@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 use std::ops::Range;
 
-use self::names::{NameMatch, NameSearch, Names};
+use self::names::{NameMatch, NameSearch, Names, WINDOW_BYTES};
 pub use self::token::AddedToken;
 use crate::error::{CHECK_BYTES, Check, Error, always};
 use crate::profile::Profile;
@@ -74,12 +74,17 @@ impl AddedTokens {
     }
 
     /// Any tokens. No name may be empty, or occur twice.
-    pub fn new(mut tokens: Vec<AddedToken>) -> Result<Self, Error> {
+    pub fn new(tokens: Vec<AddedToken>) -> Result<Self, Error> {
+        Self::with_window(tokens, WINDOW_BYTES)
+    }
+
+    /// The same, which reads `window` bytes of a text at a time.
+    fn with_window(mut tokens: Vec<AddedToken>, window: usize) -> Result<Self, Error> {
         tokens.sort_by_key(|token| token.id);
         let names = |normalized| {
             let tokens = tokens.iter().enumerate();
             let kind = tokens.filter(|(_, token)| token.normalized == normalized);
-            Names::new(kind.map(|(index, token)| (token.name.clone(), index)).collect())
+            Names::new(kind.map(|(index, token)| (token.name.clone(), index)).collect(), window)
         };
         let names = [names(false)?, names(true)?];
         let has_ordinary = tokens.iter().any(|token| !token.special);

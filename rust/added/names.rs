@@ -15,7 +15,7 @@ use crate::error::{Check, Error, always, slice};
 /// How many `<|` are looked at between two calls of `check`, a millisecond.
 const CHECK_OPENINGS: usize = 1 << 15;
 /// How many bytes the automaton reads between two calls of `check`.
-const WINDOW_BYTES: usize = if cfg!(test) { 16 } else { 1 << 18 };
+pub(super) const WINDOW_BYTES: usize = 1 << 18;
 
 /// How the name of every token of a release begins.
 pub(super) const OPENING: &[u8] = b"<|";
@@ -27,6 +27,8 @@ pub(super) struct Names {
     finder: Finder,
     /// The length of the longest.
     pub longest: usize,
+    /// How many bytes the automaton reads between two calls of `check`.
+    window: usize,
 }
 
 enum Finder {
@@ -37,7 +39,7 @@ enum Finder {
 }
 
 impl Names {
-    pub fn new(mut sorted: Vec<(String, usize)>) -> Result<Self, Error> {
+    pub fn new(mut sorted: Vec<(String, usize)>, window: usize) -> Result<Self, Error> {
         sorted.sort();
         let finder = if sorted.iter().all(|(name, _)| has_form_of_releases(name)) {
             Finder::Opening(Box::new(memmem::Finder::new(OPENING)))
@@ -49,7 +51,7 @@ impl Names {
             Finder::Automaton(automaton.map_err(|_| Error::OutOfMemory)?)
         };
         let longest = sorted.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        Ok(Self { sorted, finder, longest })
+        Ok(Self { sorted, finder, longest, window })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -101,7 +103,7 @@ impl Names {
                 let mut from = from;
                 loop {
                     // A name that begins in the window may end after it.
-                    let window_end = (from + WINDOW_BYTES).min(text.len());
+                    let window_end = (from + self.window).min(text.len());
                     let end = (window_end + self.longest).min(text.len());
                     let found = automaton.find(Input::new(text).range(from..end));
                     if let Some(found) = found.filter(|found| found.start() < window_end) {
