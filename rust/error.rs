@@ -27,6 +27,15 @@ pub enum Error {
         known: String,
     },
 
+    /// A code path that this processor does not have.
+    #[error("LLAMA3_TOK_PATH is '{given}'; the code paths of this processor are {known}")]
+    UnknownCodePath {
+        /// The name that was given.
+        given: String,
+        /// All code paths of this processor.
+        known: String,
+    },
+
     /// A name that is not a special token of the profile.
     #[error("{token:?} is not a special token of profile {profile:?}")]
     UnknownSpecialToken {

@@ -16,6 +16,38 @@ pub mod avx512;
 pub mod neon;
 pub mod portable;
 
+/// The name of an instruction set extension, and a function that says whether this processor has it.
+pub type Feature = (&'static str, fn() -> bool);
+
+/// The [`Feature`]s with some names.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+macro_rules! detected {
+    ($($name:tt),*) => {
+        [$(($name, {
+            #[cfg(target_arch = "x86_64")]
+            { || std::arch::is_x86_feature_detected!($name) }
+            #[cfg(target_arch = "aarch64")]
+            { || std::arch::is_aarch64_feature_detected!($name) }
+        })),*]
+    };
+}
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+use detected;
+
+/// The instruction set extensions that some code path needs, of those that this processor has.
+pub fn features() -> Vec<&'static str> {
+    let all: &[&[Feature]] = &[
+        #[cfg(target_arch = "x86_64")]
+        avx2::FEATURES,
+        #[cfg(target_arch = "x86_64")]
+        avx512::FEATURES,
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        neon::FEATURES,
+    ];
+    let found = all.iter().copied().flatten().filter(|(_, is_found)| is_found());
+    found.map(|(name, _)| *name).collect()
+}
+
 /// Bytes in a window of text, one bit of a word for each.
 pub const WINDOW: usize = 64;
 /// Byte strings whose keys are made at a time.
