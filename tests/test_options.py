@@ -22,6 +22,7 @@ from llama3_tok import (
     Llama3TokError,
     SpecialTokenError,
     Tokenizer,
+    data,
     report,
     torch,
 )
@@ -359,6 +360,17 @@ def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer,
         if inspect.isfunction(getattr(module, name))
     ]
     assert {call for call in methods + functions if list(flags.of(call))} == set(calls)
+    for call, arguments in calls.items():
+        flags.refuse_all_else(call, *arguments)
+
+
+def test_flags_of_columns_are_python_booleans():
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install pyarrow")
+    column = pyarrow.array(["a"])
+    calls = {data.count_arrow: (column,), data.encode_arrow: (column,)}
+    functions = [getattr(data, name) for name in data.__all__]
+    functions = [function for function in functions if inspect.isfunction(function)]
+    assert {call for call in functions if list(flags.of(call))} == set(calls)
     for call, arguments in calls.items():
         flags.refuse_all_else(call, *arguments)
 

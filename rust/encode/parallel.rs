@@ -39,6 +39,7 @@ fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
         loop {
             // The last chunk is what is left.
             let Some(head) = text.get(..size) else { return Some(std::mem::take(&mut text)) };
+            // Without a cut, or with nothing before it, twice as many bytes are tried.
             match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
                 Some((chunk @ [_, ..], rest)) => {
                     text = rest;

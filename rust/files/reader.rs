@@ -206,7 +206,7 @@ impl FileReader {
         rest.try_reserve_exact(kept.len().saturating_sub(rest.len()))?;
         rest.resize(kept.len().max(rest.len()), 0);
         let room = rest.get_mut(..kept.len());
-        always(room, "there is no room for what is behind a cut")?.copy_from_slice(kept);
+        always(room, "there is no room for what follows a cut")?.copy_from_slice(kept);
         self.filled = kept.len();
         let buffer = std::mem::replace(&mut self.buffer, rest);
         let (offset, line, first) = (self.offset, self.line, !self.begun);

@@ -254,6 +254,7 @@ enum Job {
 impl StreamState {
     /// How far a begun file is; `None` if its results are not wanted any more.
     fn progress_of(&mut self, file: usize) -> Option<&mut Progress> {
+        // Each opened file from `head` on is in `progress`, see `Shared::take`.
         debug_assert!(file < self.opened);
         self.progress.get_mut(file.checked_sub(self.head)?)
     }

@@ -160,6 +160,7 @@ pub fn keys_one_by_one(
 #[inline(always)]
 pub fn key_of(head: u128, length: usize, masks: &KeyMasks) -> u128 {
     let [.., last] = masks;
+    // All longer strings have the same mask.
     let KeyMask { keep, set } = masks.get(length).unwrap_or(last);
     head & keep | set
 }
