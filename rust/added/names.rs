@@ -108,7 +108,7 @@ impl Names {
                     let found = automaton.find(Input::new(text).range(from..end));
                     if let Some(found) = found.filter(|found| found.start() < window_end) {
                         let entry = self.sorted.get(found.pattern().as_usize());
-                        let (_, index) = always(entry, "an automaton finds what is no name")?;
+                        let (_, index) = always(entry, "an automaton finds what is not a name")?;
                         return Ok(Some((found.range(), *index)));
                     }
                     if window_end == text.len() {
