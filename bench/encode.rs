@@ -375,6 +375,7 @@ fn batch(criterion: &mut Criterion, texts: &[Text], encoder: &Encoder, plain: &P
         };
         let groups = encode();
         let ids = groups.iter().flat_map(|group| group.texts());
+        let ids = ids.map(|ids| ids.expect("each text has its ids"));
         let expected: Vec<Vec<u32>> = documents.iter().map(|text| plain.ids(text)).collect();
         assert!(ids.eq(expected.iter()), "batch: {}", text.name);
         time(&mut group, &text.name, text.text.len(), encode);

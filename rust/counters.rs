@@ -67,6 +67,7 @@ mod counted {
     #[inline]
     pub fn count(event: Event, amount: usize) {
         COUNTS.with(|counts| {
+            // Each event has one.
             if let Some(cell) = counts.get(event as usize) {
                 cell.set(cell.get().wrapping_add(amount));
             }

@@ -27,6 +27,15 @@ pub enum Error {
         known: String,
     },
 
+    /// A code path that this processor does not have.
+    #[error("LLAMA3_TOK_PATH is '{given}'; the code paths of this processor are {known}")]
+    UnknownCodePath {
+        /// The name that was given.
+        given: String,
+        /// All code paths of this processor.
+        known: String,
+    },
+
     /// A name that is not a special token of the profile.
     #[error("{token:?} is not a special token of profile {profile:?}")]
     UnknownSpecialToken {
@@ -216,7 +225,13 @@ fn quoted(bytes: &[u8]) -> String {
 #[inline(always)]
 pub fn always<T>(found: Option<T>, what: &'static str) -> Result<T, Error> {
     debug_assert!(found.is_some(), "{what}");
-    found.ok_or(Error::Internal(what))
+    // The error is only made if it is needed: otherwise it would have to be dropped.
+    found.ok_or_else(|| internal(what))
+}
+
+#[cold]
+fn internal(what: &'static str) -> Error {
+    Error::Internal(what)
 }
 
 /// The items of a range that is always inside.

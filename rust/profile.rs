@@ -306,13 +306,15 @@ impl Profile {
 
     /// The special tokens' names, in the order of their ids.
     pub fn special_names(&self) -> Vec<String> {
-        let mut reserved = 0..;
-        (0..self.count)
-            .filter_map(|index| match self.named.iter().find(|(named, _)| *named == index) {
-                Some((_, name)) => Some(format!("<|{name}|>")),
-                None => Some(format!("<|reserved_special_token_{}|>", reserved.next()?)),
-            })
-            .collect()
+        let mut reserved = 0;
+        let name = |index| match self.named.iter().find(|(named, _)| *named == index) {
+            Some((_, name)) => format!("<|{name}|>"),
+            None => {
+                reserved += 1;
+                format!("<|reserved_special_token_{}|>", reserved - 1)
+            }
+        };
+        (0..self.count).map(name).collect()
     }
 }
 

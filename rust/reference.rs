@@ -5,6 +5,7 @@
 //! judges except the content of the vocabulary and the text of the pattern.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
@@ -22,6 +23,17 @@ use crate::vocabulary::content::Content;
 /// A check that never stops anything.
 pub fn go_on() -> Result<(), Error> {
     Ok(())
+}
+
+/// Says that the rest of the running test is skipped. Rust has no other way to say so.
+pub fn skipped(reason: &str) {
+    let thread = std::thread::current();
+    say(&format!("skipped: {}: {reason}", thread.name().unwrap_or("a test")));
+}
+
+/// Says something to whoever runs the tests. What `eprintln!` writes is only shown of tests that fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 pub type RankMap = HashMap<Vec<u8>, u32>;
@@ -141,7 +153,7 @@ pub fn best_encoder() -> &'static (Encoder, RankMap) {
                 Arc::new(Vocabulary::parse(&content, &path).unwrap())
             }
             Err(_) => {
-                eprintln!("LLAMA3_TOK_VOCAB is not set: a small vocabulary stands in for Meta's");
+                say("LLAMA3_TOK_VOCAB is not set: a small vocabulary stands in for Meta's");
                 sample_encoder().vocabulary.clone()
             }
         };

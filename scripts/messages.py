@@ -69,7 +69,10 @@ def in_rust(source: str) -> Iterator[str]:
     source = re.sub(r"^\s*//.*$", "", source, flags=re.MULTILINE)
     source = re.sub(r"#\[(expect|allow|deprecated)\([^\]]*\)\]", "", source)
     source = re.sub(r"\bdebug_assert\w*!\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", "", source)
-    for found in re.findall(r'(?<![\w\'])"((?:[^"\\]|\\.)*)"', source, flags=re.DOTALL):
+    # Characters and bytes may have quotes, and are not messages.
+    others = r"""b?'(?:[^'\\]|\\.)'|b"(?:[^"\\]|\\.)*"|r#".*?"#"""
+    quoted = r'"((?:[^"\\]|\\.)*)"'
+    for found in re.findall(f"{others}|{quoted}", source, flags=re.DOTALL):
         text = re.sub(r"\\\n\s*", "", found).replace('\\"', '"')
         yield re.sub(r"\{[^{}]*\}", "{}", text)
 

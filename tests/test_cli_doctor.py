@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,11 +50,44 @@ def test_doctor_shows_versions_profile_and_processor():
 def test_doctor_names_the_features_that_the_processor_has():
     report = json.loads(output("doctor", "--json"))
     if platform.machine() == "x86_64" and Path("/proc/cpuinfo").exists():
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").replace("_", ".").split())
-        known = {"sse4.2", "avx", "avx2", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512vl"}
-        assert set(report["cpu_features"]) & known == flags & known
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        # All that some code path needs, and nothing else.
+        names = ["avx2", "bmi1", "bmi2", "lzcnt", "popcnt"]
+        names += ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512vbmi2"]
+        known = {"lzcnt": "abm", "avx512vbmi2": "avx512_vbmi2"}
+        expected = [name for name in names if known.get(name, name) in flags]
     else:
-        assert isinstance(report["cpu_features"], list)
+        expected = ["neon"] if platform.machine() in ("aarch64", "arm64") else []
+    assert report["cpu_features"] == expected
+
+
+def test_the_environment_chooses_the_code_path():
+    report = json.loads(output("doctor", "--json"))
+    assert report["code_paths"][:2] == ["scalar", "portable"]
+    assert report["code_path"] == report["code_paths"][-1]
+    for name in report["code_paths"]:
+        chosen = json.loads(output("doctor", "--json", LLAMA3_TOK_PATH=name))
+        assert (chosen["code_path"], chosen["code_paths"]) == (name, report["code_paths"])
+    assert (
+        f"code path     portable of {', '.join(report['code_paths'])}\n"
+        in output("doctor", LLAMA3_TOK_PATH="portable").decode()
+    )
+    empty = json.loads(output("doctor", "--json", LLAMA3_TOK_PATH=""))
+    assert empty["code_path"] == report["code_path"]
+
+
+def test_a_code_path_that_the_processor_does_not_have_is_an_error():
+    expected = "LLAMA3_TOK_PATH is 'fast'; the code paths of this processor are scalar, portable"
+    code = "import llama3_tok; llama3_tok.Tokenizer()"
+    environment = {**os.environ, "LLAMA3_TOK_PATH": "fast"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert f"llama3_tok.errors.Llama3TokError: {expected}" in done.stderr
+    done = run("doctor", "--json", LLAMA3_TOK_PATH="fast")
+    assert done.returncode == 2
+    report = json.loads(done.stdout)
+    assert report["code_path"] is None
+    assert report["error"].startswith(expected)
 
 
 def test_doctor_json_has_all_of_it(another):

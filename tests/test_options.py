@@ -1,6 +1,7 @@
 """One vocabulary of options: what an option means, it means on every call that has it."""
 
 import copy
+import inspect
 import itertools
 import json
 import pickle
@@ -13,9 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flags
 import llama3_tok
 import strategies
-from llama3_tok import ChatFormatError, Llama3TokError, SpecialTokenError, Tokenizer
+from llama3_tok import (
+    ChatFormatError,
+    Llama3TokError,
+    SpecialTokenError,
+    Tokenizer,
+    data,
+    report,
+    torch,
+)
+from llama3_tok.formats import convert
 
 TEXTS = [
     "",
@@ -302,25 +313,66 @@ def test_arguments_of_other_libraries_are_told_what_they_are_here(tokenizer, cal
     assert message in str(caught.value)
 
 
-def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer):
-    calls = [
-        lambda flag: tokenizer.encode("a", bos=flag),
-        lambda flag: tokenizer.count("a", eos=flag),
-        lambda flag: tokenizer.decode([1], skip_special=flag),
-        lambda flag: tokenizer.decode_bytes([1], skip_special=flag),
-        lambda flag: tokenizer.decode_batch([[1]], skip_special=flag),
-        lambda flag: tokenizer.stream_decoder(skip_special=flag),
-        lambda flag: tokenizer.merge("a", vocab_first=flag),
-        lambda flag: tokenizer.encode_chat(MESSAGES, return_mask=flag),
-        lambda flag: tokenizer.encode_chat(MESSAGES, add_generation_prompt=flag),
-        lambda flag: tokenizer.encode_chat(MESSAGES, continue_final_message=flag),
+def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a")
+    # The arguments that each call needs besides.
+    calls = {
+        tokenizer.__call__: ("a",),
+        tokenizer.count: ("a",),
+        tokenizer.count_batch: (["a"],),
+        tokenizer.count_file: (path,),
+        tokenizer.count_files: ([path],),
+        tokenizer.decode: ([64],),
+        tokenizer.decode_batch: ([[64]],),
+        tokenizer.decode_bytes: ([64],),
+        tokenizer.encode: ("a",),
+        tokenizer.encode_array: ("a",),
+        tokenizer.encode_batch: (["a"],),
+        tokenizer.encode_chat: (MESSAGES,),
+        tokenizer.encode_chat_array: (MESSAGES,),
+        tokenizer.encode_file: (path,),
+        tokenizer.encode_files: ([path],),
+        tokenizer.encode_ragged: (["a"],),
+        tokenizer.encode_with_offsets: ("a",),
+        tokenizer.fit_chat: (MESSAGES, 100),
+        tokenizer.merge: ("a",),
+        tokenizer.render_chat: (MESSAGES,),
+        tokenizer.stream_decoder: (),
+        tokenizer.stream_file: (path,),
+        tokenizer.truncate: ("a", 5),
+        llama3_tok.count: ("a",),
+        llama3_tok.decode: ([64],),
+        llama3_tok.encode: ("a",),
+        convert.convert: (tokenizer.vocabulary, str(tmp_path / "out.model")),
+        report.parity: ([path],),
+        torch.convert_checkpoint: (tmp_path, tmp_path / "out"),
+    }
+    methods = [
+        method
+        for name, method in inspect.getmembers(tokenizer, callable)
+        if name == "__call__" or not name.startswith("_")
     ]
-    for call in calls:
-        call(True)
-        with pytest.raises(TypeError, match=r"must be a bool, not numpy\.bool"):
-            call(np.True_)
-        with pytest.raises(TypeError, match="must be a bool, not int"):
-            call(1)
+    functions = [
+        getattr(module, name)
+        for module in (llama3_tok, convert, report, torch.checkpoint)
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name))
+    ]
+    assert {call for call in methods + functions if list(flags.of(call))} == set(calls)
+    for call, arguments in calls.items():
+        flags.refuse_all_else(call, *arguments)
+
+
+def test_flags_of_columns_are_python_booleans():
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install pyarrow")
+    column = pyarrow.array(["a"])
+    calls = {data.count_arrow: (column,), data.encode_arrow: (column,)}
+    functions = [getattr(data, name) for name in data.__all__]
+    functions = [function for function in functions if inspect.isfunction(function)]
+    assert {call for call in functions if list(flags.of(call))} == set(calls)
+    for call, arguments in calls.items():
+        flags.refuse_all_else(call, *arguments)
 
 
 def test_system_messages_alone_that_do_not_fit_are_an_error(tokenizer):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import oracle
 from llama3_tok import InputError, Tokenizer
+from llama3_tok._core import FileChunks
 from llama3_tok.report import parity
 from llama3_tok.report.items import Inputs
 
@@ -112,6 +114,39 @@ def test_a_named_pipe_is_read_once(tmp_path):
     writer.join()
     assert report.references[0].total.equal == 1
     assert report.inputs[0].sha256 == hashlib.sha256(b"out of a pipe").hexdigest()
+
+
+def test_a_file_that_another_thread_reads_does_not_end_early(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    go_on, results = threading.Event(), []
+
+    def write():
+        with path.open("wb") as pipe:
+            go_on.wait()
+            pipe.write(b"some words")
+
+    def read():
+        try:
+            results.append(next(chunks))
+        except RuntimeError as error:
+            results.append(str(error))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    chunks = FileChunks(Tokenizer()._core, str(path), False, 1 << 16, False)
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    # One of them waits for the pipe, and the other one is told.
+    while not results:
+        time.sleep(0.01)
+    go_on.set()
+    for thread in (writer, *readers):
+        thread.join()
+    assert "by another thread" in results[0]
+    assert results[1:] == [(0, 0, b"some words")]
+    assert list(chunks) == []
 
 
 def test_a_missing_file_is_said_before_anything_is_loaded(tmp_path):

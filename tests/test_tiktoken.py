@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 import oracle
 import strategies
+from code_paths import code_paths
 from conftest import EXAMPLES
 from llama3_tok import Tokenizer
 
 TOKENIZER = Tokenizer()
-# Every way to cut text that this processor has.
-PATHS = {name: TOKENIZER._core.with_path(name) for name in TOKENIZER._core.paths()}
 
 
 @given(strategies.texts())
@@ -20,8 +19,8 @@ def test_ids_and_count_are_those_of_tiktoken(text):
     expected = oracle.encoding().encode_ordinary(text)
     assert TOKENIZER.encode(text) == expected
     assert TOKENIZER.count(text) == len(expected)
-    for name, core in PATHS.items():
-        assert core.encode(text, None) == expected, name
+    for name, path in code_paths().items():
+        assert path.encode_batch([text]) == [expected], name
 
 
 @given(strategies.texts(), st.sets(st.sampled_from(sorted(oracle.SPECIAL)), max_size=3))

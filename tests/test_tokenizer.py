@@ -153,17 +153,6 @@ def test_one_text_is_no_batch(tokenizer, wrong):
             method(wrong)
 
 
-def test_flags_are_checked(tokenizer):
-    for flag in ("bos", "eos"):
-        for method in (tokenizer.encode, tokenizer.encode_array, tokenizer.encode_batch):
-            with pytest.raises(TypeError) as caught:
-                method("a", **{flag: 1})
-            assert str(caught.value) in (
-                f"{flag} must be a bool, not int",
-                "texts must be a sequence, not one str",
-            )
-
-
 def test_sets_and_mappings_have_no_order_and_are_no_sequences(tokenizer):
     for wrong in ({9906, 1917}, {9906: 1}):
         with pytest.raises(TypeError, match="ids must be a sequence"):

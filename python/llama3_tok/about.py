@@ -10,6 +10,8 @@ from llama3_tok._core import (
     PATTERN,
     UNICODE_VERSION,
     __version__,
+    code_path,
+    code_paths,
     cpu_count,
     cpu_features,
 )
@@ -19,6 +21,8 @@ __all__ = [
     "PATTERN",
     "UNICODE_VERSION",
     "__version__",
+    "code_path",
+    "code_paths",
     "cpu_count",
     "cpu_features",
 ]

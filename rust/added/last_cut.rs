@@ -1,7 +1,7 @@
 //! Where a text with added tokens may be cut, so that the ids of both sides are those of the whole.
 
 use super::{AddedTokens, NameMatches, Selection};
-use crate::error::{Check, Error, slice};
+use crate::error::{Check, Error, always, slice};
 use crate::text::cuts;
 
 /// The most bytes of a character.
@@ -83,8 +83,7 @@ impl AddedTokens {
         let mut matches = NameMatches::new(self, text, check);
         while let Some(name) = matches.next(&|index| self.wants(allowed, index))? {
             if name.range.end < known {
-                let single_word =
-                    self.tokens.get(name.index).is_some_and(|token| token.single_word);
+                let single_word = always(self.tokens.get(name.index), super::NO_TOKEN)?.single_word;
                 found.try_reserve(1)?;
                 found.push((name.range, name.is_token, single_word));
             } else {

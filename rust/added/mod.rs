@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 use std::ops::Range;
 
-use self::names::{NameMatch, NameSearch, Names};
+use self::names::{NameMatch, NameSearch, Names, WINDOW_BYTES};
 pub use self::token::AddedToken;
 use crate::error::{CHECK_BYTES, Check, Error, always};
 use crate::profile::Profile;
@@ -74,12 +74,17 @@ impl AddedTokens {
     }
 
     /// Any tokens. No name may be empty, or occur twice.
-    pub fn new(mut tokens: Vec<AddedToken>) -> Result<Self, Error> {
+    pub fn new(tokens: Vec<AddedToken>) -> Result<Self, Error> {
+        Self::with_window(tokens, WINDOW_BYTES)
+    }
+
+    /// The same, which reads `window` bytes of a text at a time.
+    fn with_window(mut tokens: Vec<AddedToken>, window: usize) -> Result<Self, Error> {
         tokens.sort_by_key(|token| token.id);
         let names = |normalized| {
             let tokens = tokens.iter().enumerate();
             let kind = tokens.filter(|(_, token)| token.normalized == normalized);
-            Names::new(kind.map(|(index, token)| (token.name.clone(), index)).collect())
+            Names::new(kind.map(|(index, token)| (token.name.clone(), index)).collect(), window)
         };
         let names = [names(false)?, names(true)?];
         let has_ordinary = tokens.iter().any(|token| !token.special);
@@ -95,8 +100,8 @@ impl AddedTokens {
     }
 
     /// One more than the largest id, 0 if there are none.
-    pub fn end(&self) -> u32 {
-        self.tokens.last().map_or(0, |token| token.id.saturating_add(1))
+    pub fn end(&self) -> usize {
+        self.tokens.last().map_or(0, |token| token.id as usize + 1)
     }
 
     /// The token with an id.
@@ -295,7 +300,8 @@ impl AddedTokens {
 
     /// The length of the longest name.
     pub(crate) fn longest_name(&self) -> usize {
-        self.names.iter().map(|names| names.longest).max().unwrap_or(0)
+        let [first, second] = &self.names;
+        first.longest.max(second.longest)
     }
 
     /// Whether a token is wanted: an ordinary one always, a special one if it is selected.

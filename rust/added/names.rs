@@ -15,7 +15,7 @@ use crate::error::{Check, Error, always, slice};
 /// How many `<|` are looked at between two calls of `check`, a millisecond.
 const CHECK_OPENINGS: usize = 1 << 15;
 /// How many bytes the automaton reads between two calls of `check`.
-const WINDOW_BYTES: usize = if cfg!(test) { 16 } else { 1 << 18 };
+pub(super) const WINDOW_BYTES: usize = 1 << 18;
 
 /// How the name of every token of a release begins.
 pub(super) const OPENING: &[u8] = b"<|";
@@ -27,6 +27,8 @@ pub(super) struct Names {
     finder: Finder,
     /// The length of the longest.
     pub longest: usize,
+    /// How many bytes the automaton reads between two calls of `check`.
+    window: usize,
 }
 
 enum Finder {
@@ -37,7 +39,7 @@ enum Finder {
 }
 
 impl Names {
-    pub fn new(mut sorted: Vec<(String, usize)>) -> Result<Self, Error> {
+    pub fn new(mut sorted: Vec<(String, usize)>, window: usize) -> Result<Self, Error> {
         sorted.sort();
         let finder = if sorted.iter().all(|(name, _)| has_form_of_releases(name)) {
             Finder::Opening(Box::new(memmem::Finder::new(OPENING)))
@@ -49,7 +51,7 @@ impl Names {
             Finder::Automaton(automaton.map_err(|_| Error::OutOfMemory)?)
         };
         let longest = sorted.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        Ok(Self { sorted, finder, longest })
+        Ok(Self { sorted, finder, longest, window })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -101,12 +103,12 @@ impl Names {
                 let mut from = from;
                 loop {
                     // A name that begins in the window may end after it.
-                    let window_end = from.saturating_add(WINDOW_BYTES).min(text.len());
-                    let end = window_end.saturating_add(self.longest).min(text.len());
+                    let window_end = (from + self.window).min(text.len());
+                    let end = (window_end + self.longest).min(text.len());
                     let found = automaton.find(Input::new(text).range(from..end));
                     if let Some(found) = found.filter(|found| found.start() < window_end) {
                         let entry = self.sorted.get(found.pattern().as_usize());
-                        let (_, index) = always(entry, "an automaton finds what is no name")?;
+                        let (_, index) = always(entry, "an automaton finds what is not a name")?;
                         return Ok(Some((found.range(), *index)));
                     }
                     if window_end == text.len() {
@@ -176,7 +178,8 @@ impl NameSearch {
         let Some((name, index)) = names.find(text, self.from, check)? else { return Ok(None) };
         let token = always(tokens.get(index), super::NO_TOKEN)?;
         let (before, after) = (slice(text, self.part.start..name.start)?, slice(text, name.end..)?);
-        let in_word = || [last_char(before), first_char(after)].into_iter().flatten().any(is_word);
+        let beside = || [last_char(before), first_char(after)].into_iter().flatten();
+        let in_word = || beside().any(|(character, _)| is_word(character));
         let is_token = wants(index)? && !(token.single_word && in_word());
         let mut range = name.clone();
         if is_token {
@@ -199,23 +202,29 @@ fn is_word(character: char) -> bool {
     regex_syntax::is_word_character(character)
 }
 
-/// The first character; `None` if there is none, or bytes that are not UTF-8.
-fn first_char(text: &[u8]) -> Option<char> {
-    let mut heads = (1..=4).map_while(|length| text.get(..length));
-    heads.find_map(|head| std::str::from_utf8(head).ok())?.chars().next()
+/// The first character, and what is after it; `None` if there is none, or bytes that are not UTF-8.
+fn first_char(text: &[u8]) -> Option<(char, &[u8])> {
+    let mut parts = (1..=4).map_while(|length| text.split_at_checked(length));
+    parts.find_map(|(head, rest)| Some((only_char(head)?, rest)))
 }
 
-/// The last character; `None` as for the first.
-fn last_char(text: &[u8]) -> Option<char> {
-    let mut tails = (1..=4).map_while(|length| text.get(text.len().checked_sub(length)?..));
-    tails.find_map(|tail| std::str::from_utf8(tail).ok())?.chars().next()
+/// The last character, and what is before it; `None` as for the first.
+fn last_char(text: &[u8]) -> Option<(char, &[u8])> {
+    let mut parts =
+        (1..=4).map_while(|length| text.split_at_checked(text.len().checked_sub(length)?));
+    parts.find_map(|(rest, tail)| Some((only_char(tail)?, rest)))
+}
+
+/// The character that some bytes are, if they are one.
+fn only_char(bytes: &[u8]) -> Option<char> {
+    std::str::from_utf8(bytes).ok()?.chars().next()
 }
 
 /// How many bytes of white space there are at the end.
 fn white_space_at_end(text: &[u8]) -> usize {
     let mut rest = text;
-    while let Some(character) = last_char(rest).filter(|character| character.is_whitespace())
-        && let Some(shorter) = rest.get(..rest.len() - character.len_utf8())
+    while let Some((_, shorter)) =
+        last_char(rest).filter(|(character, _)| character.is_whitespace())
     {
         rest = shorter;
     }
@@ -225,8 +234,8 @@ fn white_space_at_end(text: &[u8]) -> usize {
 /// How many bytes of white space there are at the beginning.
 fn white_space_at_start(text: &[u8]) -> usize {
     let mut rest = text;
-    while let Some(character) = first_char(rest).filter(|character| character.is_whitespace())
-        && let Some(shorter) = rest.get(character.len_utf8()..)
+    while let Some((_, shorter)) =
+        first_char(rest).filter(|(character, _)| character.is_whitespace())
     {
         rest = shorter;
     }

@@ -52,7 +52,7 @@ fn splitting_takes_the_leftmost_allowed_token() {
 fn a_check_that_fails_stops_a_text_of_nothing_but_names() {
     let stop = || Err(Error::Interrupted);
     let text = b"<|eot_id|>".repeat(10_000);
-    for added in [release("llama3.1"), AddedTokens::new(odd_tokens()).unwrap()] {
+    for added in [release("llama3.1"), AddedTokens::with_window(odd_tokens(), FEW_BYTES).unwrap()] {
         let mut sections = added.split(&text, &Selection::All, &stop);
         assert!(sections.position(|section| section.is_err()).unwrap() < 10_000);
     }
@@ -84,6 +84,23 @@ fn a_selection_of_another_profile_is_an_error_and_finds_no_less() {
     }));
     let long = b"<|image|> and so on".repeat(3);
     assert!(sees_a_fault(|| vision.last_cut(&long, &of_another, &Selection::None, &go_on)));
+}
+
+#[test]
+fn a_name_of_no_token_is_an_error_and_cuts_no_text() {
+    let mut added = AddedTokens::new(odd_tokens()).unwrap();
+    let text = b"some words <think> and so on, and so on";
+    let cut =
+        |added: &AddedTokens| added.last_cut(text, &Selection::None, &Selection::None, &go_on);
+    assert!(cut(&added).unwrap().is_some());
+    added.tokens.clear();
+    assert!(sees_a_fault(|| cut(&added)));
+}
+
+#[test]
+fn the_largest_id_is_counted_in_full() {
+    let last = AddedToken { id: u32::MAX, name: "<x>".to_owned(), ..Default::default() };
+    assert_eq!(AddedTokens::new(vec![last]).unwrap().end(), 1 << 32);
 }
 
 /// Names that begin with, contain and follow each other, that look like tags, with all flags. None is a
@@ -172,11 +189,17 @@ fn search(
     }
 }
 
+/// So few bytes that names go on from one window to the next.
+const FEW_BYTES: usize = 16;
+
 pub fn encoder(tokens: Vec<AddedToken>) -> Encoder {
     let vocabulary = Arc::clone(&sample_encoder().vocabulary);
     let (bos, eos) = (Some(tokens[0].id), Some(tokens[1].id));
     let roles = Roles { bos, eos, ..Roles::default() };
-    Encoder::with_added(vocabulary, "odd", tokens, roles, None).unwrap()
+    let added = AddedTokens::with_window(tokens.clone(), FEW_BYTES).unwrap();
+    let mut encoder = Encoder::with_added(vocabulary, "odd", tokens, roles, None).unwrap();
+    encoder.added = added;
+    encoder
 }
 
 pub fn texts() -> impl Strategy<Value = String> {
@@ -218,8 +241,9 @@ pub fn texts() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn tokens_are_found_as_the_rule_says(text in texts(), all: bool) {
-        let added = AddedTokens::new(odd_tokens()).unwrap();
+    fn tokens_are_found_as_the_rule_says(text in texts(), all: bool, few: bool) {
+        let window = if few { FEW_BYTES } else { WINDOW_BYTES };
+        let added = AddedTokens::with_window(odd_tokens(), window).unwrap();
         let allowed = if all { Selection::All } else { Selection::None };
         let sections = added.split(text.as_bytes(), &allowed, &go_on).map(Result::unwrap);
         let (mut at, mut found) = (0, Vec::new());

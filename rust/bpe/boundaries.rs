@@ -48,48 +48,53 @@ impl Boundaries {
         let mut boundaries = Self { kinds: boxed_array(0), bits: boxed_array(0) };
         let reached = table.tokens().iter().filter(|&(id, _)| table.is_reached(id));
         for (_, token) in reached.filter(|(_, token)| !token.is_ascii()) {
-            for place in (1..token.len()).filter(|&place| is_candidate(token, place)) {
-                let (before, after) = token.split_at(place);
-                // The position is inside the token.
-                let (Some(&x), Some(&y)) = (before.last(), after.first()) else { continue };
-                let kind = match (before, after) {
-                    ([_], [_]) => ONE_ONE,
-                    ([_], [_, z, ..]) => boundaries.add(ONE_MORE, [0, x, y, *z]),
-                    ([.., w, _], [_]) => boundaries.add(MORE_ONE, [*w, x, y, 0]),
-                    ([.., w, _], [_, z, ..]) => boundaries.add(MORE_MORE, [*w, x, y, *z]),
-                    _ => continue,
-                };
-                if let Some(kinds) = boundaries.kinds.get_mut(usize::from(byte_pair(x, y))) {
-                    *kinds |= kind;
+            for (place, (&x, &y)) in (1..).zip(token.iter().zip(token.iter().skip(1))) {
+                if is_candidate(x, y) {
+                    boundaries.add(token, place, x, y);
                 }
             }
         }
         boundaries
     }
 
-    fn add(&mut self, kind: u8, pattern: [u8; 4]) -> u8 {
-        let (word, bits) = bits(kind, pattern);
-        if let Some(word) = self.bits.get_mut(word) {
-            *word |= bits;
+    /// Notes that a token spans the position between its bytes `x` and `y`.
+    fn add(&mut self, token: &[u8], place: usize, x: u8, y: u8) {
+        let kind = match outer_bytes(token, place) {
+            (None, None) => ONE_ONE,
+            (None, Some(z)) => self.add_pattern(ONE_MORE, [0, x, y, z]),
+            (Some(w), None) => self.add_pattern(MORE_ONE, [w, x, y, 0]),
+            (Some(w), Some(z)) => self.add_pattern(MORE_MORE, [w, x, y, z]),
+        };
+        #[expect(clippy::indexing_slicing, reason = "16 bits, as many as there are: no check")]
+        {
+            self.kinds[usize::from(byte_pair(x, y))] |= kind;
         }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
+    fn add_pattern(&mut self, kind: u8, pattern: [u8; 4]) -> u8 {
+        let (word, bits) = bits(kind, pattern);
+        self.bits[word % WORDS] |= bits;
         kind
     }
 
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
     fn may_have(&self, kind: u8, pattern: [u8; 4]) -> bool {
         let (word, bits) = bits(kind, pattern);
-        self.bits.get(word).is_some_and(|word| word & bits == bits)
+        self.bits[word % WORDS] & bits == bits
     }
 
     /// The first boundary after `from`; the word's end if there is none.
     #[inline(always)]
     pub fn next_boundary(&self, word: &[u8], from: usize) -> usize {
+        // After the last byte there is no position, only the end.
         let Some(&[mut x, ref rest @ ..]) = word.get(from..) else { return word.len() };
         // The four bytes around the last position that may be spanned. Those around the next one are
         // often the same, since characters repeat themselves.
         let mut spanned = None;
         for (place, &y) in (from + 1..).zip(rest) {
-            if y & 0xC0 != 0x80 && (x | y) >= 0x80 {
+            if is_candidate(x, y) {
                 let around = place.checked_sub(2).and_then(|at| word.get(at..)?.first_chunk::<4>());
                 if around.is_none() || around != spanned {
                     if !self.may_be_spanned(word, place, x, y) {
@@ -106,23 +111,31 @@ impl Boundaries {
     /// Whether a token may span a position between the bytes `x` and `y`.
     #[inline(always)]
     fn may_be_spanned(&self, word: &[u8], place: usize, x: u8, y: u8) -> bool {
-        let kinds = self.kinds.get(usize::from(byte_pair(x, y))).map_or(ONE_ONE, |&kinds| kinds);
+        #[expect(clippy::indexing_slicing, reason = "16 bits, as many as there are: no check")]
+        let kinds = self.kinds[usize::from(byte_pair(x, y))];
         if kinds == 0 {
             return false;
         }
         if kinds & ONE_ONE != 0 {
             return true;
         }
-        let w = place.checked_sub(2).and_then(|before| word.get(before));
-        let z = word.get(place + 1);
-        let may_have = |kind: u8, w: Option<&u8>, z: Option<&u8>| match (w, z) {
-            (Some(&w), Some(&z)) => kinds & kind != 0 && self.may_have(kind, [w, x, y, z]),
+        let (w, z) = outer_bytes(word, place);
+        // No token goes on where the word ends.
+        let may_have = |kind: u8, w: Option<u8>, z: Option<u8>| match (w, z) {
+            (Some(w), Some(z)) => kinds & kind != 0 && self.may_have(kind, [w, x, y, z]),
             _ => false,
         };
         may_have(MORE_MORE, w, z)
-            || may_have(ONE_MORE, Some(&0), z)
-            || may_have(MORE_ONE, w, Some(&0))
+            || may_have(ONE_MORE, Some(0), z)
+            || may_have(MORE_ONE, w, Some(0))
     }
+}
+
+/// The second byte on either side of a position, where there is one.
+#[inline(always)]
+fn outer_bytes(word: &[u8], place: usize) -> (Option<u8>, Option<u8>) {
+    let before = place.checked_sub(2).and_then(|before| word.get(before));
+    (before.copied(), word.get(place + 1).copied())
 }
 
 #[inline(always)]
@@ -130,13 +143,10 @@ fn byte_pair(x: u8, y: u8) -> u16 {
     u16::from_be_bytes([x, y])
 }
 
-/// Whether a character begins at a position that is not between two ASCII characters.
+/// Whether a character begins between two bytes, which are not both ASCII.
 #[inline(always)]
-fn is_candidate(word: &[u8], place: usize) -> bool {
-    match (place.checked_sub(1).and_then(|before| word.get(before)), word.get(place)) {
-        (Some(&x), Some(&y)) => y & 0xC0 != 0x80 && (x | y) >= 0x80,
-        _ => false,
-    }
+fn is_candidate(x: u8, y: u8) -> bool {
+    y & 0xC0 != 0x80 && (x | y) >= 0x80
 }
 
 /// The index of a pattern's word in the filter, and its bits.

@@ -31,6 +31,7 @@ use crate::bpe::boxed_array;
 use crate::bpe::index::NONE;
 use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::bpe::token_table::TokenTable;
+use crate::error::{Error, always};
 use crate::text::span::Span;
 
 /// What is known of two bytes `x y`. From the lowest bit: the rank of `x y`, `L(x, y)` and `R(x, y)`, of
@@ -74,6 +75,8 @@ impl BytePair {
     }
 }
 
+const NO_PART: &str = "a token that two others make does not have the bytes of both";
+
 /// What is known of each two bytes, and the token of each byte. 512 KB, of which 64 KB are for ASCII.
 pub struct CertainMerges {
     pairs: Box<[BytePair; 1 << 16]>,
@@ -81,8 +84,8 @@ pub struct CertainMerges {
 }
 
 impl CertainMerges {
-    /// Needs the splits of the tokens.
-    pub fn build(table: &TokenTable) -> Self {
+    /// Needs the splits of the tokens, and that each byte is a token.
+    pub fn build(table: &TokenTable) -> Result<Self, Error> {
         let tokens = table.tokens();
         let byte_tokens =
             std::array::from_fn(|byte| table.find(&[byte as u8], Span { start: 0, end: 1 }));
@@ -91,10 +94,9 @@ impl CertainMerges {
         // the token itself.
         let mut is_byte = vec![0u64; tokens.len().div_ceil(64)];
         for id in byte_tokens {
-            if let Some(word) = is_byte.get_mut(id as usize / 64) {
-                *word |= 1 << (id % 64);
-            }
+            *always(is_byte.get_mut(id as usize / 64), "a byte is not a token")? |= 1 << (id % 64);
         }
+        // Each token has a bit, and each part is a token.
         let is_byte =
             |id: u32| is_byte.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1);
         let mut is_excluded = vec![false; tokens.len()];
@@ -105,27 +107,27 @@ impl CertainMerges {
             }
             let (left, right) = (split.left(), split.right());
             for part in [left, right].into_iter().filter(|&part| part > id) {
-                if let Some(flag) = is_excluded.get_mut(part as usize) {
-                    *flag = true;
-                }
+                *always(is_excluded.get_mut(part as usize), NO_PART)? = true;
             }
-            let (first, last) = (token.first_chunk::<2>(), token.last_chunk::<2>());
-            if let (true, Some(&[x, y])) = (is_byte(right), last) {
-                certain.pair_mut(x, y).lower_rank(LEFT, id);
+            let &[w, x] = always(token.first_chunk(), NO_PART)?;
+            let &[y, z] = always(token.last_chunk(), NO_PART)?;
+            if is_byte(right) {
+                certain.pair_mut(y, z).lower_rank(LEFT, id);
             }
-            if let (true, Some(&[x, y])) = (is_byte(left), first) {
-                certain.pair_mut(x, y).lower_rank(RIGHT, id);
+            if is_byte(left) {
+                certain.pair_mut(w, x).lower_rank(RIGHT, id);
             }
-            if let &[x, y] = token {
-                certain.pair_mut(x, y).lower_rank(0, id);
+            if token.len() == 2 {
+                certain.pair_mut(w, x).lower_rank(0, id);
             }
         }
         for pair in certain.pairs.iter_mut() {
+            // Most pairs are not a token.
             if is_excluded.get(pair.token() as usize) == Some(&true) {
                 pair.0 |= EXCLUDED;
             }
         }
-        certain
+        Ok(certain)
     }
 
     /// What is known of two bytes.
@@ -145,5 +147,36 @@ impl CertainMerges {
     pub fn byte_token(&self, byte: u8) -> u32 {
         #[expect(clippy::indexing_slicing, reason = "8 bits, as many as there are: no check")]
         self.byte_tokens[usize::from(byte)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpe::split::Split;
+    use crate::bpe::token_bytes::TokenBytes;
+    use crate::error::tests::sees_a_fault;
+
+    #[test]
+    fn tokens_that_contradict_each_other_are_an_error_and_not_left_out() {
+        let build = |bytes: u16, split: Split| {
+            let mut tokens = TokenBytes::default();
+            (0..bytes).for_each(|byte| tokens.push(&[byte as u8]).unwrap());
+            let mut splits = vec![Split::NEVER; tokens.len()];
+            splits[0] = split;
+            let mut table = TokenTable::build(tokens).ok().unwrap();
+            table.set_splits(splits).unwrap();
+            CertainMerges::build(&table).map(|_| ())
+        };
+        assert!(build(256, Split::NEVER).is_ok());
+        // A byte that is not a token, a single byte that two tokens make, and a part that is not a token.
+        assert!(sees_a_fault(|| build(255, Split::NEVER)));
+        let made_of = |left, right| {
+            let mut split = Split::NEVER;
+            split.set_parts(left, right, true);
+            split
+        };
+        assert!(sees_a_fault(|| build(256, made_of(1, 2))));
+        assert!(sees_a_fault(|| build(256, made_of(1, 256))));
     }
 }

@@ -119,8 +119,14 @@ impl ShortMerge {
         // Before the first part and after the last one there is nothing to be joined with.
         *at_mut(&mut self.ids, 0) = NONE;
         *at_mut(&mut self.ids, count + 1) = NONE;
-        if let Some(after) = self.codes.get_mut(count..).and_then(<[u32]>::first_chunk_mut) {
-            *after = [NONE; CODES_AT_ONCE];
+        match self.codes.get_mut(count..).and_then(<[u32]>::first_chunk_mut) {
+            Some(after) => *after = [NONE; CODES_AT_ONCE],
+            // There is room after as many parts as there may be. Without it there are no parts, so that no
+            // ids come out, which is an error.
+            None => {
+                debug_assert!(false, "no room after {count} parts");
+                self.count = 0;
+            }
         }
         // The token that two single bytes make is known.
         self.unresolved = !(single & single >> 1) & ((1 << count) - 2);
@@ -178,6 +184,7 @@ impl ShortMerge {
         }
         let (mut at, mut number) = (1, 0);
         while at <= count {
+            // If there were more parts than `ids` has room for, the caller would see it from the number.
             if let Some(id) = ids.get_mut(number) {
                 *id = self.id(at);
             }
@@ -222,9 +229,10 @@ impl ShortMerge {
     }
 
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
     fn id(&self, at: usize) -> u32 {
-        let [first, ..] = self.ids;
-        self.ids.get(at % POSITIONS).map_or(first, |&id| id)
+        debug_assert!(at < POSITIONS);
+        self.ids[at % POSITIONS]
     }
 }
 

@@ -1,5 +1,7 @@
 //! The bytes of all tokens.
 
+use std::collections::TryReserveError;
+
 use crate::machine::huge_pages;
 use crate::machine::lanes;
 
@@ -12,18 +14,35 @@ pub const MAX_TOKEN_BYTES: usize = 1024;
 #[derive(Default)]
 pub struct TokenBytes {
     bytes: Vec<u8>,
-    /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits.
+    /// Where each token ends; `MAX_TOKENS * MAX_TOKEN_BYTES` fits 32 bits. The ends ascend, and the last one
+    /// is the number of bytes, since only adding a token changes them. So each id with an end has its bytes.
     ends: Vec<u32>,
 }
 
 impl TokenBytes {
-    /// No tokens yet, with memory for those of a rank file of `length` bytes. Meta's has 17 bytes a line.
+    /// Memory for the bytes and the ends of the tokens of a rank file of `length` bytes. Meta's has 17 bytes
+    /// a line.
+    pub(crate) fn memory(length: usize) -> Result<(Vec<u8>, Vec<u32>), TryReserveError> {
+        Ok((huge_pages::with_capacity(length / 2)?, huge_pages::with_capacity(length / 16)?))
+    }
+
+    /// No tokens yet, with memory for those of a rank file of `length` bytes.
     pub(crate) fn with_capacity(length: usize) -> Self {
         // If memory is refused here, they grow as they are filled.
-        Self {
-            bytes: huge_pages::with_capacity(length / 2).unwrap_or_default(),
-            ends: huge_pages::with_capacity(length / 16).unwrap_or_default(),
-        }
+        let (bytes, ends) = Self::memory(length).unwrap_or_default();
+        Self { bytes, ends }
+    }
+
+    /// The tokens that have these bytes, given where each ends; `None` if some can't be tokens.
+    pub(crate) fn of(bytes: Vec<u8>, ends: Vec<u32>) -> Option<Self> {
+        let mut start = 0;
+        let is_token = |&end: &u32| {
+            let length = end.checked_sub(start).map_or(0, |length| length as usize);
+            start = end;
+            (1..=MAX_TOKEN_BYTES).contains(&length)
+        };
+        let are_all = ends.len() <= MAX_TOKENS && ends.iter().all(is_token);
+        (are_all && start as usize == bytes.len()).then_some(Self { bytes, ends })
     }
 
     /// How many tokens there are.
@@ -48,18 +67,15 @@ impl TokenBytes {
 
     /// Every id with its bytes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        (0..).map_while(|id| Some((id, self.get(id)?)))
-    }
-
-    /// Adds the token with the next id, whose bytes `write` appends. If this gives `None`, the tokens
-    /// can't be used any more.
-    #[inline]
-    pub(crate) fn push_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
-        let start = self.bytes.len();
-        write(&mut self.bytes)?;
-        let length = self.bytes.len() - start;
-        self.ends.push(self.bytes.len() as u32);
-        (length.wrapping_sub(1) < MAX_TOKEN_BYTES && self.len() <= MAX_TOKENS).then_some(())
+        let mut rest = self.bytes.as_slice();
+        let mut start = 0;
+        (0..).zip(&self.ends).map(move |(id, &end)| {
+            let token;
+            // Never after the end, since the ends ascend up to the number of bytes.
+            (token, rest) = rest.split_at((end - start) as usize);
+            start = end;
+            (id, token)
+        })
     }
 
     /// The first 16 bytes of a token and of what follows it, and the length of the token.
@@ -73,6 +89,7 @@ impl TokenBytes {
     }
 
     /// Adds the token with the next id, or says why it can't be one.
+    #[inline]
     pub(crate) fn push(&mut self, token: &[u8]) -> Result<(), String> {
         if token.is_empty() {
             return Err("the token is empty".to_owned());

@@ -18,6 +18,7 @@ use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::split::Split;
 use crate::bpe::token_bytes::TokenBytes;
 use crate::bpe::token_key::{ID, KEY, KEY_BYTES, KEY_MASKS, key};
+use crate::error::{Error, always};
 use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
@@ -38,7 +39,9 @@ impl TokenLine {
     #[inline(always)]
     pub fn id(&self, upper: usize) -> u32 {
         let Self(words) = self;
-        words.get(upper % 8).map_or(NONE, |word| (word >> ID_IN_UPPER) as u32)
+        #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
+        let word = words[upper % 8];
+        (word >> ID_IN_UPPER) as u32
     }
 
     fn tokens(&self) -> impl Iterator<Item = u128> {
@@ -122,10 +125,27 @@ pub struct TokenTable {
     unreached: Vec<u64>,
 }
 
+/// Why a table of tokens can't be built.
+pub enum NotBuilt {
+    /// Two of them have the same bytes: the ids of both, the lower one first.
+    Same(u32, u32),
+    /// A fault of the table itself.
+    Fault(Error),
+}
+
+impl From<Error> for NotBuilt {
+    fn from(error: Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+const NO_LINE: &str = "the key of a token has no line";
+const NO_TOKEN: &str = "an id of the table is not a token's";
+const OTHER_SPLITS: &str = "the splits are those of other tokens";
+
 impl TokenTable {
-    /// Indexes `tokens`. If two have the same bytes, both ids are the error. The splits come later, by
-    /// [`TokenTable::set_splits`].
-    pub fn build(tokens: TokenBytes) -> Result<Self, (u32, u32)> {
+    /// Indexes `tokens`. The splits come later, by [`TokenTable::set_splits`].
+    pub fn build(tokens: TokenBytes) -> Result<Self, NotBuilt> {
         let count = (tokens.len() / 2).next_power_of_two();
         let mut table = Self {
             tokens,
@@ -145,18 +165,17 @@ impl TokenTable {
                 table.lines().prefetch(hash(key));
                 (key, table.lines().byte_offset(hash(key)) / size_of::<TokenLine>())
             });
-            // There is a slot for each remainder.
-            let Some(slot) = keys.get_mut(ahead as usize % AHEAD) else { continue };
-            let found = std::mem::replace(slot, next);
+            #[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
+            let found = std::mem::replace(&mut keys[ahead as usize % AHEAD], next);
             // The first lines are only prefetched.
             let Some(id) = ahead.checked_sub(AHEAD as u32) else { continue };
-            let line = found.and_then(|(key, line)| Some((key, table.lines.get_mut(line)?)));
-            let Some((key, line)) = line else {
+            let Some((key, line)) = found else {
                 overflow.push(id);
                 continue;
             };
+            let line = always(table.lines.get_mut(line), NO_LINE)?;
             if let Some(earlier) = line.find(key) {
-                return Err((earlier, id));
+                return Err(NotBuilt::Same(earlier, id));
             }
             if !line.add(key, id) {
                 overflow.push(id);
@@ -164,28 +183,30 @@ impl TokenTable {
         }
         table.overflow = Index::with_capacity(overflow.len());
         for id in overflow {
-            let Some(bytes) = table.tokens.get(id) else {
-                debug_assert!(false, "{id} is one of the tokens");
-                continue;
-            };
+            let bytes = always(table.tokens.get(id), NO_TOKEN)?;
             let hash = table.seed.hash(bytes);
-            let earlier =
-                table.overflow.insert(hash, id, |earlier| table.tokens.get(earlier) == Some(bytes));
-            if earlier != NONE {
-                return Err((earlier, id));
+            let same = |earlier| table.tokens.get(earlier) == Some(bytes);
+            if let Some(earlier) = table.overflow.insert(hash, id, same)? {
+                return Err(NotBuilt::Same(earlier, id));
             }
         }
         Ok(table)
     }
 
-    /// Sets the split of each token.
-    pub fn set_splits(&mut self, splits: Vec<Split>) {
+    /// Sets the split of each token. They come from [`Pairs::build`], which makes sure that all parts are
+    /// tokens. So whatever goes from a token to its parts need not ask whether these exist.
+    ///
+    /// [`Pairs::build`]: crate::bpe::pairs::Pairs::build
+    pub fn set_splits(&mut self, splits: Vec<Split>) -> Result<(), Error> {
+        let are_all = splits.len() == self.tokens.len();
+        always(are_all.then_some(()), OTHER_SPLITS)?;
         let unreached = |splits: &[Split]| {
             let bits = (0..).zip(splits).filter(|(_, split)| !split.is_reached());
             bits.fold(0, |word, (bit, _)| word | 1u64 << bit)
         };
         self.unreached = splits.chunks(64).map(unreached).collect();
         self.splits = splits;
+        Ok(())
     }
 
     /// The tokens' bytes.
@@ -194,15 +215,18 @@ impl TokenTable {
         &self.tokens
     }
 
-    /// The split of a token; [`Split::NEVER`] for an id that no token has.
+    /// The split of a token.
     #[inline(always)]
     pub fn split(&self, id: u32) -> Split {
+        // Each id comes from this table, or is a part of a token: see `set_splits`.
+        debug_assert!((id as usize) < self.splits.len(), "{NO_TOKEN}");
         self.splits.get(id as usize).copied().unwrap_or(Split::NEVER)
     }
 
     /// Whether merging gives the token.
     #[inline(always)]
     pub fn is_reached(&self, id: u32) -> bool {
+        debug_assert!((id as usize) < self.splits.len(), "{NO_TOKEN}");
         self.unreached.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 0)
     }
 
@@ -226,8 +250,8 @@ impl TokenTable {
         {
             return id;
         }
-        debug_assert!(span.end <= text.len());
-        // The empty string is not a token.
+        // The span is one of the text, or of a part of it. The empty string is not a token.
+        debug_assert!(span.start <= span.end && span.end <= text.len());
         self.find_after_line_miss(span.bytes(text).unwrap_or(&[]), hash)
     }
 
@@ -251,7 +275,19 @@ impl TokenTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::tests::sees_a_fault;
     use crate::reference::best_encoder;
+
+    #[test]
+    fn the_splits_of_other_tokens_are_an_error() {
+        let mut tokens = TokenBytes::default();
+        ["a", "b"].iter().for_each(|token| tokens.push(token.as_bytes()).unwrap());
+        let mut table = TokenTable::build(tokens).ok().unwrap();
+        for count in [0, 1, 3] {
+            assert!(sees_a_fault(|| table.set_splits(vec![Split::NEVER; count])), "{count}");
+        }
+        assert!(table.set_splits(vec![Split::NEVER; 2]).is_ok());
+    }
 
     #[test]
     fn what_is_no_token_is_not_found() {

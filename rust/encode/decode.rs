@@ -82,6 +82,7 @@ impl Encoder {
             if let Some(&ahead) = ids.get(position + AHEAD) {
                 table.prefetch(ahead.into());
             }
+            // A token without a slot, or without room for one, is decoded below.
             if let Some((slot, length)) = table.get(id.into())
                 && let Some(target) = buffer.get_mut(count..).and_then(<[u8]>::first_chunk_mut)
             {

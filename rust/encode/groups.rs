@@ -46,6 +46,7 @@ pub fn map_groups<B: Sync, T: Send>(
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(group) = groups.get(index) else { return };
             let result = check().and_then(|()| work(group, &check));
+            // No one receives results any more, since there was an error.
             if sender.send((index, result)).is_err() {
                 return;
             }

@@ -69,7 +69,7 @@ impl Encoder {
         let added = AddedTokens::of_release(release, first)?;
         validate_release(&vocabulary, file, &added, release)?;
         validate_added(&vocabulary, file, &added)?;
-        Ok(Self::with(vocabulary, added, release.roles(first), Some(release)))
+        Self::with(vocabulary, added, release.roles(first), Some(release))
     }
 
     /// With any added tokens. Conversations can be written if they are those of `release`.
@@ -82,7 +82,7 @@ impl Encoder {
     ) -> Result<Self, Error> {
         let added = AddedTokens::new(tokens)?;
         validate_added(&vocabulary, file, &added)?;
-        Ok(Self::with(vocabulary, added, roles, release))
+        Self::with(vocabulary, added, roles, release)
     }
 
     fn with(
@@ -90,11 +90,12 @@ impl Encoder {
         added: AddedTokens,
         roles: Roles,
         release: Option<&'static Profile>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        // A folder's own tokens have no indexes.
         let names = release.map(Profile::special_names).unwrap_or_default();
         let release_ids = names.iter().map(|name| added.id(name.as_bytes())).collect();
-        let (path, cache_limit) = (CodePath::best(), cache::DEFAULT_LIMIT);
-        Self { vocabulary, added, roles, release, release_ids, path, cache_limit }
+        let (path, cache_limit) = (CodePath::chosen()?, cache::DEFAULT_LIMIT);
+        Ok(Self { vocabulary, added, roles, release, release_ids, path, cache_limit })
     }
 
     /// The same, but the special tokens have other names, those that `name_of` gives for theirs.
@@ -109,7 +110,7 @@ impl Encoder {
             _ => token.clone(),
         };
         let added = AddedTokens::new(self.added.iter().map(renamed).collect())?;
-        let same = Self::with(Arc::clone(vocabulary), added, roles.clone(), *release);
+        let same = Self::with(Arc::clone(vocabulary), added, roles.clone(), *release)?;
         Ok(Self { path: self.path, cache_limit: self.cache_limit, ..same })
     }
 
@@ -154,7 +155,7 @@ impl Encoder {
 
     /// How many ids there are, special tokens included.
     pub fn vocab_size(&self) -> usize {
-        self.vocabulary.len().max(self.added.end() as usize)
+        self.vocabulary.len().max(self.added.end())
     }
 
     /// The bytes of any token; an added token's are its name.

@@ -92,6 +92,12 @@ impl<'t> Characters<'t> {
         }
         self.number..self.number + self.width
     }
+
+    /// An error if a position that was passed is in `wide`, but no character begins there.
+    pub fn check(&self) -> Result<(), Error> {
+        let is_passed = self.wide.first().is_some_and(|&start| start < self.end);
+        always((!is_passed).then_some(()), "a wide character is not in the text")
+    }
 }
 
 /// The character ranges of byte ranges, which follow each other and cover `text`: a range has all
@@ -139,6 +145,16 @@ mod tests {
         assert_eq!(found, [0..0, 0..1, 0..1, 1..2, 2..4, 2..5, 5..5]);
         let empty = [0..0, 0..0];
         assert_eq!(char_spans(b"", &[], &empty, &go_on).unwrap(), empty);
+    }
+
+    #[test]
+    fn a_wide_character_that_does_not_exist_is_an_error() {
+        let text = "aéb".as_bytes();
+        for (wide, exists) in [(&[1][..], true), (&[3], true), (&[9], true), (&[2], false)] {
+            let mut characters = Characters::new(text, wide);
+            characters.at(2);
+            assert_eq!(sees_a_fault(|| characters.check()), !exists, "{wide:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::encode::Encoder;
 use crate::encode::groups::{groups, map_groups};
 use crate::encode::options::Options;
 use crate::encode::sink::Count;
-use crate::error::{Check, Error, slice};
+use crate::error::{Check, Error, always, slice};
 use crate::text::cuts::last_cut;
 
 /// From so many bytes on a single text is encoded by several threads.
@@ -39,6 +39,7 @@ fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
         loop {
             // The last chunk is what is left.
             let Some(head) = text.get(..size) else { return Some(std::mem::take(&mut text)) };
+            // Without a cut, or with nothing before it, twice as many bytes are tried.
             match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
                 Some((chunk @ [_, ..], rest)) => {
                     text = rest;
@@ -50,6 +51,8 @@ fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+const OTHER_OFFSETS: &str = "the offsets of texts are those of other ids";
+
 /// The ids of several texts end to end.
 pub struct Ragged {
     /// The ids.
@@ -60,14 +63,11 @@ pub struct Ragged {
 
 impl Ragged {
     /// The ids of each text.
-    pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
+    pub fn texts(&self) -> impl Iterator<Item = Result<&[u32], Error>> {
         // There is one offset more than texts.
         let ends = self.offsets.iter().skip(1);
-        self.offsets.iter().zip(ends).map(|(&start, &end)| {
-            let ids = self.ids.get(start..end);
-            debug_assert!(ids.is_some(), "the offsets are those of other ids");
-            ids.unwrap_or_default()
-        })
+        let ids = |(&start, &end)| always(self.ids.get(start..end), OTHER_OFFSETS);
+        self.offsets.iter().zip(ends).map(ids)
     }
 
     fn with_capacity(texts: usize) -> Result<Self, Error> {
@@ -311,6 +311,7 @@ mod tests {
     use super::*;
     use crate::added::Selection;
     use crate::encode::groups::GROUP_BYTES;
+    use crate::error::tests::sees_a_fault;
     use crate::reference::{go_on, sample_encoder};
 
     #[test]
@@ -348,7 +349,7 @@ mod tests {
             for (ids, text) in ragged.texts().zip(&texts) {
                 let mut expected = Vec::new();
                 encoder.encode(text, &options, &mut expected, &go_on).unwrap();
-                assert_eq!(ids, expected);
+                assert_eq!(ids.unwrap(), expected);
             }
             let stopped =
                 encoder.encode_ragged(&texts, threads, &options, &|| Err(Error::Interrupted));
@@ -361,5 +362,12 @@ mod tests {
             let error = encoder.encode_ragged(&texts, threads, &refused, &go_on).err().unwrap();
             assert!(matches!(error, Error::Item { index: 2900, .. }));
         }
+    }
+
+    #[test]
+    fn offsets_of_other_ids_are_an_error_and_no_empty_list() {
+        let ragged = Ragged { ids: vec![1, 2], offsets: vec![0, 2, 3] };
+        assert_eq!(ragged.texts().next().unwrap().unwrap(), [1, 2]);
+        assert!(sees_a_fault(|| ragged.texts().last().unwrap()));
     }
 }

@@ -50,6 +50,7 @@ impl Links {
     }
 
     fn set(&mut self, link: Link) {
+        // A remainder is always inside. Without the link, no token would lead to its position.
         let length = self.links.len();
         if let Some(old) = self.links.get_mut(link.position % length) {
             *old = (self.origin, link);
@@ -158,8 +159,12 @@ impl<'v> SuffixCounts<'v> {
                 link.map_or(position + length == end, |link| vocabulary.fits(id, link.id, memory))
             });
             let (id, length) = always(found, NO_TOKEN)?;
-            // It was accepted because a link follows it, or because it reaches the end.
-            let count = links.get(position + length).map_or(0, |link| link.count) + 1;
+            // It was accepted because it reaches the end, or because a link follows it.
+            let after = match position + length {
+                after if after == end => 0,
+                after => always(links.get(after), NO_TOKEN)?.count,
+            };
+            let count = after + 1;
             links.set(Link { position, id, count });
         }
         links.count(vocabulary, text, span, start)

@@ -23,6 +23,7 @@ pub fn pool() -> Option<Arc<ThreadPool>> {
         match POOL.try_lock() {
             Ok(mut kept) => return current_or_new(&mut kept),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            // Starting threads panicked, and would do so again.
             Err(TryLockError::Poisoned(_)) => return None,
         }
     }

@@ -91,7 +91,9 @@ impl Round {
     /// The numbers of the pretokens that are not in the lines of the token table.
     #[inline(always)]
     pub fn missing(&self) -> &[u16] {
-        // At most one for each end was written.
+        // At most one for each end. There is room for all, unless there are too many ends, which
+        // `PretokenEnds::are_complete` tells.
+        debug_assert!(self.missing_count <= self.missing.len() || !self.ends.are_complete());
         self.missing.get(..self.missing_count).unwrap_or(&[])
     }
 
@@ -123,7 +125,7 @@ impl Vectorized for FillRound<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let Self { round, text, from, use_masks, lines } = self;
         let Round { keys, hashes, ids, missing, missing_count, ends } = round;
-        // The bounds of the round count from here. After the text's end there is nothing.
+        // The bounds of the round count from here. After the text's end there is nothing, so no end.
         let rest = text.get(from..).unwrap_or(&[]);
         let mut key_count = 0;
         if use_masks {
@@ -143,9 +145,9 @@ impl Vectorized for FillRound<'_> {
         // There always are so many keys: more ends are an error, see `PretokenEnds::are_complete`.
         let (keys_left, hashes_left) =
             (keys.iter_mut().skip(key_count), hashes.iter_mut().skip(key_count));
-        let bounds = ends.bounds_from(key_count).windows(2);
-        for ((bounds, key), hash) in bounds.zip(keys_left).zip(hashes_left) {
-            let &[start, end] = bounds else { continue };
+        let bounds = ends.bounds_from(key_count);
+        let bounds = bounds.iter().zip(bounds.iter().skip(1));
+        for (((&start, &end), key), hash) in bounds.zip(keys_left).zip(hashes_left) {
             let length = end.wrapping_sub(start) as usize;
             *key = lanes::key_of(lanes::load_16_bytes(rest, start as usize), length, &KEY_MASKS);
             *hash = lanes::hash(*key);

@@ -30,6 +30,14 @@ fn too_many() -> Error {
     Error::Internal("a sink was given more ids than there are")
 }
 
+#[cold]
+fn no_room() -> Error {
+    debug_assert!(false, "{NO_ROOM}");
+    Error::Internal(NO_ROOM)
+}
+
+const NO_ROOM: &str = "a list has no room for the ids that room was made for";
+
 /// The ids.
 impl Sink for Vec<u32> {
     #[inline]
@@ -53,17 +61,15 @@ impl Sink for Vec<u32> {
         if self.capacity() - self.len() < MAX_IDS {
             self.try_reserve(MAX_IDS)?;
         }
-        if let Some(target) = self.spare_capacity_mut().first_chunk_mut::<MAX_IDS>() {
-            *target = ids.map(std::mem::MaybeUninit::new);
-            #[expect(
-                unsafe_code,
-                reason = "safe ways write the ids twice, or branch on their number"
-            )]
-            // SAFETY: `count` ids after the end are initialized: MAX_IDS were just written, and `count`
-            // is not more.
-            unsafe {
-                self.set_len(self.len() + count);
-            }
+        let Some(target) = self.spare_capacity_mut().first_chunk_mut::<MAX_IDS>() else {
+            return Err(no_room());
+        };
+        *target = ids.map(std::mem::MaybeUninit::new);
+        #[expect(unsafe_code, reason = "safe ways write the ids twice, or branch on their number")]
+        // SAFETY: `count` ids after the end are initialized: MAX_IDS were just written, and `count` is
+        // not more.
+        unsafe {
+            self.set_len(self.len() + count);
         }
         Ok(())
     }

@@ -79,6 +79,8 @@ impl<'a> Slices<'a> {
                 false => null(rows.last().copied()),
             });
         }
+        let are_all = items.next().is_none().then_some(());
+        always(are_all, "there are more results than rows that are not null")?;
         Ok(rows)
     }
 }
@@ -98,6 +100,7 @@ impl Encoder {
         if texts.len() < slices.starts.len() {
             // The end of each row's ids; those of a null row end where they begin.
             offsets.remove(0);
+            // Without a row before it, a null row ends at 0.
             let mut ends = slices.by_row(offsets, |before| before.unwrap_or(0), check)?;
             ends.try_reserve(1)?;
             ends.insert(0, 0);
@@ -124,6 +127,7 @@ impl Encoder {
 mod tests {
     use super::*;
     use crate::added::Selection;
+    use crate::error::tests::sees_a_fault;
     use crate::reference::{go_on, sample_encoder};
 
     #[test]
@@ -151,6 +155,7 @@ mod tests {
                     if !nulls.contains(&row) {
                         encoder.encode(texts[row], &options, &mut expected, &go_on).unwrap();
                     }
+                    let ids = ids.unwrap();
                     assert_eq!((ids, counts[row]), (&expected[..], expected.len() as i64));
                 }
             }
@@ -172,6 +177,7 @@ mod tests {
             encoder.encode(&text[start..160], &Options::default(), ids, &go_on).unwrap();
         }
         for (ids, &start) in ragged.texts().zip(&starts) {
+            let ids = ids.unwrap();
             match usize::try_from(start) {
                 Ok(start) => assert_eq!(ids, expected[start]),
                 Err(_) => assert!(ids.is_empty()),
@@ -180,6 +186,16 @@ mod tests {
         let stopped = || Err(Error::Interrupted);
         let result = encoder.encode_slices(&slices, 1, &Options::default(), &stopped);
         assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn results_of_other_rows_are_an_error_and_not_left_out() {
+        let slices = Slices { buffers: &[], buffer_of: None, starts: &[-1, 0, 0], ends: &[0; 3] };
+        let by_row = |items: &[i64]| slices.by_row(items.to_vec(), |_| 0, &go_on);
+        assert_eq!(by_row(&[5, 6]).unwrap(), [0, 5, 6]);
+        for items in [&[][..], &[5], &[5, 6, 7, 8]] {
+            assert!(sees_a_fault(|| by_row(items)), "{items:?}");
+        }
     }
 
     #[test]

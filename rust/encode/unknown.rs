@@ -314,6 +314,8 @@ impl Resolve<'_> {
                     finish(segment, lookups, ids, merged, cache, text)?;
                     continue;
                 }
+                // There is room for as many as are begun. A segment that is left out is not merged, which is
+                // an error in [`Segment::emit`].
                 if let (Some(merge), Some(slot)) = (short.get_mut(begun), batch.get_mut(begun)) {
                     merge.begin(certain, bytes);
                     *slot = Some(segment);
@@ -326,7 +328,7 @@ impl Resolve<'_> {
             if begun == 0 {
                 return Ok(());
             }
-            let short = short.get_mut(..begun).unwrap_or(&mut []);
+            let short = short.get_mut(..begun).ok_or_else(outside)?;
             short.iter_mut().for_each(|merge| merge.filter(pairs));
             short.iter_mut().for_each(|merge| merge.look_up(pairs));
             for (merge, segment) in short.iter_mut().zip(batch.into_iter().flatten()) {

@@ -131,12 +131,12 @@ impl EncodeTask {
         let mut output = ChunkOutput { is_first: chunk.first, ..ChunkOutput::default() };
         let Some(field) = &self.field else {
             output.totals.texts = u64::from(chunk.last);
-            let added = self.add(&mut output, chunk.text(), chunk.first, chunk.last, check);
+            let added = self.add(&mut output, chunk.text()?, chunk.first, chunk.last, check);
             added.map_err(|error| error.shifted_by(chunk.offset).in_file(path, None))?;
             return Ok(output);
         };
-        let mark = chunk.text().strip_prefix(BYTE_ORDER_MARK).filter(|_| chunk.first);
-        let text = mark.unwrap_or(chunk.text());
+        let text = chunk.text()?;
+        let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| chunk.first).unwrap_or(text);
         let (mut start, ends) = (0, memchr::memchr_iter(b'\n', text).chain([text.len()]));
         for (line, end) in (chunk.line + 1..).zip(ends) {
             let record = slice(text, start..end)?;

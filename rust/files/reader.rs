@@ -59,10 +59,14 @@ pub struct FileChunk {
 
 impl FileChunk {
     /// The bytes of the chunk.
-    pub fn text(&self) -> &[u8] {
-        // Only `FileReader::cut` makes chunks, and it checks this.
-        debug_assert!(self.end <= self.buffer.len());
-        self.buffer.get(..self.end).unwrap_or_default()
+    pub fn text(&self) -> Result<&[u8], Error> {
+        slice(&self.buffer, ..self.end)
+    }
+
+    /// How many bytes the chunk has.
+    #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
+    pub fn len(&self) -> usize {
+        self.end
     }
 
     /// Its memory, to be used again.
@@ -170,6 +174,7 @@ impl FileReader {
 
     /// Reads until there are `target` bytes; `false` if the file ended before.
     fn fill(&mut self, target: usize, size: usize, check: &Check) -> Result<bool, Error> {
+        // A buffer that is used again may already be longer.
         self.buffer.try_reserve_exact(target.saturating_sub(self.buffer.len()))?;
         while self.filled < target {
             let end = target.min(self.filled + size);
@@ -201,14 +206,14 @@ impl FileReader {
         rest.try_reserve_exact(kept.len().saturating_sub(rest.len()))?;
         rest.resize(kept.len().max(rest.len()), 0);
         let room = rest.get_mut(..kept.len());
-        always(room, "there is no room for what is behind a cut")?.copy_from_slice(kept);
+        always(room, "there is no room for what follows a cut")?.copy_from_slice(kept);
         self.filled = kept.len();
         let buffer = std::mem::replace(&mut self.buffer, rest);
         let (offset, line, first) = (self.offset, self.line, !self.begun);
         let chunk = FileChunk { buffer, end, offset, line, first, last };
         self.offset += end;
         if let CutRule::Lines = cut_rule {
-            self.line += memchr::memchr_iter(b'\n', chunk.text()).count();
+            self.line += memchr::memchr_iter(b'\n', chunk.text()?).count();
         }
         self.begun = true;
         Ok(chunk)
@@ -429,6 +434,13 @@ mod tests {
 
     fn read(reader: &mut FileReader) -> Result<ReadStep, Error> {
         reader.read(&CutRule::Lines, 4, Vec::new(), &go_on)
+    }
+
+    #[test]
+    fn a_chunk_without_its_bytes_is_an_error_and_no_empty_text() {
+        let chunk = |end| FileChunk { buffer: b"text".to_vec(), end, ..FileChunk::default() };
+        assert_eq!(chunk(2).text().unwrap(), b"te");
+        assert!(sees_a_fault(|| chunk(5).text().map(<[u8]>::len)));
     }
 
     #[test]

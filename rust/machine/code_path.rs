@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use crate::error::Error;
 #[cfg(target_arch = "x86_64")]
 use crate::machine::lanes::avx2;
 #[cfg(target_arch = "x86_64")]
@@ -10,6 +11,9 @@ use crate::machine::lanes::avx512;
 use crate::machine::lanes::neon;
 use crate::machine::lanes::portable::Portable;
 use crate::machine::lanes::{Lanes, Vectorized};
+
+/// The environment variable that names a code path, to find out whether a fault depends on it.
+pub const VARIABLE: &str = "LLAMA3_TOK_PATH";
 
 /// A code path that this processor can run. All give the same ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,25 @@ impl CodePath {
     pub fn best() -> Self {
         static BEST: OnceLock<CodePath> = OnceLock::new();
         *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::SCALAR))
+    }
+
+    /// The one that the environment variable [`VARIABLE`] names, which is read once; else the fastest.
+    pub fn chosen() -> Result<Self, Error> {
+        static CHOSEN: OnceLock<Result<CodePath, String>> = OnceLock::new();
+        let chosen = CHOSEN.get_or_init(|| match std::env::var_os(VARIABLE) {
+            Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
+            _ => Ok(Self::best()),
+        });
+        chosen.clone().map_err(|given| {
+            let names: Vec<&str> = Self::available().into_iter().map(Self::name).collect();
+            Error::UnknownCodePath { given, known: names.join(", ") }
+        })
+    }
+
+    /// The path of this processor that is called `name`. The error is the name if there is none.
+    fn named(name: &str) -> Result<Self, String> {
+        let found = Self::available().into_iter().find(|path| path.name() == name);
+        found.ok_or_else(|| name.to_owned())
     }
 
     /// What it is called.
@@ -113,6 +136,14 @@ mod tests {
         // What all processors of a kind have is never missing.
         #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         assert_eq!(names, ["scalar", "portable", "neon"]);
+    }
+
+    #[test]
+    fn a_path_is_found_by_its_name_and_no_other_is_taken_in_its_place() {
+        for path in CodePath::available() {
+            assert_eq!(CodePath::named(path.name()), Ok(path));
+        }
+        assert_eq!(CodePath::named("fast"), Err("fast".to_owned()));
     }
 
     type Found = (Masks, u64, u64, Vec<u32>, [u128; KEYS_AT_ONCE], [u32; KEYS_AT_ONCE], usize, u8);

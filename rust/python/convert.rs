@@ -152,6 +152,7 @@ pub(super) fn append_text(
 ) -> PyResult<()> {
     while !bytes.is_empty() {
         let place = bytes.get(..PART_BYTES).map_or(bytes.len(), whole_characters);
+        // A place after the end is not possible; the rest would be one part then.
         let (part, rest) = bytes.split_at_checked(place).unwrap_or((bytes, &[]));
         parts.append(text_of(parts.py(), part, units)?)?;
         bytes = rest;

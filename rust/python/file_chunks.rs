@@ -1,15 +1,17 @@
 //! The chunks of a file as bytes, for reports that give them to other tokenizers as well.
 
+use std::mem::replace;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::convert::bytes_object;
 use super::core::Core;
 use super::detach::detached;
+use super::raise::raise;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::files::jsonl;
@@ -20,15 +22,24 @@ use crate::files::reader::{CutRule, FileReader, ReadStep};
 #[pyclass(frozen, module = "llama3_tok._core")]
 pub(super) struct FileChunks {
     encoder: Arc<Encoder>,
-    /// `None` at the end, after an error, and while another thread reads.
-    reader: Mutex<Option<FileReader>>,
+    state: Mutex<State>,
     lines: bool,
     size: usize,
 }
 
+/// Whether the file can be read on.
+enum State {
+    /// The next call reads on.
+    Ready(FileReader),
+    /// A call is reading.
+    Reading,
+    /// At the end of the file, or after an error.
+    Ended,
+}
+
 #[pymethods]
 impl FileChunks {
-    /// CutRule `path` after lines, or where no id depends on it, into chunks of about `size` bytes.
+    /// Cuts `path` after lines, or where no id depends on it, into chunks of about `size` bytes.
     #[new]
     fn new(
         py: Python,
@@ -41,8 +52,8 @@ impl FileChunks {
         let meter = Arc::default();
         let reader =
             detached(py, None, |_, _| FileReader::open(&path, false, refuses_binary, &meter))?;
-        let reader = Mutex::new(Some(reader));
-        Ok(Self { encoder: Arc::clone(&core.encoder), reader, lines, size })
+        let state = Mutex::new(State::Ready(reader));
+        Ok(Self { encoder: Arc::clone(&core.encoder), state, lines, size })
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -53,12 +64,11 @@ impl FileChunks {
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<(usize, usize, Bound<'py, PyBytes>)>> {
-        let taken = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut reader) = taken else { return Ok(None) };
+        let State::Ready(mut reader) = self.take()? else { return Ok(None) };
         let (options, size) = (Options::default(), self.size);
         let cut_rule =
             if self.lines { CutRule::Lines } else { CutRule::Text(&self.encoder.added, &options) };
-        let (chunk, reader) = detached(py, None, |check, _| {
+        let read = detached(py, None, |check, _| {
             loop {
                 match reader.read(&cut_rule, size, Vec::new(), check)? {
                     ReadStep::More => {}
@@ -66,11 +76,35 @@ impl FileChunks {
                     ReadStep::Binary => return Ok((None, reader)),
                 }
             }
-        })?;
-        let Some(chunk) = chunk else { return Ok(None) };
-        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) =
-            (!chunk.last).then_some(reader);
-        Ok(Some((chunk.offset, chunk.line, bytes_object(py, chunk.text())?)))
+        });
+        let (state, read) = match read {
+            Ok((Some(chunk), reader)) if !chunk.last => (State::Ready(reader), Ok(Some(chunk))),
+            Ok((chunk, _)) => (State::Ended, Ok(chunk)),
+            Err(error) => (State::Ended, Err(error)),
+        };
+        *self.lock() = state;
+        let Some(chunk) = read? else { return Ok(None) };
+        let text = chunk.text().map_err(|error| raise(py, error))?;
+        Ok(Some((chunk.offset, chunk.line, bytes_object(py, text)?)))
+    }
+}
+
+impl FileChunks {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the reader, and leaves [`State::Reading`]; an error if another call is reading.
+    fn take(&self) -> PyResult<State> {
+        let mut state = self.lock();
+        match replace(&mut *state, State::Reading) {
+            State::Reading => Err(PyRuntimeError::new_err(
+                "the file is being read by another thread, or by the call that a signal handler \
+                 interrupts",
+            )),
+            State::Ended => Ok(replace(&mut *state, State::Ended)),
+            ready => Ok(ready),
+        }
     }
 }
 

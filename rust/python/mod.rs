@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::PyArray1;
-use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
+use pyo3::exceptions::PyUnicodeDecodeError;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
@@ -46,7 +46,6 @@ use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
 use crate::encode::parallel::{Ids, Ragged};
 use crate::files::output::{EncodeTask, OutputKind};
-use crate::machine::code_path::CodePath;
 use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
@@ -100,23 +99,9 @@ impl Core {
         self.encoder.added.iter().map(vocabulary::given).collect()
     }
 
-    /// The names of the code paths that this processor has, the fastest last.
-    #[staticmethod]
-    fn paths() -> Vec<&'static str> {
-        CodePath::available().into_iter().map(CodePath::name).collect()
-    }
-
-    /// The same vocabulary and profile on one of these code paths: tests compare them.
-    fn with_path(&self, py: Python, name: &str) -> PyResult<Self> {
-        let encoder = self.other(py)?;
-        let path = CodePath::available().into_iter().find(|path| path.name() == name);
-        let unknown = || PyValueError::new_err(format!("this processor has no path {name:?}"));
-        Ok(Self { encoder: Arc::new(encoder.on_path(path.ok_or_else(unknown)?)) })
-    }
-
     /// The same vocabulary and profile; the cache of each thread has at most so many bytes.
     fn with_cache(&self, py: Python, bytes: usize) -> PyResult<Self> {
-        let encoder = self.other(py)?;
+        let encoder = self.encoder.again().map_err(|error| raise(py, error))?;
         Ok(Self { encoder: Arc::new(encoder.with_cache(bytes)) })
     }
 
@@ -207,6 +192,7 @@ impl Core {
         let lists = PyList::empty(texts.py());
         for (index, ids) in groups.iter().flat_map(|group| group.texts()).enumerate() {
             look_for_signals(texts.py(), index)?;
+            let ids = ids.map_err(|error| raise(texts.py(), error))?;
             lists.append(list_of(texts.py(), ids)?)?;
         }
         Ok(lists)
@@ -410,11 +396,6 @@ impl Core {
 }
 
 impl Core {
-    /// A copy of the encoder, to be changed.
-    fn other(&self, py: Python) -> PyResult<Encoder> {
-        self.encoder.again().map_err(|error| raise(py, error))
-    }
-
     fn task(&self, field: Option<String>, kind: OutputKind, options: Chosen) -> EncodeTask {
         EncodeTask::new(Arc::clone(&self.encoder), field, kind, options)
     }

@@ -37,9 +37,10 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             fields.set_item("reason", reason)?;
             "VocabularyError"
         }
-        Error::UnknownProfile { .. } | Error::NoToken(_) | Error::DamagedColumn { .. } => {
-            "Llama3TokError"
-        }
+        Error::UnknownProfile { .. }
+        | Error::UnknownCodePath { .. }
+        | Error::NoToken(_)
+        | Error::DamagedColumn { .. } => "Llama3TokError",
         Error::UnknownSpecialToken { token, .. } => {
             fields.set_item("token", token)?;
             "SpecialTokenError"

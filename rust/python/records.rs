@@ -12,7 +12,7 @@ use super::convert::{array, bytes_object};
 use super::core::Core;
 use super::detach::detached;
 use super::options::Options;
-use crate::error::{Error, slice};
+use crate::error::{Error, always, slice};
 use crate::files::jsonl;
 use crate::files::reader;
 
@@ -71,6 +71,7 @@ pub(super) fn digests<'py>(
 ) -> PyResult<Array<'py, u64>> {
     let (data, starts, ends) = (data.as_slice()?, starts.as_slice()?, ends.as_slice()?);
     let numbers = detached(py, None, |check, _| {
+        always((starts.len() == ends.len()).then_some(()), "there is not one end for each start")?;
         let mut numbers = Vec::new();
         numbers.try_reserve_exact(starts.len())?;
         for (&start, &end) in starts.iter().zip(ends) {

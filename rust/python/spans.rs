@@ -63,7 +63,12 @@ pub(super) fn truncate<'py>(
         Ok(match (is_bytes, wide.is_empty()) {
             (true, _) => place,
             (false, true) => count_chars(slice(&bytes, ..place)?).0,
-            (false, false) => Characters::new(&bytes, &wide).at(place).start,
+            (false, false) => {
+                let mut characters = Characters::new(&bytes, &wide);
+                let place = characters.at(place).start;
+                characters.check()?;
+                place
+            }
         })
     })?;
     let kept = if from_end { place..text.len()? } else { 0..place };

@@ -9,6 +9,8 @@ use pyo3::types::PyList;
 use super::detach::detached;
 use super::raise::raise;
 use crate::files::walk::Walk;
+use crate::machine::code_path::CodePath;
+use crate::machine::lanes::features;
 use crate::vocabulary::parse::other_format;
 
 /// Adds the functions to the module.
@@ -16,6 +18,8 @@ pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(walk, module)?)?;
     module.add_function(wrap_pyfunction!(not_a_vocabulary, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
+    module.add_function(wrap_pyfunction!(code_path, module)?)?;
+    module.add_function(wrap_pyfunction!(code_paths, module)?)?;
     module.add_function(wrap_pyfunction!(cpu_count, module)?)
 }
 
@@ -47,22 +51,22 @@ fn not_a_vocabulary(head: &[u8]) -> Option<String> {
     other_format(head)
 }
 
-/// The instruction set extensions of this processor that matter here.
+/// The instruction set extensions that some code path needs, of those that this processor has.
 #[pyfunction]
 fn cpu_features() -> Vec<&'static str> {
-    let mut features = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        macro_rules! detect {
-            ($($name:tt)*) => { $(
-                if std::arch::is_x86_feature_detected!($name) { features.push($name); }
-            )* };
-        }
-        detect!("sse4.2" "avx" "avx2" "bmi1" "bmi2" "avx512f" "avx512bw" "avx512vl" "avx512vbmi" "avx512vbmi2");
-    }
-    #[cfg(target_arch = "aarch64")]
-    features.push("neon");
-    features
+    features()
+}
+
+/// The name of the code path that is taken.
+#[pyfunction]
+fn code_path(py: Python) -> PyResult<&'static str> {
+    Ok(CodePath::chosen().map_err(|error| raise(py, error))?.name())
+}
+
+/// The names of the code paths that this processor has, the fastest last.
+#[pyfunction]
+fn code_paths() -> Vec<&'static str> {
+    CodePath::available().into_iter().map(CodePath::name).collect()
 }
 
 /// How many threads a batch runs on by default: the processors that this process may use.

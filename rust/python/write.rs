@@ -23,5 +23,5 @@ pub(super) fn written_tokens(py: Python, core: &Core) -> PyResult<Vec<String>> {
 /// The merges in the byte-level alphabet.
 #[pyfunction]
 pub(super) fn written_merges(py: Python, core: &Core) -> PyResult<Vec<String>> {
-    detached(py, None, |_, _| Ok(core.encoder.vocabulary.written_merges()))
+    detached(py, None, |_, _| core.encoder.vocabulary.written_merges())
 }

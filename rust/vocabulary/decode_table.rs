@@ -21,7 +21,7 @@ impl Slot {
     fn new(token: &[u8]) -> Self {
         // A token that does not fit is decoded without the table.
         let mut slot = [0; SLOT_BYTES];
-        let (place, [length]) = slot.split_at_mut(SLOT_BYTES - 1) else { return NO_SLOT };
+        let [place @ .., length] = &mut slot;
         let Some(place) = place.get_mut(..token.len()) else { return NO_SLOT };
         place.copy_from_slice(token);
         *length = token.len() as u8;

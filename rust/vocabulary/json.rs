@@ -68,20 +68,22 @@ enum Merge {
 /// Reads and checks the file.
 pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let file: File = serde_json::from_slice(data).map_err(|error| {
-        (Some(error.line()), format!("this is not the tokenizer.json of a BPE model: {error}"))
+        Fault::in_line(
+            error.line(),
+            format!("this is not the tokenizer.json of a BPE model: {error}"),
+        )
     })?;
-    let without_line = |reason: String| (None, reason);
     let Some(model) = &file.model else {
-        return Err(without_line(
-            "this is JSON without a \"model\", so no tokenizer.json".to_owned(),
-        ));
+        let reason = "this is JSON without a \"model\", so no tokenizer.json";
+        return Err(Fault::without_line(reason.to_owned()));
     };
-    check_settings(&file, model).map_err(without_line)?;
+    check_settings(&file, model).map_err(Fault::without_line)?;
     let alphabet = Alphabet::new();
-    let tokens = read_tokens(model, &alphabet).map_err(without_line)?;
+    let tokens = read_tokens(model, &alphabet).map_err(Fault::without_line)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
-    check_merges(&vocabulary, &model.merges, &alphabet).map_err(without_line)?;
-    let added = read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(without_line)?;
+    check_merges(&vocabulary, &model.merges, &alphabet).map_err(Fault::without_line)?;
+    let added =
+        read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(Fault::without_line)?;
     vocabulary.set_added(added, file.post_processor.map(|value| value.to_string()));
     Ok(vocabulary)
 }

@@ -27,15 +27,39 @@ use crate::bpe::merge::{MergeMemory, Merger};
 use crate::bpe::pairs::Pairs;
 use crate::bpe::split::Split;
 use crate::bpe::token_bytes::TokenBytes;
-use crate::bpe::token_table::TokenTable;
+use crate::bpe::token_table::{NotBuilt, TokenTable};
 use crate::error::{Check, Error};
 use crate::machine::code_path::CodePath;
 use crate::text::span::Span;
 use crate::vocabulary::byte_level::Alphabet;
 use crate::vocabulary::decode_table::DecodeTable;
 
-/// What a reader reports: the line, where there is one, and the reason.
-pub(crate) type Fault = (Option<usize>, String);
+/// What a reader reports.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// What is wrong with the file: the line, where there is one, and the reason.
+    File(Option<usize>, String),
+    /// What is wrong in the core.
+    Core(Error),
+}
+
+impl Fault {
+    /// What is wrong with no certain line.
+    fn without_line(reason: String) -> Self {
+        Self::File(None, reason)
+    }
+
+    /// What is wrong with a line.
+    fn in_line(line: usize, reason: String) -> Self {
+        Self::File(Some(line), reason)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Core(error)
+    }
+}
 
 /// A checked vocabulary. It never changes.
 pub struct Vocabulary {
@@ -66,25 +90,32 @@ impl Vocabulary {
     /// `line_of` tells where a token came from.
     pub(crate) fn build(
         tokens: TokenBytes,
-        pairs: impl FnOnce(&TokenTable) -> (Pairs, Vec<Split>),
+        pairs: impl FnOnce(&TokenTable) -> Result<(Pairs, Vec<Split>), Error>,
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
-        let mut token_table = TokenTable::build(tokens).map_err(|(earlier, later)| {
-            (line_of(later), format!("rank {later} has the same bytes as rank {earlier}"))
+        let mut token_table = TokenTable::build(tokens).map_err(|why| match why {
+            NotBuilt::Same(earlier, later) => {
+                let reason = format!("rank {later} has the same bytes as rank {earlier}");
+                Fault::File(line_of(later), reason)
+            }
+            NotBuilt::Fault(error) => Fault::Core(error),
         })?;
         for byte in 0..=u8::MAX {
             if token_table.find(&[byte], Span { start: 0, end: 1 }) == NONE {
-                return Err((None, format!("the single byte 0x{byte:02X} is not a token")));
+                return Err(Fault::without_line(format!(
+                    "the single byte 0x{byte:02X} is not a token"
+                )));
             }
         }
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let (pairs, splits) = pairs(&token_table);
-        token_table.set_splits(splits);
-        let merger = Merger::new(pairs, CertainMerges::build(&token_table));
+        let (pairs, splits) = pairs(&token_table)?;
+        token_table.set_splits(splits)?;
+        let merger = Merger::new(pairs, CertainMerges::build(&token_table)?);
         let boundaries = OnceBox::new();
+        // Each byte is a token.
         let longest_token =
-            token_table.tokens().iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
+            token_table.tokens().iter().fold(1, |longest, (_, bytes)| longest.max(bytes.len()));
         let (added, post_processor, decode_table) = (None, None, OnceLock::new());
         Ok(Self {
             token_table,
@@ -118,7 +149,7 @@ impl Vocabulary {
     /// Every way in which `token` is two tokens of the vocabulary: the ids of both.
     pub fn merges_of(&self, token: &[u8]) -> impl Iterator<Item = (u32, u32)> {
         (1..token.len()).filter_map(|at| {
-            let (left, right) = token.split_at_checked(at)?;
+            let (left, right) = token.split_at(at);
             Some((self.id(left)?, self.id(right)?))
         })
     }
@@ -134,7 +165,8 @@ impl Vocabulary {
         self.decode_table.get_or_init(|| DecodeTable::new(self.tokens()));
     }
 
-    /// The token that a `tokenizer.json` writes as `token`.
+    /// The token that a `tokenizer.json` writes as `token`. `None` if there is none, or a character is not
+    /// in the alphabet.
     pub(crate) fn id_written(&self, token: &str, alphabet: &Alphabet) -> Option<u32> {
         self.id(&alphabet.bytes(token).ok()?)
     }

@@ -9,17 +9,16 @@ impl Vocabulary {
     /// Reads a vocabulary file; `file` is its name for messages. The format is told by content. The
     /// merges of Meta's own file need not be computed.
     pub fn parse(content: &Content<impl AsRef<[u8]>>, file: &str) -> Result<Self, Error> {
-        Self::read(content).map_err(|(line, reason)| Error::Vocabulary {
-            file: file.to_owned(),
-            line,
-            reason,
+        Self::read(content).map_err(|fault| match fault {
+            Fault::File(line, reason) => Error::Vocabulary { file: file.to_owned(), line, reason },
+            Fault::Core(error) => error,
         })
     }
 
     fn read(content: &Content<impl AsRef<[u8]>>) -> Result<Self, Fault> {
         let data = content.bytes();
         if let Some(reason) = other_format(data) {
-            return Err((None, reason));
+            return Err(Fault::without_line(reason));
         }
         if data.trim_ascii_start().starts_with(b"{") {
             return json::read(data);
@@ -27,6 +26,7 @@ impl Vocabulary {
         let (tokens, lines) = ranks::read(data)?;
         let pairs = if content.is_meta() { |_: &_| Pairs::of_meta() } else { Pairs::build };
         Self::build(tokens, pairs, |id| match &lines {
+            // For a message only, which may lack the line.
             Some(lines) => lines.get(id as usize).copied(),
             None => Some(id as usize + 1),
         })
@@ -35,7 +35,8 @@ impl Vocabulary {
 
 /// What a file is that is mistaken for a vocabulary, told by how it begins; `None` if it may be a vocabulary.
 pub fn other_format(data: &[u8]) -> Option<String> {
-    let head = data.get(..data.len().min(1024)).unwrap_or_default();
+    // A shorter file is taken whole.
+    let head = data.get(..1024).unwrap_or(data);
     let start = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
     let reason = if data.is_empty() {
         "the file is empty; fetch it again"

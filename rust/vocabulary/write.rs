@@ -3,20 +3,22 @@
 //! What is written reads back as the same tokens with the same ids. A rank file is the one that Meta
 //! would have written, byte for byte.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::{Error, always};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level;
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 impl Vocabulary {
     /// The vocabulary as a rank file: a line `base64 rank` for each token, in the order of the ranks.
     pub fn rank_file(&self) -> Vec<u8> {
-        let mut file = Vec::new();
+        let mut file = String::new();
         for (rank, token) in self.iter() {
-            write_base64(token, &mut file);
-            file.extend_from_slice(format!(" {rank}\n").as_bytes());
+            STANDARD.encode_string(token, &mut file);
+            file.push_str(&format!(" {rank}\n"));
         }
-        file
+        file.into_bytes()
     }
 
     /// The tokens in the byte-level alphabet, in the order of their ids.
@@ -34,40 +36,21 @@ impl Vocabulary {
     /// They are in the order of the tokens' ids, and for one token in the order of the left part's
     /// and then the right part's: Hugging Face's conversion of rank files has them so, and takes the
     /// earliest merge where tiktoken takes the one that gives the lowest rank.
-    pub fn written_merges(&self) -> Vec<String> {
-        let part = |id| {
-            let token = self.token(id);
-            debug_assert!(token.is_some(), "a token is split into what is none");
-            token.unwrap_or_default()
-        };
+    pub fn written_merges(&self) -> Result<Vec<String>, Error> {
+        let part = |id| always(self.token(id), "a part of a token is not a token");
         let (mut merges, mut splits) = (Vec::new(), Vec::new());
         for (_, token) in self.iter() {
             splits.extend(self.merges_of(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
                 let mut text = String::new();
-                byte_level::write(part(left), &mut text);
+                byte_level::write(part(left)?, &mut text);
                 text.push(' ');
-                byte_level::write(part(right), &mut text);
+                byte_level::write(part(right)?, &mut text);
                 merges.push(text);
             }
         }
-        merges
-    }
-}
-
-/// Adds standard base64 with padding.
-fn write_base64(bytes: &[u8], file: &mut Vec<u8>) {
-    for three in bytes.chunks(3) {
-        // What is missing of the last three bytes is zero bits.
-        let byte = |at| three.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit) & 63) as usize;
-            let padding = digit > three.len();
-            // Six bits are below 64.
-            file.push(if padding { b'=' } else { BASE64.get(value).copied().unwrap_or(b'=') });
-        }
+        Ok(merges)
     }
 }
 
@@ -85,6 +68,8 @@ mod tests {
         (vocabulary, tokens)
     }
 
+    const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
     /// A rank file, written by way of bits.
     fn file_of(tokens: &[Vec<u8>]) -> Vec<u8> {
         let mut file = String::new();
@@ -96,7 +81,7 @@ mod tests {
             let start = file.len();
             for at in (0..bits.len()).step_by(6) {
                 let value = usize::from_str_radix(&bits[at..at + 6], 2).unwrap();
-                file.push(char::from(super::BASE64[value]));
+                file.push(char::from(BASE64[value]));
             }
             while !(file.len() - start).is_multiple_of(4) {
                 file.push('=');
@@ -121,7 +106,7 @@ mod tests {
     fn merges_are_every_split_in_the_order_of_ids_and_then_of_parts() {
         let more = ["bc", "abc", "ab", " a"].map(|token| token.as_bytes().to_vec());
         let (vocabulary, _) = vocabulary(&more);
-        assert_eq!(vocabulary.written_merges(), ["b c", "a bc", "ab c", "a b", "Ġ a"]);
+        assert_eq!(vocabulary.written_merges().unwrap(), ["b c", "a bc", "ab c", "a b", "Ġ a"]);
         let written = vocabulary.written_tokens();
         assert_eq!(written.iter().collect::<BTreeSet<_>>().len(), 260);
         assert_eq!(&written[256..], ["bc", "abc", "ab", "Ġa"]);

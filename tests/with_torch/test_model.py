@@ -1,5 +1,6 @@
 """`Llama3`: what it generates, beside transformers' `generate`, and how it ends and streams."""
 
+import inspect
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 transformers = pytest.importorskip("transformers")
 
+import flags  # noqa: E402
 import models  # noqa: E402
 from llama3_tok import InvalidTokenId, Llama3TokError, Tokenizer  # noqa: E402
 from llama3_tok.torch import Llama3  # noqa: E402
@@ -376,6 +378,22 @@ def test_what_has_no_score_is_refused(model):
 
 
 # What is refused
+
+
+def test_flags_are_python_booleans(model):
+    # The arguments that each call needs besides.
+    calls = {
+        model.generate: ("Hello",),
+        model.generate_batch: (["Hello"],),
+    }
+    methods = [
+        method
+        for name, method in inspect.getmembers(model, inspect.ismethod)
+        if not name.startswith("_")
+    ]
+    assert {method for method in methods if list(flags.of(method))} == set(calls)
+    for call, arguments in calls.items():
+        flags.refuse_all_else(call, *arguments)
 
 
 def test_wrong_prompts_and_options_are_refused(model):

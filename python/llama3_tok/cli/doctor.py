@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from llama3_tok import vocabulary
-from llama3_tok.about import META_SHA256, UNICODE_VERSION, __version__, cpu_count, cpu_features
+from llama3_tok.about import (
+    META_SHA256,
+    UNICODE_VERSION,
+    __version__,
+    code_path,
+    code_paths,
+    cpu_count,
+    cpu_features,
+)
 from llama3_tok.cli.terminal import UNUSABLE, complain, tokenizer, write
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.profiles import DEFAULT_PROFILE
@@ -63,6 +71,8 @@ def _report(
         "system": f"{system.sysname} {system.machine}" if system else sys.platform,
         "processors": cpu_count(),
         "cpu_features": cpu_features(),
+        "code_path": _code_path(),
+        "code_paths": code_paths(),
         "profile": profile,
         "places": [{"way": way, "path": path} for way, path in places],
         "found_by": used.way if used and loaded else None,
@@ -77,6 +87,14 @@ def _report(
         "chat_templates": list(loaded.chat_templates) if loaded else None,
         "error": error,
     }
+
+
+def _code_path() -> str | None:
+    """The code path that is taken; None if the processor lacks the one that is asked for."""
+    try:
+        return code_path()
+    except Llama3TokError:
+        return None
 
 
 def _roles(loaded: Tokenizer) -> dict[str, int]:
@@ -96,6 +114,7 @@ def _text(report: _Report) -> str:
         ("Python", f"{report['python']} on {report['system']}"),
         ("processors", report["processors"]),
         ("CPU features", " ".join(report["cpu_features"]) or "none"),
+        ("code path", f"{report['code_path'] or 'none'} of {', '.join(report['code_paths'])}"),
         ("profile", report["profile"]),
         ("vocabulary", report["vocabulary"] or "none that can be used"),
     ]

@@ -2,7 +2,7 @@
 
 import os
 
-from llama3_tok import _core, vocabulary
+from llama3_tok import _core, arguments, vocabulary
 from llama3_tok._core import Content, Core
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
@@ -30,6 +30,7 @@ def convert(
     Llama3TokError for a source that does not exist, for a destination that does, and for one whose
     ending says nothing.
     """
+    arguments.flag(force, "force")
     if not destination or destination == "-":
         raise Llama3TokError("the destination must be the name of a file or folder")
     destination = os.path.expanduser(destination)

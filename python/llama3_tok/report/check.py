@@ -67,6 +67,7 @@ def parity(
     >>> report.ok, report.verdict
     (True, '2 comparisons; all equal')
     """
+    arguments.flag(chat, "chat")
     tokenizer = Tokenizer() if tokenizer is None else tokenizer
     inputs = Inputs(tokenizer, [os.fsdecode(path) for path in paths], field=field, chat=chat)
     given = list(_texts(texts))

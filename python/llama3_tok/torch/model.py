@@ -119,6 +119,7 @@ class Llama3(Runner):
         Raises Llama3TokError for a prompt that fills the context, InvalidTokenId, ChatFormatError,
         ValueError and TypeError for options out of range, MemoryError with the sizes.
         """
+        arguments.flag(return_logprobs, "return_logprobs")
         count = 1 if n is None else arguments.count(n, "n", 1)
         made = self._generate([self._prompt(prompt)], count, return_logprobs, options)
         return made[0] if n is None else made
@@ -135,6 +136,7 @@ class Llama3(Runner):
         The sums of a batch are added up in another order, so in bfloat16 two tokens that are almost
         equally likely may change places.
         """
+        arguments.flag(return_logprobs, "return_logprobs")
         arguments.refuse_text(prompts, "prompts")
         ids = [self._prompt(prompt) for prompt in prompts]
         return self._generate(ids, 1, return_logprobs, options) if ids else []

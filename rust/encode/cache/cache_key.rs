@@ -48,6 +48,7 @@ impl CacheKey {
         let Span { start, end } = span;
         debug_assert!(start < end && end <= text.len());
         let Some([Self(mask), Self(length)]) = LENGTH_MASKS.get(end - start) else {
+            // If the span were not inside the text, the entry's bytes would not be those of the pretoken.
             return Self::hashed(span.bytes(text).unwrap_or(&[]), seed);
         };
         let words = match text.get(start..).and_then(|rest| rest.first_chunk::<32>()) {
@@ -89,6 +90,7 @@ impl CacheKey {
 /// The first 15 bytes, one byte that is masked out, and the next 16.
 #[inline(always)]
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    // There are eight bytes at each of these positions.
     let word = |at: usize| {
         let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
         word.map_or(0, |word| u64::from_le_bytes(*word))
@@ -100,6 +102,7 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 #[inline]
 fn load_last_bytes(text: &[u8], start: usize) -> [u8; 32] {
     let mut padded = [0; 32];
+    // After the text there is nothing.
     let rest = text.get(start..).unwrap_or(&[]);
     padded.iter_mut().zip(rest).for_each(|(target, &byte)| *target = byte);
     padded

@@ -58,9 +58,11 @@ pub struct CachedIds([u64; 4]);
 impl CachedIds {
     /// 1 to [`MAX_LINE_IDS`] ids.
     pub fn in_line(ids: &[u32]) -> Self {
+        debug_assert!((1..=MAX_LINE_IDS).contains(&ids.len()));
         let mut words = [0; 4];
         for (at, &id) in ids.iter().take(MAX_LINE_IDS).enumerate() {
             let (half, at) = (at / MAX_HALF_IDS, at % MAX_HALF_IDS);
+            // Each id has its word: with so few ids, `half` is 0 or 1.
             if let Some(word) = words.get_mut(2 * half + at % 2) {
                 *word |= u64::from(id) << (ID_BITS * (at / 2) as u32);
             }
@@ -173,7 +175,8 @@ impl CacheLine {
     /// Where the ids of a key begin.
     #[inline(always)]
     fn find<L: Lanes>(&self, lanes: L, CacheKey(key): &CacheKey) -> u8 {
-        FOUND.get(usize::from(lanes.cache_key_matches(&self.0, key))).copied().unwrap_or(NOT_FOUND)
+        #[expect(clippy::indexing_slicing, reason = "8 bits, as many as there are: no check")]
+        FOUND[usize::from(lanes.cache_key_matches(&self.0, key))]
     }
 
     /// The half that has a key; 0 for a whole line that has it.
@@ -203,6 +206,7 @@ impl CacheLine {
         let from = usize::from(select_unpredictable(is_here, here, there) % NOT_FOUND);
         let whole = select_unpredictable(from == usize::from(WHOLE_LINE), u64::MAX, 0);
         let &[_, _, _, _, r, s, _, _] = words;
+        // There always are two words from 0, 2 or 6 on. Without them the pretoken would not be found.
         let &[p, q] = words.get(from..).and_then(|words| words.first_chunk()).unwrap_or(&[0; 2]);
         (CachedIds([p, q, r & whole, s & whole]), [is_here, is_there])
     }

@@ -214,6 +214,7 @@ impl Cache {
     /// [`Cache::emit_record`] gives them.
     #[inline(always)]
     pub fn lookup<L: Lanes>(&self, lanes: L, line: usize, key: &CacheKey) -> CachedIds {
+        // A cache that may keep nothing has no lines. Any other one has each line that a key leads to.
         let (Some(line), Some(other)) = (self.lines.get(line), self.lines.get(line ^ 1)) else {
             return CachedIds::default();
         };
@@ -243,6 +244,7 @@ impl Cache {
     ) -> Result<bool, Error> {
         let bytes = bytes_beyond_key(pretoken);
         let record = cached.record();
+        // `None` means that the record was overwritten.
         let Some((ids, kept)) = self.ring.get(record, bytes.len()) else { return Ok(false) };
         if !cached.is_in_ring() || kept != bytes {
             return Ok(false);
@@ -281,7 +283,8 @@ impl Cache {
     }
 
     /// Writes an entry over the one of the same key, or into a free half or line, or else over any other
-    /// entry, which is as good as chosen at random.
+    /// entry, which is as good as chosen at random. A pretoken that is not written is merged again, which
+    /// costs time and never changes ids.
     fn put(&mut self, key: CacheKey, cached: CachedIds) {
         let line_index = self.line_index(key);
         let (Some(line), Some(other)) =
@@ -295,6 +298,7 @@ impl Cache {
             (None, None) => {
                 let free =
                     ROOM.get(usize::from(fits_half(key, cached))).and_then(|row| row.get(taken));
+                // Each pair of lines has an item. Without it another entry would be overwritten.
                 let free = free.map_or(FULL, |&half| half);
                 usize::from(if free < FULL { free } else { self.inserted as u8 % FULL })
             }
@@ -337,6 +341,7 @@ impl Cache {
             0 => [1 << FIRST_BITS; 2],
             count => [4 * count, 2 * count],
         };
+        // If no size is allowed, or memory is refused, the lines stay as they are.
         let Some(size) = sizes.into_iter().find(|&size| size <= max_lines) else { return };
         let Ok(lines) = huge_pages::table(size, CacheLine::default()) else { return };
         let old = std::mem::replace(&mut self.lines, lines);

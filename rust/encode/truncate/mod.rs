@@ -47,10 +47,8 @@ use crate::text::unicode::{Class, char_at, char_before};
 
 /// How many bases are kept: see above.
 const MAX_BASES: usize = 8;
-/// Bytes of the first chunk whose tokens are counted at once. Few in tests, whose texts are short.
-const FIRST_CHUNK_BYTES: usize = if cfg!(test) { 1 << 4 } else { 1 << 12 };
-/// The most bytes of such a chunk, unless it can't be cut.
-const MAX_CHUNK_BYTES: usize = if cfg!(test) { 1 << 5 } else { 1 << 16 };
+/// The sizes of the chunks of a text.
+const CHUNK_SIZES: ChunkSizes = ChunkSizes { first: 1 << 12, max: 1 << 16, small: 1 << 6 };
 /// Characters between two calls of `check`, about a millisecond.
 const CHECK_CHARACTERS: usize = 1 << 12;
 
@@ -67,9 +65,52 @@ struct Base {
 
 impl Encoder {
     /// Where the longest beginning of `text` ends whose own encoding has at most `limit` tokens, BOS and
-    /// EOS among them if `options` has them: between
-    /// two characters, where a byte outside valid UTF-8 counts as one.
+    /// EOS among them if `options` has them: between two characters, where a byte outside valid UTF-8
+    /// counts as one.
     pub fn longest_prefix(
+        &self,
+        text: &[u8],
+        limit: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<usize, Error> {
+        let search = Search { encoder: self, sizes: CHUNK_SIZES };
+        search.longest_prefix(text, limit, options, check)
+    }
+
+    /// Where the longest end of `text` begins whose own encoding has at most `limit` tokens; characters
+    /// are as in [`Encoder::longest_prefix`].
+    pub fn longest_suffix(
+        &self,
+        text: &[u8],
+        limit: usize,
+        options: &Options,
+        check: &Check,
+    ) -> Result<usize, Error> {
+        let search = Search { encoder: self, sizes: CHUNK_SIZES };
+        search.longest_suffix(text, limit, options, check)
+    }
+}
+
+/// The sizes of chunks in bytes. Chunks that can't be cut are longer.
+#[derive(Clone, Copy)]
+struct ChunkSizes {
+    /// The first chunk whose tokens are counted at once.
+    first: usize,
+    /// The most that such a chunk has.
+    max: usize,
+    /// The small chunks in which each position is tried.
+    small: usize,
+}
+
+/// The search for a cut.
+struct Search<'e> {
+    encoder: &'e Encoder,
+    sizes: ChunkSizes,
+}
+
+impl Search<'_> {
+    fn longest_prefix(
         &self,
         text: &[u8],
         limit: usize,
@@ -81,7 +122,7 @@ impl Encoder {
         if text.len() <= limit {
             return Ok(text.len());
         }
-        if !self.added.none_in(&options.allowed) {
+        if !self.encoder.added.none_in(&options.allowed) {
             let options = &Options { allowed: options.allowed.clone(), ..Options::default() };
             return self.longest_prefix_with_added(text, limit, options, check);
         }
@@ -137,7 +178,7 @@ impl Encoder {
         limit: usize,
         check: &Check,
     ) -> Result<(usize, usize), Error> {
-        let (mut at, mut tokens, mut size) = (0, 0, FIRST_CHUNK_BYTES);
+        let (mut at, mut tokens, mut size) = (0, 0, self.sizes.first);
         while let Some(chunk) = text.get(at..at + size) {
             let Some(cut) = last_cut(chunk) else {
                 size *= 2;
@@ -148,7 +189,7 @@ impl Encoder {
             if tokens + more > limit {
                 break;
             }
-            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(MAX_CHUNK_BYTES));
+            (at, tokens, size) = (at + cut, tokens + more, (size * 2).min(self.sizes.max));
         }
         Ok((at, tokens))
     }
@@ -166,10 +207,10 @@ impl Encoder {
         let end = always(pretoken_end(text, start), NO_PRETOKEN)?.max(white_space_end);
         let end = end.min(start.saturating_add(self.most_bytes(room)));
         let mut memory = MergeMemory::default();
-        memory.begin(self.vocabulary.number());
-        let mut all = PrefixCounts::new(&self.vocabulary, start);
+        memory.begin(self.encoder.vocabulary.number());
+        let mut all = PrefixCounts::new(&self.encoder.vocabulary, start);
         // The white space after the last newline, and how many tokens are before it.
-        let mut rest = PrefixCounts::new(&self.vocabulary, start);
+        let mut rest = PrefixCounts::new(&self.encoder.vocabulary, start);
         let mut before_rest = None;
         let (mut at, mut best) = (start, None);
         for number in 1.. {
@@ -197,9 +238,7 @@ impl Encoder {
         Ok(best)
     }
 
-    /// Where the longest end of `text` begins whose own encoding has at most `limit` tokens; characters
-    /// are as in [`Encoder::longest_prefix`].
-    pub fn longest_suffix(
+    fn longest_suffix(
         &self,
         text: &[u8],
         limit: usize,
@@ -210,7 +249,7 @@ impl Encoder {
         if text.len() <= limit {
             return Ok(0);
         }
-        if !self.added.none_in(&options.allowed) {
+        if !self.encoder.added.none_in(&options.allowed) {
             let options = &Options { allowed: options.allowed.clone(), ..Options::default() };
             return self.longest_suffix_with_added(text, limit, options, check);
         }
@@ -226,8 +265,8 @@ impl Encoder {
         options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
-        self.added.refuse(text, &options.disallowed, check)?;
-        let ends = self.added_ends(options)?;
+        self.encoder.added.refuse(text, &options.disallowed, check)?;
+        let ends = self.encoder.added_ends(options)?;
         limit.checked_sub(ends).ok_or(Error::NoRoom { limit, ends })
     }
 
@@ -241,8 +280,8 @@ impl Encoder {
         let (end, tokens) = self.skip_end(text, limit, check)?;
         let floor = end.saturating_sub(self.most_bytes(limit - tokens));
         let mut memory = MergeMemory::default();
-        memory.begin(self.vocabulary.number());
-        let mut endings = SuffixCounts::new(&self.vocabulary, end);
+        memory.begin(self.encoder.vocabulary.number());
+        let mut endings = SuffixCounts::new(&self.encoder.vocabulary, end);
         let mut runs = ReverseRuns::new(end);
         // At index `n`, the tokens of the suffix that begins `n` bytes before `end`.
         let mut counts = vec![tokens];
@@ -277,7 +316,7 @@ impl Encoder {
 
     /// The same as `skip_beginning` from the end: gives a position and how many tokens are after it.
     fn skip_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<(usize, usize), Error> {
-        let (mut end, mut tokens, mut size) = (text.len(), 0, FIRST_CHUNK_BYTES);
+        let (mut end, mut tokens, mut size) = (text.len(), 0, self.sizes.first);
         while let Some(from) = end.checked_sub(size) {
             let Some(cut) = first_cut(text, from, end) else {
                 size *= 2;
@@ -288,14 +327,14 @@ impl Encoder {
             if tokens + more > limit {
                 break;
             }
-            (end, tokens, size) = (cut, tokens + more, (size * 2).min(MAX_CHUNK_BYTES));
+            (end, tokens, size) = (cut, tokens + more, (size * 2).min(self.sizes.max));
         }
         Ok((end, tokens))
     }
 
     /// The most bytes that so many tokens can have.
     fn most_bytes(&self, tokens: usize) -> usize {
-        tokens.saturating_mul(self.vocabulary.longest_token())
+        tokens.saturating_mul(self.encoder.vocabulary.longest_token())
     }
 }
 
@@ -321,6 +360,13 @@ mod tests {
     use crate::reference::{best_encoder, cases, go_on, long_texts, sample_encoder, texts};
     use crate::steps::tests::{steps_of, worst_inputs};
 
+    /// Small chunks, since texts are short here.
+    pub const FEW_BYTES: ChunkSizes = ChunkSizes { first: 1 << 4, max: 1 << 5, small: 4 };
+
+    fn search(encoder: &Encoder) -> Search<'_> {
+        Search { encoder, sizes: FEW_BYTES }
+    }
+
     /// The positions between characters.
     fn positions(text: &[u8]) -> Vec<usize> {
         let next = |at: &usize| char_at(text, *at).map(|(_, length)| at + length);
@@ -337,16 +383,17 @@ mod tests {
         // All limits of a short text, some of a long one.
         for limit in (0..=most + 1).step_by(1 + most / 100) {
             let fits = |&tokens: &usize| tokens <= limit;
-            let expected = positions[beginnings.iter().rposition(fits).unwrap()];
-            prop_assert_eq!(
-                encoder.longest_prefix(text, limit, &Options::default(), &go_on).unwrap(),
-                expected
-            );
-            let expected = positions[ends.iter().position(fits).unwrap()];
-            prop_assert_eq!(
-                encoder.longest_suffix(text, limit, &Options::default(), &go_on).unwrap(),
-                expected
-            );
+            let end = positions[beginnings.iter().rposition(fits).unwrap()];
+            let start = positions[ends.iter().position(fits).unwrap()];
+            let options = Options::default();
+            for sizes in [FEW_BYTES, CHUNK_SIZES] {
+                let search = Search { encoder, sizes };
+                prop_assert_eq!(search.longest_prefix(text, limit, &options, &go_on).unwrap(), end);
+                prop_assert_eq!(
+                    search.longest_suffix(text, limit, &options, &go_on).unwrap(),
+                    start
+                );
+            }
         }
         Ok(())
     }
@@ -374,7 +421,7 @@ mod tests {
     #[test]
     fn a_base_where_no_pretoken_begins_is_an_error_and_gives_no_cut() {
         let after_the_text = Base { start: 3, after: 3, tokens: 0 };
-        assert!(sees_a_fault(|| sample_encoder().longest_after(
+        assert!(sees_a_fault(|| search(sample_encoder()).longest_after(
             b"abc",
             &after_the_text,
             1,
@@ -384,17 +431,16 @@ mod tests {
 
     #[test]
     fn a_check_that_fails_stops_the_search() {
-        let encoder = sample_encoder();
+        let search = search(sample_encoder());
+        let options = Options::default();
         let stop = || Err(Error::Interrupted);
         // Too short for the checks of encoding, so that those of the search are met.
         let word = "z".repeat(3 * CHECK_CHARACTERS);
         // In each of these another loop is long: skipping in chunks, or a text that can't be cut.
         for text in [word, "a few words, ".repeat(20_000), "! ".repeat(4 * CHECK_BYTES)] {
-            let found =
-                encoder.longest_prefix(text.as_bytes(), text.len() / 5, &Options::default(), &stop);
+            let found = search.longest_prefix(text.as_bytes(), text.len() / 5, &options, &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
-            let found =
-                encoder.longest_suffix(text.as_bytes(), text.len() / 5, &Options::default(), &stop);
+            let found = search.longest_suffix(text.as_bytes(), text.len() / 5, &options, &stop);
             assert!(matches!(found, Err(Error::Interrupted)), "{text:.20}");
         }
     }
@@ -405,11 +451,11 @@ mod tests {
         let encoder = &best_encoder().0;
         let find = |text: &str, limit: usize| {
             steps_of(|| {
-                encoder
+                search(encoder)
                     .longest_prefix(text.as_bytes(), limit, &Options::default(), &go_on)
                     .unwrap();
             }) + steps_of(|| {
-                encoder
+                search(encoder)
                     .longest_suffix(text.as_bytes(), limit, &Options::default(), &go_on)
                     .unwrap();
             })

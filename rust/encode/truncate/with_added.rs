@@ -8,21 +8,17 @@
 //! - or text with names, or with parts of some: then each position is tried. Such a chunk is short, since any
 //!   text may be cut after a token.
 
-use super::MAX_CHUNK_BYTES;
+use super::Search;
 use crate::added::Selection;
-use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::encode::sink::Count;
 use crate::error::{Check, Error, slice};
 use crate::text::unicode::char_at;
 
-/// Bytes of the small chunks in which each position is tried, unless they can't be cut.
-const SMALL_CHUNK_BYTES: usize = if cfg!(test) { 4 } else { 1 << 6 };
-
 /// A chain of overlapping names is followed over as many bytes as so many of the longest name have.
 const MAX_CHAIN_NAMES: usize = 4;
 
-impl Encoder {
+impl Search<'_> {
     pub(super) fn longest_prefix_with_added(
         &self,
         text: &[u8],
@@ -30,26 +26,27 @@ impl Encoder {
         options: &Options,
         check: &Check,
     ) -> Result<usize, Error> {
-        let (mut start, mut tokens, mut size) = (0, 0, MAX_CHUNK_BYTES);
+        let (mut start, mut tokens, mut size) = (0, 0, self.sizes.max);
         let end = loop {
             if start == text.len() {
                 return Ok(start);
             }
             let end = self.chunk_end(text, start, size, &options.allowed, check)?;
-            let more = self.count(slice(text, start..end)?, options, check)?;
+            let more = self.encoder.count(slice(text, start..end)?, options, check)?;
             if tokens + more <= limit {
                 (start, tokens) = (end, tokens + more);
-            } else if size > SMALL_CHUNK_BYTES {
-                size = SMALL_CHUNK_BYTES;
+            } else if size > self.sizes.small {
+                size = self.sizes.small;
             } else {
                 break end;
             }
         };
         let chunk = slice(text, start..end)?;
-        let names = self.added.names_in(chunk, &options.allowed, check)?;
+        let names = self.encoder.added.names_in(chunk, &options.allowed, check)?;
+        // Without a name the whole chunk is plain text.
         let first = names.iter().map(|name| name.start).min().unwrap_or(chunk.len());
         for cut in places(chunk).rev().filter(|&cut| cut > first) {
-            if tokens + self.count(slice(chunk, ..cut)?, options, check)? <= limit {
+            if tokens + self.encoder.count(slice(chunk, ..cut)?, options, check)? <= limit {
                 return Ok(start + cut);
             }
         }
@@ -65,7 +62,7 @@ impl Encoder {
     ) -> Result<usize, Error> {
         let (mut start, mut end, mut tokens) = (0, text.len(), 0);
         let mut chunks = Vec::new();
-        for size in [MAX_CHUNK_BYTES, SMALL_CHUNK_BYTES] {
+        for size in [self.sizes.max, self.sizes.small] {
             let mut at = start;
             while at < end {
                 let next =
@@ -76,7 +73,7 @@ impl Encoder {
             }
             loop {
                 let Some(at) = chunks.pop() else { return Ok(start) };
-                let more = self.count(slice(text, at..end)?, options, check)?;
+                let more = self.encoder.count(slice(text, at..end)?, options, check)?;
                 if tokens + more > limit {
                     start = at;
                     break;
@@ -84,19 +81,22 @@ impl Encoder {
                 (end, tokens) = (at, tokens + more);
             }
         }
-        // Behind the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
+        // After the beginning of a name another one may begin, that goes on beyond the chunk, as in `ab<` and
         // `<c>` of `ab<c>`: so names before the chunk count as well, as far as such a chain is followed.
-        let chain = MAX_CHAIN_NAMES * self.added.longest_name();
+        let chain = MAX_CHAIN_NAMES * self.encoder.added.longest_name();
+        // If no chunk begins so far before, it is from the beginning of the text.
         let before = chunks.iter().rev().find(|&&at| at + chain <= start).copied().unwrap_or(0);
         let chunk = slice(text, before..end)?;
-        let names = self.added.names_in(chunk, &options.allowed, check)?;
+        let names = self.encoder.added.names_in(chunk, &options.allowed, check)?;
         let last = names.iter().map(|name| name.end).max().unwrap_or(0).max(start - before);
         for cut in places(chunk).skip(1).take_while(|&cut| cut < last) {
             let in_name = names.iter().any(|name| name.start < cut && cut < name.end);
             let fits = match in_name {
-                true => self.count(slice(text, before + cut..)?, options, check)? <= limit,
+                true => self.encoder.count(slice(text, before + cut..)?, options, check)? <= limit,
                 false if before + cut <= start => false,
-                false => tokens + self.count(slice(chunk, cut..)?, options, check)? <= limit,
+                false => {
+                    tokens + self.encoder.count(slice(chunk, cut..)?, options, check)? <= limit
+                }
             };
             if fits {
                 return Ok(before + cut);
@@ -117,7 +117,7 @@ impl Encoder {
     ) -> Result<usize, Error> {
         let none = Selection::None;
         while let Some(chunk) = text.get(start..start.saturating_add(size)) {
-            match self.added.last_cut(chunk, allowed, &none, check)? {
+            match self.encoder.added.last_cut(chunk, allowed, &none, check)? {
                 Some(cut) if cut > 0 => return Ok(start + cut),
                 _ => size *= 2,
             }
@@ -127,7 +127,7 @@ impl Encoder {
 
     pub(super) fn count_plain(&self, text: &[u8], check: &Check) -> Result<usize, Error> {
         let mut count = Count::default();
-        self.encode_plain(text, &mut count, check)?;
+        self.encoder.encode_plain(text, &mut count, check)?;
         Ok(count.0)
     }
 }
@@ -147,9 +147,12 @@ fn places(text: &[u8]) -> std::vec::IntoIter<usize> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::Search;
     use crate::added::Selection;
     use crate::added::tests::{encoder, odd_tokens, texts};
     use crate::encode::options::Options;
+    use crate::encode::truncate::CHUNK_SIZES;
+    use crate::encode::truncate::tests::FEW_BYTES;
     use crate::error::Error;
     use crate::reference::go_on;
 
@@ -170,17 +173,20 @@ mod tests {
             let options = Options { bos: ends.0, eos: ends.1, allowed, ..Options::default() };
             let cuts = (0..=text.len()).filter(|&at| text.is_char_boundary(at));
             let count = |text: &str| encoder.count(text.as_bytes(), &options, &go_on).unwrap();
-            let beginning = encoder.longest_prefix(text.as_bytes(), limit, &options, &go_on);
-            let end = encoder.longest_suffix(text.as_bytes(), limit, &options, &go_on);
-            let Some(last) = cuts.clone().rev().find(|&at| count(&text[..at]) <= limit) else {
-                prop_assert!(limit < usize::from(ends.0) + usize::from(ends.1));
-                let refused = |end| matches!(end, Err(Error::NoRoom { .. }));
-                prop_assert!(refused(beginning) && refused(end));
-                return Ok(());
-            };
-            prop_assert_eq!(beginning.unwrap(), last);
-            let first = cuts.into_iter().find(|&at| count(&text[at..]) <= limit).unwrap();
-            prop_assert_eq!(end.unwrap(), first);
+            let last = cuts.clone().rev().find(|&at| count(&text[..at]) <= limit);
+            let first = cuts.into_iter().find(|&at| count(&text[at..]) <= limit);
+            for sizes in [FEW_BYTES, CHUNK_SIZES] {
+                let search = Search { encoder: &encoder, sizes };
+                let end = search.longest_prefix(text.as_bytes(), limit, &options, &go_on);
+                let start = search.longest_suffix(text.as_bytes(), limit, &options, &go_on);
+                if let (Some(last), Some(first)) = (last, first) {
+                    prop_assert_eq!((end.unwrap(), start.unwrap()), (last, first));
+                } else {
+                    prop_assert!(limit < usize::from(ends.0) + usize::from(ends.1));
+                    let refused = |found| matches!(found, Err(Error::NoRoom { .. }));
+                    prop_assert!(refused(end) && refused(start));
+                }
+            }
         }
     }
 }

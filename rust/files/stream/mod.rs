@@ -254,6 +254,7 @@ enum Job {
 impl StreamState {
     /// How far a begun file is; `None` if its results are not wanted any more.
     fn progress_of(&mut self, file: usize) -> Option<&mut Progress> {
+        // Each opened file from `head` on is in `progress`, see `Shared::take`.
         debug_assert!(file < self.opened);
         self.progress.get_mut(file.checked_sub(self.head)?)
     }
@@ -264,7 +265,7 @@ impl StreamState {
         progress.outputs.push_back(None);
         progress.is_read = chunk.last;
         let index = progress.taken + progress.outputs.len() - 1;
-        self.held += chunk.text().len();
+        self.held += chunk.len();
         Some(ChunkId { file, index })
     }
 
@@ -433,8 +434,9 @@ impl Shared {
             true => self.files.len() - state.opened,
             false => 0,
         };
-        let more =
-            (state.chunks.len() + open + closed).min(self.threads.saturating_sub(state.active));
+        // The thread that takes the results may work, too, so more may be active than the limit.
+        let free = self.threads.saturating_sub(state.active);
+        let more = (state.chunks.len() + open + closed).min(free);
         state.active += more;
         more
     }

@@ -9,6 +9,15 @@ use crate::error::{Check, Error, always};
 use crate::files::output::ChunkOutput;
 use crate::files::reader::{FileChunk, FileReader, ReadStep, read_error};
 
+/// The check asked for a stop.
+pub(super) struct Stopped;
+
+impl From<Stopped> for Error {
+    fn from(_: Stopped) -> Self {
+        Self::Interrupted
+    }
+}
+
 impl Shared {
     /// What a thread of the pool does.
     pub(super) fn run_jobs(self: Arc<Self>) {
@@ -18,11 +27,7 @@ impl Shared {
             let Some(job) = self.take(&mut self.lock()) else { break };
             match self.run(job, &mut spare, &check) {
                 Ok(bytes) => done += bytes + FILE_COST,
-                Err(error) => {
-                    // All other errors are results of files.
-                    debug_assert!(matches!(error, Error::Interrupted));
-                    break;
-                }
+                Err(Stopped) => break,
             }
         }
         let mut state = self.lock();
@@ -35,14 +40,13 @@ impl Shared {
         self.spawn(more);
     }
 
-    /// Does a job; gives how many bytes were worked on. Errors of a file are results, only
-    /// [`Error::Interrupted`] is given.
+    /// Does a job; gives how many bytes were worked on. All other errors are results of files.
     pub(super) fn run(
         self: &Arc<Self>,
         job: Job,
         spare: &mut Vec<u8>,
         check: &Check,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, Stopped> {
         let (id, chunk) = match job {
             Job::Encode(id, chunk) => (id, chunk),
             Job::Read(file, reader) => match self.read(file, reader, take(spare), check)? {
@@ -50,10 +54,10 @@ impl Shared {
                 None => return Ok(0),
             },
         };
-        let bytes = chunk.text().len();
+        let bytes = chunk.len();
         let named = self.named(id.file);
         let result = match named.and_then(|named| self.task.run(&named.path, &chunk, check)) {
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(Error::Interrupted) => return Err(Stopped),
             result => result,
         };
         *spare = chunk.into_buffer();
@@ -85,7 +89,7 @@ impl Shared {
         reader: Option<FileReader>,
         spare: Vec<u8>,
         check: &Check,
-    ) -> Result<Option<(ChunkId, FileChunk)>, Error> {
+    ) -> Result<Option<(ChunkId, FileChunk)>, Stopped> {
         let opened = reader.map_or_else(|| self.open(file), |reader| Ok(Some(reader)));
         let mut reader = match opened {
             Ok(Some(reader)) => reader,
@@ -117,7 +121,7 @@ impl Shared {
             Ok(ReadStep::Binary) => {
                 self.close(file, Ok(ChunkOutput { is_binary: true, ..ChunkOutput::default() }))
             }
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(Error::Interrupted) => return Err(Stopped),
             Err(error) => self.close(file, Err(error)),
         }
         Ok(None)

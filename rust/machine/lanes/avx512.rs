@@ -4,8 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::{
-    HASH_ADDENDS, HASH_SHIFT, KEYS_AT_ONCE, KeyMask, KeyMasks, Lanes, Masks, Vectorized, WINDOW,
-    keys_one_by_one,
+    Feature, HASH_ADDENDS, HASH_SHIFT, KEYS_AT_ONCE, KeyMask, KeyMasks, Lanes, Masks, Vectorized,
+    WINDOW, detected, keys_one_by_one,
 };
 
 /// Eight bytes of one bit each.
@@ -23,6 +23,10 @@ static NUMBERS: [u8; WINDOW] = {
     numbers
 };
 
+/// The instruction set extensions that it needs besides those of AVX2.
+pub const FEATURES: &[Feature] =
+    &detected!["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512vbmi2"];
+
 /// A processor with AVX-512 and its additions for bytes, as Intel's since Ice Lake and AMD's since Zen 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512(());
@@ -30,13 +34,7 @@ pub struct Avx512(());
 impl Avx512 {
     /// `None` where the instructions are missing.
     pub fn new() -> Option<Self> {
-        use std::arch::is_x86_feature_detected as has;
-        let has_all = has!("avx512f")
-            && has!("avx512bw")
-            && has!("avx512dq")
-            && has!("avx512vl")
-            && has!("avx512vbmi")
-            && has!("avx512vbmi2");
+        let has_all = FEATURES.iter().all(|(_, is_found)| is_found());
         (has_all && super::avx2::Avx2::new().is_some()).then_some(Self(()))
     }
 }
@@ -151,7 +149,8 @@ fn write_bit_positions(bits: u64, base: u32, positions: &mut [u32; WINDOW]) {
     let numbers = _mm512_maskz_compress_epi8(bits, load(&NUMBERS));
     let base = _mm512_set1_epi32(base as i32);
     let (sixteens, _) = positions.as_chunks_mut::<16>();
-    // Sixty-four are four sixteens.
+    // Four sixteens are sixty-four.
+    const { assert!(WINDOW == 4 * 16) };
     let [a, b, c, d] = sixteens else { return };
     let write = |sixteen: &mut [u32; 16], numbers: __m128i| {
         let positions = _mm512_add_epi32(_mm512_cvtepu8_epi32(numbers), base);

@@ -16,6 +16,38 @@ pub mod avx512;
 pub mod neon;
 pub mod portable;
 
+/// The name of an instruction set extension, and a function that says whether this processor has it.
+pub type Feature = (&'static str, fn() -> bool);
+
+/// The [`Feature`]s with some names.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+macro_rules! detected {
+    ($($name:tt),*) => {
+        [$(($name, {
+            #[cfg(target_arch = "x86_64")]
+            { || std::arch::is_x86_feature_detected!($name) }
+            #[cfg(target_arch = "aarch64")]
+            { || std::arch::is_aarch64_feature_detected!($name) }
+        })),*]
+    };
+}
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+use detected;
+
+/// The instruction set extensions that some code path needs, of those that this processor has.
+pub fn features() -> Vec<&'static str> {
+    let all: &[&[Feature]] = &[
+        #[cfg(target_arch = "x86_64")]
+        avx2::FEATURES,
+        #[cfg(target_arch = "x86_64")]
+        avx512::FEATURES,
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        neon::FEATURES,
+    ];
+    let found = all.iter().copied().flatten().filter(|(_, is_found)| is_found());
+    found.map(|(name, _)| *name).collect()
+}
+
 /// Bytes in a window of text, one bit of a word for each.
 pub const WINDOW: usize = 64;
 /// Byte strings whose keys are made at a time.
@@ -118,6 +150,7 @@ pub fn keys_one_by_one(
 ) {
     let ranges = bounds.iter().zip(bounds.iter().skip(1));
     for ((&start, &end), (key, hash_of)) in ranges.zip(keys.iter_mut().zip(hashes)) {
+        // After the last pretoken the bounds are any numbers, and what is made of them is not used.
         *key = key_of(load_16_bytes(text, start as usize), end.wrapping_sub(start) as usize, masks);
         *hash_of = hash(*key);
     }
@@ -127,6 +160,7 @@ pub fn keys_one_by_one(
 #[inline(always)]
 pub fn key_of(head: u128, length: usize, masks: &KeyMasks) -> u128 {
     let [.., last] = masks;
+    // All longer strings have the same mask.
     let KeyMask { keep, set } = masks.get(length).unwrap_or(last);
     head & keep | set
 }
@@ -144,7 +178,8 @@ pub fn load_16_bytes(text: &[u8], start: usize) -> u128 {
 #[inline]
 fn load_last_bytes(text: &[u8], start: usize) -> u128 {
     if let Some(last) = text.last_chunk::<16>() {
-        let missing = (start + 16).saturating_sub(text.len()) as u32;
+        // All are missing where the text ends before the start.
+        let missing = (start + 16 - text.len()).min(16) as u32;
         return u128::from_le_bytes(*last).checked_shr(8 * missing).unwrap_or(0);
     }
     let mut padded = [0; 16];
@@ -197,7 +232,8 @@ static LAST_MATCH: [u8; 256] = {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn last_match(same_halves: u8) -> usize {
-    LAST_MATCH.get(usize::from(same_halves)).map_or(8, |&half| usize::from(half))
+    #[expect(clippy::indexing_slicing, reason = "8 bits, as many as there are: no check")]
+    usize::from(LAST_MATCH[usize::from(same_halves)])
 }
 
 /// Work that is compiled for each code path.

@@ -10,10 +10,13 @@
 
 use std::arch::aarch64::*;
 
-use super::{Lanes, Masks, Vectorized, WINDOW};
+use super::{Feature, Lanes, Masks, Vectorized, WINDOW, detected};
 
 /// Eight bytes of one bit each.
 const BITS: u64 = u64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]);
+
+/// The instruction set extension that it needs.
+pub const FEATURES: &[Feature] = &detected!["neon"];
 
 /// A processor with NEON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,8 @@ pub struct Neon(());
 impl Neon {
     /// `None` where the instructions are missing.
     pub fn new() -> Option<Self> {
-        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+        let has_all = FEATURES.iter().all(|(_, is_found)| is_found());
+        has_all.then_some(Self(()))
     }
 }
 

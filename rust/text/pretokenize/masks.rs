@@ -77,7 +77,7 @@ impl PretokenEnds {
         Self { far, ..Self::default() }
     }
 
-    /// The ends, ascending.
+    /// The ends, ascending, if they [`are_complete`](Self::are_complete).
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         (1..=self.count).filter_map(|number| self.offset(number))
     }
@@ -115,6 +115,7 @@ impl PretokenEnds {
     /// Where the last one ends; where the first would begin if there are none.
     #[inline(always)]
     pub fn last(&self) -> usize {
+        // If there were too many, `are_complete` says so.
         self.offset(self.count).unwrap_or(usize::MAX)
     }
 
@@ -198,7 +199,7 @@ impl CodePath {
 /// The same by the scalar scanner, for any bytes.
 pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds) {
     ends.begin(from);
-    // After the text's end there is nothing.
+    // After the text's end there is nothing, so no end: see `PretokenEnds::are_complete`.
     let text = text.get(from..).unwrap_or(&[]);
     let mut at = 0;
     while ends.take_more(at)
@@ -223,7 +224,7 @@ pub fn fill<L: Lanes>(
     mut meanwhile: impl FnMut(&PretokenEnds),
 ) {
     ends.begin(from);
-    // After the text's end there is nothing.
+    // After the text's end there is nothing, so no end: see `PretokenEnds::are_complete`.
     let text = text.get(from..).unwrap_or(&[]);
     let (mut at, mut in_letters) = (0, false);
     while ends.take_more(at)
@@ -257,7 +258,11 @@ pub fn fill<L: Lanes>(
         } else if last > 0 {
             at += last;
         } else {
-            at = scalar::pretoken_end(text, at).unwrap_or(text.len());
+            match scalar::pretoken_end(text, at) {
+                Some(end) => at = end,
+                // Never, since there is text left.
+                None => return ends.lost = true,
+            }
             ends.push(at);
         }
     }
@@ -295,9 +300,10 @@ fn whole_characters(leads: u64, tail: u64) -> u64 {
     leads | flood(tail, leads << 1 & tail)
 }
 
-/// Sets the bits below `count`, which is at most 64.
+/// Sets the bits below `count`, which is at most 64. For 0 the shift is by 64, which `checked_shr` refuses.
 #[inline(always)]
 fn low_bits(count: usize) -> u64 {
+    debug_assert!(count <= 64);
     u64::MAX.checked_shr(64 - count as u32).unwrap_or(0)
 }
 
@@ -432,6 +438,7 @@ fn starts_after_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u6
     while rest != 0 {
         let at = rest.trailing_zeros() as usize;
         if let Some(end) = scalar::contraction_end(window, at) {
+            // A contraction that ends with the window has no start after it in the window.
             starts |= letter & 1u64.checked_shl(end as u32).unwrap_or(0);
         }
         rest &= rest - 1;

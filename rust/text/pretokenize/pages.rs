@@ -14,6 +14,15 @@ fn branch(byte: u8) -> u32 {
     u32::from(byte & 0x3F)
 }
 
+/// A byte of a character that the window has whole.
+#[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "modulo the length: no check, no panic")]
+fn byte_at(window: &[u8; WINDOW], at: usize) -> u8 {
+    // The text is UTF-8, and a character that goes on after the window's end is left to the next window.
+    debug_assert!(at < WINDOW);
+    window[at % WINDOW]
+}
+
 /// The classes of the characters that begin at `leads` in a window, which has them whole, page by page.
 ///
 /// `among` gives the bytes of the window whose low six bits are in a set, `equal` those that are equal
@@ -30,7 +39,7 @@ pub fn by_page(
     let mut rest = leads & !low;
     while rest != 0 {
         let at = rest.trailing_zeros() as usize;
-        let byte = |offset: usize| window.get(at + offset).copied().unwrap_or(0);
+        let byte = |offset: usize| byte_at(window, at + offset);
         let [first, second] = [byte(0), byte(1)];
         let mut same_page = rest & equal(first);
         // The second bytes that make only letters with this first byte.
@@ -69,7 +78,7 @@ pub fn one_by_one(window: &[u8; WINDOW], leads: u64) -> Classes {
     let (mut low, mut high, mut rest) = (0, 0, leads);
     while rest != 0 {
         let at = rest.trailing_zeros();
-        let byte = |offset: u32| window.get((at + offset) as usize).copied().unwrap_or(0);
+        let byte = |offset: u32| byte_at(window, (at + offset) as usize);
         let [first, second] = [byte(0), byte(1)];
         let (number, last) = match first {
             0..0xE0 => (branch(first & 0x1F), second),

@@ -11,6 +11,7 @@ import warnings
 from functools import partial
 from typing import NamedTuple
 
+from llama3_tok import arguments
 from llama3_tok.errors import CheckpointError
 from llama3_tok.torch.checkpoint.job import Job, Progress, verify_hashes
 from llama3_tok.torch.checkpoint.plan import for_meta, for_transformers
@@ -76,6 +77,8 @@ def convert_checkpoint(
     Names, parts and order are those of llama-models' `llama3/model.py` and of transformers' Llama;
     the fields are those of `ModelArgs` and `LlamaConfig`.
     """
+    arguments.flag(to_meta, "to_meta")
+    arguments.flag(verify, "verify")
     source, output = os.fspath(input_dir), os.fspath(output_dir)
     if dtype is not None and dtype not in DTYPES:
         raise CheckpointError(f"dtype is {dtype!r}, and must be one of {', '.join(DTYPES)}")
