@@ -77,6 +77,23 @@ pub enum Error {
     #[error("{} is not a token of the vocabulary", quoted(.0))]
     UnknownToken(Vec<u8>),
 
+    /// A text that is not inside the buffer that it should be in.
+    #[error(
+        "column[{row}] can't be read: its text is from byte {start} to byte {end} of {}; the column is \
+         damaged, and its method validate(full=True) says more",
+        length.map_or("a buffer that does not exist".to_owned(), |length| format!("a buffer of {length} bytes"))
+    )]
+    DamagedColumn {
+        /// Which row.
+        row: usize,
+        /// Where the text should begin.
+        start: i64,
+        /// Where it should end.
+        end: i64,
+        /// How many bytes the buffer has; `None` if there is no such buffer.
+        length: Option<usize>,
+    },
+
     /// A conversation that its chat format can't hold.
     #[error("{reason}")]
     Chat {

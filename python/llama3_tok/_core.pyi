@@ -179,6 +179,24 @@ class Core:
         threads: int,
         options: Options | None,
     ) -> _Ragged: ...
+    def encode_slices(
+        self,
+        buffers: Sequence[npt.NDArray[np.uint8]],
+        buffer_of: npt.NDArray[np.int32] | None,
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        threads: int,
+        options: Options | None,
+    ) -> _Ragged: ...
+    def count_slices(
+        self,
+        buffers: Sequence[npt.NDArray[np.uint8]],
+        buffer_of: npt.NDArray[np.int32] | None,
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        threads: int,
+        options: Options | None,
+    ) -> npt.NDArray[np.int64]: ...
     def count(self, text: str | bytes, options: Options | None = None) -> int: ...
     def count_batch(
         self, texts: list[str | bytes], threads: int, options: Options | None

@@ -21,6 +21,7 @@ pub mod decode;
 pub mod pool;
 mod groups;
 pub mod parallel;
+pub mod slices;
 #[cfg(test)]
 mod tests;
 

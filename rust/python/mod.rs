@@ -2,6 +2,7 @@
 //! from the interpreter, calls the core and converts the result. What is allowed is decided in Python.
 
 mod chat;
+mod columns;
 mod convert;
 mod core;
 mod decode;
@@ -28,6 +29,7 @@ use pyo3::exceptions::{PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
+use self::columns::Rows;
 use self::convert::{
     GivenIds, array, array_of, bytes_object, bytes_of, list_of, look_for_signals, try_collect,
 };
@@ -41,7 +43,7 @@ use self::vocabulary::{Content, Ranks};
 use crate::encode::Encoder;
 use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
-use crate::encode::parallel::Ids;
+use crate::encode::parallel::{Ids, Ragged};
 use crate::files::output::{EncodeTask, OutputKind};
 use crate::machine::code_path::CodePath;
 use crate::profile::PROFILES;
@@ -217,10 +219,27 @@ impl Core {
         options: GivenOptions,
     ) -> PyResult<IdsAndOffsets<'py>> {
         let (py, options) = (texts.py(), self.options(options)?);
-        let all = self.encode_all(texts, threads, &options)?;
-        let offsets = all.offsets.iter().map(|&offset| Ok(offset as i64));
-        let offsets = try_collect(all.offsets.len(), offsets)?;
-        Ok((array(py, all.ids)?, array(py, offsets)?))
+        ids_and_offsets(py, self.encode_all(texts, threads, &options)?)
+    }
+
+    /// The same as `encode_ragged` for texts that lie in `buffers`, `uint8` arrays: those from `starts` to
+    /// `ends`, `int64[n]`, of the buffers whose numbers are in `buffer_of`, `int32[n]`, or of the first.
+    /// A row whose start is negative is null and has no ids.
+    fn encode_slices<'py>(
+        &self,
+        buffers: &Bound<'py, PyAny>,
+        buffer_of: Option<&Bound<'py, PyAny>>,
+        starts: &Bound<'py, PyAny>,
+        ends: &Bound<'py, PyAny>,
+        threads: usize,
+        options: GivenOptions,
+    ) -> PyResult<IdsAndOffsets<'py>> {
+        let (py, options) = (starts.py(), self.options(options)?);
+        let rows = Rows::of(buffers, buffer_of, starts, ends)?;
+        let all = self.with_rows(py, &rows, |slices, check| {
+            self.encoder.encode_slices(slices, threads, &options, check)
+        })?;
+        ids_and_offsets(py, all)
     }
 
     #[pyo3(signature = (text, options=None))]
@@ -235,6 +254,24 @@ impl Core {
         options: GivenOptions,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
         array(texts.py(), self.counts(texts, threads, &self.options(options)?)?)
+    }
+
+    /// How many ids each row has; the parameters are those of `encode_slices`.
+    fn count_slices<'py>(
+        &self,
+        buffers: &Bound<'py, PyAny>,
+        buffer_of: Option<&Bound<'py, PyAny>>,
+        starts: &Bound<'py, PyAny>,
+        ends: &Bound<'py, PyAny>,
+        threads: usize,
+        options: GivenOptions,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let (py, options) = (starts.py(), self.options(options)?);
+        let rows = Rows::of(buffers, buffer_of, starts, ends)?;
+        let counts = self.with_rows(py, &rows, |slices, check| {
+            self.encoder.count_slices(slices, threads, &options, check)
+        })?;
+        array(py, counts)
     }
 
     /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`; `argument` is what the
@@ -380,6 +417,13 @@ impl Core {
     fn task(&self, field: Option<String>, kind: OutputKind, options: Chosen) -> EncodeTask {
         EncodeTask::new(Arc::clone(&self.encoder), field, kind, options)
     }
+}
+
+/// Ragged ids as arrays; those of the ids have their memory.
+fn ids_and_offsets(py: Python, ragged: Ragged) -> PyResult<IdsAndOffsets> {
+    let offsets = ragged.offsets.iter().map(|&offset| Ok(offset as i64));
+    let offsets = try_collect(ragged.offsets.len(), offsets)?;
+    Ok((array(py, ragged.ids)?, array(py, offsets)?))
 }
 
 #[pymodule]

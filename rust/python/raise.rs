@@ -37,7 +37,9 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             fields.set_item("reason", reason)?;
             "VocabularyError"
         }
-        Error::UnknownProfile { .. } | Error::NoToken(_) => "Llama3TokError",
+        Error::UnknownProfile { .. } | Error::NoToken(_) | Error::DamagedColumn { .. } => {
+            "Llama3TokError"
+        }
         Error::UnknownSpecialToken { token, .. } => {
             fields.set_item("token", token)?;
             "SpecialTokenError"
