@@ -177,7 +177,7 @@ impl Error {
     /// Adds in which item of a batch it is, unless it is not about an item.
     pub fn in_item(self, batch: &'static str, index: usize) -> Self {
         match self {
-            Self::OutOfMemory | Self::Interrupted => self,
+            Self::OutOfMemory | Self::Interrupted | Self::NoToken(_) => self,
             error => Self::Item { batch, index, error: Box::new(error) },
         }
     }
@@ -185,7 +185,7 @@ impl Error {
     /// Adds in which file it is, unless it is not about a file.
     pub fn in_file(self, path: &Path, line: Option<usize>) -> Self {
         match self {
-            Self::OutOfMemory | Self::Interrupted => self,
+            Self::OutOfMemory | Self::Interrupted | Self::NoToken(_) => self,
             error => Self::File { path: path.to_owned(), line, error: Box::new(error) },
         }
     }

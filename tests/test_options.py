@@ -136,6 +136,18 @@ def test_bos_and_eos_of_a_folder_without_them_are_errors(tokenizer, tmp_path):
             call("a", **{name: True})
     with pytest.raises(llama3_tok.Llama3TokError, match="this tokenizer has no bos token"):
         other.truncate("a", 5, bos=True)
+    # It is about the tokenizer, and not about one of the texts or files.
+    path = tmp_path / "a.txt"
+    path.write_text("a")
+    for call in (
+        lambda: other.encode_batch(["a", "b"], bos=True),
+        lambda: other.encode_ragged(["a", "b"], bos=True),
+        lambda: other.count_batch(["a", "b"], bos=True),
+        lambda: other.encode_file(path, bos=True),
+        lambda: other.count_files([path], bos=True),
+    ):
+        with pytest.raises(llama3_tok.Llama3TokError, match="^this tokenizer has no bos token"):
+            call()
 
 
 def test_special_tokens_with_names_beyond_ascii_can_be_allowed(tokenizer):
