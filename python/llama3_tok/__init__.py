@@ -11,7 +11,6 @@
 The functions of this module use one shared `Tokenizer` with the default vocabulary and profile.
 """
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llama3_tok.about import UNICODE_VERSION, __version__
@@ -31,6 +30,8 @@ from llama3_tok.errors import (
     VocabularyNotFound,
 )
 from llama3_tok.profiles import PROFILES
+from llama3_tok.shared import given as _given
+from llama3_tok.shared import shared as _shared
 from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer import (
     Encoding,
@@ -81,11 +82,7 @@ _LAZY = {
     "Padded": "text.padding",
     "ToolCall": "chat.assistant",
 }
-
-
-@cache
-def _shared() -> Tokenizer:
-    return Tokenizer()
+_PACKAGES = {"data": "data", "report": "report"}
 
 
 def encode(text: Text, **options: Unpack[TextOptions]) -> list[int]:
@@ -130,20 +127,18 @@ def parse_assistant(
     >>> message.tool_calls[0].name, message.tool_calls[0].arguments, message.stop_reason
     ('brave_search', {'query': 'llamas'}, 'end_of_message')
     """
-    if not isinstance(tokenizer, Tokenizer | None):
-        raise TypeError(f"tokenizer must be a Tokenizer or None, not {type(tokenizer).__name__}")
-    if isinstance(answer, str):
+    if isinstance(answer, str) and tokenizer is None:
         from llama3_tok.chat.assistant import of_text
 
         return of_text(answer)
-    return (_shared() if tokenizer is None else tokenizer).parse_assistant(answer)
+    return _given(tokenizer).parse_assistant(answer)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     from importlib import import_module
 
-    if name == "report":
-        return import_module("llama3_tok.report")
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{_PACKAGES[name]}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"llama3_tok.{_LAZY[name]}"), name)
