@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 import numpy as np
+import numpy.typing as npt
 
 from llama3_tok import arguments
 from llama3_tok.arguments import TextOptions, utf8
@@ -30,17 +31,19 @@ class Encode(Adapter):
     The fingerprint, by which datasets finds what it computed before, is that of the vocabulary and
     the options. It is the same in each process, before and after use.
 
-    The text is read as Arrow has it, without a `str` for each row. With
-    `dataset.with_format("arrow")` the ids stay in Arrow as well, which is faster still; the result
-    is then the table with the new column, and `map` leaves out its `remove_columns`.
+    `Dataset.map` has the text in Arrow, where it is read without a `str` for each row; the ids are
+    arrays of NumPy, which datasets writes fast. With `dataset.with_format("arrow")` they stay in
+    Arrow, which is faster still. The result is then the table with the new column, for which `map`
+    has no `remove_columns`: `Dataset.remove_columns` has. For lists of texts, as streams have them,
+    the ids are lists.
 
     Raises TypeError for what is not a batch of texts, Llama3TokError for a batch without the
     column, and what `encode_arrow` raises.
 
     >>> from llama3_tok.data.huggingface import Encode
     >>> encode = Encode(column="content", bos=True)
-    >>> [ids.tolist() for ids in encode({"content": ["Hello world", "Hello"]})["input_ids"]]
-    [[128000, 9906, 1917], [128000, 9906]]
+    >>> encode({"content": ["Hello world", "Hello"]})
+    {'input_ids': [[128000, 9906, 1917], [128000, 9906]]}
     """
 
     def __init__(
@@ -74,9 +77,13 @@ class Encode(Adapter):
                 f"the batch must be a dictionary or a pyarrow.Table, not {type(batch).__name__}; "
                 'with_format(None) and with_format("arrow") give these'
             )
-        ids = plain_lists(self.ids_of(_arrow(self.column_of(batch), self.column)))
+        texts = self.column_of(batch)
+        ids = plain_lists(self.ids_of(_arrow(texts, self.column)))
         new = {self.output: ids, **({MASK: _ones(ids)} if self.attention_mask else {})}
-        return {name: arrays_of(column) for name, column in new.items()}
+        rows = {name: arrays_of(column) for name, column in new.items()}
+        if not isinstance(texts, list):
+            return rows
+        return {name: [_listed(row) for row in column] for name, column in rows.items()}
 
     def threads_here(self) -> int | None:
         """One in a worker, unless a number was given."""
@@ -122,6 +129,10 @@ def _ones(ids: Any) -> Any:  # noqa: ANN401 - an array of lists, or several
         return pa.chunked_array([_ones(chunk) for chunk in ids.chunks], type=kind)
     ones = pa.array(np.ones(len(ids.values), np.int8))
     return pa.ListArray.from_arrays(ids.offsets, ones, mask=ids.is_null())
+
+
+def _listed(row: "npt.NDArray[Any] | None") -> list[int] | None:
+    return None if row is None else row.tolist()
 
 
 def _is_worker() -> bool:
