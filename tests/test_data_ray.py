@@ -14,8 +14,11 @@ from llama3_tok.data.ray import Encode  # noqa: E402
 TEXTS = ["Hello world", None, "", "Việt Nam<|eot_id|>", "a" * 40]
 TABLE = pa.table({"text": TEXTS * 40, "n": range(5 * 40)})
 
-# Ray warns of its own defaults, which it deprecated.
-pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\.data\.")
+# Ray warns of its own defaults, which it deprecated, and leaves files and processes to the garbage
+# collector.
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore::DeprecationWarning:ray\.data\.", "ignore::ResourceWarning"
+)
 
 
 def expected(tokenizer=None, **options):
@@ -28,12 +31,15 @@ def ray():
     reason = "ray, of the extra `test-data`, is not installed"
     ray = pytest.importorskip("ray", reason=reason)
     pytest.importorskip("ray.data", reason=reason)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # of which Ray warns otherwise
     ray.init(
         num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=100 << 20
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield ray
     ray.shutdown()
+    patch.undo()
 
 
 @pytest.fixture

@@ -17,8 +17,11 @@ from llama3_tok.data.spark import Encode, encode  # noqa: E402
 TEXTS = ["Hello world", None, "", "Việt Nam<|eot_id|>", "a" * 40]
 ROWS = list(zip(TEXTS * 40, range(5 * 40), strict=True))
 
-# Spark says of any pandas that is newer than itself that it is not supported yet.
-pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
+# Spark says of any pandas that is newer than itself that it is not supported yet, and leaves
+# sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:PySpark does not yet fully support pandas", "ignore:unclosed <socket:ResourceWarning"
+)
 
 
 def expected(tokenizer=None, **options):
