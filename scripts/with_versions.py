@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parent.parent
 _OWN = "llama3_tok"
-# The extra with all that the tests use.
-_EVERYTHING = "test-torch"
+# The extras with all that the tests use.
+_EVERYTHING = "test-data,test-torch"
 _DEPENDENCY = re.compile(
     r"(?P<name>[\w.-]+)(?P<extras>\[[\w,-]+\])?(?:(?:>=|==)(?P<version>[\d.]+))?"
 )

@@ -16,12 +16,12 @@ import llama3_tok.compat.tiktoken
 from cli import COMMAND, environment
 
 ROOT = Path(__file__).resolve().parent.parent
-# The guide to fine-tunes has a test of its own; the measurements
+# The guides to fine-tunes and to training data have tests of their own; the measurements
 # and the messages are records without examples.
 GUIDES = [
     page
     for page in sorted((ROOT / "docs").glob("*.md"))
-    if page.stem not in ("fine-tunes", "measurements", "messages")
+    if page.stem not in ("data", "fine-tunes", "measurements", "messages")
 ]
 PAGES = [ROOT / "README.md", *GUIDES]
 
@@ -98,7 +98,9 @@ def output(command):
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "docs" / "fine-tunes.md"], ids=lambda page: page.stem
+    "page",
+    [*PAGES, ROOT / "docs" / "data.md", ROOT / "docs" / "fine-tunes.md"],
+    ids=lambda page: page.stem,
 )
 def test_the_links_of_a_page_lead_somewhere(page):
     for path, place in LINK.findall(page.read_text(encoding="utf-8")):
@@ -134,9 +136,15 @@ def places(page):
         "llama3_tok.compat.transformers.auto",
         "llama3_tok.report.check",
         "llama3_tok.torch.stopping",
+        "llama3_tok.data.arrow",
+        "llama3_tok.data.huggingface",
+        "llama3_tok.data.ray",
+        "llama3_tok.data.spark",
     ],
 )
 def test_the_examples_of_the_docstrings_give_what_they_show(module):
+    if module.startswith("llama3_tok.data."):
+        pytest.importorskip("pyarrow", reason="pyarrow, of the extra `data`, is not installed")
     globs = {"llama3_tok": llama3_tok, "tiktoken": llama3_tok.compat.tiktoken}
     result = doctest.testmod(importlib.import_module(module), extraglobs=globs)
     assert result.attempted > 0

@@ -1,7 +1,7 @@
-"""Training data: columns of text become columns of ids.
+"""From texts and conversations to what a model is trained on.
 
-Names are imported when they are used, and pyarrow, which the extra `data` installs, when a function
-needs it. `llama3_tok.data.huggingface`, `.ray` and `.spark` are the same for these libraries.
+Names are imported when they are used, and packages of extras when a function needs them.
+`llama3_tok.data.huggingface`, `.ray` and `.spark` are for the users of these libraries.
 """
 
 from importlib import import_module
@@ -9,28 +9,48 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.data.arrow import count_arrow, encode_arrow
-    from llama3_tok.data.pack import Packed, PackedRow, pack
+    from llama3_tok.data.corpora import Found, ManifestError, Summary, corpus, inspect, verify
+    from llama3_tok.data.packing import Packed, PackedRow, pack
 
-__all__ = ["Packed", "PackedRow", "count_arrow", "encode_arrow", "pack"]
+__all__ = [
+    "Found",
+    "ManifestError",
+    "Packed",
+    "PackedRow",
+    "Summary",
+    "corpus",
+    "count_arrow",
+    "encode_arrow",
+    "inspect",
+    "pack",
+    "verify",
+]
 
 # The module of each name.
 _HOME = {
+    "Found": "corpora",
+    "ManifestError": "corpora",
+    "Packed": "packing",
+    "PackedRow": "packing",
+    "Summary": "corpora",
+    "corpus": "corpora",
     "count_arrow": "arrow",
     "encode_arrow": "arrow",
-    "Packed": "pack",
-    "PackedRow": "pack",
-    "pack": "pack",
+    "inspect": "corpora",
+    "pack": "packing",
+    "verify": "corpora",
 }
-_MODULES = {"huggingface": "huggingface", "ray": "ray", "spark": "spark"}
+_MODULES = ("huggingface", "ray", "spark")
 
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return import_module(f"{__name__}.{_MODULES[name]}")
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -206,8 +206,8 @@ def _distinct(array: "pa.Array", row: int) -> "tuple[Texts, pa.Array]":
     pa = require("pyarrow", "data")
     values = _texts(array.dictionary, row)
     rows, count = len(array), len(array.dictionary)
-    indices = array.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-    if rows and not -1 <= indices.min() <= indices.max() < count:
+    indices = array.indices.cast(pa.int64(), safe=False).fill_null(-1).to_numpy()
+    if np.count_nonzero((indices < 0) | (indices >= count)) != array.indices.null_count:
         raise Llama3TokError(
             f"column can't be read: an index of rows {row} to {row + rows - 1} is not in the "
             f"dictionary, which has {count} values; the column is damaged"
