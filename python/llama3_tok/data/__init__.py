@@ -7,15 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llama3_tok.data.pack import Packed, PackedRow, pack
+    from llama3_tok.data.chats import EncodedChat, EncodedChats, Skipped, encode_chats
+    from llama3_tok.data.packing import Packed, PackedRow, pack
 
-__all__ = ["Packed", "PackedRow", "pack"]
+__all__ = [
+    "EncodedChat",
+    "EncodedChats",
+    "Packed",
+    "PackedRow",
+    "Skipped",
+    "encode_chats",
+    "pack",
+]
 
 # The module of each name.
 _HOME = {
-    "Packed": "pack",
-    "PackedRow": "pack",
-    "pack": "pack",
+    "EncodedChat": "chats",
+    "EncodedChats": "chats",
+    "Packed": "packing",
+    "PackedRow": "packing",
+    "Skipped": "chats",
+    "encode_chats": "chats",
+    "pack": "packing",
 }
 
 
