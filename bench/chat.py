@@ -61,7 +61,9 @@ def conversation(answer: str) -> list[dict[str, str]]:
     return messages
 
 
-def hugging_face(template: str) -> Callable[[list[dict[str, str]]], list[int]]:
+def hugging_face(
+    template: str, *, add_generation_prompt: bool = True
+) -> Callable[[list[dict[str, str]]], list[int]]:
     """The other one."""
     sys.path.append(str(ROOT / "tests"))
     import tokenizers
@@ -77,7 +79,10 @@ def hugging_face(template: str) -> Callable[[list[dict[str, str]]], list[int]]:
 
     def encode(messages: list[dict[str, str]]) -> list[int]:
         return tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=False
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            tokenize=True,
+            return_dict=False,
         )
 
     return encode

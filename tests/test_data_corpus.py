@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import corpora_made as made
 import oracle
 from llama3_tok import InputError, Llama3TokError, SpecialTokenError
-from llama3_tok.data.corpus import ManifestError, corpus, inspect, read, verify
+from llama3_tok.data.corpora import ManifestError, corpus, inspect, read, verify
 from llama3_tok.data.sinks import FORMATS
 from text_files import written
 

@@ -9,14 +9,14 @@ import pytest
 
 import cli
 import corpora_made as made
-from llama3_tok.data.corpus import corpus, verify
+from llama3_tok.data.corpora import corpus, verify
 
 TEXTS = made.documents(400, 11)
 OPTIONS = {"field": "text", "eos": True, "shard_tokens": 2000, "splits": {"valid": 0.2}}
 
 RUN = """
 import sys
-from llama3_tok.data.corpus import corpus
+from llama3_tok.data.corpora import corpus
 corpus(sys.argv[1], sys.argv[2], engine=sys.argv[3], field="text", eos=True, shard_tokens=2000,
        splits={"valid": 0.2})
 """

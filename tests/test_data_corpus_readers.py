@@ -13,7 +13,7 @@ import pytest
 import corpora_made as made
 import oracle
 from llama3_tok import Tokenizer
-from llama3_tok.data.corpus import corpus
+from llama3_tok.data.corpora import corpus
 
 TEXTS = made.documents(150, 9)
 EOS = 128001

@@ -15,7 +15,7 @@ import cli
 import corpora_made as made
 from llama3_tok import InputError
 from llama3_tok.data import places
-from llama3_tok.data.corpus import ManifestError, corpus, verify
+from llama3_tok.data.corpora import ManifestError, corpus, verify
 from llama3_tok.data.sinks import FORMATS
 from llama3_tok.formats import whole_files
 
@@ -175,7 +175,7 @@ def test_a_truncated_file_is_an_error_and_finished_shards_stay(tmp_path, packed)
 
 
 def whole_files_of(path):
-    from llama3_tok.data.corpus.manifest import of_file
+    from llama3_tok.data.corpora.manifest import of_file
 
     return of_file(str(path))
 
@@ -240,7 +240,7 @@ def test_an_error_in_one_thread_ends_all(tmp_path):
 
 MEMORY = """
 import re, sys
-from llama3_tok.data.corpus import corpus
+from llama3_tok.data.corpora import corpus
 summary = corpus(sys.argv[1], sys.argv[2], eos=True, threads=2)
 # Not ru_maxrss, which begins with the memory of the process that started this one.
 print(summary.tokens, re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])

@@ -250,10 +250,13 @@ class CoreMessage(TypedDict):
     context: Parts | None
     turn_goes_on: bool
 
+# Messages, the descriptions of tools, and whether the header of an answer follows.
+CoreParts: TypeAlias = tuple[list[CoreMessage | tuple[str, str]], list[str] | None, bool]
+
 class CoreChat(TypedDict):
     dialect: str
     tool_format: str
-    messages: list[CoreMessage]
+    messages: list[CoreMessage | tuple[str, str]]
     tools: list[str] | None
     builtin_tools: list[str] | None
     tools_in_user: bool
@@ -266,6 +269,15 @@ def encode_chat_array(core: Core, chat: CoreChat) -> npt.NDArray[np.uint32]: ...
 def encode_chat_masked(
     core: Core, chat: CoreChat
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]: ...
+def encode_chats(
+    core: Core, format: CoreChat, chats: list[CoreParts], masks: bool, threads: int
+) -> tuple[
+    npt.NDArray[np.uint32],
+    npt.NDArray[np.uint8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    list[tuple[int, Exception]],
+]: ...
 def chat_ends(core: Core, chat: CoreChat) -> list[int]: ...
 def render_chat(core: Core, chat: CoreChat) -> str: ...
 def pretoken_ends(text: bytes) -> npt.NDArray[np.int64]: ...

@@ -85,19 +85,28 @@ class ChatFormatError(Llama3TokError):
 
     `index` is the message's, from 0, or the tool's where `field` is "tools" or "builtin_tools";
     None if it is about the whole. `field` is what is wrong, as "role", "content" or
-    "tool_calls[0].function.name"; it is empty if the message as such is. The message of the error
-    is `reason` after the place that these two name, as in `messages[1].role: is missing`.
+    "tool_calls[0].function.name"; it is empty if the message as such is. `row` is the
+    conversation's among several, from 0, else None. The message of the error is `reason` after the
+    place that these name, as in `row 5: messages[1].role: is missing`.
     """
 
-    def __init__(self, reason: str, index: int | None = None, field: str = "") -> None:
+    def __init__(
+        self, reason: str, index: int | None = None, field: str = "", row: int | None = None
+    ) -> None:
         if index is None:
             place = field
         elif field in ("tools", "builtin_tools"):
             place = f"{field}[{index}]"
         else:
             place = f"messages[{index}]" + (f".{field}" if field else "")
-        super().__init__(f"{place}: {reason}" if place else reason)
-        self.index, self.field = index, field
+        without_row = f"{place}: {reason}" if place else reason
+        super().__init__(without_row if row is None else f"row {row}: {without_row}")
+        self.index, self.field, self.row = index, field, row
+        self.reason, self.without_row = reason, without_row
+
+    def in_row(self, row: int) -> "ChatFormatError":
+        """The same error of a conversation among several."""
+        return ChatFormatError(self.reason, self.index, self.field, row)
 
 
 class CheckpointError(Llama3TokError):

@@ -212,7 +212,7 @@ fn has_image(message: &Message) -> bool {
 /// Writes the texts of a message's content as one, without the white space at both ends.
 fn write_trimmed(content: &[ContentPart], script: &mut Script) -> Result<(), Error> {
     let has_text = |part: &ContentPart| match part {
-        ContentPart::Text(text) => !text.trim_matches(is_space).is_empty(),
+        ContentPart::Text(text) => !text.chars().all(is_space),
         ContentPart::Image => false,
     };
     let (first, last) = (content.iter().position(has_text), content.iter().rposition(has_text));

@@ -18,6 +18,7 @@ mod conversation;
 mod script;
 mod hf;
 mod meta;
+mod several;
 #[cfg(test)]
 mod tests;
 
@@ -25,16 +26,23 @@ pub use self::conversation::{
     Argument, Call, Chat, ContentPart, Dialect, Ending, Message, Role, ToolFormat,
 };
 pub use self::script::{Encoded, Script};
+pub use self::several::{EncodedChats, encode_all};
 
 impl Chat<'_> {
     /// The conversation as text and special tokens.
     pub fn script(&self, profile: &Profile) -> Result<Script, Error> {
-        self.check(profile)?;
         let mut script = Script::default();
-        match self.dialect {
-            Dialect::Hf => hf::write(self, profile, &mut script)?,
-            Dialect::Meta(format) => meta::write(self, format, profile, &mut script)?,
-        }
+        self.write(profile, &mut script)?;
         Ok(script)
+    }
+
+    /// The same in the memory of another one.
+    fn write(&self, profile: &Profile, script: &mut Script) -> Result<(), Error> {
+        script.clear();
+        self.check(profile)?;
+        match self.dialect {
+            Dialect::Hf => hf::write(self, profile, script),
+            Dialect::Meta(format) => meta::write(self, format, profile, script),
+        }
     }
 }

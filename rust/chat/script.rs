@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use crate::chat::conversation::{Chat, ContentPart, Ending, Role, no_images};
 use crate::encode::Encoder;
-use crate::encode::offsets::Offsets;
 use crate::encode::options::Options;
-use crate::error::{Check, Error, always};
+use crate::error::{Check, Error, always, slice};
 use crate::profile::{END_HEADER, Profile, START_HEADER};
 
 /// The text of a conversation, and marks at positions of it.
@@ -43,6 +42,12 @@ pub struct Encoded {
 }
 
 impl Script {
+    /// Forgets all but its memory.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.marks.clear();
+    }
+
     pub(super) fn text(&mut self, text: &str) -> Result<(), Error> {
         self.text.try_reserve(text.len())?;
         self.text.push_str(text);
@@ -106,19 +111,32 @@ impl Script {
 
     /// As ids. Text without a special token or a cut inside is encoded as one.
     pub fn encode(&self, encoder: &Encoder, masks: bool, check: &Check) -> Result<Encoded, Error> {
-        let mut run = TextRun { start: 0, learned: Vec::new(), since: None };
         let mut encoded = Encoded::default();
+        self.encode_into(encoder, masks, &mut encoded, &mut ShortRuns::default(), check)?;
+        Ok(encoded)
+    }
+
+    /// The same, after the ids of other conversations, whose number is in [`Encoded::ends`].
+    pub fn encode_into(
+        &self,
+        encoder: &Encoder,
+        masks: bool,
+        encoded: &mut Encoded,
+        short: &mut ShortRuns,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let mut run = TextRun { start: 0, learned: Vec::new(), since: None, short };
         for &(at, mark) in &self.marks {
             match mark {
                 Mark::Learn(learns) => run.learn(at, learns),
-                Mark::Cut => self.flush(&mut run, at, &mut encoded, encoder, masks, check)?,
+                Mark::Cut => self.flush(&mut run, at, encoded, encoder, masks, check)?,
                 Mark::MessageEnds => {
-                    self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
+                    self.flush(&mut run, at, encoded, encoder, masks, check)?;
                     encoded.ends.try_reserve(1)?;
                     encoded.ends.push(encoded.ids.len());
                 }
                 Mark::Special(index) => {
-                    self.flush(&mut run, at, &mut encoded, encoder, masks, check)?;
+                    self.flush(&mut run, at, encoded, encoder, masks, check)?;
                     let id = always(encoder.release_id(index), NO_SPECIAL)?;
                     encoded.ids.try_reserve(1)?;
                     encoded.ids.push(id);
@@ -129,8 +147,7 @@ impl Script {
                 }
             }
         }
-        self.flush(&mut run, self.text.len(), &mut encoded, encoder, masks, check)?;
-        Ok(encoded)
+        self.flush(&mut run, self.text.len(), encoded, encoder, masks, check)
     }
 
     /// Encodes what has come since the last special token or cut.
@@ -143,43 +160,86 @@ impl Script {
         masks: bool,
         check: &Check,
     ) -> Result<(), Error> {
-        let (text, options) = (self.slice_of(run.start..at)?.as_bytes(), Options::default());
+        let text = self.slice_of(run.start..at)?.as_bytes();
         let before = encoded.ids.len();
         let learned = run.end(at);
-        let all_learned = learned.first().is_some_and(|first| first.len() == text.len());
-        if !masks || learned.is_empty() || all_learned {
-            encoder.encode(text, &options, &mut encoded.ids, check)?;
-            if masks {
-                let count = encoded.ids.len() - before;
-                encoded.mask.try_reserve(count)?;
-                encoded.mask.resize(before + count, u8::from(all_learned));
-            }
+        run.short.encode(text, encoder, &mut encoded.ids, check)?;
+        if !masks {
             return Ok(());
         }
-        let mut sink = Offsets::new(&encoder.vocabulary);
-        encoder.encode(text, &options, &mut sink, check)?;
-        encoded.ids.try_reserve(sink.ids.len())?;
-        encoded.ids.extend_from_slice(&sink.ids);
-        encoded.mask.try_reserve(sink.ids.len())?;
-        // A token that has any of the assistant's bytes is the assistant's.
-        let is_learned = |span: &Range<usize>| {
-            learned.iter().any(|range| range.start < span.end && span.start < range.end)
-        };
-        encoded.mask.extend(sink.spans.iter().map(|span| u8::from(is_learned(span))));
+        encoded.mask.try_reserve(encoded.ids.len() - before)?;
+        encoded.mask.resize(encoded.ids.len(), 0);
+        let mut ids = encoded.ids.iter().zip(&mut encoded.mask).skip(before);
+        let mut start = 0;
+        for range in learned {
+            // A token that has any of the assistant's bytes is the assistant's. From a range that reaches to the
+            // end of the text on, all are.
+            while start < range.end {
+                let Some((&id, learned)) = ids.next() else { break };
+                let token = encoder.vocabulary.token(id);
+                let end = start + always(token, "encoding gave an id that no token has")?.len();
+                *learned = u8::from(range.start < end);
+                if range.start < end && range.end == text.len() {
+                    ids.by_ref().for_each(|(_, learned)| *learned = 1);
+                    return Ok(());
+                }
+                start = end;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ids of short texts, of which structure has the same again and again: the names of roles, and the dates.
+/// Looking for one takes less time than encoding it. The first ones are kept, since what comes later is content.
+#[derive(Default)]
+pub struct ShortRuns {
+    known: Vec<(Vec<u8>, Vec<u32>)>,
+}
+
+/// The most bytes of a text that is kept.
+const SHORT_BYTES: usize = 80;
+/// How many are kept.
+const SHORT_RUNS: usize = 12;
+
+impl ShortRuns {
+    fn encode(
+        &mut self,
+        text: &[u8],
+        encoder: &Encoder,
+        ids: &mut Vec<u32>,
+        check: &Check,
+    ) -> Result<(), Error> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if text.len() <= SHORT_BYTES
+            && let Some((_, known)) = self.known.iter().find(|(known, _)| known == text)
+        {
+            ids.try_reserve(known.len())?;
+            ids.extend_from_slice(known);
+            return Ok(());
+        }
+        let before = ids.len();
+        encoder.encode(text, &Options::default(), ids, check)?;
+        if text.len() <= SHORT_BYTES && self.known.len() < SHORT_RUNS {
+            self.known.push((text.to_vec(), slice(ids, before..)?.to_vec()));
+        }
         Ok(())
     }
 }
 
 /// Text that is encoded as one, and which of it is the assistant's.
-struct TextRun {
+struct TextRun<'s> {
     start: usize,
     /// Ranges of the whole text, in order.
     learned: Vec<Range<usize>>,
     /// Where the assistant's text that has not ended began.
     since: Option<usize>,
+    short: &'s mut ShortRuns,
 }
 
-impl TextRun {
+impl TextRun<'_> {
     fn learn(&mut self, at: usize, learns: bool) {
         if let Some(since) = self.since.take().filter(|&since| since < at) {
             self.learned.push(since..at);

@@ -1,6 +1,7 @@
 //! Tests with any vocabulary. Those in Python compare with the authors' implementations of the formats.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::*;
 use crate::encode::options::Options;
@@ -71,6 +72,87 @@ fn a_token_with_any_learned_byte_is_learned() {
                 at = end_of_token;
             }
             assert_eq!(at, text.len());
+        }
+    }
+}
+
+#[test]
+fn several_learned_parts_of_one_text_are_told_apart() {
+    let encoder = sample_encoder();
+    let text = "some words, and others\n\nthat follow";
+    let cuts = [0, 3, 5, 11, 14, 22, 26, text.len()];
+    for a in 0..cuts.len() {
+        for b in a..cuts.len() {
+            for c in b..cuts.len() {
+                let ranges = [cuts[a]..cuts[b], cuts[c]..text.len()];
+                let mut script = Script::default();
+                script.text(&text[..cuts[a]]).unwrap();
+                script.learn(true).unwrap();
+                script.text(&text[ranges[0].clone()]).unwrap();
+                script.learn(false).unwrap();
+                script.text(&text[cuts[b]..cuts[c]]).unwrap();
+                script.learn(true).unwrap();
+                script.text(&text[ranges[1].clone()]).unwrap();
+                let encoded = script.encode(encoder, true, &go_on).unwrap();
+                let mut at = 0;
+                for (&id, &learned) in encoded.ids.iter().zip(&encoded.mask) {
+                    let end = at + encoder.token_bytes(id).unwrap().len();
+                    let overlaps = |range: &Range<usize>| range.start.max(at) < range.end.min(end);
+                    let expected = ranges.iter().any(overlaps);
+                    assert_eq!(learned == 1, expected, "{ranges:?} {at}..{end}");
+                    at = end;
+                }
+                assert_eq!(at, text.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn many_at_once_are_what_each_is_alone_whatever_the_threads() {
+    let encoder = sample_encoder();
+    let profile = &PROFILES[1];
+    let texts: Vec<String> = (0..3000).map(|n| format!("{n} words, ").repeat(n % 60)).collect();
+    // Some are left out, and some can't be written.
+    let made = texts.iter().enumerate().map(|(n, text)| {
+        let messages = match n % 7 {
+            3 => Vec::new(),
+            _ => vec![message(Role::User, text), message(Role::Assistant, "an answer")],
+        };
+        (n % 5 != 4).then(|| chat(Dialect::Hf, messages))
+    });
+    let chats: Vec<Option<Chat>> = made.collect();
+    for threads in [1, 2, 1000] {
+        for masks in [false, true] {
+            let several = encode_all(&chats, encoder, profile, masks, threads, &go_on).unwrap();
+            assert_eq!(several.offsets.len(), chats.len() + 1);
+            let mut ends = several.all.ends.iter();
+            let mut errors = several.errors.iter().map(|(index, _)| *index);
+            for (index, chat) in chats.iter().enumerate() {
+                let range = several.offsets[index]..several.offsets[index + 1];
+                match chat.as_ref().map(|chat| chat.script(profile)) {
+                    Some(Ok(script)) => {
+                        let alone = script.encode(encoder, masks, &go_on).unwrap();
+                        assert_eq!(several.all.ids[range.clone()], alone.ids);
+                        if masks {
+                            assert_eq!(several.all.mask[range.clone()], alone.mask);
+                        }
+                        for end in alone.ends.into_iter().chain([alone.ids.len()]) {
+                            assert_eq!(ends.next(), Some(&(range.start + end)));
+                        }
+                    }
+                    Some(Err(_)) => {
+                        assert_eq!(errors.next(), Some(index));
+                        assert!(range.is_empty());
+                    }
+                    None => assert!(range.is_empty()),
+                }
+            }
+            assert_eq!((ends.next(), errors.next()), (None, None));
+            assert_eq!(several.all.mask.len(), if masks { several.all.ids.len() } else { 0 });
+            let stop = || Err(Error::Interrupted);
+            let stopped = encode_all(&chats, encoder, profile, masks, threads, &stop);
+            assert!(matches!(stopped, Err(Error::Interrupted)));
         }
     }
 }

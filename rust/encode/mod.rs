@@ -19,7 +19,7 @@ pub mod partial_counts;
 pub mod truncate;
 pub mod decode;
 pub mod pool;
-mod groups;
+pub mod groups;
 pub mod parallel;
 pub mod slices;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use numpy::PyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::convert::{array, list_of, str_of, try_collect};
 use super::core::Core;
@@ -14,8 +14,10 @@ use super::raise::raise;
 use crate::chat::{
     Argument, Call, Chat, ContentPart, Dialect, Encoded, Ending, Message, Role, Script,
 };
+use crate::error::Error;
+use crate::profile::Profile;
 
-type Text<'py> = Bound<'py, PyString>;
+pub(super) type Text<'py> = Bound<'py, PyString>;
 /// `uint32[n]` and `uint8[n]`.
 type IdsAndMask<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u8>>);
 /// Texts, and `None` where an image is.
@@ -40,10 +42,28 @@ struct GivenCall<'py> {
     arguments: Vec<GivenArgument<'py>>,
 }
 
-/// A message.
+/// A message: a role and a text, or all that it may have.
+pub(super) enum GivenMessage<'py> {
+    Plain(Text<'py>, Text<'py>),
+    Full(FullMessage<'py>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for GivenMessage<'py> {
+    type Error = PyErr;
+
+    fn extract(message: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if message.is_instance_of::<PyTuple>() {
+            let (role, content) = message.extract()?;
+            return Ok(Self::Plain(role, content));
+        }
+        Ok(Self::Full(message.extract()?))
+    }
+}
+
+/// A message that is more than a role and a text.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct GivenMessage<'py> {
+pub(super) struct FullMessage<'py> {
     role: Text<'py>,
     content: Parts<'py>,
     calls: Option<Vec<GivenCall<'py>>>,
@@ -116,34 +136,62 @@ fn encoded(core: &Bound<Core>, chat: &GivenChat, masks: bool) -> PyResult<Encode
 }
 
 fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
-    let (py, encoder) = (core.py(), &core.get().encoder);
+    let (py, profile) = (core.py(), profile(core)?);
+    let chat = chat(given, &given.messages, None, given.add_generation_prompt, profile)?;
+    let script = chat.and_then(|chat| chat.script(profile));
+    script.map_err(|error| raise(py, error))
+}
+
+/// The release whose conversations the core writes.
+pub(super) fn profile(core: &Bound<Core>) -> PyResult<&'static Profile> {
     let unknown =
         || PyValueError::new_err("the core knows no format of this folder's conversations");
-    let profile = encoder.release.ok_or_else(unknown)?;
-    let dialect = Dialect::find(&given.dialect, &given.tool_format)
+    core.get().encoder.release.ok_or_else(unknown)
+}
+
+/// A conversation as the core has it, with the tools of `format` unless it has its own; an error of its own if
+/// a role is none of the release.
+pub(super) fn chat<'a>(
+    format: &'a GivenChat,
+    given: &'a [GivenMessage],
+    tools: Option<&'a [Text]>,
+    add_generation_prompt: bool,
+    profile: &Profile,
+) -> PyResult<Result<Chat<'a>, Error>> {
+    let dialect = Dialect::find(&format.dialect, &format.tool_format)
         .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
     let mut messages = Vec::new();
-    for (index, given) in given.messages.iter().enumerate() {
-        let role = Role::of(&str_of(&given.role)?, index, dialect, profile);
-        messages.push(message(given, role.map_err(|error| raise(py, error))?)?);
+    for (index, given) in given.iter().enumerate() {
+        let (GivenMessage::Plain(name, _) | GivenMessage::Full(FullMessage { role: name, .. })) =
+            given;
+        match Role::of(&str_of(name)?, index, dialect, profile) {
+            Ok(role) => messages.push(message(given, role)?),
+            Err(error) => return Ok(Err(error)),
+        }
     }
-    let chat = Chat {
+    Ok(Ok(Chat {
         dialect,
         messages,
-        tools: given.tools.as_deref().map(texts).transpose()?,
-        builtin_tools: given.builtin_tools.as_deref().map(texts).transpose()?,
-        tools_in_user: given.tools_in_user,
-        date: given.date.as_ref().map(str_of).transpose()?,
-        ending: match (given.continue_final_message, given.add_generation_prompt) {
+        tools: tools.or(format.tools.as_deref()).map(texts).transpose()?,
+        builtin_tools: format.builtin_tools.as_deref().map(texts).transpose()?,
+        tools_in_user: format.tools_in_user,
+        date: format.date.as_ref().map(str_of).transpose()?,
+        ending: match (format.continue_final_message, add_generation_prompt) {
             (true, _) => Ending::Open,
             (false, true) => Ending::Prompt,
             (false, false) => Ending::Closed,
         },
-    };
-    chat.script(profile).map_err(|error| raise(py, error))
+    }))
 }
 
 fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
+    let given = match given {
+        GivenMessage::Full(given) => given,
+        GivenMessage::Plain(_, text) => {
+            let content = vec![ContentPart::Text(str_of(text)?)];
+            return Ok(Message { role, content, calls: None, context: None, turn_goes_on: false });
+        }
+    };
     let calls = given.calls.as_ref().map(|calls| calls.iter().map(call).collect());
     Ok(Message {
         role,

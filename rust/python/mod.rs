@@ -2,6 +2,7 @@
 //! from the interpreter, calls the core and converts the result. What is allowed is decided in Python.
 
 mod chat;
+mod chats;
 mod columns;
 mod convert;
 mod core;
@@ -415,6 +416,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Ranks>()?;
     module.add_class::<Options>()?;
     chat::add(module)?;
+    module.add_function(wrap_pyfunction!(chats::encode_chats, module)?)?;
     module.add_class::<StreamDecoder>()?;
     system::add(module)?;
     module.add_function(wrap_pyfunction!(primitives::last_pretoken, module)?)?;

@@ -16,7 +16,7 @@ from llama3_tok.profiles import find
 if TYPE_CHECKING:
     import datetime
 
-    from llama3_tok._core import CoreArgument, CoreCall, CoreChat, CoreMessage, Parts
+    from llama3_tok._core import CoreArgument, CoreCall, CoreChat, CoreMessage, CoreParts, Parts
 
 __all__ = [
     "DIALECTS",
@@ -24,9 +24,9 @@ __all__ = [
     "ChatOptions",
     "Date",
     "Dialect",
+    "Format",
     "Message",
     "ToolFormat",
-    "conversation",
     "several",
     "variables",
 ]
@@ -61,45 +61,77 @@ class ChatOptions(TypedDict, total=False):
     template_variables: Mapping[str, Any] | None
 
 
-def conversation(
-    profile: str,
-    messages: Iterable[Message],
-    *,
-    tools: Iterable[Mapping[str, Any]] | None = None,
-    builtin_tools: Iterable[str] | None = None,
-    add_generation_prompt: bool | None = None,
-    date: Date = None,
-    dialect: Dialect | None = None,
-    tools_in: Literal["user", "system"] = "user",
-    continue_final_message: bool = False,
-    tool_format: ToolFormat = "json",
-) -> "CoreChat":
-    """The arguments of `Tokenizer.encode_chat`, checked and as the core takes them."""
-    if dialect is None:
-        dialect = cast(Dialect, find(profile).dialect)
-    arguments.choice(dialect, "dialect", DIALECTS)
-    arguments.choice(tool_format, "tool_format", TOOL_FORMATS)
-    arguments.choice(tools_in, "tools_in", ("user", "system"))
-    if dialect == "hf" and tool_format != "json":
-        raise ValueError(
-            'tool_format is for dialect="meta"; the published templates have one format'
-        )
-    taken = [
-        _message(index, message, dialect, tool_format)
-        for index, message in enumerate(several(messages, "messages"))
-    ]
-    last = taken[-1]["role"] if taken else None
-    return {
-        "dialect": dialect,
-        "tool_format": tool_format,
-        "messages": taken,
-        "tools": None if tools is None else _tools(tools),
-        "builtin_tools": None if builtin_tools is None else _builtin_tools(builtin_tools),
-        "tools_in_user": tools_in == "user",
-        "date": _date(date),
-        "add_generation_prompt": _prompts(add_generation_prompt, continue_final_message, last),
-        "continue_final_message": continue_final_message,
-    }
+class Format:
+    """How conversations are written: the options of `Tokenizer.encode_chat`, checked.
+
+    Many conversations that are written alike have one format.
+    """
+
+    def __init__(
+        self,
+        profile: str,
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        builtin_tools: Iterable[str] | None = None,
+        add_generation_prompt: bool | None = None,
+        date: Date = None,
+        dialect: Dialect | None = None,
+        tools_in: Literal["user", "system"] = "user",
+        continue_final_message: bool = False,
+        tool_format: ToolFormat = "json",
+    ) -> None:
+        if dialect is None:
+            dialect = cast(Dialect, find(profile).dialect)
+        arguments.choice(dialect, "dialect", DIALECTS)
+        arguments.choice(tool_format, "tool_format", TOOL_FORMATS)
+        arguments.choice(tools_in, "tools_in", ("user", "system"))
+        if dialect == "hf" and tool_format != "json":
+            raise ValueError(
+                'tool_format is for dialect="meta"; the published templates have one format'
+            )
+        _prompts(add_generation_prompt, continue_final_message, None)
+        self._dialect, self._tool_format = dialect, tool_format
+        self._add_generation_prompt = add_generation_prompt
+        self._written: CoreChat = {
+            "dialect": dialect,
+            "tool_format": tool_format,
+            "messages": [],
+            "tools": None if tools is None else _tools(tools),
+            "builtin_tools": None if builtin_tools is None else _builtin_tools(builtin_tools),
+            "tools_in_user": tools_in == "user",
+            "date": _date(date),
+            "add_generation_prompt": False,
+            "continue_final_message": continue_final_message,
+        }
+
+    @property
+    def written(self) -> "CoreChat":
+        """A conversation without messages, which has all else."""
+        return self._written
+
+    def parts(
+        self,
+        messages: Iterable[Message],
+        tools: Iterable[Mapping[str, Any]] | None = None,
+    ) -> "CoreParts":
+        """What a conversation has of its own: messages, tools if there are some, how it ends."""
+        dialect, tool_format = self._dialect, self._tool_format
+        given = messages if type(messages) is list else several(messages, "messages")
+        taken = [
+            _message(index, message, dialect, tool_format) for index, message in enumerate(given)
+        ]
+        last: str | None = None
+        if taken:
+            message = taken[-1]
+            last = message[0] if isinstance(message, tuple) else message["role"]
+        goes_on = self._written["continue_final_message"]
+        prompts = _prompts(self._add_generation_prompt, goes_on, last)
+        return taken, None if tools is None else _tools(tools), prompts
+
+    def conversation(self, messages: Iterable[Message]) -> "CoreChat":
+        """A conversation as the core takes it."""
+        taken, _, prompts = self.parts(messages)
+        return {**self._written, "messages": taken, "add_generation_prompt": prompts}
 
 
 def _prompts(given: bool | None, goes_on: bool, last: object) -> bool:
@@ -171,7 +203,14 @@ def _fault(index: int | None, field: str, reason: str) -> ChatFormatError:
 # Messages
 
 
-def _message(index: int, message: Message, dialect: str, tool_format: str) -> "CoreMessage":
+def _message(
+    index: int, message: Message, dialect: str, tool_format: str
+) -> "CoreMessage | tuple[str, str]":
+    """A message as the core takes it: of nothing but a role and a text, these two."""
+    if type(message) is dict and len(message) == 2:
+        role, content = message.get("role"), message.get("content")
+        if type(role) is str and type(content) is str and role not in _RESULTS:
+            return role, content
     if not isinstance(message, dict | Mapping):
         raise _fault(index, "", f"must be a dictionary, not {type(message).__name__}")
     role, content = message.get("role"), message.get("content")

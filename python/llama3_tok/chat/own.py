@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llama3_tok.chat.template import Marked
+    from llama3_tok.chat.template import Marked, Span
 
-__all__ = ["check_mask", "ids", "ids_and_mask", "ids_array", "rendered", "template_of"]
+__all__ = ["check_mask", "ids", "ids_and_mask", "ids_array", "rendered", "spans", "template_of"]
 
 
 # Marks are special tokens wherever they stand.
@@ -97,16 +97,19 @@ def ids_array(definition: Definition, marked: "Marked") -> "npt.NDArray[np.uint3
 
 
 def ids_and_mask(
-    definition: Definition, marked: "Marked"
+    definition: Definition, marked: "Marked", among: "Sequence[Span] | None" = None
 ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]":
-    """The ids, `uint32[n]`, and `uint8[n]`: 1 for what stands in generation blocks."""
+    """The ids, `uint32[n]`, and `uint8[n]`: 1 for what stands in generation blocks.
+
+    Or in those of them that `among` has.
+    """
     import numpy as np
 
     core = _marked_core(definition.core, tuple(marked.marks.items()))
     text, places = _with_words(definition, marked)
     found, _, spans = core.encode_spans(text, _ALL)
     mask = np.zeros(len(found), np.uint8)
-    for start, end in marked.generated:
+    for start, end in marked.generated if among is None else among:
         start, end = (at + sum(more for place, more in places if place < at) for at in (start, end))
         mask |= (spans[:, 0] < end) & (start < spans[:, 1])
     return found, mask
@@ -155,3 +158,29 @@ def check_mask(marked: "Marked", messages: Sequence[Mapping[str, Any]]) -> None:
             "this chat template has a {% generation %} block and does not come to it in this "
             "conversation, in which the assistant writes, so its mask is not known"
         )
+
+
+def spans(
+    marked: "Marked", messages: Sequence[Mapping[str, Any]], keep: Sequence[bool], kept: bool
+) -> "list[Span]":
+    """The generation blocks of the messages for which `keep` has the value `kept`.
+
+    The template must have a block for each message of the assistant, and no message of others may
+    be among those that are not kept.
+    """
+    answers = [index for index, one in enumerate(messages) if one.get("role") == "assistant"]
+    if len(marked.generated) != len(answers):
+        raise ChatFormatError(
+            f"this chat template makes {len(marked.generated)} {{% generation %}} blocks of "
+            f"{len(answers)} messages of the assistant, so which of them is which message's is not "
+            "known, and messages can't be learned by themselves"
+        )
+    other = next((at for at, is_kept in enumerate(keep) if not is_kept and at not in answers), None)
+    if other is not None and not kept:
+        raise ChatFormatError(
+            "is not to be learned, and this chat template does not say which tokens are of it: it "
+            "is not the assistant's",
+            other,
+        )
+    blocks = zip(answers, marked.generated, strict=True)
+    return [block for index, block in blocks if keep[index] == kept]

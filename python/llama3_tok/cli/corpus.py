@@ -22,7 +22,7 @@ from llama3_tok.cli.terminal import (
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
-    from llama3_tok.data.corpus import Summary
+    from llama3_tok.data.corpora import Summary
 
 PURPOSE = "Write training files, check them, and look into them."
 EXAMPLES = """\
@@ -197,7 +197,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    from llama3_tok.data.corpus import corpus
+    from llama3_tok.data.corpora import corpus
 
     nameless = [name for name, part in arguments.split if part is None]
     if nameless:
@@ -258,7 +258,7 @@ def _make(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace, folder: str) -> int:
-    from llama3_tok.data.corpus import ManifestError, verify
+    from llama3_tok.data.corpora import ManifestError, verify
 
     with _progress(arguments) as progress:
         try:
@@ -270,7 +270,7 @@ def _verify(arguments: argparse.Namespace, folder: str) -> int:
 
 
 def _tell(arguments: argparse.Namespace, summary: "Summary") -> int:
-    from llama3_tok.data.corpus import page
+    from llama3_tok.data.corpora import page
 
     if arguments.html is not None:
         from llama3_tok.formats.whole_files import write_output
@@ -325,7 +325,7 @@ class _progress:
 
 
 def _inspect(arguments: argparse.Namespace, folder: str) -> int:
-    from llama3_tok.data.corpus import ManifestError, inspect
+    from llama3_tok.data.corpora import ManifestError, inspect
 
     encoder = tokenizer(arguments)
     split = arguments.split[0][0] if arguments.split else "train"

@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.data.arrow import count_arrow, encode_arrow
+    from llama3_tok.data.chats import EncodedChat, EncodedChats, Skipped, encode_chats
     from llama3_tok.data.corpora import Found, ManifestError, Summary, corpus, inspect, verify
     from llama3_tok.data.packing import Packed, PackedRow, pack
 
 __all__ = [
+    "EncodedChat",
+    "EncodedChats",
     "Found",
     "ManifestError",
     "Packed",
     "PackedRow",
+    "Skipped",
     "Summary",
     "corpus",
     "count_arrow",
     "encode_arrow",
+    "encode_chats",
     "inspect",
     "pack",
     "verify",
@@ -28,14 +33,18 @@ __all__ = [
 
 # The module of each name.
 _HOME = {
+    "EncodedChat": "chats",
+    "EncodedChats": "chats",
     "Found": "corpora",
     "ManifestError": "corpora",
     "Packed": "packing",
     "PackedRow": "packing",
+    "Skipped": "chats",
     "Summary": "corpora",
     "corpus": "corpora",
     "count_arrow": "arrow",
     "encode_arrow": "arrow",
+    "encode_chats": "chats",
     "inspect": "corpora",
     "pack": "packing",
     "verify": "corpora",

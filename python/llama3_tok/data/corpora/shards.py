@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from llama3_tok import _core
-from llama3_tok.data.corpus.job import Job
-from llama3_tok.data.corpus.manifest import Commit, commit_path, of_file
-from llama3_tok.data.corpus.packing import Packer
-from llama3_tok.data.corpus.plan import Section
-from llama3_tok.data.corpus.read import Chunk, Position, read
+from llama3_tok.data.corpora.job import Job
+from llama3_tok.data.corpora.manifest import Commit, commit_path, of_file
+from llama3_tok.data.corpora.packing import Packer
+from llama3_tok.data.corpora.plan import Section
+from llama3_tok.data.corpora.read import Chunk, Position, read
 from llama3_tok.data.places import Place
 from llama3_tok.data.sinks import FORMATS, Rows, Sink
 from llama3_tok.errors import Llama3TokError, SpecialTokenError
@@ -212,7 +212,7 @@ class _Step:
         return Rows(ids, offsets, keys=keys, paths=paths, places=chunk.places[chosen])
 
     def _add_conversations(self, chunk: Chunk) -> None:
-        from llama3_tok.data.corpus.conversations import encoded
+        from llama3_tok.data.corpora.conversations import encoded
 
         target = self._target
         for split, chosen in self._chosen(chunk, self._order(chunk)):

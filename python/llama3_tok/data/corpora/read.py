@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llama3_tok import _core
-from llama3_tok.data.corpus.job import Job
-from llama3_tok.data.corpus.plan import Part, Section
+from llama3_tok.data.corpora.job import Job
+from llama3_tok.data.corpora.plan import Part, Section
 from llama3_tok.data.places import Place
 from llama3_tok.errors import InputError
 from llama3_tok.extras import require

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llama3_tok import __version__, arguments
-from llama3_tok.data.corpus import engines, plan
-from llama3_tok.data.corpus.job import Form, Job
-from llama3_tok.data.corpus.manifest import (
+from llama3_tok.data.corpora import engines, plan
+from llama3_tok.data.corpora.job import Form, Job
+from llama3_tok.data.corpora.manifest import (
     MANIFEST,
     PROGRESS,
     ManifestError,
@@ -24,7 +24,7 @@ from llama3_tok.data.corpus.manifest import (
     lines_of,
     of_file,
 )
-from llama3_tok.data.corpus.shards import Progress, Target, scattered
+from llama3_tok.data.corpora.shards import Progress, Target, scattered
 from llama3_tok.data.places import File, Local, Place, place_of
 from llama3_tok.data.sinks import FORMATS, Shard
 from llama3_tok.errors import Llama3TokError

@@ -5,7 +5,7 @@ A reader follows it in this order: `job.py` (what is wanted), `plan.py` (section
 `run.py` (all of it) and `engines.py` (on which processors).
 """
 
-from llama3_tok.data.corpus.manifest import ManifestError
-from llama3_tok.data.corpus.run import Found, Summary, corpus, inspect, verify
+from llama3_tok.data.corpora.manifest import ManifestError
+from llama3_tok.data.corpora.run import Found, Summary, corpus, inspect, verify
 
 __all__ = ["Found", "ManifestError", "Summary", "corpus", "inspect", "verify"]

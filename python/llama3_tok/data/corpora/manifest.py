@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llama3_tok.data.corpus.read import Position
+from llama3_tok.data.corpora.read import Position
 from llama3_tok.data.places import Place
 from llama3_tok.errors import Llama3TokError
 

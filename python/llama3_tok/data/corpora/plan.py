@@ -7,7 +7,7 @@ one machine or on many. Those of plain text and JSONL files end where a document
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
-from llama3_tok.data.corpus.job import Job, Kind
+from llama3_tok.data.corpora.job import Job, Kind
 from llama3_tok.data.places import File, Place
 from llama3_tok.errors import InputError, Llama3TokError
 from llama3_tok.extras import require

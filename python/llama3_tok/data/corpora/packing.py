@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llama3_tok.data.pack import Packed, Strategy, pack
+from llama3_tok.data.packing import Packed, Strategy, pack
 from llama3_tok.data.sinks import Rows
 from llama3_tok.text.ragged import Ragged
 
