@@ -124,17 +124,16 @@ TREES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-# Rooms that use the tokenizer as everybody does.
-USERS = ("report/", "torch/", "compat/", "cli/", "data/")
-# Where a call is so short that checking its arguments again would be felt, and where texts are no
-# objects.
+# Rooms that use the tokenizer as everybody does. `data/` is not one of them: texts in buffers, and
+# conversations in bulk, are the core's business without an object for each.
+USERS = ("report/", "torch/", "compat/", "cli/")
+# Where a call is so short that checking its arguments again would be felt.
 HOT = {
     "compat/tiktoken/core.py": {
         *("self._core", "tokenizer._core"),
         *("self._core.encode", "self._core.encode_array"),
     },
     "compat/transformers/calls.py": {"self.llama3._core.encode"},
-    "data/arrow.py": {"tokenizer.definition.core"},
 }
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llama3_tok import __version__, arguments
+from llama3_tok import arguments
+from llama3_tok.about import __version__
 from llama3_tok.data.corpora import engines, plan
 from llama3_tok.data.corpora.job import Form, Job
 from llama3_tok.data.corpora.manifest import (
