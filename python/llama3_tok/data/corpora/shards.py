@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llama3_tok import _core
+from llama3_tok.data.corpora.ahead import ahead
 from llama3_tok.data.corpora.job import Job
 from llama3_tok.data.corpora.manifest import Commit, commit_path, of_file
 from llama3_tok.data.corpora.packing import Packer
@@ -81,8 +82,9 @@ def work(target: Target, section: Section, number: int, done: Sequence[Commit]) 
         return
     place, core, options = target.inputs, target.core, target.options(False, False)
     step = _Step(target, section.number, number, len(done))
+    chunks = read(target.job, section, start, place, core, options)
     try:
-        for chunk in read(target.job, section, start, place, core, options):
+        for chunk in ahead(chunks) if target.threads > 1 else chunks:
             tokens = step.add(chunk)
             target.report(Progress(chunk.stored_bytes, tokens, len(chunk)))
             if step.is_full and not chunk.next.inside and chunk.next.part < len(section.parts):
