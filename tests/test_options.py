@@ -364,10 +364,15 @@ def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer,
         flags.refuse_all_else(call, *arguments)
 
 
-def test_flags_of_columns_are_python_booleans():
+def test_flags_of_training_data_are_python_booleans(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install pyarrow")
     column = pyarrow.array(["a"])
-    calls = {data.count_arrow: (column,), data.encode_arrow: (column,)}
+    calls = {
+        data.corpus: ([], tmp_path / "corpus"),
+        data.count_arrow: (column,),
+        data.encode_arrow: (column,),
+        data.encode_chats: ([MESSAGES],),
+    }
     functions = [getattr(data, name) for name in data.__all__]
     functions = [function for function in functions if inspect.isfunction(function)]
     assert {call for call in functions if list(flags.of(call))} == set(calls)

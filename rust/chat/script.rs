@@ -175,7 +175,8 @@ impl Script {
             // A token that has any of the assistant's bytes is the assistant's. From a range that reaches to the
             // end of the text on, all are.
             while start < range.end {
-                let Some((&id, learned)) = ids.next() else { break };
+                let next = always(ids.next(), "the tokens of a conversation end before its text")?;
+                let (&id, learned) = next;
                 let token = encoder.vocabulary.token(id);
                 let end = start + always(token, "encoding gave an id that no token has")?.len();
                 *learned = u8::from(range.start < end);

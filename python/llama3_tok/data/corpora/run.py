@@ -133,6 +133,8 @@ def corpus(
     read as it should be or was changed meanwhile, with its line, OSError, and as
     `Tokenizer.encode`. What is finished stays.
     """
+    for name, flag in (("messages", messages), ("bos", bos), ("eos", eos)):
+        arguments.flag(flag, name)
     tokenizer = given(tokenizer)
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     given_inputs = [place_of(os.fspath(name)) for name in names]
