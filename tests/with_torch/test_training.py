@@ -12,6 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 import models  # noqa: E402
 from llama3_tok import ChatFormatError, Llama3TokError, Tokenizer  # noqa: E402
+from llama3_tok.data import encode_chats, pack  # noqa: E402
 from llama3_tok.torch import Llama3, add_pad_token, collate, precision  # noqa: E402
 
 CHATS = [
@@ -163,14 +164,67 @@ def test_conversations_that_would_train_badly_are_refused():
         Llama3TokError, match=r"conversations\[1\] has no token .* loss would be NaN"
     ):
         collate(tokenizer, [CHATS[0], CHATS[0][:1]])
-    with pytest.raises(Llama3TokError, match=r"sequences\[1\] has .* more than max_tokens=50"):
+    with pytest.raises(ChatFormatError, match="row 1: max_tokens: the conversation has .* than 50"):
         collate(tokenizer, CHATS, max_tokens=50)
+    with pytest.raises(
+        Llama3TokError, match="all conversations have more than max_tokens=5, so no"
+    ):
+        collate(tokenizer, CHATS, max_tokens=5, overflow="drop")
+    with pytest.raises(TypeError, match=r"collate\(\) has no option 'learn'"):
+        collate(tokenizer, [{"messages": CHATS[0], "learn": "all"}])
     with pytest.raises(Llama3TokError, match="no padding token"):
         collate(Tokenizer(profile="llama3"), CHATS)
     with pytest.raises(Llama3TokError, match="ends generation"):
         collate(tokenizer, CHATS, pad_id=tokenizer.eot_id)
     with pytest.raises(ChatFormatError):
         collate(tokenizer, [[{"role": "nobody", "content": ""}]])
+
+
+def test_a_batch_takes_what_is_learned_and_what_is_too_long():
+    tokenizer = Tokenizer()
+    question, answer = CHATS[0][:2]
+    long = [question, {**answer, "content": "First."}, question, {**answer, "content": "Last."}]
+    short = [question, {**answer, "content": "Short."}]
+    size = len(tokenizer.encode_chat(short, add_generation_prompt=False))
+
+    def learned(chats, **options):
+        batch = collate(tokenizer, chats, **options)
+        rows = zip(batch["input_ids"], batch["labels"], strict=True)
+        return [tokenizer.decode(ids[labels != -100].tolist()) for ids, labels in rows]
+
+    marked = [long[0], {**long[1], "weight": 0}, *long[2:]]
+    assert learned([long]) == ["First.<|eot_id|>Last.<|eot_id|>"]
+    assert learned([long, marked], learn="last") == ["Last.<|eot_id|>"] * 2
+    assert learned([marked]) == ["Last.<|eot_id|>"]
+    whole = tokenizer.render_chat(long, add_generation_prompt=False)
+    assert learned([long], learn="all") == [whole]
+    given = {"max_tokens": size + 2}
+    assert learned([long, short], overflow="drop", **given) == ["Short.<|eot_id|>"]
+    assert learned([long, short], overflow="fit", **given) == [
+        "Last.<|eot_id|>",
+        "Short.<|eot_id|>",
+    ]
+    cut = learned([long, short], overflow="cut", **given)
+    assert cut == ["First.<|eot_id|>", "Short.<|eot_id|>"]
+    batch = collate(tokenizer, [long, short], overflow="fit", **given)
+    assert batch["input_ids"].shape == (2, size + 2)
+
+
+def test_a_packed_row_gives_each_sequence_what_it_gives_alone():
+    tokenizer, network = Tokenizer(), models.network()
+    chats = encode_chats(CHATS, tokenizer=tokenizer)
+    packed = pack(chats.ids, 512, strategy="best-fit", labels=chats.labels)
+    assert len(packed) == 1
+    row = packed[0]
+    with torch.no_grad():
+        together = network(
+            input_ids=torch.from_numpy(row.input_ids.astype("int64"))[None],
+            position_ids=torch.from_numpy(row.position_ids)[None],
+            use_cache=False,  # with a cache, transformers does not look at where positions begin
+        ).logits[0]
+        for document, begin in zip(packed.documents, row.cu_seqlens[:-1], strict=True):
+            alone = network(torch.from_numpy(chats[document].ids.astype("int64"))[None]).logits[0]
+            assert torch.allclose(together[begin : begin + len(alone)], alone, atol=1e-4)
 
 
 # Types
@@ -220,12 +274,29 @@ def test_padding_gets_no_gradient():
     assert gradient[128009].any()
 
 
-def test_the_example_trains_without_nan(capsys):
-    path = Path(__file__).parents[2] / "examples" / "finetune.py"
-    spec = importlib.util.spec_from_file_location("finetune", path)
+def load_example(name):
+    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    losses = example.main()
+    return example
+
+
+def test_the_example_of_many_conversations_trains(capsys, tmp_path):
+    example = load_example("chats")
+    path = tmp_path / "chats.jsonl"
+    example.write(path)
+    losses = example.main(path)
+    assert all(map(math.isfinite, losses))
+    assert losses[0] > 11
+    assert sum(losses[-5:]) / 5 < losses[0] / 3
+    printed = capsys.readouterr().out
+    assert "1 skipped" in printed
+    assert "rows of up to 256 tokens" in printed
+
+
+def test_the_example_trains_without_nan(capsys):
+    losses = load_example("finetune").main()
     assert len(losses) == 50
     assert all(map(math.isfinite, losses))
     assert losses[0] > 11  # of 128,256 tokens, all about as likely

@@ -210,7 +210,7 @@ def encode_chats(
     ...     [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]]
     ... )
     >>> chats.ids.offsets.tolist(), chats.learned_tokens, chats[0].labels[-3:].tolist()
-    ([0, 36], 3, [9906, 13, 128009])
+    ([0, 39], 3, [9906, 13, 128009])
     """
     arguments.choice(form, "form", tuple(reading.FORMS))
     arguments.choice(learn, "learn", ("assistant", "last", "all"))

@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama3_tok import arguments
-from llama3_tok.chat.messages import Message
-from llama3_tok.errors import Llama3TokError
+from llama3_tok.chat.messages import ChatOptions, Message
+from llama3_tok.data.chats import encode_chats
+from llama3_tok.data.packing import IGNORED
+from llama3_tok.errors import ChatFormatError, Llama3TokError
 from llama3_tok.extras import require
 from llama3_tok.text.padding import checked_pad_id
 from llama3_tok.tokenizer import Tokenizer
@@ -19,12 +21,15 @@ from llama3_tok.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from llama3_tok.data.chats import Overflow
+    from llama3_tok.data.rows import Learn
+
 __all__ = ["add_pad_token", "collate", "precision"]
 
 Chat: TypeAlias = Sequence[Message] | Mapping[str, Any]
 
-# What the loss of torch and of transformers leaves out.
-IGNORED = -100
+# What a conversation has that is a dictionary, besides options.
+_OF_ROWS = {"messages", "tools", "documents", "system"}
 
 
 def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None) -> int:  # noqa: ANN401
@@ -104,6 +109,8 @@ def collate(
     *,
     pad_id: int | None = None,
     max_tokens: int | None = None,
+    overflow: "Overflow" = "error",
+    learn: "Learn" = "assistant",
     pad_to_multiple_of: int | None = None,
     **options: Any,  # noqa: ANN401 - those of `encode_chat`
 ) -> "dict[str, torch.Tensor]":
@@ -115,42 +122,67 @@ def collate(
     `options` are those of `Tokenizer.encode_chat`, `pad_id` what `add_pad_token` gave. As a
     `collate_fn`: `functools.partial(collate, tokenizer, pad_id=pad_id)`.
 
-    Raises Llama3TokError for a conversation longer than `max_tokens` (nothing is cut; `fit_chat`
-    leaves out turns), for one that the assistant writes nothing in, whose loss would be NaN, and
-    for a wrong `pad_id`; ChatFormatError as `encode_chat`.
+    `learn` and `overflow` are those of `llama3_tok.data.encode_chats`, which reads the
+    conversations: "last" and "all" learn less or more than what the assistant writes, and a message
+    with `"weight": 0` or `"train": false` is not learned; with "drop", "cut" and "fit" a
+    conversation of more than `max_tokens` is left out, cut, or loses its oldest turns.
+
+    Raises Llama3TokError for a conversation that is too long with `overflow="error"`, for one in
+    which nothing is learned, whose loss would be NaN, and for a wrong `pad_id`; ChatFormatError
+    with the `row` of the conversation as `encode_chat`.
 
     >>> batch = collate(tokenizer, [[{"role": "user", "content": "Hi"},
     ...                              {"role": "assistant", "content": "Hello"}]])  # doctest: +SKIP
     """
     torch = require("torch", "torch")
     arguments.refuse_text(conversations, "conversations")
-    rows, masks = [], []
+    conversations = list(conversations)
+    rows, labels = [], []
     for index, conversation in enumerate(conversations):
-        given: dict[str, Any] = {"add_generation_prompt": False, **options}
-        messages: Any = conversation
+        given: dict[str, Any] = dict(options)
         if isinstance(conversation, Mapping):
-            given |= conversation
-            messages = given.pop("messages", [])
-        ids, mask = tokenizer.encode_chat(messages, **given, return_mask=True)
-        if not mask.any():
-            raise Llama3TokError(
-                f"conversations[{index}] has no token that the assistant writes, so there is "
-                "nothing to learn, and the loss would be NaN"
+            # All but the messages and what belongs to them are options of this conversation.
+            for name in conversation.keys() - _OF_ROWS:
+                if name not in ChatOptions.__annotations__:
+                    raise arguments.unknown("collate", name, ChatOptions.__annotations__)
+                given[name] = conversation[name]
+            conversation = {name: conversation.get(name) for name in _OF_ROWS}
+        try:
+            encoded = encode_chats(
+                [conversation],
+                tokenizer=tokenizer,
+                learn=learn,
+                max_tokens=max_tokens,
+                overflow=overflow,
+                threads=1,
+                **given,
             )
-        rows.append(ids)
-        masks.append(mask)
+        except ChatFormatError as error:
+            raise error.in_row(index) from None
+        if encoded.unlearned:
+            raise Llama3TokError(
+                f"conversations[{index}] has no token that is learned, as the assistant's are, so "
+                "the loss would be NaN"
+            )
+        if len(encoded):  # if it is not dropped
+            rows.append(encoded.ids.ids)
+            labels.append(encoded.labels)
+    if conversations and not rows:
+        raise Llama3TokError(
+            f"all conversations have more than max_tokens={max_tokens}, so nothing is left of the "
+            'batch; overflow="cut" or "fit" keeps a part of them'
+        )
     padded = tokenizer.pad(
         rows,
-        max_tokens=max_tokens,
         pad_id=pad_id,
         pad_to_multiple_of=pad_to_multiple_of,
+        max_tokens=max_tokens,
         return_tensors="pt",
     )
-    labels = torch.full_like(padded.input_ids, IGNORED)
-    for row, (ids, mask) in enumerate(zip(rows, masks, strict=True)):
-        learned = torch.from_numpy(mask).bool()
-        labels[row, : len(ids)][learned] = torch.tensor(ids)[learned]
-    return {**padded, "labels": labels}
+    targets = torch.full_like(padded.input_ids, IGNORED)
+    for row, learned in enumerate(labels):
+        targets[row, : len(learned)] = torch.from_numpy(learned)
+    return {**padded, "labels": targets}
 
 
 def precision(model: Any, *, autocast: bool | None = None) -> AbstractContextManager[Any]:  # noqa: ANN401
