@@ -302,3 +302,11 @@ def test_the_example_trains_without_nan(capsys):
     assert losses[0] > 11  # of 128,256 tokens, all about as likely
     assert sum(losses[-5:]) / 5 < 1.5
     assert "stop_id" in capsys.readouterr().out  # it learned to stop
+
+
+def test_the_example_of_a_corpus_trains(capsys):
+    losses = load_example("corpus").main()
+    assert all(map(math.isfinite, losses))
+    assert losses[0] > 11
+    assert sum(losses[-5:]) / 5 < losses[0] / 2
+    assert "400 documents" in capsys.readouterr().out

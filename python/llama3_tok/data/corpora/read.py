@@ -166,7 +166,8 @@ def read(
 
 def chunk_bytes(job: Job) -> int:
     """How many bytes a chunk has at most, but for one that has a single document."""
-    size = SHUFFLED_BYTES if job.shuffle is not None else CHUNK_BYTES
+    fills_rows = job.pack is not None and job.strategy == "best-fit"
+    size = SHUFFLED_BYTES if job.shuffle is not None or fills_rows else CHUNK_BYTES
     # Shards end with chunks: small ones are not to be much longer than they should be.
     return max(1 << 12, min(size, job.shard_tokens))
 
