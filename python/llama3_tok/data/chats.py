@@ -324,9 +324,11 @@ def _encoded(job: _Job, given: Iterator[Batch]) -> Iterator[_Part]:
 def _prepared(job: _Job, rows: Batch, first: int) -> _Batch:
     batch = _Batch()
     for row, given in enumerate(rows, first):
-        line = given.number if isinstance(given, Line) else None
+        line, value = None, given
         try:
-            value = parsed(given) if isinstance(given, Line) else given
+            if type(given) is Line:
+                line = given.number
+                value = parsed(given)
             read = reading.read(value, job.form, job.column)
             keep = reading.learned(read, job.learn) if job.masks else None
             if job.format is not None:

@@ -104,6 +104,8 @@ def learned(row: Row, learn: Learn) -> list[bool] | None:
     Raises ChatFormatError for a message that asks to be learned and that `learn` leaves out.
     """
     says = row.says
+    if says is None and learn != "last":
+        return None
     if says is not None and learn != "all":
         for index, said in enumerate(says):
             if said and row.messages[index].get("role") != "assistant":
