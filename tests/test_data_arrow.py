@@ -13,10 +13,11 @@ from llama3_tok.data import count_arrow, encode_arrow
 pa = pytest.importorskip("pyarrow", reason="pyarrow, of the extra `data`, is not installed")
 
 import numpy as np  # noqa: E402
-from hypothesis import given  # noqa: E402
+from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 import columns  # noqa: E402
+from conftest import EXAMPLES  # noqa: E402
 
 LISTS = pa.large_list(pa.int32())
 TEXTS = ["Hello world", None, "", "a longer text, of more than twelve bytes", "Hello world", "é"]
@@ -57,6 +58,7 @@ def compare(tokenizer, column, asked):
 
 
 @pytest.mark.filterwarnings("ignore:the text begins with")
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(columns.arrays(), options())
 def test_an_array_has_the_ids_of_its_texts(tokenizer, column, asked):
     ids, counts = compare(tokenizer, column, asked)
@@ -65,6 +67,7 @@ def test_an_array_has_the_ids_of_its_texts(tokenizer, column, asked):
 
 
 @pytest.mark.filterwarnings("ignore:the text begins with")
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(columns.chunked(), options())
 def test_chunks_have_the_ids_of_their_texts(tokenizer, column, asked):
     for result in compare(tokenizer, column, asked):
@@ -73,6 +76,7 @@ def test_chunks_have_the_ids_of_their_texts(tokenizer, column, asked):
 
 
 @pytest.mark.filterwarnings("ignore:the text begins with")
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(st.lists(columns.arrays(kinds=[pa.string_view()]), min_size=2, max_size=4))
 def test_chunks_with_several_buffers_each_are_kept_apart(tokenizer, chunks):
     texts = [[text and text * 3 for text in chunk.to_pylist()] for chunk in chunks]

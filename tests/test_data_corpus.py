@@ -6,11 +6,12 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpora_made as made
 import oracle
+from conftest import EXAMPLES
 from llama3_tok import InputError, Llama3TokError, SpecialTokenError
 from llama3_tok.data.corpora import ManifestError, corpus, inspect, read, verify
 from llama3_tok.data.sinks import FORMATS
@@ -185,6 +186,7 @@ def test_every_format_has_every_document(tmp_path, source, format):
     assert verify(tmp_path / "out").documents == len(TEXTS)
 
 
+@settings(max_examples=max(EXAMPLES // 20, 1))
 @given(
     texts=st.lists(st.text(max_size=60), max_size=12),
     shard_tokens=st.integers(1, 60),

@@ -4,10 +4,11 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
+from conftest import EXAMPLES
 from interpreter import run_python, seconds_after_control_c
 from llama3_tok import Llama3TokError, SpecialTokenError, Tokenizer
 from llama3_tok._core import Options
@@ -37,6 +38,7 @@ def columns(draw):
     return buffers, rows
 
 
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(columns(), st.booleans(), st.booleans(), st.sampled_from([1, 2]))
 def test_rows_have_the_ids_of_their_bytes_and_null_rows_have_none(column, bos, eos, threads):
     buffers, rows = column
