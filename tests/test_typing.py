@@ -15,6 +15,11 @@ import numpy.typing as npt
 import llama3_tok
 from llama3_tok import ChatFormatError, FittedChat, InvalidTokenId
 from llama3_tok import Ragged, SpecialTokenError, Tokenizer
+from llama3_tok.data import count_arrow, encode_arrow
+from llama3_tok.data.huggingface import Encode
+
+class Column:
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
 
 tokenizer = Tokenizer("path", profile="llama3")
 ids: list[int] = tokenizer.encode("text", bos=True, allowed_special={"<|eot_id|>"})
@@ -78,6 +83,12 @@ except InvalidTokenId as error:
 except SpecialTokenError as error:
     offset: int | None = error.offset
     where: tuple[str | None, int | None] = (error.path, error.line)
+column = encode_arrow(Column(), tokenizer=tokenizer, bos=True, threads=2)
+numbers = count_arrow(Column(), allowed_special="all")
+encode_arrow(["text"])  # type: ignore[call-overload]
+encode_arrow(Column(), add_bos=True)  # type: ignore[call-overload]
+Encode(column="text", eos=True, attention_mask=True)({"text": ["a"]})
+Encode(tokenizer="llama3")  # type: ignore[arg-type]
 tokenizer.encode(5)  # type: ignore[arg-type]
 tokenizer.decode(5)  # type: ignore[arg-type]
 tokenizer.vocab_size = 3  # type: ignore[misc]
