@@ -206,6 +206,36 @@ def test_a_disk_that_is_full_is_an_error_and_the_run_goes_on_when_there_is_room(
     assert made.tree(out) == made.tree(tmp_path / "whole")
 
 
+def test_ctrl_c_ends_a_run_at_once_and_leaves_no_drafts(tmp_path):
+    source = tmp_path / "t.jsonl"
+    source.write_bytes(made.records(made.documents(60_000, 8)))
+    out = tmp_path / "out"
+    command = ["corpus", str(source), "--field", "text", "--shard-tokens", "20k"]
+    running = subprocess.Popen(
+        [*cli.COMMAND, *command, "--out", str(out)],
+        env=cli.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while running.poll() is None and not list((out / "_progress").glob("0*.json")):
+        time.sleep(0.001)
+    running.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    written, errors = running.communicate()
+    assert (running.returncode, written, errors) == (130, b"", b"")
+    assert time.monotonic() - begin < 5
+    assert not list(out.glob(".drafts-*"))
+    assert cli.run(*command, "--out", str(out)).returncode == 0
+
+
+def test_a_corpus_may_be_in_the_folder_that_it_is_made_of(tmp_path):
+    (tmp_path / "a.txt").write_text("some text")
+    out = tmp_path / "out"
+    for is_new in (True, False):
+        summary = corpus(tmp_path, out)
+        assert (summary.documents, summary.is_new) == (1, is_new)
+
+
 def test_two_processes_do_not_write_one_corpus(tmp_path, source):
     out = tmp_path / "out"
     out.mkdir()

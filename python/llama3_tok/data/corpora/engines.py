@@ -12,9 +12,10 @@ from queue import Empty, Queue
 from typing import NamedTuple, TypeAlias
 
 from llama3_tok import arguments
+from llama3_tok.data.corpora.encode import Progress, Target
 from llama3_tok.data.corpora.manifest import PROGRESS, Commit, committed
 from llama3_tok.data.corpora.plan import Section
-from llama3_tok.data.corpora.shards import Progress, Target, work
+from llama3_tok.data.corpora.shards import work
 from llama3_tok.extras import require
 
 __all__ = ["Engine", "Task", "engine", "in_threads", "on_ray", "on_spark"]

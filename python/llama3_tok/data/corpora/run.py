@@ -14,6 +14,7 @@ import numpy.typing as npt
 from llama3_tok import arguments
 from llama3_tok.about import __version__
 from llama3_tok.data.corpora import engines, plan
+from llama3_tok.data.corpora.encode import Progress, Target, scattered
 from llama3_tok.data.corpora.job import Form, Job
 from llama3_tok.data.corpora.manifest import (
     MANIFEST,
@@ -25,7 +26,6 @@ from llama3_tok.data.corpora.manifest import (
     lines_of,
     of_file,
 )
-from llama3_tok.data.corpora.shards import Progress, Target, scattered
 from llama3_tok.data.places import File, Local, Place, place_of
 from llama3_tok.data.sinks import FORMATS, Shard
 from llama3_tok.errors import Llama3TokError
@@ -240,7 +240,10 @@ def _done(target: Target) -> Summary | None:
 def _begin(target: Target) -> list[File]:
     """Notes what is to be done, or finds that it was begun; gives the files of the input."""
     place, folder = target.place, os.path.join(target.folder, PROGRESS)
+    # What was written may be in a folder that is read.
+    written = os.path.join(target.folder, "")
     files = plan.files_of(target.job, target.inputs)
+    files = [file for file in files if not file.path.startswith(written)]
     for file in files:
         target.job.kind_of(file.path)
     header = _header(target, files)
@@ -416,6 +419,7 @@ def _end(target: Target, files: Sequence[File]) -> Summary:
         file.write(line_of(end))
     place.put(draft, os.path.join(folder, MANIFEST))
     os.rmdir(drafts)
+    _remove_drafts(target)  # of workers that were killed
     place.remove_folder(os.path.join(folder, PROGRESS))
     return _of_counts(folder, header, end, is_new=True)
 
