@@ -1,7 +1,6 @@
 """What a corpus is made of, and how: all that decides its bytes, and nothing else."""
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -101,8 +100,3 @@ class Job:
         # The same whether it was read from JSON or not.
         described: dict[str, Any] = json.loads(json.dumps(given, default=str))
         return described
-
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that two jobs have in common only if they are the same."""
-        text = json.dumps(self.as_json(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -35,6 +35,8 @@ class Part(NamedTuple):
     begin: int
     end: int
     is_packed: bool
+    stored_bytes: int
+    """How many bytes of the file it stands for."""
 
     @property
     def is_first(self) -> bool:
@@ -51,9 +53,7 @@ class Section(NamedTuple):
     @property
     def stored_bytes(self) -> int:
         """About how many bytes are read for it."""
-        return sum(
-            part.size if part.kind == "parquet" else part.end - part.begin for part in self.parts
-        )
+        return sum(part.stored_bytes for part in self.parts)
 
 
 def files_of(job: Job, inputs: Place) -> list[File]:
@@ -92,12 +92,14 @@ def _parts(job: Job, file: File, inputs: Place, target: int) -> Iterator[tuple[P
     kind, is_packed = job.kind_of(file.path), file.path.endswith((".gz", ".zst"))
     described = (file.path, file.size, file.changed, kind)
     if kind == "parquet":
-        for begin, end, size in _row_groups(file, inputs, target):
-            yield Part(*described, begin, end, False), size
+        groups = list(_row_groups(file, inputs, target))
+        total = max(sum(size for _, _, size in groups), 1)
+        for begin, end, size in groups:
+            yield Part(*described, begin, end, False, file.size * size // total), size
         return
     if is_packed or kind == "file" or file.size < target + target // 2:
         weight = file.size * _PACKED_RATIO if is_packed else file.size
-        yield Part(*described, 0, file.size, is_packed), weight
+        yield Part(*described, 0, file.size, is_packed, file.size), weight
         return
     separator = b"\n" if kind != "separator" else job.separator.encode()
     begin = 0
@@ -106,7 +108,7 @@ def _parts(job: Job, file: File, inputs: Place, target: int) -> Iterator[tuple[P
             end = _next_cut(stream, begin + target, file.size, separator)
             if file.size - end < target // 2:
                 end = file.size
-            yield Part(*described, begin, end, False), end - begin
+            yield Part(*described, begin, end, False, end - begin), end - begin
             begin = end
 
 

@@ -90,6 +90,10 @@ class Chunk:
 class _Bytes(Protocol):
     """The content of a part from a position on."""
 
+    @property
+    def stored_bytes(self) -> int:
+        """How many bytes of the file were read."""
+
     def at(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; fewer at the end."""
 
@@ -101,6 +105,10 @@ class _Plain:
         self._file = stack.enter_context(place.open(part.path))
         self._part = part
         self._at = -1
+
+    @property
+    def stored_bytes(self) -> int:
+        return max(self._at, self._part.begin) - self._part.begin
 
     def at(self, offset: int, size: int) -> bytes:
         begin = self._part.begin + offset
@@ -122,6 +130,10 @@ class _Packed:
     def __init__(self, part: Part, place: Place, stack: ExitStack) -> None:
         self._file = _core.UnpackedFile(stack.enter_context(place.local(part.path)))
         self._held, self._begin, self._ended = b"", 0, False
+
+    @property
+    def stored_bytes(self) -> int:
+        return self._file.stored_read
 
     def at(self, offset: int, size: int) -> bytes:
         while offset > self._begin + len(self._held) and not self._ended:
@@ -236,7 +248,7 @@ def _of_part(
         "messages": _rows,
     }[part.kind]
     separator = {"separator": job.separator.encode(), "file": b""}.get(part.kind, b"\n")
-    position, size = start, chunk_bytes(job)
+    position, size, stored = start, chunk_bytes(job), 0
     while True:
         try:
             taken = _take(source, position, size, separator, part, core, options)
@@ -258,8 +270,7 @@ def _of_part(
         chunk = split(part, position, data, after)
         chunk.lines_before = partial(_lines_before, part, place)
         chunk.begins, chunk.ends_whole = not position.inside, ends_whole
-        # Of a packed file what its text has; the bar goes by the file's own bytes.
-        chunk.stored_bytes = length
+        chunk.stored_bytes, stored = source.stored_bytes - stored, source.stored_bytes
         yield chunk
         if is_last:
             return
@@ -289,7 +300,7 @@ def _take(
         if found >= 0:
             cut = found + len(separator)
             return data[:cut], cut, False, True
-        if wanted < most and (separator or wanted < size):
+        if separator and wanted < most:
             wanted = min(2 * wanted, most)
             continue
         if is_record:
@@ -456,8 +467,9 @@ def _row_groups(
     if not job.messages:
         _check_columns(file, columns, part.path)
     row = 0
-    for group in range(part.begin, part.end):
-        count = file.metadata.row_group(group).num_rows
+    counts = [file.metadata.row_group(group).num_rows for group in range(part.begin, part.end)]
+    rows = max(sum(counts), 1)
+    for group, count in enumerate(counts, part.begin):
         if row + count <= start.offset:
             row += count
             continue
@@ -475,7 +487,7 @@ def _row_groups(
             else:
                 chunk = _column(batch, columns, part, after)
             chunk.places += begin
-            chunk.stored_bytes = batch.nbytes
+            chunk.stored_bytes = part.stored_bytes * batch.num_rows // rows
             yield chunk
 
 
