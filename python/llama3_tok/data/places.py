@@ -137,14 +137,7 @@ class Local:
 
     def put(self, draft: str, path: str) -> None:
         """See `Place`."""
-        try:
-            with open(draft, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-            whole_files.sync_folder(os.path.dirname(path))
-        except OSError as error:
-            error.filename, error.filename2 = path, None
-            raise
+        whole_files.move(draft, path)
 
 
 class Store:

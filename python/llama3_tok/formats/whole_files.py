@@ -86,6 +86,20 @@ def write_output(path: str, data: bytes) -> None:
         write({target: of_data(data)})
 
 
+def move(draft: str, path: str) -> None:
+    """Gives a file that was written elsewhere on the same disk its name.
+
+    Its content is on the disk before, and its name after that. Raises OSError, with the name.
+    """
+    with _named(path, draft):
+        _settle(draft)
+        try:
+            os.replace(draft, path)
+        except OSError as error:  # which would name both
+            raise OSError(error.errno, error.strerror, path) from error
+        sync_folder(os.path.dirname(path))
+
+
 def make_folder(folder: str) -> None:
     """Makes a folder, and those above it that are missing, and puts their names on the disk."""
     missing = []
