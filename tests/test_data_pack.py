@@ -5,10 +5,11 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chat_oracle
+from conftest import EXAMPLES
 from llama3_tok import Ragged, Tokenizer
 from llama3_tok.data import pack
 
@@ -29,6 +30,7 @@ def sequences():
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(
     given=sequences(),
     length=st.integers(1, 24),
@@ -78,6 +80,7 @@ def test_no_token_is_lost_or_comes_twice(strategy, given, length, separator, bes
     assert packed.padding == sum(length - len(row.input_ids) for row in packed)
 
 
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(given=sequences(), length=st.integers(1, 24))
 def test_all_rows_but_the_last_are_full_end_to_end(given, length):
     packed = pack(given, length)
@@ -86,6 +89,7 @@ def test_all_rows_but_the_last_are_full_end_to_end(given, length):
     assert rows == [flat[at : at + length] for at in range(0, len(flat), length)]
 
 
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(given=sequences(), length=st.integers(1, 24))
 def test_best_fit_cuts_only_what_is_longer_than_a_row_and_keeps_the_order(given, length):
     packed = pack(given, length, strategy="best-fit")
@@ -115,6 +119,7 @@ def slowly(lengths, length):
     return sorted(rooms)
 
 
+@settings(max_examples=max(EXAMPLES // 5, 1))
 @given(lengths=st.lists(st.integers(1, 50), max_size=80), length=st.integers(50, 120))
 def test_rows_are_those_of_best_fit_decreasing(lengths, length):
     packed = pack([[1] * size for size in lengths], length, strategy="best-fit")
