@@ -70,7 +70,10 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path, source, expected, engin
     while running.poll() is None and not killed:
         if list((out / "_progress").glob("0*.json")):
             for child in psutil.Process(running.pid).children(recursive=True):
-                words = " ".join(child.cmdline()) if child.is_running() else ""
+                try:
+                    words = " ".join(child.cmdline())
+                except psutil.Error:  # it ended meanwhile
+                    continue
                 if "ray::" in words or "pyspark.daemon" in words or "pyspark/daemon" in words:
                     child.kill()
                     killed += 1
