@@ -61,6 +61,17 @@ class Job:
             raise ValueError('documents="separator" and separator= go together')
         if self.messages and self.field is not None:
             raise ValueError("messages=True and field= exclude each other")
+        if self.documents != "file" and (self.messages or self.field is not None):
+            raise ValueError("documents is for text; records are documents by themselves")
+        if self.id_field is not None and self.field is None:
+            raise ValueError("id_field= is for the records of field=")
+        if self.messages and (self.bos or self.eos or self.allowed_special):
+            raise ValueError(
+                "bos, eos and allowed_special are for text; a conversation has its own special "
+                "tokens"
+            )
+        if self.chats and not self.messages:
+            raise ValueError("chats= is for messages=True")
         if self.pack is not None:
             arguments.count(self.pack, "pack", 1, _MAX_TOKENS)
         if self.shuffle is not None:
