@@ -1,4 +1,4 @@
-.PHONY: check develop test newest lowest format bench
+.PHONY: check develop test large newest lowest format bench
 
 check: ## everything that CI runs
 	.ci/run
@@ -10,6 +10,9 @@ develop: ## an editable install into the active virtual environment
 test: ## the tests alone, with what is installed
 	pytest
 	cargo test
+
+large: ## the Python tests with most examples for each property, and those that take minutes
+	LLAMA3_TOK_EXAMPLES=20000 pytest -m "property or large"
 
 newest: ## all Python tests with the newest version of every dependency, in a new environment
 	python3 scripts/with_versions.py newest
