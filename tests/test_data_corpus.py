@@ -1,5 +1,6 @@
 """Training files: what is in them, whatever the input, the size of shards and the threads."""
 
+import gzip
 import hashlib
 import json
 import random
@@ -57,6 +58,25 @@ def test_records_lines_and_parts_are_documents(tmp_path, packed, shard_tokens):
             sum(len(text.encode()) for text in TEXTS),
         )
         assert verify(out).tokens == summary.tokens == sum(map(len, ids_of(TEXTS)))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order-mark"])
+@pytest.mark.parametrize("messages", [False, True], ids=["texts", "conversations"])
+def test_what_dolma_notes_is_where_each_record_begins(tmp_path, mark, messages):
+    rows = [{"messages": [{"role": "user", "content": text}]} for text in TEXTS]
+    records = rows if messages else [{"text": text} for text in TEXTS]
+    lines = [json.dumps(record).encode() for record in records]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(mark + b"\n \n".join(lines))
+    asked = {"messages": True, "chats": {"learn": "all"}} if messages else {"field": "text"}
+    corpus(path, tmp_path / "out", format="dolma", shard_tokens=100, **asked)
+    found = []
+    for table in sorted((tmp_path / "out").glob("*.csv.gz")):
+        found += [
+            row.split(",")[-1] for row in gzip.decompress(table.read_bytes()).decode().split()
+        ]
+    data = path.read_bytes()
+    assert [data[int(place) :].split(b"\n")[0] for place in found] == lines
 
 
 def test_files_are_documents_in_the_order_of_their_names(tmp_path):

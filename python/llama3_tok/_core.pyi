@@ -1,6 +1,6 @@
 """The Rust core. Not public: `Tokenizer` is, and it checks what comes in."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, final, overload
 
 import numpy as np
@@ -250,13 +250,16 @@ class CoreMessage(TypedDict):
     context: Parts | None
     turn_goes_on: bool
 
+# A dictionary of nothing but a role and a text is taken as it is.
+CoreMessages: TypeAlias = Sequence[CoreMessage | Mapping[str, Any]]
+
 # Messages, the descriptions of tools, and whether the header of an answer follows.
-CoreParts: TypeAlias = tuple[list[CoreMessage | tuple[str, str]], list[str] | None, bool]
+CoreParts: TypeAlias = tuple[CoreMessages, list[str] | None, bool]
 
 class CoreChat(TypedDict):
     dialect: str
     tool_format: str
-    messages: list[CoreMessage | tuple[str, str]]
+    messages: CoreMessages
     tools: list[str] | None
     builtin_tools: list[str] | None
     tools_in_user: bool
@@ -264,6 +267,7 @@ class CoreChat(TypedDict):
     add_generation_prompt: bool
     continue_final_message: bool
 
+def are_plain(messages: list[Any]) -> bool: ...
 def encode_chat(core: Core, chat: CoreChat) -> list[int]: ...
 def encode_chat_array(core: Core, chat: CoreChat) -> npt.NDArray[np.uint32]: ...
 def encode_chat_masked(
@@ -305,10 +309,12 @@ class UnpackedFile:
     @property
     def stored_read(self) -> int: ...
 
+def count_newlines(text: bytes) -> int: ...
 def jsonl_column(
     chunk: bytes, field: str
 ) -> tuple[
     npt.NDArray[np.uint8],
+    npt.NDArray[np.int64],
     npt.NDArray[np.int64],
     npt.NDArray[np.int64],
     list[tuple[int, str]],

@@ -7,7 +7,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, slice};
 
 /// Says what is wrong with a record that [`field_of`] can't read.
 pub fn why_not(record: &[u8], error: &serde_json::Error) -> String {
@@ -184,6 +184,8 @@ pub struct Column {
     pub offsets: Vec<i64>,
     /// The line of each in the chunk, from 0.
     pub lines: Vec<i64>,
+    /// Where these lines begin in the chunk.
+    pub starts: Vec<i64>,
     /// The lines whose record has no such text, with the reason.
     pub faults: Vec<(i64, String)>,
 }
@@ -193,7 +195,12 @@ pub fn column(chunk: &[u8], field: &str, check: &Check) -> Result<Column, Error>
     let mut column = Column { offsets: vec![0], ..Column::default() };
     // Texts are hardly ever longer than their records.
     column.text.try_reserve(chunk.len())?;
-    for (line, record) in (0..).zip(chunk.split(|&byte| byte == b'\n')) {
+    let mut next = 0;
+    let ends = memchr::memchr_iter(b'\n', chunk).chain([chunk.len()]);
+    for (line, end) in (0..).zip(ends) {
+        let start = next;
+        next = end + 1;
+        let record = slice(chunk, start..end)?;
         if record.trim_ascii().is_empty() {
             continue;
         }
@@ -205,6 +212,8 @@ pub fn column(chunk: &[u8], field: &str, check: &Check) -> Result<Column, Error>
                 column.offsets.push(column.text.len() as i64);
                 column.lines.try_reserve(1)?;
                 column.lines.push(line);
+                column.starts.try_reserve(1)?;
+                column.starts.push(start as i64);
             }
             Err(error) => {
                 column.faults.try_reserve(1)?;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use numpy::PyArray1;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use super::convert::{array, list_of, str_of, try_collect};
 use super::core::Core;
@@ -42,7 +43,10 @@ struct GivenCall<'py> {
     arguments: Vec<GivenArgument<'py>>,
 }
 
-/// A message: a role and a text, or all that it may have.
+/// Roles whose texts are results of tools, which the formats write in ways of their own.
+const RESULTS: [&str; 2] = ["ipython", "tool"];
+
+/// A message: a role and a text, as people write it, or all that it may have.
 pub(super) enum GivenMessage<'py> {
     Plain(Text<'py>, Text<'py>),
     Full(FullMessage<'py>),
@@ -52,12 +56,41 @@ impl<'py> FromPyObject<'_, 'py> for GivenMessage<'py> {
     type Error = PyErr;
 
     fn extract(message: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if message.is_instance_of::<PyTuple>() {
-            let (role, content) = message.extract()?;
-            return Ok(Self::Plain(role, content));
-        }
-        Ok(Self::Full(message.extract()?))
+        Ok(match plain(&message)? {
+            Some((role, content)) => Self::Plain(role, content),
+            None => Self::Full(message.extract()?),
+        })
     }
+}
+
+/// The role and the text of a message that is a dictionary with nothing else, and no result of a tool.
+fn plain<'py>(message: &Bound<'py, PyAny>) -> PyResult<Option<(Text<'py>, Text<'py>)>> {
+    let py = message.py();
+    let Ok(message) = message.cast_exact::<PyDict>() else { return Ok(None) };
+    if message.len() != 2 {
+        return Ok(None);
+    }
+    let role = message.get_item(intern!(py, "role"))?;
+    let content = message.get_item(intern!(py, "content"))?;
+    let (Some(role), Some(content)) = (role, content) else { return Ok(None) };
+    let (Ok(role), Ok(content)) =
+        (role.cast_into_exact::<PyString>(), content.cast_into_exact::<PyString>())
+    else {
+        return Ok(None);
+    };
+    let is_result = RESULTS.iter().any(|name| role == *name);
+    Ok((!is_result).then_some((role, content)))
+}
+
+/// Whether all messages are dictionaries of a role and a text, which the functions here take as they are.
+#[pyfunction]
+fn are_plain(messages: &Bound<PyList>) -> PyResult<bool> {
+    for message in messages {
+        if plain(&message)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A message that is more than a role and a text.
@@ -88,6 +121,7 @@ pub(super) struct GivenChat<'py> {
 
 /// Adds the functions to the module.
 pub(super) fn add(module: &Bound<PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(are_plain, module)?)?;
     module.add_function(wrap_pyfunction!(encode_chat, module)?)?;
     module.add_function(wrap_pyfunction!(encode_chat_array, module)?)?;
     module.add_function(wrap_pyfunction!(encode_chat_masked, module)?)?;

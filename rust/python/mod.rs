@@ -429,6 +429,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<records::UnpackedFile>()?;
     module.add_function(wrap_pyfunction!(records::jsonl_column, module)?)?;
     module.add_function(wrap_pyfunction!(records::last_cut, module)?)?;
+    module.add_function(wrap_pyfunction!(records::count_newlines, module)?)?;
     module.add_function(wrap_pyfunction!(records::digests, module)?)?;
     module.add_function(wrap_pyfunction!(write::rank_file, module)?)?;
     module.add_function(wrap_pyfunction!(write::written_tokens, module)?)?;

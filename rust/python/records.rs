@@ -43,7 +43,8 @@ impl UnpackedFile {
 }
 
 type Array<'py, T> = Bound<'py, PyArray1<T>>;
-type Column<'py> = (Array<'py, u8>, Array<'py, i64>, Array<'py, i64>, Vec<(i64, String)>);
+type Column<'py> =
+    (Array<'py, u8>, Array<'py, i64>, Array<'py, i64>, Array<'py, i64>, Vec<(i64, String)>);
 
 /// The last position where a text may be cut whatever follows it; `None` if there is none.
 #[pyfunction]
@@ -87,8 +88,14 @@ pub(super) fn digests<'py>(
     array(py, numbers)
 }
 
+/// How many newlines there are.
+#[pyfunction]
+pub(super) fn count_newlines(py: Python, text: &[u8]) -> usize {
+    py.detach(|| memchr::memchr_iter(b'\n', text).count())
+}
+
 /// The texts of a field of the records of a chunk of JSONL: the texts end to end, their offsets, their
-/// lines in the chunk from 0, and the lines that have no such text, with the reason.
+/// lines in the chunk from 0 and where these begin, and the lines that have no such text, with the reason.
 #[pyfunction]
 pub(super) fn jsonl_column<'py>(
     py: Python<'py>,
@@ -97,5 +104,5 @@ pub(super) fn jsonl_column<'py>(
 ) -> PyResult<Column<'py>> {
     let column = detached(py, None, |check, _| jsonl::column(chunk, field, check))?;
     let (text, offsets) = (array(py, column.text)?, array(py, column.offsets)?);
-    Ok((text, offsets, array(py, column.lines)?, column.faults))
+    Ok((text, offsets, array(py, column.lines)?, array(py, column.starts)?, column.faults))
 }

@@ -9,14 +9,22 @@ import keyword
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
-from llama3_tok import arguments
+from llama3_tok import _core, arguments
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.profiles import find
 
 if TYPE_CHECKING:
     import datetime
 
-    from llama3_tok._core import CoreArgument, CoreCall, CoreChat, CoreMessage, CoreParts, Parts
+    from llama3_tok._core import (
+        CoreArgument,
+        CoreCall,
+        CoreChat,
+        CoreMessage,
+        CoreMessages,
+        CoreParts,
+        Parts,
+    )
 
 __all__ = [
     "DIALECTS",
@@ -116,14 +124,15 @@ class Format:
     ) -> "CoreParts":
         """What a conversation has of its own: messages, tools if there are some, how it ends."""
         dialect, tool_format = self._dialect, self._tool_format
-        given = messages if type(messages) is list else several(messages, "messages")
-        taken = [
-            _message(index, message, dialect, tool_format) for index, message in enumerate(given)
-        ]
-        last: str | None = None
-        if taken:
-            message = taken[-1]
-            last = message[0] if isinstance(message, tuple) else message["role"]
+        given = messages if type(messages) is list else list(several(messages, "messages"))
+        # Nearly all messages have a role and a text alone, and are taken as they are.
+        taken: CoreMessages = given
+        if not _core.are_plain(given):
+            taken = [
+                _message(index, message, dialect, tool_format)
+                for index, message in enumerate(given)
+            ]
+        last: str | None = taken[-1]["role"] if taken else None
         goes_on = self._written["continue_final_message"]
         prompts = _prompts(self._add_generation_prompt, goes_on, last)
         return taken, None if tools is None else _tools(tools), prompts
@@ -205,12 +214,10 @@ def _fault(index: int | None, field: str, reason: str) -> ChatFormatError:
 
 def _message(
     index: int, message: Message, dialect: str, tool_format: str
-) -> "CoreMessage | tuple[str, str]":
-    """A message as the core takes it: of nothing but a role and a text, these two."""
-    if type(message) is dict and len(message) == 2:
-        role, content = message.get("role"), message.get("content")
-        if type(role) is str and type(content) is str and role not in _RESULTS:
-            return role, content
+) -> "CoreMessage | Mapping[str, Any]":
+    """A message as the core takes it."""
+    if _core.are_plain([message]):
+        return message
     if not isinstance(message, dict | Mapping):
         raise _fault(index, "", f"must be a dictionary, not {type(message).__name__}")
     role, content = message.get("role"), message.get("content")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
-from llama3_tok import arguments
+from llama3_tok import _core, arguments
 from llama3_tok.chat.messages import Message
 from llama3_tok.errors import ChatFormatError
 
@@ -74,17 +74,11 @@ def read(row: object, form: Form = "messages", column: str | None = None) -> Row
     of_form = _from_sharegpt if form == "sharegpt" else _message
     messages: list[Message] = []
     says: list[bool | None] | None = None
+    # Nearly all messages have a role and a text alone, and are left as they are.
+    if form == "messages" and _core.are_plain(given):
+        messages, given = given, []
     for index, message in enumerate(given):
-        # Nearly all messages are just this, and are left as they are.
-        if (
-            form == "messages"
-            and type(message) is dict
-            and len(message) == 2
-            and "role" in message
-            and "content" in message
-        ):
-            messages.append(message)
-        elif isinstance(message, Mapping):
+        if isinstance(message, Mapping):
             taken, said = of_form(index, message)
             messages.append(taken)
             if said is not None:

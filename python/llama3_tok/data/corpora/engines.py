@@ -12,10 +12,11 @@ from queue import Empty, Queue
 from typing import NamedTuple, TypeAlias
 
 from llama3_tok import arguments
+from llama3_tok.data.corpora.ahead import Behind
 from llama3_tok.data.corpora.encode import Progress, Target
-from llama3_tok.data.corpora.manifest import PROGRESS, Commit, committed
+from llama3_tok.data.corpora.manifest import PROGRESS, committed
 from llama3_tok.data.corpora.plan import Section
-from llama3_tok.data.corpora.shards import work
+from llama3_tok.data.corpora.shards import Step, work
 from llama3_tok.extras import require
 
 __all__ = ["Engine", "Task", "engine", "in_threads", "on_ray", "on_spark"]
@@ -44,8 +45,8 @@ def engine(given: "str | Engine") -> Engine:
     return known[given]
 
 
-def finish(target: Target, task: Task) -> Iterable[Commit]:
-    """Does what of a section is not done yet."""
+def left(target: Target, task: Task) -> Iterable[Step]:
+    """Writes what of a section is not done yet; its steps are to be committed in order."""
     folder = os.path.join(target.folder, PROGRESS)
     prefix = f"{task.section.number:09d}-"
     names = (name for name in target.place.names(folder) if name.startswith(prefix))
@@ -80,10 +81,17 @@ def in_threads(target: Target, tasks: Sequence[Task], threads: int, report: Repo
 
     def run() -> None:
         try:
-            while not stopped.is_set():
-                for _ in finish(mine, waiting.get_nowait()):
-                    if stopped.is_set():
-                        return
+            # Files are hashed, and put on the disk, while the next ones are written.
+            with Behind(is_alone=threads == 1) as behind:
+                while not stopped.is_set():
+                    for step in left(mine, waiting.get_nowait()):
+                        try:
+                            behind.call(step.commit)
+                        except BaseException:
+                            step.discard()
+                            raise
+                        if stopped.is_set():
+                            return
         except (Empty, _Stopped):
             pass
         except BaseException as error:  # it goes to the caller's thread
@@ -96,15 +104,15 @@ def in_threads(target: Target, tasks: Sequence[Task], threads: int, report: Repo
     for thread in running:
         thread.start()
     failed: BaseException | None = None
-    left = workers
+    at_work = workers
     try:
-        while left:
+        while at_work:
             try:
                 event = events.get(timeout=_SIGNALS)
             except Empty:
                 continue
             if event is None:
-                left -= 1
+                at_work -= 1
             elif isinstance(event, Progress):
                 report(event)
             elif failed is None:
@@ -112,8 +120,8 @@ def in_threads(target: Target, tasks: Sequence[Task], threads: int, report: Repo
     finally:
         # After Ctrl-C the threads end with the chunk that they are at.
         stopped.set()
-        while left:
-            left -= events.get() is None
+        while at_work:
+            at_work -= events.get() is None
     if failed is not None:
         raise failed
 
@@ -121,7 +129,7 @@ def in_threads(target: Target, tasks: Sequence[Task], threads: int, report: Repo
 def _whole(target: Target, task: Task) -> tuple[int, int, int]:
     """Finishes a section; gives what of it was done, for a progress bar."""
     tokens = documents = 0
-    for commit in finish(target, task):
+    for commit in (step.commit() for step in left(target, task)):
         tokens += commit.counts["tokens"]
         documents += commit.counts["documents"]
     return task.section.stored_bytes, tokens, documents

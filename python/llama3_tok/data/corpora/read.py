@@ -264,7 +264,7 @@ def _of_part(
         after = Position(
             position.part + 1 if is_last else position.part,
             0 if is_last else position.offset + length,
-            0 if is_last else position.line + data.count(b"\n"),
+            0 if is_last else position.line + _core.count_newlines(data),
             not ends_whole,
         )
         chunk = split(part, position, data, after)
@@ -295,8 +295,7 @@ def _take(
         if len(data) <= wanted:
             # The end of the part; an empty one, or one after a separator, has no chunk.
             return (data, len(data), True, True) if data or position.inside else None
-        data = data[:wanted]
-        found = data.rfind(separator) if separator else -1
+        found = data.rfind(separator, 0, wanted) if separator else -1
         if found >= 0:
             cut = found + len(separator)
             return data[:cut], cut, False, True
@@ -321,7 +320,7 @@ def _lines_before(part: Part, place: Place) -> int:
     count, left = 0, part.begin
     with place.open(part.path) as file:
         while left and (data := file.read(min(left, CHUNK_BYTES))):
-            count, left = count + data.count(b"\n"), left - len(data)
+            count, left = count + _core.count_newlines(data), left - len(data)
     return count
 
 
@@ -388,9 +387,8 @@ def _records(job: Job) -> Callable[[Part, Position, bytes, Position], Chunk]:
     field = str(job.field)
 
     def split(part: Part, position: Position, data: bytes, after: Position) -> Chunk:
-        if part.is_first and not position.offset:
-            data = data.removeprefix(_BYTE_ORDER_MARK)
-        texts, offsets, lines, faults = _core.jsonl_column(data, field)
+        data, begin = _without_mark(part, position, data)
+        texts, offsets, lines, starts, faults = _core.jsonl_column(data, field)
         kept = offsets[1:] > offsets[:-1]
         keys: list[str] | None = None
         if job.id_field is not None:
@@ -398,7 +396,7 @@ def _records(job: Job) -> Callable[[Part, Position, bytes, Position], Chunk]:
             faults = sorted([*faults, *without])
         lines = lines[kept]
         chunk = Chunk(part.path, after, texts, offsets[:-1][kept], offsets[1:][kept])
-        chunk.places = _line_starts(data)[lines] + (part.begin + position.offset)
+        chunk.places = starts[kept] + begin
         chunk.lines, chunk.keys = lines + (position.line + 1), keys
         chunk.faults = [(position.line + 1 + line, why) for line, why in faults]
         return chunk
@@ -406,9 +404,10 @@ def _records(job: Job) -> Callable[[Part, Position, bytes, Position], Chunk]:
     return split
 
 
-def _line_starts(data: bytes) -> npt.NDArray[np.int64]:
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
-    return np.concatenate([np.zeros(1, np.int64), ends + 1])
+def _without_mark(part: Part, position: Position, data: bytes) -> tuple[bytes, int]:
+    """A chunk without the byte order mark of its file, and where in the file that begins."""
+    rest = data.removeprefix(_BYTE_ORDER_MARK) if part.is_first and not position.offset else data
+    return rest, part.begin + position.offset + len(data) - len(rest)
 
 
 def _keys(
@@ -434,10 +433,12 @@ def _keys(
 
 
 def _rows(part: Part, position: Position, data: bytes, after: Position) -> Chunk:
-    if part.is_first and not position.offset:
-        data = data.removeprefix(_BYTE_ORDER_MARK)
-    rows, lines, faults = [], [], []
+    data, begin = _without_mark(part, position, data)
+    rows, lines, starts, faults = [], [], [], []
+    next_start = 0
     for line, record in enumerate(data.split(b"\n")):
+        start = next_start
+        next_start += len(record) + 1
         if not record.strip():
             continue
         try:
@@ -450,10 +451,10 @@ def _rows(part: Part, position: Position, data: bytes, after: Position) -> Chunk
             continue
         rows.append(row)
         lines.append(line)
+        starts.append(start)
     chunk = Chunk(part.path, after, rows=rows, faults=faults)
-    taken = np.array(lines, np.int64)
-    chunk.places = _line_starts(data)[taken] + (part.begin + position.offset)
-    chunk.lines = taken + (position.line + 1)
+    chunk.places = np.array(starts, np.int64) + begin
+    chunk.lines = np.array(lines, np.int64) + (position.line + 1)
     return chunk
 
 

@@ -1,4 +1,4 @@
-"""Work on a section: its chunks are encoded and written to shards, and each step is committed.
+"""Work on a section: its chunks are encoded and written to shards, to be committed step by step.
 
 A commit is the files of the shards, put into their places, and then one small file that describes
 them. Whoever looks finds all of it or, as far as that file tells, nothing.
@@ -20,14 +20,14 @@ from llama3_tok.data.corpora.read import Position, read
 from llama3_tok.data.sinks import FORMATS, Rows, Sink
 from llama3_tok.errors import Llama3TokError
 
-__all__ = ["LISTED_FAULTS", "work"]
+__all__ = ["LISTED_FAULTS", "Step", "work"]
 
 LISTED_FAULTS = 100
 """Faults that a commit names; all are counted."""
 
 
-def work(target: Target, section: Section, number: int, done: Sequence[Commit]) -> Iterator[Commit]:
-    """Does what of a section is not done, and gives its commits as they are made.
+def work(target: Target, section: Section, number: int, done: Sequence[Commit]) -> "Iterator[Step]":
+    """Writes what of a section is not done, and gives its steps: each is to be committed, in order.
 
     `number` is that of its shards, and `done` are the commits that it has.
     """
@@ -36,7 +36,8 @@ def work(target: Target, section: Section, number: int, done: Sequence[Commit]) 
         return
     place, core, options = target.inputs, target.core, target.options(False, False)
     encoder = Encoder(target, section.number)
-    step = _Step(target, section.number, number, len(done))
+    step = Step(target, section.number, number, len(done))
+    written: Step | None = None
     # One chunk is read while another is encoded, and a third written, if there are threads for it.
     side_by_side = ahead if target.threads > 1 else iter
     chunks = side_by_side(read(target.job, section, start, place, core, options))
@@ -46,15 +47,21 @@ def work(target: Target, section: Section, number: int, done: Sequence[Commit]) 
             at = encoded.next
             target.report(Progress(encoded.stored_bytes, encoded.tokens, encoded.documents))
             if step.is_full and not at.inside and at.part < len(section.parts):
-                yield step.commit(at)
-                step = _Step(target, section.number, number, step.group + 1)
-        yield step.commit(None)
+                step.next = at
+                written, step = step, Step(target, section.number, number, step.group + 1)
+                yield written
+        written = step
+        yield written
     finally:
-        step.discard()
+        if step is not written:
+            step.discard()
 
 
-class _Step:
+class Step:
     """Shards that are being written: one, or one for each split."""
+
+    next: Position | None = None
+    """Where the next step begins; None if the section ends with this one."""
 
     def __init__(self, target: Target, section: int, number: int, group: int) -> None:
         self.group = group
@@ -131,14 +138,20 @@ class _Step:
             self._sinks[split] = sink
         return sink
 
-    def commit(self, at: Position | None) -> Commit:
+    def commit(self) -> Commit:
         """Puts all that was written into its place, and says so."""
+        try:
+            return self._commit()
+        finally:
+            self.discard()
+
+    def _commit(self) -> Commit:
         target = self._target
         for split, packer in self._packers.items():
             rest = packer.rest()
             if len(rest):
                 self._sink(split, rest.mask is not None).write(rest)
-        commit = Commit(self._section, self.group, at, [], self._counts, self._faults)
+        commit = Commit(self._section, self.group, self.next, [], self._counts, self._faults)
         for split, sink in sorted(self._sinks.items()):
             folder = target.folder_of(split)
             names = sorted(sink.close())
@@ -157,7 +170,6 @@ class _Step:
             for name in names:
                 target.place.put(os.path.join(drafts, name), os.path.join(folder, name))
         target.place.write(commit_path(target.folder, self._section, self.group), commit.data())
-        self.discard()
         return commit
 
     def discard(self) -> None:
