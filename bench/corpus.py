@@ -1,17 +1,24 @@
 """How fast `corpus` writes training files, beside what it is made of, and beside others.
 
-    python bench/corpus.py FOLDER [--rounds N] [--megabytes N]
+    python bench/corpus.py FOLDER [--rounds N] [--megabytes N] [--python PATH ...]
 
 FOLDER has the texts `*.txt` that other benchmarks use. They are cut into documents of about 3,000
 bytes, as lines of JSONL, until there are so many megabytes of text. What is compared, in turn:
 
-- `encode_ragged` on the same texts in memory, on all processors: no reading, no writing
+- `encode_ragged` on the same texts in memory, on all processors: no reading, no writing, but as
+  all others in a new process, whose caches are empty
 - `corpus` for each format, from the file to shards on the disk
-- the tokenizer step of `datasets.map` with the fast tokenizer of tokenizers, on as many processes,
-  and datatrove's, where they are installed
+- gigatoken's `encode_files`, from the file to ids in memory: it has nothing that writes
+- datatrove's step with a tokenizer, `dolma tokens` with as many processes as processors, and
+  `datasets.map` with the fast tokenizer of tokenizers, from the file, or from a table made of it,
+  to files
 
-The ids are compared before anything is timed. Each row has the best of the rounds, in MB of text a
-second, its part of `encode_ragged`, and the most memory of the process and its children.
+The others need packages that do not go together: each is run by the first of the interpreters
+`--python` that has it, and left out if none has. Megatron's `preprocess_data.py` is in no package.
+
+The ids of `corpus` are compared before anything is timed. Each row has the best of the rounds, in
+MB of text a second, its part of `encode_ragged`, and the most memory of the process and all that
+it starts (proportional set size, looked at twice a second).
 """
 
 import argparse
@@ -30,13 +37,33 @@ from llama3_tok import Tokenizer
 from llama3_tok.data import corpus
 from llama3_tok.data.sinks import FORMATS
 
+RAGGED = """
+import json, sys, time
+from llama3_tok import Tokenizer
+with open(sys.argv[1], encoding="utf-8") as file:
+    documents = [json.loads(line)["text"] for line in file]
+tokenizer = Tokenizer()
+begin = time.perf_counter()
+tokenizer.encode_ragged(documents, eos=True)
+print(time.perf_counter() - begin)
+"""
+
 OURS = """
-import re, sys, time
+import sys, time
 from llama3_tok.data import corpus
 begin = time.perf_counter()
-summary = corpus(sys.argv[1], sys.argv[2], format=sys.argv[3], field="text", eos=True)
-seconds = time.perf_counter() - begin
-print(seconds, re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+corpus(sys.argv[1], sys.argv[2], format=sys.argv[4], field="text", eos=True)
+print(time.perf_counter() - begin)
+"""
+
+GIGATOKEN = """
+import sys, time
+import gigatoken
+backend = gigatoken.Tokenizer(sys.argv[3]).backend
+source = gigatoken.JsonlFileSource([sys.argv[1]], "text")
+begin = time.perf_counter()
+backend.encode_files(source, parallel=True)
+print(time.perf_counter() - begin)
 """
 
 MAP = """
@@ -50,15 +77,14 @@ def encode(batch):
 data = datasets.load_dataset("json", data_files=sys.argv[1], split="train", cache_dir=sys.argv[2])
 begin = time.perf_counter()
 data.map(encode, batched=True, num_proc=os.cpu_count(), remove_columns=data.column_names)
-print(time.perf_counter() - begin, 0)
+print(time.perf_counter() - begin)
 """
 
 DATATROVE = """
-import sys, time
+import os, sys, time
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.tokens import DocumentTokenizer
-import os
 folder, name = os.path.split(sys.argv[1])
 begin = time.perf_counter()
 LocalPipelineExecutor(
@@ -69,8 +95,23 @@ LocalPipelineExecutor(
     tasks=1,
     logging_dir=sys.argv[2] + "-logs",
 ).run()
-print(time.perf_counter() - begin, 0)
+print(time.perf_counter() - begin)
 """
+
+DOLMA = """
+import os, sys, time
+from dolma.cli.__main__ import main
+words = ["tokens", "--documents", sys.argv[1], "--destination", sys.argv[2]]
+words += ["--tokenizer.name_or_path", sys.argv[3], "--tokenizer.eos_token_id", "128001"]
+words += ["--tokenizer.pad_token_id", "128004", "--dtype", "uint32"]
+begin = time.perf_counter()
+main([*words, "--processes", str(os.cpu_count())])
+print()
+print(time.perf_counter() - begin)
+"""
+
+_LOOKS = 0.5
+OTHERS = {"gigatoken": GIGATOKEN, "datatrove": DATATROVE, "dolma": DOLMA, "datasets": MAP}
 
 
 def write(folder: Path, out: Path, megabytes: int) -> list[str]:
@@ -85,21 +126,61 @@ def write(folder: Path, out: Path, megabytes: int) -> list[str]:
                 part = text[begin : begin + 3000]
                 documents.append(part)
                 size += len(part.encode())
-                file.write(json.dumps({"text": part}, ensure_ascii=False) + "\n")
+                record = {"id": str(len(documents)), "text": part}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
             at += 3000
     return documents
 
 
-def timed(code: str, *words: str) -> tuple[float, int] | None:
+def memory(process: int) -> int:
+    """Kilobytes that a process and all that it started have, each shared page in parts."""
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = status.read_text().partition(" (")
+        except OSError:  # it has just ended
+            continue
+        parents[int(number)] = int(rest.rpartition(")")[2].split()[1])
+    found, total = {process}, 0
+    while more := {one for one, parent in parents.items() if parent in found} - found:
+        found |= more
+    for one in found:
+        try:
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return total
+
+
+def timed(python: str, code: str, *words: str) -> tuple[float, int] | None:
     """Seconds and kilobytes of a program; None if it does not run."""
-    result = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        print(f"  left out: {result.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-        return None
-    seconds, kilobytes = result.stdout.split()[-2:]
-    return float(seconds), int(kilobytes)
+    most = 0
+    with tempfile.TemporaryFile("w+") as written, tempfile.TemporaryFile("w+") as errors:
+        running = subprocess.Popen([python, "-c", code, *words], stdout=written, stderr=errors)
+        while running.poll() is None:
+            most = max(most, memory(running.pid))
+            time.sleep(_LOOKS)
+        written.seek(0)
+        errors.seek(0)
+        if running.returncode:
+            print(f"  left out: {errors.read().strip().splitlines()[-1]}", file=sys.stderr)
+            return None
+        return float(written.read().split()[-1]), most
+
+
+def interpreters(candidates: list[str]) -> dict[str, str]:
+    """Who runs each of the others."""
+    chosen = {}
+    for name in OTHERS:
+        code = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({name!r}))"
+        for python in candidates:
+            if subprocess.run([python, "-c", code], check=False).returncode == 0:
+                chosen[name] = python
+                break
+        else:
+            print(f"  left out: no interpreter has {name}", file=sys.stderr)
+    return chosen
 
 
 def main() -> None:
@@ -108,6 +189,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=400)
+    parser.add_argument("--python", action="append", default=[], metavar="PATH")
     parser.add_argument("--ours-alone", action="store_true")
     arguments = parser.parse_args()
     tokenizer = Tokenizer()
@@ -124,6 +206,7 @@ def main() -> None:
         shutil.rmtree(scratch / "check")
         tokenizer.save(scratch / "hf")
         print(f"{size:,.0f} MB in {len(documents):,} documents, {os.cpu_count()} processors")
+        others = {} if arguments.ours_alone else interpreters([sys.executable, *arguments.python])
         best: dict[str, tuple[float, int]] = {}
 
         def note(row: str, result: tuple[float, int] | None) -> None:
@@ -131,23 +214,20 @@ def main() -> None:
                 best[row] = result
 
         for _ in range(arguments.rounds):
-            begin = time.perf_counter()
-            tokenizer.encode_ragged(documents, eos=True)
-            note("encode_ragged", (time.perf_counter() - begin, 0))
-            for form in FORMATS:
-                out = scratch / form
-                note(form, timed(OURS, str(source), str(out), form))
-                shutil.rmtree(out, ignore_errors=True)
-            if not arguments.ours_alone:
-                file = str(scratch / "hf" / "tokenizer.json")
-                note("datasets.map", timed(MAP, str(source), str(scratch / "cache"), file))
-                note("datatrove", timed(DATATROVE, str(source), str(scratch / "ds"), file))
-                for left in ("cache", "ds", "ds-logs"):
-                    shutil.rmtree(scratch / left, ignore_errors=True)
+            out, file = str(scratch / "out"), str(scratch / "hf" / "tokenizer.json")
+            programs = [("encode_ragged", sys.executable, RAGGED)]
+            programs += [(form, sys.executable, OURS) for form in FORMATS]
+            programs += [
+                (f"{name}, other", python, OTHERS[name]) for name, python in others.items()
+            ]
+            for row, python, code in programs:
+                note(row, timed(python, code, str(source), out, file, row))
+                for left in (out, out + "-logs"):
+                    shutil.rmtree(left, ignore_errors=True)
         whole = best["encode_ragged"][0]
         for row, (seconds, kilobytes) in best.items():
             memory = f"{kilobytes / 1024:6.0f} MB" if kilobytes else ""
-            print(f"{row:14} {size / seconds:8.1f} MB/s  {whole / seconds:6.2f}  {memory}")
+            print(f"{row:18} {size / seconds:8.1f} MB/s  {whole / seconds:6.2f}  {memory}")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def main() -> None:
         verified = time.perf_counter() - begin
     step = max(1, len(whole.memory) // _POINTS)
     result = {
-        "machine": describe(),
+        "machine": describe(None),
         "when": now(),
         "gigabytes": arguments.gigabytes,
         "text_bytes": summary.bytes,
