@@ -167,3 +167,94 @@ def test_ids_are_canonical_if_and_only_if_encoding_each_text_between_specials_gi
     canonical = again[:-1] == ids
     assert tokenizer.is_canonical(ids) == canonical
     assert tokenizer.is_canonical(np.array(ids, np.int32)) == canonical
+
+
+# After a prompt
+
+
+@settings(max_examples=max(EXAMPLES // 8, 1))
+@given(ids=any_ids, at=st.integers(0, 60), tail=st.integers(0, 70), skip=st.booleans())
+def test_an_answer_is_what_follows_the_prompt_and_nothing_of_it(tokenizer, ids, at, tail, skip):
+    prompt, answer = ids[:at], ids[at:]
+    # Python's own decoder, which has read the prompt.
+    python = codecs.getincrementaldecoder("utf-8")("replace")
+    python.decode(tokenizer.decode_bytes(prompt, skip_special=skip))
+    expected = python.decode(tokenizer.decode_bytes(answer, skip_special=skip), final=True)
+    decoder = tokenizer.stream_decoder(skip_special=skip, prompt_tail=prompt)
+    assert "".join(map(decoder.push, answer)) + decoder.flush() == expected
+    # The last ids are enough where they have three bytes.
+    last = prompt[-tail:] if tail else []
+    if len(tokenizer.decode_bytes(last, skip_special=skip)) >= 3:
+        decoder = tokenizer.stream_decoder(skip_special=skip, prompt_tail=last)
+        assert "".join(map(decoder.push, answer)) + decoder.flush() == expected
+
+
+def bytes_of(tokenizer, text):
+    return [tokenizer.token_id(bytes([byte])) for byte in text.encode()]
+
+
+def test_a_character_between_prompt_and_answer_comes_with_the_answer(tokenizer):
+    ids = bytes_of(tokenizer, "a漢😀b")
+    for at in range(len(ids) + 1):
+        decoder = tokenizer.stream_decoder(prompt_tail=np.array(ids[:at], np.uint32))
+        before = tokenizer.decode_bytes(ids[:at]).decode("utf-8", "ignore")
+        assert "".join(map(decoder.push, ids[at:])) == "a漢😀b"[len(before) :]
+    decoder = tokenizer.stream_decoder(prompt_tail=tokenizer.encode("Say "))
+    assert decoder.push(tokenizer.encode(" hello")) == " hello"
+
+
+def test_special_tokens_that_are_skipped_are_not_the_end_of_a_character(tokenizer):
+    ids = bytes_of(tokenizer, "漢")
+    prompt = [*ids[:2], *[128006] * 100]
+    decoder = tokenizer.stream_decoder(skip_special=True, prompt_tail=prompt)
+    assert decoder.push(ids[2]) == "漢"
+    decoder = tokenizer.stream_decoder(prompt_tail=prompt)
+    assert decoder.push(ids[2]) == "\ufffd"
+
+
+def test_a_long_prompt_takes_no_longer(tokenizer):
+    class Looked(list):
+        """A list that counts what is looked at."""
+
+        seen = 0
+
+        def __getitem__(self, index):
+            Looked.seen += len(range(*index.indices(len(self)))) if isinstance(index, slice) else 1
+            return super().__getitem__(index)
+
+    # A list is not copied, and of an array only the end is read.
+    from llama3_tok.text.streaming import begin_after
+
+    prompt = Looked(tokenizer.encode("some text " * 10_000))
+    begin_after(tokenizer.definition.core.stream_decoder(False, "error"), prompt)
+    assert Looked.seen <= 8
+
+
+# Ids that no token has
+
+
+def test_ids_beyond_the_vocabulary_are_what_the_caller_says(tokenizer):
+    ids = [*tokenizer.encode("Hello"), 128_300, 10**9, *tokenizer.encode(" world")]
+    for unknown, expected in (("skip", "Hello world"), ("replace", "Hello\ufffd\ufffd world")):
+        decoder = tokenizer.stream_decoder(unknown=unknown)
+        assert decoder.push(ids) == expected
+        assert "".join(map(decoder.push, ids)) == expected
+        assert decoder.push(np.array(ids, np.int64)) == expected
+        with pytest.raises(InvalidTokenId, match="-1 at position 13 is not a token id"):
+            decoder.push([9906, -1])
+    with pytest.raises(InvalidTokenId, match="128300 at position 1"):
+        tokenizer.stream_decoder().push(ids)
+    with pytest.raises(ValueError, match="unknown must be"):
+        tokenizer.stream_decoder(unknown="ignore")
+    with pytest.raises(InvalidTokenId, match="128300 at position 1"):
+        tokenizer.stream_decoder(prompt_tail=ids[:2])
+    assert tokenizer.stream_decoder(prompt_tail=ids, unknown="skip").push(9906) == "Hello"
+    for wrong in ("Hello", 5, [1.5], ["a"], [True]):
+        with pytest.raises(TypeError):
+            tokenizer.stream_decoder(prompt_tail=wrong)
+
+
+def test_a_replaced_id_ends_a_character(tokenizer):
+    ids = bytes_of(tokenizer, "漢")
+    decoder = tokenizer.stream_decoder(unknown="replace")
+    assert decoder.push([*ids[:2], 128_300, ids[2]]) == "\ufffd" * 3

@@ -36,6 +36,7 @@ from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer import (
     Encoding,
     Ids,
+    IncrementalEncoder,
     Ragged,
     StreamDecoder,
     Text,
@@ -55,6 +56,7 @@ __all__ = [
     "CheckpointError",
     "Encoding",
     "FittedChat",
+    "IncrementalEncoder",
     "InputError",
     "InternalError",
     "InvalidTokenId",
@@ -82,7 +84,7 @@ _LAZY = {
     "Padded": "text.padding",
     "ToolCall": "chat.assistant",
 }
-_PACKAGES = {"data": "data", "report": "report"}
+_PACKAGES = {"data": "data", "report": "report", "serving": "serving"}
 
 
 def encode(text: Text, **options: Unpack[TextOptions]) -> list[int]:

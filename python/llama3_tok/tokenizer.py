@@ -30,8 +30,9 @@ from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
 from llama3_tok.text import second_bos
 from llama3_tok.text.encoding import Encoding
+from llama3_tok.text.incremental import IncrementalEncoder
 from llama3_tok.text.ragged import Ragged
-from llama3_tok.text.streaming import StreamDecoder
+from llama3_tok.text.streaming import StreamDecoder, begin_after
 from llama3_tok.thread_cache import CacheInfo
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "Encoding",
     "FilePath",
     "Ids",
+    "IncrementalEncoder",
     "Ragged",
     "SpecialTokens",
     "StreamDecoder",
@@ -630,18 +632,43 @@ class Tokenizer(metaclass=_TokenizerType):
         self,
         *,
         skip_special: bool = False,
+        prompt_tail: Ids = (),
+        unknown: Literal["error", "skip", "replace"] = "error",
     ) -> StreamDecoder:
         """A decoder of ids that come one by one, as a model generates them.
 
         Its `push` gives text as soon as it is complete UTF-8, and `flush` the rest; together they
         are `decode` of all ids. Special tokens are their names, or nothing with `skip_special`.
 
+        `prompt_tail` are the ids before the first one, all of them or the last ones. Nothing of
+        them is given, but a character that began in them is, once it is complete. This takes the
+        same time however many they are.
+
+        Models may have more rows than their tokenizer has tokens: `unknown` says what becomes of
+        ids from there, an error, nothing ("skip") or U+FFFD ("replace"). Negative ids are an error.
+
         >>> decoder = llama3_tok.Tokenizer().stream_decoder(skip_special=True)
         >>> decoder.push(9906) + decoder.push([1917, 128009]) + decoder.flush()
         'Hello world'
         """
         arguments.flag(skip_special, "skip_special")
-        return StreamDecoder(self._core.stream_decoder(skip_special))
+        arguments.choice(unknown, "unknown", ("error", "skip", "replace"))
+        decoder = self._core.stream_decoder(skip_special, unknown)
+        begin_after(decoder, arguments.ids(prompt_tail, "prompt_tail"))
+        return StreamDecoder(decoder)
+
+    def encoder(self, **options: Unpack[TextOptions]) -> IncrementalEncoder:
+        """An encoder of a text that comes in pieces.
+
+        Its `push` gives ids as soon as nothing that follows can change them, and `finish` the rest;
+        together they are `encode` of the whole text. `options` and errors are those of `encode`.
+
+        >>> encoder = llama3_tok.Tokenizer().encoder()
+        >>> encoder.push("Hello wor") + encoder.push("ld") + encoder.finish()
+        [9906, 1917]
+        """
+        chosen = arguments.chosen(options, "encoder")
+        return IncrementalEncoder(_core.IncrementalEncoder(self._core, chosen))
 
     def is_canonical(
         self,

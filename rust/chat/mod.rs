@@ -19,9 +19,11 @@ mod script;
 mod hf;
 mod meta;
 mod several;
+mod blocks;
 #[cfg(test)]
 mod tests;
 
+pub use self::blocks::ChatSource;
 pub use self::conversation::{
     Argument, Call, Chat, ContentPart, Dialect, Ending, Message, Role, ToolFormat,
 };

@@ -19,7 +19,7 @@ pub struct Script {
 const NO_SPECIAL: &str = "a conversation is that of another profile";
 
 #[derive(Clone, Copy)]
-enum Mark {
+pub(super) enum Mark {
     /// A special token, by its index in the profile.
     Special(u32),
     /// The text before is encoded apart from the text after.
@@ -28,6 +28,12 @@ enum Mark {
     Learn(bool),
     /// A message ends here, or what is before the first message.
     MessageEnds,
+}
+
+/// A part of a conversation: some of its marks, and the text between them.
+pub(super) struct Part {
+    pub(super) marks: Range<usize>,
+    pub(super) text: Range<usize>,
 }
 
 /// The ids of a conversation.
@@ -105,7 +111,7 @@ impl Script {
         Ok(rendered)
     }
 
-    fn slice_of(&self, range: Range<usize>) -> Result<&str, Error> {
+    pub(super) fn slice_of(&self, range: Range<usize>) -> Result<&str, Error> {
         always(self.text.get(range), "a mark is not in the text of its conversation")
     }
 
@@ -125,8 +131,30 @@ impl Script {
         short: &mut ShortRuns,
         check: &Check,
     ) -> Result<(), Error> {
-        let mut run = TextRun { start: 0, learned: Vec::new(), since: None, short };
-        for &(at, mark) in &self.marks {
+        let part = Part { marks: 0..self.marks.len(), text: 0..self.text.len() };
+        self.encode_part(part, encoder, masks, encoded, short, check)
+    }
+
+    pub(super) fn marks(&self) -> &[(usize, Mark)] {
+        &self.marks
+    }
+
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The ids of a part that begins at the beginning or after the end of a message.
+    pub(super) fn encode_part(
+        &self,
+        part: Part,
+        encoder: &Encoder,
+        masks: bool,
+        encoded: &mut Encoded,
+        short: &mut ShortRuns,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let mut run = TextRun { start: part.text.start, learned: Vec::new(), since: None, short };
+        for &(at, mark) in slice(&self.marks, part.marks)? {
             match mark {
                 Mark::Learn(learns) => run.learn(at, learns),
                 Mark::Cut => self.flush(&mut run, at, encoded, encoder, masks, check)?,
@@ -147,7 +175,7 @@ impl Script {
                 }
             }
         }
-        self.flush(&mut run, self.text.len(), encoded, encoder, masks, check)
+        self.flush(&mut run, part.text.end, encoded, encoder, masks, check)
     }
 
     /// Encodes what has come since the last special token or cut.

@@ -67,6 +67,31 @@ impl Encoder {
         Ok(())
     }
 
+    /// The same, but an id that no token has becomes `unknown`: models may have more rows than their tokenizer has
+    /// tokens. A negative id is an error as always.
+    pub fn decode_lenient_into<I: Copy + Into<i64>>(
+        &self,
+        bytes: &mut Vec<u8>,
+        ids: &[I],
+        before: usize,
+        skip_special: bool,
+        unknown: &str,
+        check: &Check,
+    ) -> Result<(), Error> {
+        for (index, &id) in ids.iter().enumerate() {
+            let id = id.into();
+            match self.decoded(id, before + index, skip_special) {
+                Ok(token) => add(bytes, token)?,
+                Err(Error::InvalidTokenId { .. }) if id >= 0 => add(bytes, unknown.as_bytes())?,
+                Err(error) => return Err(error),
+            }
+            if index % (CHUNK_IDS * CHECK_CHUNKS) == CHUNK_IDS * CHECK_CHUNKS - 1 {
+                check()?;
+            }
+        }
+        Ok(())
+    }
+
     /// The same for a chunk, with the table.
     fn decode_chunk<I: Copy + Into<i64>>(
         &self,

@@ -22,6 +22,8 @@ pub mod pool;
 pub mod groups;
 pub mod parallel;
 pub mod slices;
+pub mod incremental;
+pub mod prefixes;
 #[cfg(test)]
 mod tests;
 

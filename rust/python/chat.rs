@@ -169,7 +169,7 @@ fn encoded(core: &Bound<Core>, chat: &GivenChat, masks: bool) -> PyResult<Encode
     detached(core.py(), None, |check, _| script.encode(encoder, masks, check))
 }
 
-fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
+pub(super) fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
     let (py, profile) = (core.py(), profile(core)?);
     let chat = chat(given, &given.messages, None, given.add_generation_prompt, profile)?;
     let script = chat.and_then(|chat| chat.script(profile));

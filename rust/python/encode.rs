@@ -16,7 +16,7 @@ use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
 
 /// Text of up to so many bytes is encoded while attached to the interpreter: a few microseconds.
-const MAX_ATTACHED_BYTES: usize = 1 << 11;
+pub(super) const MAX_ATTACHED_BYTES: usize = 1 << 11;
 /// The ids of text of up to so many bytes are copied out of memory that stays with the thread.
 const MAX_REUSED_BYTES: usize = 1 << 15;
 

@@ -11,6 +11,7 @@ mod detach;
 mod encode;
 mod file_chunks;
 mod files;
+mod incremental;
 mod options;
 mod primitives;
 mod profiles;
@@ -322,9 +323,15 @@ impl Core {
         Ok(list)
     }
 
-    /// A decoder of ids that come a few at a time.
-    fn stream_decoder(&self, skip_special: bool) -> StreamDecoder {
-        StreamDecoder::new(Arc::clone(&self.encoder), skip_special)
+    /// A decoder of ids that come a few at a time. Ids that no token has are an "error", or "skip" and "replace"
+    /// give nothing and U+FFFD for them.
+    fn stream_decoder(&self, skip_special: bool, unknown: &str) -> StreamDecoder {
+        let unknown = match unknown {
+            "skip" => Some(""),
+            "replace" => Some("\u{FFFD}"),
+            _ => None,
+        };
+        StreamDecoder::new(Arc::clone(&self.encoder), skip_special, unknown)
     }
 
     /// Whether encoding the text of `ids` gives the same ids.
@@ -418,6 +425,8 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     chat::add(module)?;
     module.add_function(wrap_pyfunction!(chats::encode_chats, module)?)?;
     module.add_class::<StreamDecoder>()?;
+    module.add_class::<incremental::IncrementalEncoder>()?;
+    module.add_class::<incremental::PrefixCache>()?;
     system::add(module)?;
     module.add_function(wrap_pyfunction!(primitives::last_pretoken, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::pretoken_ends, module)?)?;

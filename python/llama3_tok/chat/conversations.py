@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llama3_tok.chat.template import Marked
 
 __all__ = [
+    "by_core",
     "encode",
     "encode_array",
     "encode_learned",
@@ -141,6 +142,15 @@ def template_of(definition: Definition, options: ChatOptions, call: str) -> str 
     if asked is None and definition.chat_release is not None:
         return None
     return own.template_of(definition, asked, bool(options.get("tools")))
+
+
+def by_core(
+    definition: Definition, messages: Iterable[Message], options: ChatOptions, call: str
+) -> "CoreChat | None":
+    """The conversation as the core takes it; None if a template has to be run."""
+    if template_of(definition, options, call) is not None:
+        return None
+    return _conversation(definition, messages, options)
 
 
 def _conversation(

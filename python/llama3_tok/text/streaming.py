@@ -1,12 +1,19 @@
 """`StreamDecoder`: text from ids as they are generated."""
 
 from operator import index as integer
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import Ids
 
-__all__ = ["StreamDecoder"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["StreamDecoder", "begin_after"]
+
+_TAIL = 8
+"""Ids of a prompt that are looked at first: nearly always the last three are enough."""
 
 
 class StreamDecoder:
@@ -48,6 +55,11 @@ class StreamDecoder:
             raise TypeError("ids must be integers, not bool")
         return self._core.push([one])
 
+    @property
+    def is_inside_character(self) -> bool:
+        """Whether the ids end inside a character, so that something is held."""
+        return bool(self._core.held)
+
     def flush(self) -> str:
         """What is left: U+FFFD if a character was begun, else nothing. A new stream begins then."""
         return self._core.flush()
@@ -59,3 +71,18 @@ class StreamDecoder:
     def __repr__(self) -> str:
         """For people."""
         return f"StreamDecoder({self._core.count:,} ids, {len(self._core.held)} bytes held)"
+
+
+def begin_after(
+    decoder: _core.StreamDecoder, ids: "list[int] | npt.NDArray[np.uint32 | np.int32 | np.int64]"
+) -> None:
+    """Lets a decoder begin after other ids, of which only the last ones are looked at.
+
+    Those of skipped special tokens have no bytes, so there may have to be more.
+    """
+    count = _TAIL
+    while len(ids):
+        before = max(0, len(ids) - count)
+        if decoder.begin_after(ids[before:], before):
+            return
+        count *= 2

@@ -1,0 +1,408 @@
+//! Texts whose beginnings are known: only the rest is encoded.
+//!
+//! ```text
+//! text     | block      | block      | block      | rest
+//!          window -------------+
+//!                       window -------------+
+//! ```
+//!
+//! A text is cut into *blocks*. A block is found by a *window*, the next 2,048 bytes: it ends at the last position in
+//! it where the text may be cut whatever follows (`added/last_cut.rs`), so what it is and what its ids are depends on
+//! the window alone. A window without such a position is made longer. The blocks of all texts are a tree: a text that
+//! has the windows of another one has its blocks. What is left at the end, less than a window, is encoded each time.
+//!
+//! A conversation is a text, too, with marks in it; its blocks end where a message does.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::mem::size_of;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::encode::Encoder;
+use crate::encode::options::Options;
+use crate::error::{Check, Error, always, slice};
+
+/// Bytes that decide on a block.
+pub const WINDOW_BYTES: usize = 1 << 11;
+/// What is left of a cache that had become too large: this part of its limit, as a fraction of 4.
+const KEPT_QUARTERS: usize = 3;
+
+/// What is encoded block by block.
+pub trait Source {
+    /// All of it, as blocks are compared.
+    fn bytes(&self) -> &[u8];
+    /// The block that begins at `at`: the length of its window, and its own; `None` for the rest.
+    fn block(&self, at: usize, check: &Check) -> Result<Option<(usize, usize)>, Error>;
+    /// Adds the ids of what is from `at` to `end`, both of which are ends of blocks, or of all.
+    fn encode(&self, at: usize, end: usize, ids: &mut Vec<u32>, check: &Check)
+    -> Result<(), Error>;
+}
+
+/// A text with the options of its encoding, BOS and EOS aside.
+pub struct TextSource<'a> {
+    /// Whose ids they are.
+    pub encoder: &'a Encoder,
+    /// Which special tokens it may have.
+    pub options: &'a Options,
+    /// The text.
+    pub text: &'a [u8],
+}
+
+impl Source for TextSource<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.text
+    }
+
+    fn block(&self, at: usize, check: &Check) -> Result<Option<(usize, usize)>, Error> {
+        let rest = slice(self.text, at..)?;
+        let Options { allowed, disallowed, .. } = self.options;
+        let mut length = WINDOW_BYTES;
+        while let Some(window) = rest.get(..length) {
+            if let Some(cut) = self.encoder.added.last_cut(window, allowed, disallowed, check)? {
+                return Ok(Some((length, cut)));
+            }
+            length *= 2;
+        }
+        Ok(None)
+    }
+
+    fn encode(
+        &self,
+        at: usize,
+        end: usize,
+        ids: &mut Vec<u32>,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let text = slice(self.text, at..end)?;
+        let encoded = self.encoder.encode(text, self.options, ids, check);
+        encoded.map_err(|error| error.shifted_by(at))
+    }
+}
+
+/// Whose blocks they are: those of texts do not mix with those of conversations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Texts.
+    Text,
+    /// Conversations.
+    Chat,
+}
+
+/// A block of some text, or one of the two roots, before the first blocks of all texts and of all conversations.
+struct Block {
+    before: Handle,
+    hash: u64,
+    window: Box<[u8]>,
+    /// How much of the window it is; a window may end after its block.
+    length: usize,
+    ids: Box<[u32]>,
+    /// How many blocks are before it.
+    depth: usize,
+    /// When a text last had it; one before it was used then as well, or later.
+    used: u64,
+    /// The one after it that was last used: for texts that grow it is the right one, and no hash is needed.
+    latest: Option<Handle>,
+}
+
+impl Block {
+    fn root(kind: Kind) -> Self {
+        Self {
+            before: Handle::root(kind),
+            hash: 0,
+            window: Box::default(),
+            length: 0,
+            ids: Box::default(),
+            depth: 0,
+            used: 0,
+            latest: None,
+        }
+    }
+
+    /// Bytes of memory, about.
+    fn size(&self) -> usize {
+        let tables = size_of::<Slot>() + size_of::<(Handle, u64, Vec<Handle>, Handle)>() + 32;
+        self.window.len() + size_of::<u32>() * self.ids.len() + tables
+    }
+}
+
+/// Where a block is, and how many others were there before it: the handle of one that was forgotten is not that of
+/// the next one in its place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Handle {
+    slot: usize,
+    generation: u64,
+}
+
+impl Handle {
+    fn root(kind: Kind) -> Self {
+        Self { slot: kind as usize, generation: 0 }
+    }
+}
+
+struct Slot {
+    generation: u64,
+    block: Option<Block>,
+}
+
+/// What a cache holds and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefixInfo {
+    /// Blocks that it has.
+    pub blocks: usize,
+    /// Bytes of memory that they take.
+    pub bytes: usize,
+    /// Texts and conversations that were encoded.
+    pub texts: usize,
+    /// Bytes of them that were known.
+    pub known_bytes: usize,
+    /// All bytes of them.
+    pub all_bytes: usize,
+}
+
+struct State {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    /// The blocks that follow one, by the hash of the beginning of their windows.
+    next: HashMap<(Handle, u64), Vec<Handle>>,
+    /// Goes up with each text.
+    time: u64,
+    info: PrefixInfo,
+}
+
+/// The blocks of texts that were encoded, in at most `limit` bytes. Threads may share it.
+pub struct PrefixCache {
+    limit: usize,
+    hasher: RandomState,
+    state: Mutex<State>,
+}
+
+/// A block that was not known.
+struct New {
+    window: Box<[u8]>,
+    length: usize,
+    ids: Box<[u32]>,
+}
+
+impl PrefixCache {
+    /// An empty one.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, hasher: RandomState::new(), state: Mutex::new(State::new()) }
+    }
+
+    /// What it holds and did.
+    pub fn info(&self) -> PrefixInfo {
+        self.state().info
+    }
+
+    /// Forgets all texts; what it did is still counted.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.state().forget(0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No panic leaves it in between: every change of it is a whole one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the ids of all of `source`. The lock is not held while something is encoded.
+    pub fn encode(
+        &self,
+        kind: Kind,
+        source: &impl Source,
+        ids: &mut Vec<u32>,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let (mut at, mut last) = self.known(kind, source.bytes(), ids, check)?;
+        let known = at;
+        let mut new = Vec::new();
+        while let Some((window, length)) = source.block(at, check)? {
+            let before = ids.len();
+            source.encode(at, at + length, ids, check)?;
+            new.try_reserve(1)?;
+            new.push(New {
+                window: boxed(slice(source.bytes(), at..at + window)?)?,
+                length,
+                ids: boxed(slice(ids, before..)?)?,
+            });
+            at += length;
+        }
+        let end = source.bytes().len();
+        source.encode(at, end, ids, check)?;
+        let mut state = self.state();
+        state.info.texts += 1;
+        state.info.known_bytes += known;
+        state.info.all_bytes += end;
+        for block in new {
+            match state.insert(last, block, &self.hasher)? {
+                Some(number) => last = number,
+                // What is before it was forgotten meanwhile.
+                None => break,
+            }
+        }
+        if state.info.bytes > self.limit {
+            state.forget(self.limit / 4 * KEPT_QUARTERS)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the ids of the blocks that are known, and gives where these end, and the last of them.
+    fn known(
+        &self,
+        kind: Kind,
+        bytes: &[u8],
+        ids: &mut Vec<u32>,
+        check: &Check,
+    ) -> Result<(usize, Handle), Error> {
+        let mut state = self.state();
+        state.time += 1;
+        let (mut at, mut count, mut last) = (0, 0, Handle::root(kind));
+        let mut found = Vec::new();
+        while let Some(handle) = state.find(last, slice(bytes, at..)?, &self.hasher) {
+            let block = state.block(handle)?;
+            (at, count, last) = (at + block.length, count + block.ids.len(), handle);
+            found.try_reserve(1)?;
+            found.push(handle);
+            check()?;
+        }
+        ids.try_reserve(count)?;
+        let time = state.time;
+        for handle in found {
+            let block = state.block_mut(handle)?;
+            block.used = time;
+            ids.extend_from_slice(&block.ids);
+        }
+        Ok((at, last))
+    }
+}
+
+fn boxed<T: Copy>(values: &[T]) -> Result<Box<[T]>, Error> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(values.len())?;
+    copy.extend_from_slice(values);
+    Ok(copy.into_boxed_slice())
+}
+
+/// The part of a window that its block is found by. Windows that were made longer may have it in common.
+fn beginning(window: &[u8]) -> &[u8] {
+    window.get(..WINDOW_BYTES).unwrap_or(window)
+}
+
+const NO_BLOCK: &str = "a block of a known text is gone";
+
+impl State {
+    fn new() -> Self {
+        let roots = [Kind::Text, Kind::Chat].map(Block::root);
+        Self {
+            slots: roots.map(|root| Slot { generation: 0, block: Some(root) }).into(),
+            free: Vec::new(),
+            next: HashMap::new(),
+            time: 0,
+            info: PrefixInfo::default(),
+        }
+    }
+
+    fn get(&self, handle: Handle) -> Option<&Block> {
+        let slot = self.slots.get(handle.slot)?;
+        slot.block.as_ref().filter(|_| slot.generation == handle.generation)
+    }
+
+    fn block(&self, handle: Handle) -> Result<&Block, Error> {
+        always(self.get(handle), NO_BLOCK)
+    }
+
+    fn block_mut(&mut self, handle: Handle) -> Result<&mut Block, Error> {
+        let slot = self.slots.get_mut(handle.slot);
+        let slot = slot.filter(|slot| slot.generation == handle.generation);
+        always(slot.and_then(|slot| slot.block.as_mut()), NO_BLOCK)
+    }
+
+    /// The block after `last` that `rest` has.
+    fn find(&mut self, last: Handle, rest: &[u8], hasher: &RandomState) -> Option<Handle> {
+        let is_here = |&handle: &Handle| {
+            self.get(handle).is_some_and(|block| rest.starts_with(&block.window))
+        };
+        if let Some(found) = self.get(last)?.latest.filter(is_here) {
+            return Some(found);
+        }
+        if rest.len() < WINDOW_BYTES {
+            return None;
+        }
+        let hash = hasher.hash_one(beginning(rest));
+        let found = self.next.get(&(last, hash))?.iter().copied().find(is_here)?;
+        self.block_mut(last).ok()?.latest = Some(found);
+        Some(found)
+    }
+
+    /// Adds a block after another one, and gives its handle; `None` if the other one was forgotten.
+    fn insert(
+        &mut self,
+        before: Handle,
+        new: New,
+        hasher: &RandomState,
+    ) -> Result<Option<Handle>, Error> {
+        let Some(depth) = self.get(before).map(|block| block.depth + 1) else { return Ok(None) };
+        // Another thread may have had the same text.
+        if let Some(handle) = self.find(before, &new.window, hasher) {
+            return Ok(Some(handle));
+        }
+        let hash = hasher.hash_one(beginning(&new.window));
+        let New { window, length, ids } = new;
+        let used = self.time;
+        let block = Block { before, hash, window, length, ids, depth, used, latest: None };
+        self.next.try_reserve(1)?;
+        self.slots.try_reserve(1)?;
+        let followers = self.next.entry((before, hash)).or_default();
+        followers.try_reserve(1)?;
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(Slot { generation: 0, block: None });
+                self.slots.len() - 1
+            }
+        };
+        let Slot { generation, block: place } = always(self.slots.get_mut(slot), NO_BLOCK)?;
+        let handle = Handle { slot, generation: *generation };
+        followers.push(handle);
+        self.info.bytes += block.size();
+        self.info.blocks += 1;
+        *place = Some(block);
+        self.block_mut(before)?.latest = Some(handle);
+        Ok(Some(handle))
+    }
+
+    /// Forgets what was not used for the longest time until no more than `limit` bytes are left. A block goes before
+    /// the one before it does: that was used with it, or later.
+    fn forget(&mut self, limit: usize) -> Result<(), Error> {
+        let roots = [Kind::Text, Kind::Chat].len();
+        let mut oldest = Vec::new();
+        oldest.try_reserve_exact(self.info.blocks)?;
+        self.free.try_reserve(self.info.blocks)?;
+        for (number, slot) in self.slots.iter().enumerate().skip(roots) {
+            if let Some(block) = &slot.block {
+                oldest.push((block.used, Reverse(block.depth), number));
+            }
+        }
+        oldest.sort_unstable();
+        for (_, _, number) in oldest {
+            if self.info.bytes <= limit {
+                break;
+            }
+            let slot = always(self.slots.get_mut(number), NO_BLOCK)?;
+            let handle = Handle { slot: number, generation: slot.generation };
+            let block = always(slot.block.take(), NO_BLOCK)?;
+            slot.generation += 1;
+            self.free.push(number);
+            self.info.bytes -= block.size();
+            self.info.blocks -= 1;
+            let key = (block.before, block.hash);
+            if let Some(followers) = self.next.get_mut(&key) {
+                followers.retain(|&other| other != handle);
+                if followers.is_empty() {
+                    self.next.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
