@@ -58,6 +58,15 @@ pub enum Error {
         ends: usize,
     },
 
+    /// A limit of tokens that one character exceeds.
+    #[error("max_tokens is {limit}, and the character at byte {offset} alone has more; raise it")]
+    NothingFits {
+        /// The limit.
+        limit: usize,
+        /// Where the character begins.
+        offset: usize,
+    },
+
     /// Text with a special token that the caller forbade.
     #[error(
         "the text has the special token {token} at byte {offset}, which disallowed_special forbids; \

@@ -34,12 +34,14 @@ from llama3_tok.shared import given as _given
 from llama3_tok.shared import shared as _shared
 from llama3_tok.thread_cache import CacheInfo
 from llama3_tok.tokenizer import (
+    Chunk,
     Encoding,
     Ids,
     IncrementalEncoder,
     Ragged,
     StreamDecoder,
     Text,
+    TokenIndex,
     Tokenizer,
 )
 
@@ -54,6 +56,7 @@ __all__ = [
     "CacheInfo",
     "ChatFormatError",
     "CheckpointError",
+    "Chunk",
     "Encoding",
     "FittedChat",
     "IncrementalEncoder",
@@ -66,6 +69,7 @@ __all__ = [
     "Ragged",
     "SpecialTokenError",
     "StreamDecoder",
+    "TokenIndex",
     "Tokenizer",
     "ToolCall",
     "UnknownToken",

@@ -57,6 +57,26 @@ class PrefixCache:
     def info(self) -> tuple[int, int, int, int, int]: ...
     def clear(self) -> None: ...
 
+@final
+class Splitter(Iterator[tuple[int, int, int, int, int]]):
+    def __init__(
+        self,
+        core: Core,
+        text: str | bytes,
+        limit: int,
+        overlap: int,
+        at: str,
+        options: Options | None,
+    ) -> None: ...
+    def __next__(self) -> tuple[int, int, int, int, int]: ...
+
+@final
+class TokenIndex:
+    def __init__(self, core: Core, text: str | bytes) -> None: ...
+    def count(self, start: int, end: int, in_characters: bool) -> int: ...
+    @property
+    def whole(self) -> tuple[int, int, int]: ...
+
 class CoreTotals(TypedDict):
     texts: int
     tokens: int

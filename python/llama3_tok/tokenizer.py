@@ -28,7 +28,8 @@ from llama3_tok.arguments import (
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
-from llama3_tok.text import second_bos
+from llama3_tok.text import chunks, second_bos
+from llama3_tok.text.chunks import At, Chunk, TokenIndex
 from llama3_tok.text.encoding import Encoding
 from llama3_tok.text.incremental import IncrementalEncoder
 from llama3_tok.text.ragged import Ragged
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from llama3_tok.text.padding import Padded, Padding
 
 __all__ = [
+    "Chunk",
     "Encoding",
     "FilePath",
     "Ids",
@@ -53,6 +55,7 @@ __all__ = [
     "SpecialTokens",
     "StreamDecoder",
     "Text",
+    "TokenIndex",
     "Tokenizer",
 ]
 
@@ -656,6 +659,66 @@ class Tokenizer(metaclass=_TokenizerType):
         decoder = self._core.stream_decoder(skip_special, unknown)
         begin_after(decoder, arguments.ids(prompt_tail, "prompt_tail"))
         return StreamDecoder(decoder)
+
+    @overload
+    def split(
+        self,
+        text: str,
+        max_tokens: int,
+        *,
+        overlap: int = 0,
+        at: At = "word",
+        **options: Unpack[TextOptions],
+    ) -> Iterator[Chunk[str]]: ...
+    @overload
+    def split(
+        self,
+        text: bytes,
+        max_tokens: int,
+        *,
+        overlap: int = 0,
+        at: At = "word",
+        **options: Unpack[TextOptions],
+    ) -> Iterator[Chunk[bytes]]: ...
+    def split(
+        self,
+        text: Text,
+        max_tokens: int,
+        *,
+        overlap: int = 0,
+        at: At = "word",
+        **options: Unpack[TextOptions],
+    ) -> Iterator[Chunk[Any]]:
+        """The text in chunks, each of which has at most `max_tokens` tokens by its own encoding.
+
+        A chunk is as long as it can be, and ends after a "paragraph" (a blank line), a "line", a
+        "sentence" or a "word", as `at` says, or anywhere with "token". Where none of that kind
+        fits, it ends after what comes next in this list: paragraph, line, sentence, word, token.
+        The chunks are the whole text, unless they have an `overlap`: of at most so many tokens,
+        which a chunk repeats of the end of the one before it, in whole parts of that kind, where it
+        then still goes beyond that one.
+
+        BOS and EOS count where they are asked for; `options` are those of `encode`. Memory is that
+        of one chunk, and each byte is read a few times at most. Raises ValueError for an `overlap`
+        that is not less than `max_tokens`, and where not even one character fits.
+
+        >>> [chunk.text for chunk in llama3_tok.Tokenizer().split("One two. Three four five.", 4)]
+        ['One two. ', 'Three four five.']
+        """
+        chosen = self._chosen(options, "split", (text,), "max_tokens", "overlap", "at")
+        max_tokens = arguments.count(max_tokens, "max_tokens", 1)
+        overlap = arguments.count(overlap, "overlap", 0)
+        return chunks.split(self._definition, text, max_tokens, overlap, at, chosen)
+
+    def token_index(self, text: Text) -> TokenIndex:
+        """The number of tokens of any part of a text, after encoding it once.
+
+        Special tokens in the text are text. Raises TypeError for what is no text.
+
+        >>> llama3_tok.Tokenizer().token_index("Hello world, how are you?").count(0, 11)
+        2
+        """
+        return TokenIndex(self._definition, text)
 
     def encoder(self, **options: Unpack[TextOptions]) -> IncrementalEncoder:
         """An encoder of a text that comes in pieces.

@@ -24,6 +24,8 @@ pub mod parallel;
 pub mod slices;
 pub mod incremental;
 pub mod prefixes;
+pub mod split;
+pub mod token_index;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 
 mod chat;
 mod chats;
+mod chunks;
 mod columns;
 mod convert;
 mod core;
@@ -427,6 +428,8 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<StreamDecoder>()?;
     module.add_class::<incremental::IncrementalEncoder>()?;
     module.add_class::<incremental::PrefixCache>()?;
+    module.add_class::<chunks::Splitter>()?;
+    module.add_class::<chunks::TokenIndex>()?;
     system::add(module)?;
     module.add_function(wrap_pyfunction!(primitives::last_pretoken, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::pretoken_ends, module)?)?;

@@ -79,7 +79,9 @@ fn try_raise(py: Python, error: Error) -> PyResult<PyErr> {
             let reason = reason.extract::<String>()?;
             return Ok(PyOSError::new_err((number, reason, path.into_os_string())));
         }
-        Error::NoRoom { .. } => return Ok(PyValueError::new_err(message)),
+        Error::NoRoom { .. } | Error::NothingFits { .. } => {
+            return Ok(PyValueError::new_err(message));
+        }
         Error::Forked | Error::Busy => return Ok(PyRuntimeError::new_err(message)),
         Error::OutOfMemory => return Ok(PyMemoryError::new_err(message)),
         Error::Interrupted => return Ok(PyKeyboardInterrupt::new_err(())),

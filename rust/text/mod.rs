@@ -5,6 +5,7 @@
 //! unicode       the class of a character, from tables
 //! pretokenize   cuts text by the Llama 3 pattern
 //! cuts          where any text may be cut without changing its pretokens
+//! breaks        where people would divide it
 //! utf16         UTF-8 to UTF-16, for strings that Python makes
 //! ```
 
@@ -12,5 +13,6 @@ pub mod span;
 pub mod unicode;
 pub mod pretokenize;
 pub mod cuts;
+pub mod breaks;
 #[cfg(target_arch = "x86_64")]
 pub mod utf16;
