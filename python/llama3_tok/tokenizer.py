@@ -28,9 +28,10 @@ from llama3_tok.arguments import (
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
-from llama3_tok.text import chunks, second_bos
+from llama3_tok.text import chunks, healing, second_bos
 from llama3_tok.text.chunks import At, Chunk, TokenIndex
 from llama3_tok.text.encoding import Encoding
+from llama3_tok.text.healing import Continuation
 from llama3_tok.text.incremental import IncrementalEncoder
 from llama3_tok.text.ragged import Ragged
 from llama3_tok.text.streaming import StreamDecoder, begin_after
@@ -719,6 +720,40 @@ class Tokenizer(metaclass=_TokenizerType):
         2
         """
         return TokenIndex(self._definition, text)
+
+    def heal(self, ids: Ids) -> tuple[list[int], Continuation]:
+        """The ids of a prompt without those that its continuation may change, and what has to come.
+
+        A model that is asked to go on after `"Hello wor"` has hardly ever seen the ids that this
+        ends with: a text with "world" has others. So the end is taken back to the last position
+        where the ids before it do not depend on what follows, over as many tokens as that takes,
+        and the model has to write these bytes again: `Continuation.allowed` are the ids that it may
+        choose from. The ids of the whole text, as `encode` gives them, are always among these ways.
+
+        Special ids stay where they are; after the last of them nothing is taken back that is before
+        it. `Llama3.generate(..., heal=True)` does all this. Raises as `decode`.
+
+        >>> tokenizer = llama3_tok.Tokenizer()
+        >>> kept, rest = tokenizer.heal(tokenizer.encode("Hello wor"))
+        >>> kept, rest, 1917 in rest.allowed()
+        ([9906], Continuation(b' wor'), True)
+        """
+        return healing.heal(self._definition, self.checked_ids(ids))
+
+    def prefix_tokens(self, text: Text) -> "npt.NDArray[np.uint32]":
+        """The ids of all tokens that begin with a text, or that it begins with: `uint32[n]`.
+
+        These are what can come next if the next bytes of a text are to be these. They are
+        ascending, and no special token is among them. For an empty text they are all others.
+
+        >>> llama3_tok.Tokenizer().prefix_tokens(" worl").tolist()
+        [220, 289, 1917, 4191, 6313, 24670, 29642, 51461]
+        """
+        if isinstance(text, str):
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        elif not isinstance(text, bytes):
+            raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
+        return self._core.tokens_along(text)
 
     def encoder(self, **options: Unpack[TextOptions]) -> IncrementalEncoder:
         """An encoder of a text that comes in pieces.

@@ -26,6 +26,7 @@ pub mod incremental;
 pub mod prefixes;
 pub mod split;
 pub mod token_index;
+pub mod beginnings;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +34,11 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use once_cell::sync::OnceCell;
+
 use crate::added::{AddedToken, AddedTokens, Section};
 use crate::counters::{Event, count};
+use crate::encode::beginnings::ByBytes;
 use crate::encode::cache::{Cache, CacheKey, CachedIds, MAX_CACHED_BYTES};
 use crate::encode::options::Options;
 use crate::encode::round::{IDS_AT_ONCE, Round};
@@ -63,6 +67,8 @@ pub struct Encoder {
     path: CodePath,
     /// Bytes that the cache of a thread may take.
     cache_limit: usize,
+    /// Made when it is first asked for.
+    by_bytes: OnceCell<ByBytes>,
 }
 
 impl Encoder {
@@ -99,7 +105,8 @@ impl Encoder {
         let names = release.map(Profile::special_names).unwrap_or_default();
         let release_ids = names.iter().map(|name| added.id(name.as_bytes())).collect();
         let (path, cache_limit) = (CodePath::chosen()?, cache::DEFAULT_LIMIT);
-        Ok(Self { vocabulary, added, roles, release, release_ids, path, cache_limit })
+        let by_bytes = OnceCell::new();
+        Ok(Self { vocabulary, added, roles, release, release_ids, path, cache_limit, by_bytes })
     }
 
     /// The same, but the special tokens have other names, those that `name_of` gives for theirs.
@@ -147,6 +154,10 @@ impl Encoder {
     /// The same encoder, but the cache of each thread takes at most `bytes`.
     pub fn with_cache(self, bytes: usize) -> Self {
         Self { cache_limit: bytes, ..self }
+    }
+
+    fn by_bytes(&self) -> Result<&ByBytes, Error> {
+        self.by_bytes.get_or_try_init(|| ByBytes::new(self))
     }
 
     /// How large this thread's cache is, and how full.

@@ -335,6 +335,15 @@ impl Core {
         StreamDecoder::new(Arc::clone(&self.encoder), skip_special, unknown)
     }
 
+    /// The tokens that begin with these bytes, and those that these bytes begin with, as `uint32[n]`.
+    fn tokens_along<'py>(
+        &self,
+        py: Python<'py>,
+        bytes: &[u8],
+    ) -> PyResult<Bound<'py, PyArray1<u32>>> {
+        array(py, detached(py, None, |_, _| self.encoder.tokens_along(bytes))?)
+    }
+
     /// Whether encoding the text of `ids` gives the same ids.
     fn is_canonical(&self, ids: &Bound<PyAny>) -> PyResult<bool> {
         let given = GivenIds::of(ids, "ids")?;

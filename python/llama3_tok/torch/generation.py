@@ -19,8 +19,11 @@ from llama3_tok.torch.sampling import Sampling, draw, filtered
 from llama3_tok.torch.stopping import StopStrings
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
+    from llama3_tok.text.healing import Continuation
     from llama3_tok.tokenizer import StreamDecoder, Tokenizer
 
 __all__ = ["FinishReason", "Generation", "Reader", "Running", "cache_keyword", "run"]
@@ -63,8 +66,12 @@ class Running:
         limit: int,
         generator: "torch.Generator",
         keeps_logprobs: bool,
+        rest: "Continuation | None" = None,
     ) -> None:
-        self.prompt, self.generator = prompt, generator
+        self.prompt, self.generator = list(prompt), generator
+        self._rest = rest
+        # What of the text is still the prompt's; the beginning of a character at its end is not.
+        self._repeated = len(rest.rest.decode("utf-8", "ignore")) if rest is not None else 0
         self.ids: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.cached = 0
@@ -76,14 +83,22 @@ class Running:
         self._start = time.perf_counter()
         self._seconds = 0.0
 
+    def allowed(self) -> "npt.NDArray[np.uint32] | None":
+        """The ids that may come next; None if all may."""
+        return None if self._rest is None or self._rest.is_done else self._rest.allowed()
+
     def take(self, id: int, logprob: float) -> None:
         """The next token."""
         self.ids.append(id)
         self._logprobs.append(logprob)
+        if self._rest is not None:
+            self._rest.push(id)
         if id in self._stop_ids:
             self.finish_reason = "stop_id"
         else:
-            self._pieces.append(self._stops.push(self._decoder.push(id)))
+            text = self._decoder.push(id)
+            repeated, self._repeated = self._repeated, max(0, self._repeated - len(text))
+            self._pieces.append(self._stops.push(text[repeated:]))
         if self._stops.found is not None:
             self.finish_reason = "stop_string"
         elif self.finish_reason is None and len(self.ids) >= self._limit:
@@ -294,9 +309,26 @@ def _next(
                 f"the model's logits are not numbers (NaN), in {logits.dtype}: the weights are "
                 "damaged, or their products too large for float16, which they aren't for bfloat16"
             )
-        scores = filtered(logits, sampling, seen)
+        scores = filtered(_narrowed(logits, live), sampling, seen)
         ids = draw(scores, sampling, [each.generator for each in live])
         return ids, logits.float().log_softmax(-1).gather(-1, ids[:, None])[:, 0]
+
+
+def _narrowed(logits: "torch.Tensor", live: Sequence[Running]) -> "torch.Tensor":
+    """The logits with those of ids that may not come next at -inf."""
+    import torch
+
+    narrowed = logits
+    for row, sequence in enumerate(live):
+        ids = sequence.allowed()
+        if ids is not None:
+            if narrowed is logits:
+                narrowed = logits.clone()
+            kept = torch.tensor(ids.astype("int64"), device=logits.device)
+            values = logits[row, kept]
+            narrowed[row] = -torch.inf
+            narrowed[row, kept] = values
+    return narrowed
 
 
 def _seen(sequences: Sequence[Running], logits: "torch.Tensor") -> "torch.Tensor":

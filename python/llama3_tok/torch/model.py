@@ -112,6 +112,9 @@ class Llama3(Runner):
         - `seed`: makes draws repeatable on the same kind of device, whatever else is in the batch.
         - `stop`: a text or several that end the answer, and are not part of it.
         - `stop_ids`: the ids that end it, in place of the model's; an empty list is none.
+        - `heal`: takes the end of the prompt back to where its ids are certain, as
+          `Tokenizer.heal` does, and has the model write it again, which the text does not show: for
+          prompts that end inside a word.
 
         With `n` a list of that many samples is given; sample j of them is what `seed + j` gives.
         `return_logprobs` adds the tokens' log probabilities.
@@ -210,7 +213,8 @@ class Llama3(Runner):
             for ids in prompts
             for generator in generators(sampling, n, self.device)
         ]
-        for _ in run(Reader(self.network, self.tokenizer), prompts, sequences, sampling):
+        read = [sequence.prompt for sequence in sequences[::n]]
+        for _ in run(Reader(self.network, self.tokenizer), read, sequences, sampling):
             pass
         return [sequence.generation() for sequence in sequences]
 

@@ -28,6 +28,7 @@ class Options(TypedDict, total=False):
     seed: int | None
     stop: str | Iterable[str]
     stop_ids: Iterable[int] | None
+    heal: bool
 
 
 class Stream(Iterator[str]):
@@ -126,6 +127,9 @@ class Runner:
         sampling, make = self._settings(options)
         (generator,) = generators(sampling, 1, self.device)
         sequence = make(ids, generator, False)
+        ids = sequence.prompt
+        if reader.length >= len(ids):
+            reader.crop(len(ids) - 1)
         sequence.cached = reader.length
         return Stream(run(reader, [ids[reader.length :]], [sequence], sampling), sequence)
 
@@ -136,7 +140,9 @@ class Runner:
         stops = checked(rest.pop("stop", ()))
         given = rest.pop("stop_ids", None)
         stop_ids = self.stop_ids if given is None else self.tokenizer.checked_ids(given, "stop_ids")
-        return Sampling(**rest), _Make(self, limit, stops, stop_ids)
+        heals = rest.pop("heal", False)
+        arguments.flag(heals, "heal")
+        return Sampling(**rest), _Make(self, limit, stops, stop_ids, heals)
 
     def check_length(self, tokens: int) -> None:
         """Raises Llama3TokError if a prompt leaves no room for an answer."""
@@ -151,9 +157,14 @@ class _Make:
     """Makes sequences of one kind."""
 
     def __init__(
-        self, model: Runner, limit: int, stops: tuple[str, ...], stop_ids: list[int]
+        self,
+        model: Runner,
+        limit: int,
+        stops: tuple[str, ...],
+        stop_ids: list[int],
+        heals: bool,
     ) -> None:
-        self._model, self._limit = model, limit
+        self._model, self._limit, self._heals = model, limit, heals
         self._stops, self._stop_ids = stops, frozenset(stop_ids)
 
     def __call__(
@@ -161,6 +172,11 @@ class _Make:
     ) -> Running:
         model = self._model
         model.check_length(len(prompt))
+        rest = None
+        if self._heals:
+            kept, continuation = model.tokenizer.heal(prompt)
+            if kept:  # the model has to have something to go on with
+                prompt, rest = kept, continuation
         return Running(
             prompt,
             model.tokenizer.stream_decoder(skip_special=True),
@@ -169,4 +185,5 @@ class _Make:
             min(self._limit, model.context - len(prompt)),
             generator,
             keeps_logprobs,
+            rest,
         )
