@@ -747,7 +747,7 @@ class Tokenizer(metaclass=_TokenizerType):
         ascending, and no special token is among them. For an empty text they are all others.
 
         >>> llama3_tok.Tokenizer().prefix_tokens(" worl").tolist()
-        [220, 289, 1917, 4191, 6313, 24670, 29642, 51461]
+        [220, 289, 1917, 4191, 15603, 24670, 24800, 78162, 97706]
         """
         if isinstance(text, str):
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -156,8 +156,12 @@ impl Encoder {
         Self { cache_limit: bytes, ..self }
     }
 
-    fn by_bytes(&self) -> Result<&ByBytes, Error> {
-        self.by_bytes.get_or_try_init(|| ByBytes::new(self))
+    /// The tokens that begin with `bytes`, and those that `bytes` begins with, ascending. Special tokens are not
+    /// among them.
+    pub fn tokens_along(&self, bytes: &[u8]) -> Result<Vec<u32>, Error> {
+        let Self { vocabulary, added, by_bytes, .. } = self;
+        let by_bytes = by_bytes.get_or_try_init(|| ByBytes::new(vocabulary, added))?;
+        by_bytes.along(vocabulary, added, bytes)
     }
 
     /// How large this thread's cache is, and how full.
