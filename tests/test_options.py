@@ -320,6 +320,7 @@ def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer,
     calls = {
         tokenizer.__call__: ("a",),
         tokenizer.count: ("a",),
+        tokenizer.count_chat: (MESSAGES,),
         tokenizer.count_batch: (["a"],),
         tokenizer.count_file: (path,),
         tokenizer.count_files: ([path],),
@@ -373,6 +374,7 @@ def test_flags_of_training_data_are_python_booleans(tmp_path):
         data.corpus: ([], tmp_path / "corpus"),
         data.count_arrow: (column,),
         data.encode_arrow: (column,),
+        data.count_chats: ([MESSAGES],),
         data.encode_chats: ([MESSAGES],),
     }
     functions = [getattr(data, name) for name in data.__all__]

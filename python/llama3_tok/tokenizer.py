@@ -905,6 +905,18 @@ class Tokenizer(metaclass=_TokenizerType):
         call = conversations.encode_masked if return_mask else conversations.encode_array
         return call(self._definition, messages, options, "encode_chat_array")
 
+    def count_chat(self, messages: Iterable[Message], **options: Unpack[ChatOptions]) -> int:
+        """How many ids a conversation has; parameters and errors as in `encode_chat`.
+
+        `llama3_tok.data.count_chats` counts many.
+
+        >>> llama3_tok.Tokenizer().count_chat([{"role": "user", "content": "Hi"}])
+        36
+        """
+        from llama3_tok.chat import conversations
+
+        return len(conversations.encode_array(self._definition, messages, options, "count_chat"))
+
     def render_chat(
         self,
         messages: Iterable[Message],

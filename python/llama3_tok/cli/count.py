@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from llama3_tok.cli import count_messages
 from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.terminal import (
     UNUSABLE,
@@ -27,8 +28,10 @@ EXAMPLES = """\
   llama3-tok count --long src -g '*.py'
   llama3-tok count --field text corpus.jsonl.zst
   git diff | llama3-tok count --budget 8000 && echo fits
+  llama3-tok count --messages chats.jsonl --max 8192 --list
 
-exit codes: 0; 1 if the total is above the budget; 2 if a file can't be read"""
+exit codes: 0; 1 if the total is above the budget, or a conversation above --max; 2 if a file
+can't be read"""
 
 OVER_BUDGET = 1
 
@@ -70,6 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_whole,
         help="exit with 1 if the total is above N",
     )
+    count_messages.arguments(parser, _whole)
     walk = parser.add_argument_group("folders")
     walk.add_argument("--hidden", action="store_true", help="also hidden files and folders")
     walk.add_argument(
@@ -100,6 +104,11 @@ def _threads(word: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
+    if arguments.messages or arguments.sharegpt:
+        return count_messages.run(arguments)
+    for name in ("max", "list"):
+        if getattr(arguments, name):
+            raise UsageError(f"--{name} is for conversations; give --messages as well")
     paths: list[str] = arguments.paths
     if not paths and is_terminal(sys.stdin):
         raise UsageError("give PATH, or - to count standard input")

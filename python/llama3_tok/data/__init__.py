@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.data.arrow import count_arrow, encode_arrow
-    from llama3_tok.data.chats import EncodedChat, EncodedChats, Skipped, encode_chats
+    from llama3_tok.data.chats import (
+        CountedChats,
+        EncodedChat,
+        EncodedChats,
+        Skipped,
+        count_chats,
+        encode_chats,
+    )
     from llama3_tok.data.corpora import Found, ManifestError, Summary, corpus, inspect, verify
     from llama3_tok.data.packing import Packed, PackedRow, pack
 
 __all__ = [
+    "CountedChats",
     "EncodedChat",
     "EncodedChats",
     "Found",
@@ -24,6 +32,7 @@ __all__ = [
     "Summary",
     "corpus",
     "count_arrow",
+    "count_chats",
     "encode_arrow",
     "encode_chats",
     "inspect",
@@ -33,6 +42,7 @@ __all__ = [
 
 # The module of each name.
 _HOME = {
+    "CountedChats": "chats",
     "EncodedChat": "chats",
     "EncodedChats": "chats",
     "Found": "corpora",
@@ -43,6 +53,7 @@ _HOME = {
     "Summary": "corpora",
     "corpus": "corpora",
     "count_arrow": "arrow",
+    "count_chats": "chats",
     "encode_arrow": "arrow",
     "encode_chats": "chats",
     "inspect": "corpora",

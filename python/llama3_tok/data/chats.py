@@ -13,7 +13,7 @@ Rows are taken in batches. While the core works on one, another thread prepares 
 batch gives does not depend on the others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import index as integer
@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     from llama3_tok.chat.messages import Format
     from llama3_tok.definition import Definition
 
-__all__ = ["EncodedChat", "EncodedChats", "OnError", "Overflow", "Skipped", "encode_chats"]
+__all__ = [
+    "CountedChats",
+    "EncodedChat",
+    "EncodedChats",
+    "OnError",
+    "Overflow",
+    "Skipped",
+    "count_chats",
+    "encode_chats",
+]
 
 Overflow: TypeAlias = Literal["error", "drop", "cut", "fit"]
 OnError: TypeAlias = Literal["stop", "skip"]
@@ -212,45 +221,117 @@ def encode_chats(
     >>> chats.ids.offsets.tolist(), chats.learned_tokens, chats[0].labels[-3:].tolist()
     ([0, 39], 3, [9906, 13, 128009])
     """
-    arguments.choice(form, "form", tuple(reading.FORMS))
     arguments.choice(learn, "learn", ("assistant", "last", "all"))
     arguments.choice(overflow, "overflow", ("error", "drop", "cut", "fit"))
-    arguments.choice(on_error, "on_error", ("stop", "skip"))
     arguments.flag(return_mask, "return_mask")
     if max_tokens is not None:
         max_tokens = arguments.count(max_tokens, "max_tokens", 1)
     elif overflow != "error":
         raise ValueError(f"overflow={overflow!r} needs max_tokens=")
+    arguments.refuse_text(carry, "carry")
+    job = _job(conversations, tokenizer, form, column, on_error, threads, options, "encode_chats")
+    job.carry, job.learn, job.masks = list(carry), learn, return_mask
+    job.max_tokens, job.overflow = max_tokens, overflow
+    return _joined(job, list(_encoded(job, _given(job, conversations))))
+
+
+class CountedChats(NamedTuple):
+    """How many tokens conversations have.
+
+    `tokens` is `int64[n]`, and `rows`, `int64[n]`, says which row each conversation is. `lines` are
+    their lines in a file, `int64[n]`, from 1; None for what is no file. `skipped` could not be
+    encoded.
+    """
+
+    tokens: "npt.NDArray[np.int64]"
+    rows: "npt.NDArray[np.int64]"
+    lines: "npt.NDArray[np.int64] | None"
+    skipped: list[Skipped]
+
+
+def count_chats(
+    conversations: object,
+    *,
+    tokenizer: Tokenizer | None = None,
+    form: Form = "messages",
+    column: str | None = None,
+    on_error: OnError = "stop",
+    threads: int | None = None,
+    progress: Callable[[int], object] | None = None,
+    **options: Unpack[ChatOptions],
+) -> CountedChats:
+    """How many tokens each of many conversations has, on all cores, as `encode_chats` encodes them.
+
+    Memory does not depend on how many there are, but for one number for each. `progress` is called
+    with the number of conversations that are done. The other parameters and all errors are those of
+    `encode_chats`.
+
+    >>> from llama3_tok.data import count_chats
+    >>> count_chats([[{"role": "user", "content": "Hi"}]]).tokens.tolist()
+    [32]
+    """
+    import numpy as np
+
+    job = _job(conversations, tokenizer, form, column, on_error, threads, options, "count_chats")
+    sizes, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    lines: list[int | None] = []
+    done = 0
+    skipped: list[Skipped] = []
+    for part in _encoded(job, _given(job, conversations)):
+        sizes.append(part.sizes)
+        rows.append(np.array(part.rows, np.int64))
+        lines += part.lines
+        skipped += part.skipped
+        done += len(part.rows)
+        if progress is not None:
+            progress(done)
+    return CountedChats(
+        np.concatenate(sizes),
+        np.concatenate(rows),
+        None if job.path is None else np.array(lines, np.int64),
+        sorted(skipped, key=lambda one: one.row),
+    )
+
+
+def _job(
+    conversations: object,
+    tokenizer: Tokenizer | None,
+    form: Form,
+    column: str | None,
+    on_error: OnError,
+    threads: int | None,
+    options: ChatOptions,
+    call: str,
+) -> "_Job":
+    """What the calls have in common, checked."""
+    arguments.choice(form, "form", tuple(reading.FORMS))
+    arguments.choice(on_error, "on_error", ("stop", "skip"))
     if not isinstance(column, str | None):
         raise TypeError(f"column must be a str or None, not {type(column).__name__}")
     if not isinstance(tokenizer, Tokenizer | None):
         raise TypeError(f"tokenizer must be a Tokenizer or None, not {type(tokenizer).__name__}")
-    arguments.refuse_text(carry, "carry")
     for name in ("tools", "builtin_tools", "documents"):
         if options.get(name) is not None:  # iterators would be empty in the second conversation
             options[name] = list(several(options[name], name))
     options.setdefault("add_generation_prompt", False)
     definition = (Tokenizer() if tokenizer is None else tokenizer).definition
-    template = chat.template_of(definition, options, "encode_chats")
+    template = chat.template_of(definition, options, call)
     job = _Job(
         definition=definition,
         options=options,
         format=chat.release_format(definition, options) if template is None else None,
         form=form,
         column=column,
-        carry=list(carry),
-        learn=learn,
-        masks=return_mask,
-        max_tokens=max_tokens,
-        overflow=overflow,
         stops=on_error == "stop",
-        path=None,
         threads=arguments.threads(threads),
     )
     if isinstance(conversations, str) or hasattr(conversations, "__fspath__"):
         job.path = arguments.path(cast(FilePath, conversations), "conversations")
-    given = batches(conversations, definition.core, job.path)
-    return _joined(job, list(_encoded(job, given)))
+    return job
+
+
+def _given(job: "_Job", conversations: object) -> Iterator[Batch]:
+    return batches(conversations, job.definition.core, job.path)
 
 
 @dataclass
@@ -262,14 +343,14 @@ class _Job:
     format: "Format | None"
     form: Form
     column: str | None
-    carry: list[str]
-    learn: Learn
-    masks: bool
-    max_tokens: int | None
-    overflow: Overflow
     stops: bool
-    path: str | None
     threads: int
+    carry: list[str] = field(default_factory=list)
+    learn: Learn = "assistant"
+    masks: bool = False
+    max_tokens: int | None = None
+    overflow: Overflow = "error"
+    path: str | None = None
 
 
 @dataclass
@@ -295,6 +376,7 @@ class _Part:
     rows: list[int]
     carried: list[list[Any]]
     skipped: list[Skipped]
+    lines: Sequence[int | None] = ()
     dropped: list[int] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
     fitted: list[int] = field(default_factory=list)
@@ -404,7 +486,7 @@ def _by_core(job: _Job, batch: _Batch, format: "Format") -> _Part:
             kept = [True] * len(read.messages) if keep is None else keep
             flags += [True, *kept, True]
         mask &= np.repeat(np.array(flags, np.uint8), np.diff(ends, prepend=0))
-    return _Part(ids, mask, sizes, batch.rows, batch.carried, batch.skipped)
+    return _Part(ids, mask, sizes, batch.rows, batch.carried, batch.skipped, batch.lines)
 
 
 def _by_template(job: _Job, batch: _Batch) -> _Part:
@@ -429,6 +511,7 @@ def _by_template(job: _Job, batch: _Batch) -> _Part:
         rows=batch.rows,
         carried=batch.carried,
         skipped=batch.skipped,
+        lines=batch.lines,
     )
 
 
