@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 
-from llama3_tok.cli import count_messages
 from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.terminal import (
     UNUSABLE,
@@ -73,7 +72,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_whole,
         help="exit with 1 if the total is above N",
     )
-    count_messages.arguments(parser, _whole)
+    chats = parser.add_argument_group("conversations")
+    chats.add_argument(
+        "--messages",
+        action="store_true",
+        help="the files are conversations: JSON, or JSONL with one on each line; a row is a list "
+        'of messages, or an object with "messages" and perhaps "tools"',
+    )
+    chats.add_argument(
+        "--sharegpt",
+        action="store_true",
+        help='the same with "conversations", "from" and "value"',
+    )
+    chats.add_argument(
+        "--max",
+        metavar="N",
+        type=_whole,
+        help="say how many conversations have more than N tokens, and exit with 1 if some do",
+    )
+    chats.add_argument(
+        "--list", action="store_true", help="a line for each of these, or without --max for each"
+    )
+    chats.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what to do about a row that is no such conversation",
+    )
     walk = parser.add_argument_group("folders")
     walk.add_argument("--hidden", action="store_true", help="also hidden files and folders")
     walk.add_argument(
@@ -105,6 +130,8 @@ def _threads(word: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
     if arguments.messages or arguments.sharegpt:
+        from llama3_tok.cli import count_messages
+
         return count_messages.run(arguments)
     for name in ("max", "list"):
         if getattr(arguments, name):

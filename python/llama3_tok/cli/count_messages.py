@@ -50,37 +50,6 @@ class _File:
         )
 
 
-def arguments(parser: argparse.ArgumentParser, whole: Any) -> None:  # noqa: ANN401 - a type of argparse
-    """Adds what the verb takes for conversations."""
-    group = parser.add_argument_group("conversations")
-    group.add_argument(
-        "--messages",
-        action="store_true",
-        help="the files are conversations: JSON, or JSONL with one on each line; a row is a list "
-        'of messages, or an object with "messages" and perhaps "tools"',
-    )
-    group.add_argument(
-        "--sharegpt",
-        action="store_true",
-        help='the same with "conversations", "from" and "value"',
-    )
-    group.add_argument(
-        "--max",
-        metavar="N",
-        type=whole,
-        help="say how many conversations have more than N tokens, and exit with 1 if some do",
-    )
-    group.add_argument(
-        "--list", action="store_true", help="a line for each of these, or without --max for each"
-    )
-    group.add_argument(
-        "--on-error",
-        choices=("stop", "skip"),
-        default="stop",
-        help="what to do about a row that is no such conversation",
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
     for name in ("field", "long", "bos"):
