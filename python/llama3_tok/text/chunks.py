@@ -1,8 +1,7 @@
 """A text in chunks that fit, `Tokenizer.split`; and `TokenIndex`, the tokens of any part of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import Text
@@ -15,8 +14,7 @@ _PLACES = ("paragraph", "line", "sentence", "word", "token")
 _Text = TypeVar("_Text", str, bytes)
 
 
-@dataclass(frozen=True)
-class Chunk(Generic[_Text]):
+class Chunk(NamedTuple, Generic[_Text]):
     """A part of a text, where it is, and how many tokens it has by itself.
 
     `start` and `end` count in what the text is: the chunk is `text[start:end]`. `byte_start` and
