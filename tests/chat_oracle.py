@@ -302,7 +302,7 @@ def meta_conversation(seed, tool_format):
             messages[-1]["context"] = _texts(maker)
         while maker.chance(0.3):
             calls = [_meta_call(maker, tool_format)]
-            if tool_format != "python_list" and maker.chance(0.3):
+            if tool_format == "function_tag" and maker.chance(0.3):
                 calls.append(_meta_call(maker, tool_format))
             messages.append({"role": "assistant", "content": _texts(maker), "tool_calls": calls})
             _stop(maker, messages[-1])

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 import llama3_tok
 import strategies
 from conftest import EXAMPLES
-from llama3_tok import AssistantMessage, InvalidTokenId, Tokenizer, ToolCall, parse_assistant
+from llama3_tok import (
+    AssistantMessage,
+    ChatFormatError,
+    InvalidTokenId,
+    Tokenizer,
+    ToolCall,
+    parse_assistant,
+)
 
 TAG, EOT, EOM, EOS, PAD = 128010, 128009, 128008, 128001, 128004
 
@@ -81,6 +88,9 @@ NESTED = {"a": [1, -2.5, 1e3, True, None, {"b": 'x"y\\z\n'}], "漢": "é😀", "
         ),
         ('{"name": "f", "parameters": {"code": "a\nb"}}', [("f", {"code": "a\nb"})]),
         (r'{"name": "f", "parameters": {"a": "\ud83d\ude00\u00e9"}}', [("f", {"a": "😀é"})]),
+        # Some models write a semicolon before the first call, or several.
+        ('; {"name": "f", "parameters": {}}', [("f", {})]),
+        ('\n;;{"name": "f", "parameters": {}};; {"name": "g", "parameters": {}};', [("f", {}), ("g", {})]),
     ],
 )
 def test_calls_as_json(text, expected):
@@ -114,6 +124,9 @@ def test_calls_in_function_tags(text, expected):
          [("a.b.c", {"x": [1, [2.5, -3], {"k": None, "l": True}]})]),
         (r"[f(a='\x41\u6f22\U0001f600\t\\')]", [("f", {"a": "A漢😀\t\\"})]),
         ("[größe(länge=1)]", [("größe", {"länge": 1})]),
+        ("[get-weather(max-days=3), mcp.files.read-all()]",
+         [("get-weather", {"max-days": 3}), ("mcp.files.read-all", {})]),
+        ("[v1.2-beta(a=1)]", [("v1.2-beta", {"a": 1})]),
         (f"[f(a={NESTED!r})]", [("f", {"a": NESTED})]),
     ],
 )  # fmt: skip
@@ -129,7 +142,8 @@ def test_calls_as_a_python_list(text, expected):
     [
         "",
         "Hello",
-        ' I would call {"name": "f", "parameters": {}}',
+        ";",
+        " ; ",
         "{}",
         "[]",
         "[1, 2, 3]",
@@ -141,6 +155,9 @@ def test_calls_as_a_python_list(text, expected):
         "f(a=1)",
         "call(query=1)",
         "  spaces stay  \n",
+        "The set {1, 2}, a list [a, b], f(x) and <b>.",
+        "```python\nsubprocess.call(['ls'])\nrows = [f(x) for x in y]\n```",
+        'Fields: "name": the name, "parameters": what it takes',
         "<functional>",
         "<|python_tag| >",
     ],
@@ -161,7 +178,11 @@ def test_other_text_is_content_as_it_is(text):
         ('{"name": "f", "parameters": {"a": 1}} trailing', "'{' is missing at character 38"),
         ('{"name": "f", "parameters": {"a": 1}}{"name": "g"}', "more after the call"),
         ('{"name": "f", "parameters": {"a": 1, "a": 2}}', "the key 'a' occurs twice"),
-        ('{"name": "f", "parameters": "x"}', "is the form of a call"),
+        ('{"name": "f", "parameters": "x"}', '"parameters" is a string, and has to be an object'),
+        ('{"name": "f", "arguments": "{}"}', '"arguments" is a string, and has to be an object'),
+        ('{"name": "f", "parameters": null}', '"parameters" is null, and has to be an object'),
+        ("{'name': 'f', 'arguments': None}", '"arguments" is null, and has to be an object'),
+        ('{"name": "f", "parameters": 5}', "is the form of a call"),
         ('{"name": 5, "parameters": {}}', "is the form of a call"),
         ('{"name": "f", "parameters": {}, "arguments": {}}', "is the form of a call"),
         ('{"name": "f", "parameters": {}, "id": 5}', "is the form of a call"),
@@ -186,6 +207,7 @@ def test_other_text_is_content_as_it_is(text):
         ("[f(a=1)] more", "there is more after the call"),
         ("[f(a=b'x')]", "this is not a literal value"),
         ('[f(a=__import__("os").system("true"))]', "this is not a literal value"),
+        ("[get-(a=1)]", "'(' is missing at character 4"),
         ("[f(a=" + "[" * 100_000, "values are nested more than 64 deep"),
         ('{"name": "f", "parameters": ' + '{"a":' * 100_000, "nested more than 64 deep"),
     ],
@@ -206,6 +228,183 @@ def test_what_is_behind_the_tag_and_no_call_is_code():
     assert message.problem.startswith("not a call: an argument")
 
 
+CALLS = {
+    "json": '{"name": "f", "parameters": {"a": 1}}',
+    "list": '[{"name": "f", "parameters": {"a": 1}}]',
+    "arguments first": '{"arguments": {"a": 1}, "name": "f"}',
+    "builtin": 'f.call(a="1")',
+    "function": '<function=f>{"a": 1}</function>',
+    "pythonic": "[f(a=1)]",
+    "pythonic without arguments": "[f()]",
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_what_looks_like_a_call_inside_text_is_said(call):
+    for before in ("I will look. ", "Sure!\n\n", "x" * 1000 + " "):
+        text = f"{before}{call} Is that right?"
+        place = len(before)
+        assert parse_assistant(text) == AssistantMessage(
+            text, problem=f"not a call: text comes before what looks like one, at character {place}"
+        )
+    fenced = f"```json\n{call}\n```"
+    assert parse_assistant(fenced) == AssistantMessage(
+        fenced,
+        problem="not a call: a Markdown fence comes before what looks like one, at character 8",
+    )
+    tagged = f"Let me look. <|python_tag|>{call}<|eom_id|>"
+    message = parse_assistant(tagged)
+    assert message.content == tagged.removesuffix("<|eom_id|>")
+    problem = "<|python_tag|> at character 13 is text, since it does not come first"
+    assert (message.problem, message.stop_reason) == (problem, "end_of_message")
+    assert parse_assistant(f"{call} Is that right?").problem.startswith("not a call: ")
+
+
+def test_what_looks_like_a_call_before_the_tag_is_said(tokenizer):
+    for call in CALLS.values():
+        ids = [*tokenizer.encode(call), TAG, *tokenizer.encode("x = 1"), EOM]
+        message = tokenizer.parse_assistant(ids)
+        assert (message.content, message.code, message.tool_calls) == (call, "x = 1", ())
+        assert message.problem.startswith("not a call: <|python_tag|> comes after it")
+
+
+def test_an_answer_that_ends_within_a_call_says_so():
+    for call in CALLS.values():
+        for end in range(len(call) - 1, len(call) // 2, -1):
+            message = parse_assistant(call[:end])
+            assert message.content == call[:end]
+            assert message.problem.startswith("not a call: ")
+            assert message.problem.endswith("; the answer ends within it"), call[:end]
+    assert "ends within" not in parse_assistant("[f(a=1 2)]").problem
+
+
+def test_messages_do_not_repeat_the_answer_without_bound(tokenizer):
+    long = "k" * 100_000
+    key, quotes = json.dumps(long), json.dumps("'" * 100_000)
+    for text in (
+        f'{{"name": "f", "parameters": {{{key}: 1, {key}: 2}}}}',
+        f'{{"name": "f", "parameters": {{{quotes}: 1, {quotes}: 2}}}}',
+        f"[f({'k' * 256}=1, {'k' * 256}=2)]",
+        f"[f({long}=1)]",
+        f'{long}.call(a="1") {{"name": "f", "parameters": {{}}}}',
+        f"<function={long}>{{}}</function>",
+        f"[{long}(a=1)]",
+    ):
+        message = parse_assistant(text)
+        assert message.content == text
+        assert len(message.problem or "") < 500
+    other = tokenizer.with_special_tokens({f"<|{long}|>": 128002})
+    message = other.parse_assistant([*other.encode("a"), 128002])
+    assert message.content == f"a<|{long}|>"
+    assert len(message.problem) < 500
+
+
+# With text around the calls
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("before", "after", "content"),
+    [
+        ("", "", ""),
+        ("  \n", " ;\n", ""),
+        ("I will look.\n", "", "I will look.\n"),
+        ("", " That was a call.", " That was a call."),
+        ("First:\n", "\nThen {that}.", "First:\n\nThen {that}."),
+        ("```json\n", "\n```", ""),
+        ("```", "```\n", ""),
+        ("See:\n```python\n", "\n```\nDone.", "See:\n\n\nDone."),
+        ("Look. \n<|python_tag|>", "", "Look. \n"),
+        ("{ [ < `` ```x y\n", "", "{ [ < `` ```x y\n"),
+        ("[see](http://a.b) and {x}\n", "", "[see](http://a.b) and {x}\n"),
+    ],
+)
+def test_a_call_is_salvaged_from_the_text_around_it(call, before, after, content):
+    text = f"{before}{call}{after}"
+    message = parse_assistant(text, salvage=True)
+    assert message.content == content
+    [found] = message.tool_calls
+    assert (found.name, list(found.arguments.values())) in (("f", [1]), ("f", ["1"]), ("f", []))
+    assert message.code is None
+    assert (message.problem is None) == (not content.strip() and "[ <" not in content)
+    if not before.strip(" \n") and not after.strip(" \n;"):
+        assert parse_assistant(text).tool_calls == message.tool_calls
+
+
+def test_several_calls_are_salvaged_in_any_form():
+    text = "\n".join(["One", *CALLS.values(), "two", *CALLS.values(), ""])
+    message = parse_assistant(text + "<|eot_id|>", salvage=True)
+    assert len(message.tool_calls) == 2 * len(CALLS)
+    assert message.content == "One\n\ntwo\n"
+    assert (message.stop_reason, message.problem) == ("end_of_turn", "there is text around the calls")
+    # Even without anything between them.
+    adjacent = parse_assistant("".join(CALLS.values()), salvage=True)
+    assert (adjacent.content, len(adjacent.tool_calls)) == ("", len(CALLS))
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "names", "problem"),
+    [
+        # What ends within a call, or goes wrong in it, is text.
+        ('{"name": "f", "parameters": {}}; {"name": "g", "para', '; {"name": "g", "para', ["f"],
+         "ends within it"),
+        ('{"name": "f", "parameters": {{"name": "g", "parameters": {}}',
+         '{"name": "f", "parameters": {', ["g"], "a key in quotation marks is missing"),
+        ('[f(a=g()), h(b=1)]', '[f(a=g()), h(b=1)]', [], "this is not a literal value"),
+        ('[{"name": "f", "parameters": {}}, 5]', '[{"name": "f", "parameters": {}}, 5]', [],
+         "is the form of a call"),
+        # A built-in tool is called where a line begins.
+        ('I use f.call(a="1"), I do.', 'I use f.call(a="1"), I do.', [], "what looks like one"),
+        ('I do:\n  f.call(a="1") twice', "I do:\n   twice", ["f"], "text around"),
+        # JSON that is not a call.
+        ('{"answer": [1, 2]} {"name": "f", "parameters": {}}', '{"answer": [1, 2]} ', ["f"], "form"),
+        ('{"answer": 42}', '{"answer": 42}', [], None),
+        ("", "", [], None),
+        (" ; \n", " ; \n", [], None),
+        ("```json\n", "```json\n", [], None),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_read_for_certain_is_text_in_a_salvaged_answer(
+    text, content, names, problem
+):
+    message = parse_assistant(text, salvage=True)
+    assert message.content == content
+    assert [call.name for call in message.tool_calls] == names
+    assert problem is message.problem is None or problem in message.problem
+
+
+def test_ids_are_salvaged_around_special_tokens(tokenizer):
+    call = '{"name": "f", "parameters": {}}'
+    ids, hello = tokenizer.encode(call), tokenizer.encode("Hello. ")
+    expected = (ToolCall("f", {}, "json"),)
+    read = lambda ids: tokenizer.parse_assistant(ids, salvage=True)  # noqa: E731
+    assert read([*hello, *ids, EOT]).tool_calls == expected
+    message = read([*hello, TAG, *ids, EOM])
+    assert message == AssistantMessage("Hello. ", expected, None, "end_of_message")
+    message = read([TAG, *ids, *hello, EOM])
+    assert (message.content, message.tool_calls, message.code) == ("Hello. ", expected, None)
+    message = read([TAG, *hello, *ids, EOM])
+    assert (message.content, message.tool_calls, message.code) == ("", (), "Hello. " + call)
+    message = read([TAG, *ids, TAG, *ids, EOT])
+    assert (message.content, message.tool_calls, message.code) == ("", 2 * expected, None)
+    assert "<|python_tag|> at position" in message.problem
+    half = len(ids) // 2
+    message = read([*ids[:half], 128006, *ids[half:], EOT])
+    assert message.content == tokenizer.decode([*ids[:half], 128006, *ids[half:]])
+    assert message.tool_calls == ()
+    message = read([TAG, *hello, 128006, *ids, EOT])
+    assert message.content == "<|python_tag|>Hello. <|start_header_id|>"
+    assert (message.tool_calls, message.code) == (expected, None)
+
+
+def test_salvage_takes_linear_time():
+    for piece in ("{", "[", '{"a":', "[f(a=", "<function=f>{", '\nf.call(a="', "```\n", "`", "<", ";"):
+        text = piece * 40_000
+        assert parse_assistant(text, salvage=True).content == text
+        twice = '\nf.call(a="x' * 5_000 + '", a="y")'
+    assert parse_assistant(twice, salvage=True).content == twice
+
+
 # How it ends
 
 
@@ -221,7 +420,8 @@ def test_the_reason_to_stop_is_the_first_of_the_tokens_at_the_end():
     assert parse_assistant("Hello").stop_reason is None
     assert parse_assistant("<|eot_id|>") == AssistantMessage(stop_reason="end_of_turn")
     middle = "a<|eot_id|>b<|python_tag|>c"
-    assert parse_assistant(middle) == AssistantMessage(middle)
+    problem = "<|python_tag|> at character 12 is text, since it does not come first"
+    assert parse_assistant(middle) == AssistantMessage(middle, problem=problem)
 
 
 def test_many_names_at_the_end_take_linear_time():
@@ -247,7 +447,10 @@ def test_ids_and_text_agree_where_only_structure_is_special(tokenizer):
 def test_names_spelled_out_in_ids_are_content(tokenizer):
     text = '<|python_tag|>f.call(a="b")<|eom_id|>'
     message = tokenizer.parse_assistant([*tokenizer.encode(text), EOT])
-    assert message == AssistantMessage(text, stop_reason="end_of_turn")
+    problem = "not a call: text comes before what looks like one, at character 14"
+    assert message == AssistantMessage(text, stop_reason="end_of_turn", problem=problem)
+    plain = "The tag is <|python_tag|>, and <|eom_id|> an end."
+    assert tokenizer.parse_assistant(tokenizer.encode(plain)) == AssistantMessage(plain)
 
 
 def test_text_before_the_tag_is_content(tokenizer):
@@ -428,6 +631,35 @@ def test_an_answer_put_back_into_its_conversation_has_the_ids_that_were_generate
     )
     assert ids[: len(prompt)] == prompt
     assert tokenizer.decode(ids[len(prompt) :]) == answer
+
+
+@settings(max_examples=max(EXAMPLES // 5, 1))
+@given(
+    calls=st.lists(
+        st.tuples(names, st.dictionaries(names, values, max_size=3)), min_size=1, max_size=3
+    ),
+    tool_format=st.sampled_from(["json", "function_tag", "python_list"]),
+)
+def test_calls_that_metas_format_writes_are_read_back(calls, tool_format):
+    tokenizer = Tokenizer(profile="meta")
+    question = [{"role": "user", "content": "?"}]
+    given = [{"function": {"name": name, "arguments": values}} for name, values in calls]
+    conversation = [*question, {"role": "assistant", "content": "", "tool_calls": given}]
+    prompt = tokenizer.encode_chat(question)
+    options = {"tool_format": tool_format, "add_generation_prompt": False}
+    try:
+        ids = tokenizer.encode_chat(conversation, **options)
+    except ChatFormatError as error:
+        if tool_format == "json":
+            assert (error.index, error.field, len(calls) > 1) == (1, "tool_calls", True)
+            assert "one call a message in this form" in error.reason
+        else:
+            assert tool_format == "python_list"
+            assert "can't be a name in a Python list" in error.reason
+        return
+    message = tokenizer.parse_assistant(ids[len(prompt) :])
+    assert message.problem is None
+    assert [(call.name, call.arguments) for call in message.tool_calls] == calls
 
 
 def test_answers_do_not_change():

@@ -46,17 +46,35 @@ from llama3_tok.tokenizer import (
 )
 
 if TYPE_CHECKING:
-    from llama3_tok.chat.assistant import AssistantMessage, ToolCall
+    from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
+    from llama3_tok.chat.calls import ToolCall
+    from llama3_tok.chat.deltas import (
+        AnswerEnd,
+        CallArguments,
+        CallDropped,
+        CallEnd,
+        CallStart,
+        ContentDelta,
+        Delta,
+    )
     from llama3_tok.text.padding import Padded
 
 __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
+    "AnswerEnd",
     "AssistantMessage",
+    "AssistantStream",
     "CacheInfo",
+    "CallArguments",
+    "CallDropped",
+    "CallEnd",
+    "CallStart",
     "ChatFormatError",
     "CheckpointError",
     "Chunk",
+    "ContentDelta",
+    "Delta",
     "Encoding",
     "FittedChat",
     "IncrementalEncoder",
@@ -76,6 +94,7 @@ __all__ = [
     "VocabularyError",
     "VocabularyNotFound",
     "__version__",
+    "assistant_stream",
     "count",
     "decode",
     "encode",
@@ -84,9 +103,17 @@ __all__ = [
 
 # What most programs don't use is imported when it is asked for.
 _LAZY = {
+    "AnswerEnd": "chat.deltas",
     "AssistantMessage": "chat.assistant",
+    "AssistantStream": "chat.assistant",
+    "CallArguments": "chat.deltas",
+    "CallDropped": "chat.deltas",
+    "CallEnd": "chat.deltas",
+    "CallStart": "chat.deltas",
+    "ContentDelta": "chat.deltas",
+    "Delta": "chat.deltas",
     "Padded": "text.padding",
-    "ToolCall": "chat.assistant",
+    "ToolCall": "chat.calls",
 }
 _PACKAGES = {"data": "data", "report": "report", "serving": "serving"}
 
@@ -107,7 +134,7 @@ def count(text: Text, **options: Unpack[TextOptions]) -> int:
 
 
 def parse_assistant(
-    answer: "str | Ids", *, tokenizer: Tokenizer | None = None
+    answer: "str | Ids", *, salvage: bool = False, tokenizer: Tokenizer | None = None
 ) -> "AssistantMessage":
     r"""Reads what a model generated after the header `assistant`, as ids or as text.
 
@@ -119,11 +146,17 @@ def parse_assistant(
     and the same names elsewhere are content. Text that was decoded with `skip_special` has none of
     them; code can't be told from other text then.
 
-    A call is read if it is all there is, white space aside: `name.call(key="text")`,
+    A call is read if it is all there is, white space and semicolons aside: `name.call(key="text")`,
     `{"name": ..., "parameters": {...}}` (or "arguments", and perhaps `"type": "function"`), such
     objects with `;` or white space between them or in a list,
     `<function=name>{...}</function>` and `[name(key=value), ...]`. Values are literals of JSON or
-    Python. In the first form, which templates write without escapes, only `\"` is an escape.
+    Python. In the first form, which templates write without escapes, only `\"` is an escape. What
+    looks like a call but is not all there is, is text, and `problem` says so.
+
+    With `salvage` each call that can be read is one, and the content is the text around it: a
+    preface, a later remark, or a Markdown fence, whose marks are left out. Calls of built-in tools
+    are looked for at the beginning of lines, and a list counts as a whole. What can't be read
+    is text, up to the place where that is seen.
 
     Raises InvalidTokenId with id and position, TypeError for what is neither text nor ids. No
     `str`, however malformed, is an error.
@@ -132,12 +165,41 @@ def parse_assistant(
     >>> message = llama3_tok.parse_assistant(answer)
     >>> message.tool_calls[0].name, message.tool_calls[0].arguments, message.stop_reason
     ('brave_search', {'query': 'llamas'}, 'end_of_message')
+    >>> answer = 'Let me see. {"name": "f", "parameters": {}}'
+    >>> llama3_tok.parse_assistant(answer).problem
+    'not a call: text comes before what looks like one, at character 12'
+    >>> message = llama3_tok.parse_assistant(answer, salvage=True)
+    >>> message.content, message.tool_calls
+    ('Let me see. ', (ToolCall(name='f', arguments={}, kind='json'),))
     """
     if isinstance(answer, str) and tokenizer is None:
         from llama3_tok.chat.assistant import of_text
 
-        return of_text(answer)
-    return _given(tokenizer).parse_assistant(answer)
+        return of_text(answer, salvage)
+    return _given(tokenizer).parse_assistant(answer, salvage=salvage)
+
+
+def assistant_stream(
+    *, salvage: bool = False, hold_calls: bool = False, tokenizer: Tokenizer | None = None
+) -> "AssistantStream":
+    """A stream that reads an answer while a model generates it, as `parse_assistant` reads a whole.
+
+    `AssistantStream` says what it gives. `salvage` and `tokenizer` are as in `parse_assistant`.
+    With `hold_calls` a call is told as a whole, when it is certain that it is one.
+
+    >>> stream = llama3_tok.assistant_stream()
+    >>> stream.push("It is"), stream.push(" 4.")
+    ([ContentDelta(text='It is')], [ContentDelta(text=' 4.')])
+    >>> stream.finish(is_cut=False)
+    [AnswerEnd(stop_reason=None, problem=None, finish_reason='stop')]
+    """
+    from llama3_tok.chat.assistant import AssistantStream
+
+    if tokenizer is not None:
+        return _given(tokenizer).assistant_stream(salvage=salvage, hold_calls=hold_calls)
+    return AssistantStream(
+        lambda: _shared().definition, salvage=salvage, hold_calls=hold_calls
+    )
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -23,6 +23,9 @@ Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
 Side: TypeAlias = Literal["left", "right"]
 Tensors: TypeAlias = Literal["np", "pt"]
 
+# How many characters of a text a message repeats.
+_QUOTED = 200
+
 # The types of arrays that the core reads as they are.
 _READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
 
@@ -196,6 +199,16 @@ def kind_of(value: object) -> str:
     """The name of a type, with its module if another one may have a type of that name."""
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def quoted(value: object) -> str:
+    """What a caller gave as `repr` shows it, for a message; of what is long, the beginning."""
+    return shortened(repr(value[: _QUOTED + 1] if isinstance(value, str) else value))
+
+
+def shortened(text: str) -> str:
+    """A text for a message; of a long one, the beginning."""
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
 def flag(value: object, argument: str) -> None:

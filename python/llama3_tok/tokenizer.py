@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from llama3_tok._core import Files, Options
-    from llama3_tok.chat.assistant import AssistantMessage
+    from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
     from llama3_tok.folder import AddedToken, Around, Folder
     from llama3_tok.text.padding import Padded, Padding
 
@@ -963,13 +963,21 @@ class Tokenizer(metaclass=_TokenizerType):
 
         return conversations.fitted(self._definition, messages, max_tokens, answer_tokens, options)
 
-    def parse_assistant(self, answer: "str | Ids") -> "AssistantMessage":
+    def parse_assistant(self, answer: "str | Ids", *, salvage: bool = False) -> "AssistantMessage":
         """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
         from llama3_tok.chat import assistant
 
         if isinstance(answer, str):
-            return assistant.of_text(answer)
-        return assistant.of_ids(answer, self._definition)
+            return assistant.of_text(answer, salvage)
+        return assistant.of_ids(answer, self._definition, salvage)
+
+    def assistant_stream(
+        self, *, salvage: bool = False, hold_calls: bool = False
+    ) -> "AssistantStream":
+        """What a model answers, while it does: see `llama3_tok.assistant_stream`."""
+        from llama3_tok.chat.assistant import AssistantStream
+
+        return AssistantStream(lambda: self._definition, salvage=salvage, hold_calls=hold_calls)
 
     # Batches for a model
 

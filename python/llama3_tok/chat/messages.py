@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from llama3_tok import _core, arguments
+from llama3_tok.arguments import quoted
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.profiles import find
 
@@ -291,13 +292,20 @@ def _result(index: int, content: object) -> str:
 def _turn_goes_on(index: int, reason: object) -> bool:
     if reason is not None and reason not in _STOP_REASONS:
         known = ", ".join(_STOP_REASONS)
-        raise _fault(index, "stop_reason", f"must be one of {known}, not {reason!r}")
+        raise _fault(index, "stop_reason", f"must be one of {known}, not {quoted(reason)}")
     return reason == "end_of_message"
 
 
 def _calls(index: int, calls: object, dialect: str, tool_format: str) -> "list[CoreCall]":
     if not isinstance(calls, list | tuple):
         raise _fault(index, "tool_calls", f"must be a list, not {type(calls).__name__}")
+    if dialect == "meta" and tool_format == "json" and len(calls) > 1:
+        # Meta's class writes them side by side, which nobody can read; its prompts show one.
+        reason = (
+            "Meta's format has one call a message in this form, not several; "
+            'tool_format="python_list" writes them as one list'
+        )
+        raise _fault(index, "tool_calls", reason)
     return [
         _call(index, f"tool_calls[{number}]", call, dialect, tool_format)
         for number, call in enumerate(calls)
@@ -322,7 +330,7 @@ def _call(index: int, field: str, call: object, dialect: str, tool_format: str) 
         raise _fault(index, inside, reason)
     for key in arguments:
         if not isinstance(key, str):
-            raise _fault(index, inside, f"{key!r} is not a name: it is not a str")
+            raise _fault(index, inside, f"{quoted(key)} is not a name: it is not a str")
     if tool_format == "python_list":
         _check_identifiers(index, f"{field}.function.name", [name])
         _check_identifiers(index, inside, arguments)
@@ -331,7 +339,7 @@ def _call(index: int, field: str, call: object, dialect: str, tool_format: str) 
         {
             "name": key,
             "text": value if isinstance(value, str) else None,
-            "json": _json(value, index, f"{inside}[{key!r}]"),
+            "json": _json(value, index, f"{inside}[{quoted(key)}]"),
         }
         for key, value in arguments.items()
     ]
@@ -347,7 +355,8 @@ def _check_identifiers(index: int, field: str, names: Iterable[str]) -> None:
     for name in names:
         if not name.isidentifier() or keyword.iskeyword(name):
             reason = (
-                f"{name!r} can't be a name in a Python list; the other tool formats can have it"
+                f"{quoted(name)} can't be a name in a Python list; the other tool formats "
+                "can have it"
             )
             raise _fault(index, field, reason)
 
