@@ -1,0 +1,585 @@
+"""`assistant_stream`: however an answer is divided, it tells what `parse_assistant` reads."""
+
+import copy
+import json
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llama3_tok
+from conftest import EXAMPLES
+from llama3_tok import (
+    AnswerEnd,
+    AssistantMessage,
+    CallArguments,
+    CallDropped,
+    CallEnd,
+    CallStart,
+    ContentDelta,
+    InvalidTokenId,
+    Tokenizer,
+    ToolCall,
+    assistant_stream,
+    parse_assistant,
+)
+
+TAG, EOT, EOM, EOS, PAD = 128010, 128009, 128008, 128001, 128004
+
+PIECES = [
+    *("<|python_tag|>", "<|eot_id|>", "<|eom_id|>", "<|finetune_right_pad_id|>", "</function>"),
+    *("<function=f>", "<function=", "f", "brave_search", '.call(query="', '")', '", b="', "[f("),
+    *('{"name": "f", "parameters": {', '{"parameters": {"a": "', '"}, "name": "', "}}", "a=", ")]"),
+    *('"', "'", "\\", "{", "}", "[", "]", "(", ")", ",", ";", ":", "1", "-", "\n", " ", "`", "```"),
+    *('{"name": "f", "arguments": {}}', "[f(a=1), g()]", 'f.call(a="b")', "null", "\\u12", "\\ud83d"),
+    *('"type": "function"', '"type"', "```json\n", "é", "漢", "😀", "\ud83d", "True", "1e5", "x" * 300),
+    *("Hello, world.", '{"answer": 42, "name": "Bob"}', "[see](http://a.b)", "get-it.x", "<", "|>"),
+]
+answers = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).map("".join)
+
+
+def divided(whole, seed):
+    """Something in random parts, of which some are empty."""
+    maker, parts, at = random.Random(seed), [], 0
+    longest = maker.choice([1, 2, 5, 20, 1000])
+    while at < len(whole):
+        length = maker.randint(0 if maker.random() < 0.1 else 1, longest)
+        parts.append(whole[at : at + length])
+        at += length
+    return parts
+
+
+def told(stream, parts):
+    """All deltas of an answer, its end the last, after a look at how they follow each other."""
+    deltas = [delta for part in parts for delta in stream.push(part)]
+    assert not any(isinstance(delta, AnswerEnd) for delta in deltas)
+    deltas += stream.finish()
+    assert isinstance(deltas[-1], AnswerEnd)
+    open_, closed = [], []
+    for delta in deltas:
+        match delta:
+            case ContentDelta(text):
+                assert text
+            case CallStart(index, id):
+                assert index == len(open_) + len(closed)
+                assert id.startswith("call_")
+                open_.append(index)
+            case CallArguments(index, text):
+                assert text
+                assert index == open_[-1]
+            case CallEnd(index) | CallDropped(index):
+                open_.remove(index)
+                closed.append(index)
+    assert open_ == []
+    return deltas
+
+
+def put_together(deltas):
+    """The answer that deltas tell, by nothing but their description."""
+    content, starts, arguments, ended = "", {}, {}, []
+    for delta in deltas:
+        match delta:
+            case ContentDelta(text):
+                content += text
+            case CallStart(index):
+                starts[index], arguments[index] = delta, ""
+            case CallArguments(index, text):
+                arguments[index] += text
+            case CallEnd(index):
+                ended.append(index)
+    assert ended == sorted(ended)
+    calls, code = [], None
+    for index in ended:
+        start, values = starts[index], json.loads(arguments[index])
+        if start.kind == "code":
+            assert (start.name, list(values)) == ("code_interpreter", ["code"])
+            code = values["code"]
+        else:
+            calls.append(ToolCall(start.name, values, start.kind))
+    end = deltas[-1]
+    return AssistantMessage(content, tuple(calls), code, end.stop_reason, end.problem)
+
+
+def chr_of(byte):
+    return bytes([byte])
+
+
+def joined(text):
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def same(told, whole):
+    """Whether two answers are the same; JSON has no surrogate pairs besides characters."""
+    assert told.content == whole.content
+    assert told.code == (whole.code if whole.code is None else joined(whole.code))
+    assert told.tool_calls == whole.tool_calls
+    assert (told.stop_reason, told.problem) == (whole.stop_reason, whole.problem)
+
+
+# However it is divided
+
+
+@settings(max_examples=EXAMPLES * 4)
+@given(text=answers, seed=st.integers(0, 2**32), salvage=st.booleans(), hold_calls=st.booleans())
+def test_the_deltas_of_text_are_the_answer_however_it_is_divided(text, seed, salvage, hold_calls):
+    whole = parse_assistant(text, salvage=salvage)
+    stream = assistant_stream(salvage=salvage, hold_calls=hold_calls)
+    deltas = told(stream, divided(text, seed))
+    same(put_together(deltas), whole)
+    assert stream.message == whole
+    if hold_calls:
+        assert not any(isinstance(delta, CallDropped) for delta in deltas)
+
+
+@settings(max_examples=EXAMPLES * 4)
+@given(
+    parts=st.lists(
+        answers | st.sampled_from([TAG, EOT, EOM, EOS, PAD, 128006, 128002]), max_size=5
+    ),
+    seed=st.integers(0, 2**32),
+    salvage=st.booleans(),
+    hold_calls=st.booleans(),
+    whole_tokens=st.booleans(),
+)
+def test_the_deltas_of_ids_are_the_answer_however_they_are_divided(
+    tokenizer, parts, seed, salvage, hold_calls, whole_tokens
+):
+    ids = []
+    for part in parts:
+        if isinstance(part, int):
+            ids.append(part)
+        else:
+            # Whole tokens, or those of single bytes, of which some end inside a character.
+            raw = part.encode("utf-8", "replace")
+            ids += tokenizer.encode(raw) if whole_tokens else map(tokenizer.token_id, map(chr_of, raw))
+    whole = tokenizer.parse_assistant(ids, salvage=salvage)
+    stream = tokenizer.assistant_stream(salvage=salvage, hold_calls=hold_calls)
+    deltas = told(stream, divided(ids, seed))
+    same(put_together(deltas), whole)
+    assert stream.message == whole
+
+
+@settings(max_examples=EXAMPLES)
+@given(text=answers, salvage=st.booleans())
+def test_an_answer_of_one_part_and_one_of_single_characters_tell_the_same(text, salvage):
+    by_one, at_once = (
+        told(assistant_stream(salvage=salvage), parts) for parts in (text, [text] if text else [])
+    )
+    same(put_together(by_one), put_together(at_once))
+
+
+def test_ids_may_be_one_or_a_list_or_an_array(tokenizer):
+    ids = [*tokenizer.encode("Hi [f(a=1)] 😀"), EOT]
+    expected = tokenizer.parse_assistant(ids)
+    for parts in (ids, [ids], [np.array(ids)], [np.int64(id) for id in ids], [[]], [(), ids]):
+        stream = assistant_stream(tokenizer=tokenizer)
+        same(put_together(told(stream, parts)), expected if parts != [[]] else AssistantMessage())
+
+
+def test_an_answer_without_a_push_is_empty():
+    stream = assistant_stream()
+    assert stream.finish() == [AnswerEnd(None, None, "length")]
+    assert stream.message == AssistantMessage()
+
+
+# What is held back
+
+
+def content(deltas):
+    return "".join(delta.text for delta in deltas if isinstance(delta, ContentDelta))
+
+
+@pytest.mark.parametrize("salvage", [False, True])
+@pytest.mark.parametrize(
+    "pushes",
+    [
+        # Each push, and what of the text is told with it.
+        [("Hello", ""), (", wor", "Hello, wor"), ("ld", "ld"), ("!", "!")],
+        [(" The", ""), (" cat", " The cat")],
+        [("The cat", "The cat")],
+        [("漢", "漢"), ("字", "字")],
+        [("**Bold", "**Bold"), ("**", "**")],
+        [("42", "42"), (" is", " is")],
+        [("\n\n", ""), ("- a", "\n\n- a")],
+        [("os", ""), (".c", ""), ("wd(", "os.cwd(")],
+        [("x" * 64, ""), ("x", "x" * 65)],
+        # JSON that is no call.
+        [("{", ""), ('"', ""), ("t", ""), ("i", '{"ti'), ('tle": "A', 'tle": "A')],
+        [('{"name', ""), ('"', ""), (": ", ""), ("5", '{"name": 5')],
+        [('{"name": "Bob", "age', '{"name": "Bob", "age'), ('": 3}', '": 3}')],
+        [("[", ""), ("1", "[1"), (", 2]", ", 2]")],
+        [("[", ""), (" {", ""), ("}", "[ {}")],
+        [("[see", ""), (" ", ""), ("below](http://a.b)", "[see below](http://a.b)")],
+        [("[f", ""), ("(", ""), ("x", ""), (")", "[f(x)")],
+        [("<", ""), ("b>", "<b>")],
+        [("<func", ""), ("y>", "<funcy>")],
+        [("<function=f>", ""), ("5", "<function=f>5")],
+        # The ends of an answer, and the tag at its beginning.
+        [("- a<", "- a"), ("|eo", ""), ("t", ""), (" b", "<|eot b")],
+        [("- a<|eot_id|>", "- a"), ("<|eom_id|>", ""), ("b", "<|eot_id|><|eom_id|>b")],
+        [("<|python", ""), ("_", ""), ("x", "<|python_x")],
+    ],
+)  # fmt: skip
+def test_text_is_held_back_only_while_it_may_be_of_a_call(pushes, salvage):
+    stream = assistant_stream(salvage=salvage)
+    assert [(text, content(stream.push(text))) for text, _ in pushes] == pushes
+
+
+PROSE = """Llamas (Lama glama) are domesticated animals, common in the Andes: e.g. in Peru's south.
+They weigh 130–200 kg; "packs" carry 25% of that! See f(x) = 2 * x; a.call or b.c().
+
+- 漢字とかな、🦙 🦙.  Việt
+* 1 < 2 > 0 | & ok
+"""
+
+
+def test_prose_is_told_at_once_but_for_its_first_word(tokenizer):
+    ids = tokenizer.encode(PROSE)
+    stream, decoder = tokenizer.assistant_stream(), tokenizer.stream_decoder()
+    late = ""
+    for at, id in enumerate(ids):
+        late += decoder.push(id)
+        late = late.removeprefix(content(stream.push(id)))
+        assert not late or (at < 3 and late in ("L", "Ll", "Llam", "Llama", "Llamas"))
+    assert late == ""
+
+
+def test_prose_is_told_at_once_when_calls_are_salvaged_from_it(tokenizer):
+    ids = tokenizer.encode(PROSE)
+    stream, decoder = tokenizer.assistant_stream(salvage=True), tokenizer.stream_decoder()
+    late, most = "", 0
+    for id in ids:
+        late += decoder.push(id)
+        late = late.removeprefix(content(stream.push(id)))
+        # The first word of a line may be a built-in tool, and "<" may begin a tag.
+        assert late.isalpha() or late in ("", "<", " <", "- ", "-", "* ")
+        most = max(most, len(late))
+    assert (late, most < 8) == ("", True)
+
+
+names = st.from_regex(r"[a-z_]{1,5}", fullmatch=True)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab \"\\{}[]é漢\n", max_size=6),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2),
+    max_leaves=5,
+)
+arguments = st.dictionaries(names, values, max_size=3)
+
+
+def written(name, given):
+    """A call in each form."""
+    dumped = json.dumps(given, ensure_ascii=False)
+    keywords = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    return [
+        f'{{"name": "{name}", "parameters": {dumped}}}',
+        f'[{{"type": "function", "arguments": {dumped}, "name": "{name}"}}]',
+        f"<function={name}>{dumped}</function>",
+        f"[{name}({keywords})]",
+    ]
+
+
+@settings(max_examples=max(EXAMPLES // 5, 1))
+@given(name=names, given=arguments)
+def test_nothing_of_a_call_is_told_as_text_and_its_arguments_are_told_as_they_come(name, given):
+    for text in written(name, given):
+        for salvage in (False, True):
+            stream = assistant_stream(salvage=salvage)
+            pushed = [stream.push(character) for character in text]
+            assert content(delta for deltas in pushed for delta in deltas) == ""
+            end = [at for at, deltas in enumerate(pushed) if deltas and deltas[-1] == CallEnd(0)]
+            assert end == ([len(text) - 1] if salvage else [])
+            told = [delta for deltas in pushed for delta in deltas]
+            pieces = [delta.text for delta in told if isinstance(delta, CallArguments)]
+            assert json.loads("".join(pieces)) == given
+            # No piece waits: the longest value that is told at once is a word or an escape.
+            if not text.startswith("[{"):
+                assert all(len(piece) <= 12 for piece in pieces)
+            assert stream.finish()[:-1] == ([] if salvage else [CallEnd(0)])
+
+
+@settings(max_examples=max(EXAMPLES // 5, 1))
+@given(name=names, given=arguments, at=st.integers(0, 200), salvage=st.booleans())
+def test_a_dead_end_lets_go_of_all_text(name, given, at, salvage):
+    for text in written(name, given)[:3]:
+        begun = text[: at % (len(text) + 1)]
+        quotes = begun.replace("\\\\", "").replace('\\"', "").count('"')
+        if quotes % 2 or begun.endswith("\\") or begun == "<function=":
+            continue  # Anything may follow inside a string.
+        complete = begun == text
+        if "=" in begun and "{" not in begun and ">" not in begun:
+            continue  # Nor has the name of a function many characters that end it.
+        stream = assistant_stream(salvage=salvage)
+        before = content(stream.push(begun))
+        told = before + content(stream.push("\x00"))
+        assert told == ("\x00" if complete and salvage else begun + "\x00")
+
+
+def test_a_call_is_told_when_its_arguments_begin():
+    stream = assistant_stream()
+    assert stream.push('{"name": "f"') == []
+    assert stream.push(', "parameters": ') == []
+    [start, piece] = stream.push('{"a')
+    assert (start.index, start.name, start.kind) == (0, "f", "json")
+    assert piece == CallArguments(0, '{"a')
+    assert stream.push('": [1, 2') == [CallArguments(0, '": [1, ')]
+    assert stream.push('5, "x') == [CallArguments(0, '25, "x')]
+    assert stream.push('\\') == []
+    assert stream.push('u00e9\\') == [CallArguments(0, "é")]
+    assert stream.push('n" ] }') == [CallArguments(0, '\\n"]}')]
+    assert stream.push(" }") == []
+    assert stream.push("; ") == []
+    [start] = stream.push('{"arguments": {}, "name": "g"')[:1]
+    assert (start.index, start.name) == (1, "g")
+    assert stream.push("}<|eot_id|>") == []
+    end = AnswerEnd("end_of_turn", None, "tool_calls")
+    assert stream.finish() == [CallEnd(0), CallEnd(1), end]
+
+
+def test_the_end_of_an_answer_in_ids_is_told_with_its_stop_id(tokenizer):
+    stream = tokenizer.assistant_stream()
+    stream.push(tokenizer.encode("[f(a=1)]"))
+    assert stream.push(EOT) == [CallEnd(0)]
+    assert stream.push([EOT, PAD]) == []
+    assert stream.finish() == [AnswerEnd("end_of_turn", None, "tool_calls")]
+
+
+def test_code_is_a_call_of_the_code_interpreter(tokenizer):
+    stream = tokenizer.assistant_stream()
+    assert stream.push([*tokenizer.encode("I compute. "), TAG]) == [ContentDelta("I compute. ")]
+    [start, piece] = stream.push(tokenizer.encode('print("é\n'))
+    assert (start.name, start.kind, start.index) == ("code_interpreter", "code", 0)
+    assert piece == CallArguments(0, '{"code": "print(\\"é\\n')
+    assert stream.push(tokenizer.encode('")')) == [CallArguments(0, '\\")')]
+    assert stream.push(EOM) == [CallArguments(0, '"}'), CallEnd(0)]
+    assert stream.finish() == [AnswerEnd("end_of_message", None, "tool_calls")]
+    assert stream.message == AssistantMessage("I compute. ", (), 'print("é\n")', "end_of_message")
+
+
+# What is not a call after all
+
+
+def test_a_call_with_text_after_it_is_dropped_and_its_text_told():
+    stream = assistant_stream()
+    stream.push("[f(a=1)]")
+    dropped, text = stream.push(" I think.")
+    assert dropped == CallDropped(0, "there is more after the calls at character 9", False)
+    assert text == ContentDelta("[f(a=1)] I think.")
+    stream = assistant_stream(salvage=True)
+    assert stream.push("[f(a=1)]")[-1] == CallEnd(0)
+    assert stream.push(" I think.") == [ContentDelta(" I think.")]
+
+
+@settings(max_examples=max(EXAMPLES // 5, 1))
+@given(name=names, given=arguments, at=st.integers(1, 300), salvage=st.booleans())
+def test_a_call_that_is_cut_says_so(name, given, at, salvage):
+    for text in [*written(name, given), f'{name}.call(query="x", b="y")']:
+        cut = text[: at % len(text)]
+        stream = assistant_stream(salvage=salvage)
+        begun = [delta for delta in stream.push(cut) if isinstance(delta, CallStart)]
+        *rest, end = stream.finish()
+        dropped = [delta for delta in rest if isinstance(delta, CallDropped)]
+        assert [delta.index for delta in dropped] == [delta.index for delta in begun]
+        assert all(delta.is_cut for delta in dropped)
+        assert content(rest) == cut
+        assert end.finish_reason == "length"
+        if begun:
+            assert end.problem == f"not a call: {dropped[0].reason}; the answer ends within it"
+
+
+def test_a_call_that_is_held_is_told_as_a_whole():
+    stream = assistant_stream(hold_calls=True)
+    assert stream.push('{"name": "f", "parameters": {"a": 1}}; {"name": "g", "parameters": {') == []
+    assert stream.push("}}") == []
+    first, piece, second, empty, *ends = stream.finish()
+    assert [(one.index, one.name) for one in (first, second)] == [(0, "f"), (1, "g")]
+    assert (piece, empty) == (CallArguments(0, '{"a": 1}'), CallArguments(1, "{}"))
+    assert ends == [CallEnd(0), CallEnd(1), AnswerEnd(None, None, "tool_calls")]
+    stream = assistant_stream(hold_calls=True, salvage=True)
+    assert stream.push("Well: [f(a=") == [ContentDelta("Well: ")]
+    assert stream.push("x) [g()]")[0] == ContentDelta("[f(a=x) ")
+    assert [call.name for call in finished(stream).tool_calls] == ["g"]
+
+
+def finished(stream):
+    stream.finish()
+    return stream.message
+
+
+def test_a_special_token_that_is_not_part_of_an_answer_makes_a_call_text(tokenizer):
+    for before in ([], [TAG]):
+        name = "<|python_tag|>" if before else ""
+        for text in ("[f(a=", "[f(a=1)]", "x = 1"):
+            stream = tokenizer.assistant_stream()
+            told = stream.push([*before, *tokenizer.encode(text)])
+            odd = stream.push(128006)
+            assert content(told) + content(odd) == f"{name}{text}<|start_header_id|>"
+            assert not any(isinstance(delta, CallEnd) for delta in told + odd)
+            assert finished(stream).code is None
+            assert "<|start_header_id|> at position" in stream.message.problem
+
+
+# As servers stream it
+
+
+class Client:
+    """What a client of OpenAI's interface makes of the choices that it is sent."""
+
+    def __init__(self):
+        self.role, self.content, self.calls, self.reason = None, "", [], None
+
+    def take(self, choice):
+        assert set(choice) == {"index", "delta", "finish_reason"}
+        assert (choice["index"], self.reason) == (0, None)
+        json.dumps(choice, ensure_ascii=False).encode()
+        delta = dict(choice["delta"])
+        assert (self.role is None) == ("role" in delta)
+        self.role = delta.pop("role", self.role)
+        self.content += delta.pop("content", "")
+        for piece in delta.pop("tool_calls", []):
+            if piece["index"] == len(self.calls):
+                assert piece["type"] == "function"
+                assert set(piece) == {"index", "id", "type", "function"}
+                self.calls.append({"id": piece["id"], "name": piece["function"]["name"], "text": ""})
+            else:
+                assert set(piece) == {"index", "function"}
+                assert set(piece["function"]) == {"arguments"}
+            self.calls[piece["index"]]["text"] += piece["function"]["arguments"]
+        assert not delta
+        self.reason = choice["finish_reason"]
+
+
+@settings(max_examples=EXAMPLES)
+@given(text=answers, seed=st.integers(0, 2**32), salvage=st.booleans())
+def test_a_client_of_the_choices_has_the_answer(text, seed, salvage):
+    text = text.encode("utf-8", "replace").decode()
+    stream, client = assistant_stream(salvage=salvage, hold_calls=True), Client()
+    for part in divided(text, seed):
+        for choice in stream.choices(stream.push(part)):
+            client.take(choice)
+    for choice in stream.choices(stream.finish()):
+        client.take(choice)
+    message = stream.message.to_message()
+    assert (client.role, client.content) == ("assistant", message["content"])
+    expected = [call["function"] for call in message.get("tool_calls", [])]
+    assert [
+        {"name": call["name"], "arguments": json.loads(call["text"])} for call in client.calls
+    ] == expected
+    assert len({call["id"] for call in client.calls}) == len(expected)
+    ended = stream.message.stop_reason is not None
+    assert client.reason == ("tool_calls" if expected else "stop" if ended else "length")
+
+
+def test_a_lone_surrogate_in_arguments_can_be_sent():
+    stream = assistant_stream()
+    choices = stream.choices(stream.push(r'{"name": "f", "parameters": {"a": "\ud83d'))
+    choices += stream.choices(stream.push('x"}}') + stream.finish())
+    pieces = [
+        piece["function"]["arguments"]
+        for choice in choices
+        for piece in choice["delta"].get("tool_calls", [])
+    ]
+    assert "".join(pieces).encode() == rb'{"a": "\ud83dx"}'
+
+
+def test_the_reason_of_the_end_is_the_callers_if_it_is_known():
+    for is_cut, reason in ((None, "length"), (True, "length"), (False, "stop")):
+        stream = assistant_stream()
+        stream.push("It is 4.")
+        assert stream.finish(is_cut=is_cut)[-1].finish_reason == reason
+    stream = assistant_stream()
+    stream.push("It is 4.<|eot_id|>")
+    assert stream.finish()[-1] == AnswerEnd("end_of_turn", None, "stop")
+
+
+# Wrong use
+
+
+def test_a_stream_is_given_ids_or_text_and_not_both(tokenizer):
+    stream = tokenizer.assistant_stream()
+    stream.push(tokenizer.encode("Hello there"))
+    with pytest.raises(TypeError, match="was given ids before, and now text"):
+        stream.push("a")
+    assert finished(stream).content == "Hello there"
+    stream = assistant_stream()
+    stream.push("Hello there")
+    with pytest.raises(TypeError, match="was given text before, and now ids"):
+        stream.push([1])
+    assert finished(stream).content == "Hello there"
+
+
+def test_what_is_no_id_is_an_error_and_changes_nothing(tokenizer):
+    stream = tokenizer.assistant_stream()
+    for wrong in (b"text", None, {"a": 1}, [1.5], ["a"], True, 1.5):
+        with pytest.raises(TypeError, match="^ids"):
+            stream.push(wrong)
+    stream.push(tokenizer.encode("Hello there"))
+    with pytest.raises(InvalidTokenId, match="128256 at position 3"):
+        stream.push([1, 128256])
+    with pytest.raises(InvalidTokenId, match="-1 at position 2"):
+        stream.push(-1)
+    assert finished(stream).content == "Hello there"
+
+
+def test_a_stream_is_for_one_answer(tokenizer):
+    stream = tokenizer.assistant_stream()
+    with pytest.raises(ValueError, match="is not finished"):
+        _ = stream.message
+    with pytest.raises(TypeError, match="has a state"):
+        copy.copy(stream)
+    stream.finish()
+    for call in (stream.finish, lambda: stream.push("a"), lambda: stream.push(1)):
+        with pytest.raises(ValueError, match="each answer needs a stream of its own"):
+            call()
+
+
+def test_flags_of_a_stream_are_python_booleans():
+    for call, name in (
+        (assistant_stream, "salvage"),
+        (assistant_stream, "hold_calls"),
+        (assistant_stream().finish, "is_cut"),
+    ):
+        for wrong in (1, "yes"):
+            with pytest.raises(TypeError, match=f"^{name} must be a bool"):
+                call(**{name: wrong})
+
+
+def test_a_folders_own_stop_ids_end_its_answers(tokenizer):
+    other = tokenizer.with_special_tokens({"<|im_end|>": 128003}, eos="<|im_end|>")
+    stream = other.assistant_stream()
+    stream.push([*other.encode("[f(a=1)]"), 128003])
+    assert finished(stream) == other.parse_assistant([*other.encode("[f(a=1)]"), 128003])
+    assert stream.message.stop_reason == "end_of_turn"
+
+
+def test_the_original_profile_has_streams_too():
+    original = Tokenizer(profile="llama3")
+    stream = original.assistant_stream()
+    assert content(stream.push([9906, 11, EOT])) == "Hello,"
+    assert finished(stream).stop_reason == "end_of_turn"
+
+
+# Long answers
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", '\\"', "a b. ", '{"a": 1} ', "[", "`", "\n", ' "', "<|eot_id|>", "; ", "é"]
+)
+@pytest.mark.parametrize(
+    "before",
+    ["", '{"name": "f", "parameters": {"a": "', 'f.call(a="', "<|python_tag|>", "[f(a=[", "x. "],
+)
+@pytest.mark.parametrize("salvage", [False, True])
+def test_long_answers_take_linear_time(before, piece, salvage):
+    for hold_calls in (False, True):
+        stream = assistant_stream(salvage=salvage, hold_calls=hold_calls)
+        stream.push(before)
+        for _ in range(20_000):
+            stream.push(piece)
+        message = finished(stream)
+        assert message == parse_assistant(before + piece * 20_000, salvage=salvage)
+
+
+def test_streams_are_exported():
+    assert {"assistant_stream", "AssistantStream", "CallStart", "Delta"} <= set(dir(llama3_tok))
