@@ -57,6 +57,8 @@ if TYPE_CHECKING:
         ContentDelta,
         Delta,
     )
+    from llama3_tok.chat.renderer import Renderer
+    from llama3_tok.chat.rollout import Rollout
     from llama3_tok.text.padding import Padded
 
 __all__ = [
@@ -85,6 +87,8 @@ __all__ = [
     "MissingExtra",
     "Padded",
     "Ragged",
+    "Renderer",
+    "Rollout",
     "SpecialTokenError",
     "StreamDecoder",
     "TokenIndex",
@@ -113,6 +117,8 @@ _LAZY = {
     "ContentDelta": "chat.deltas",
     "Delta": "chat.deltas",
     "Padded": "text.padding",
+    "Renderer": "chat.renderer",
+    "Rollout": "chat.rollout",
     "ToolCall": "chat.calls",
 }
 _PACKAGES = {"data": "data", "report": "report", "serving": "serving"}
