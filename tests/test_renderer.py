@@ -140,8 +140,8 @@ def test_a_bridge_is_refused_where_it_is_not_known(renderer, tmp_path):
 def test_wrong_use_of_a_renderer_is_an_error(renderer):
     with pytest.raises(ChatFormatError, match='"narrator" is not a role'):
         renderer.render([{"role": "narrator", "content": ""}])
+    prompt = renderer.render_ids([USER], add_generation_prompt=True)
     with pytest.raises(ChatFormatError) as caught:
-        prompt = renderer.render_ids([USER], add_generation_prompt=True)
         renderer.bridge_to_next_turn(prompt, [EOT], [USER, {"role": "user"}])
     assert (caught.value.index, caught.value.field) == (1, "content")
     for call in (renderer.render, renderer.render_ids):

@@ -68,6 +68,14 @@ def conversation(profile, seed):
     return chat_oracle.hf_conversation(seed, profile)
 
 
+def encoded(tokenizer, messages, options):
+    """The ids of a conversation, or what a rollout says if its format can't hold it."""
+    try:
+        return tokenizer.encode_chat(messages, **options)
+    except ChatFormatError as error:
+        return f"the format can't hold the conversation: {error}"
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_ids_of_a_rollout_are_those_of_the_conversation(profile):
     """The answers are sampled as the format writes them, so that nothing is rewritten."""
@@ -99,14 +107,11 @@ def test_the_ids_of_a_rollout_are_those_of_the_conversation(profile):
             )
             assert rollout.ids == expected
             compared += 1
-            read = [message.get("content") for message in rollout.messages]
-            try:
-                again = tokenizer.encode_chat(rollout.messages, **options)
-            except ChatFormatError as error:
-                again = None
-                assert rollout.rewrites == [f"the format can't hold the conversation: {error}"]
-            if again is not None:
-                assert (rollout.rewrites == []) == (again == rollout.ids), read
+            again = encoded(tokenizer, rollout.messages, options)
+            if isinstance(again, str):
+                assert rollout.rewrites == [again]
+            else:
+                assert (rollout.rewrites == []) == (again == rollout.ids)
                 equal += again == rollout.ids
     assert compared > 15
     assert equal > compared // 4
@@ -152,10 +157,7 @@ def test_what_is_sampled_is_kept_whatever_it_is(profile, answers):
         added = [EOT] * was_cut + whole[len(until) :]
         assert rollout.ids[len(before) :] == added
         before = rollout.ids
-        try:
-            again = tokenizer.encode_chat(rollout.messages, add_generation_prompt=True)
-        except ChatFormatError:
-            again = None
+        again = encoded(tokenizer, rollout.messages, {})
         assert (rollout.rewrites == []) == (again == rollout.ids)
 
 
@@ -222,7 +224,9 @@ def test_results_of_tools_follow_a_call(tokenizer):
     for tools_in in ("user", "system"):
         options = {"tools": iter([TOOL]), "tools_in": tools_in}
         rollout = Rollout(tokenizer, [USER], **options)
-        rollout.add_sampled(sampled(tokenizer, CALL, EOT), [-0.5] * (len(tokenizer.encode(CALL)) + 1))
+        rollout.add_sampled(
+            sampled(tokenizer, CALL, EOT), [-0.5] * (len(tokenizer.encode(CALL)) + 1)
+        )
         assert rollout.answer.tool_calls[0].name == "f"
         rollout.add([{"role": "tool", "content": {"b": 2}}])
         rollout.add_sampled(sampled(tokenizer, "It is 2.", EOT))
@@ -275,7 +279,8 @@ def test_code_and_built_in_tools_have_rollouts():
         ("llama3.1", " Hello", EOT, "white space at its beginning is taken off"),
         ("llama3.1", "Hello\n", EOT, "white space at its end is taken off"),
         ("llama3.1", " Hello \n", EOT, "white space at its beginning and end is taken off"),
-        ("llama3.1", "Hello", EOS, "it ends with <|end_of_text|>, and the format writes <|eot_id|>"),
+        ("llama3.1", "Hello", EOS,
+         "it ends with <|end_of_text|>, and the format writes <|eot_id|>"),
         ("llama3.1", '{"name":"f","parameters":{"a":1}}', EOT,
          "its calls are written in another order, spacing or form"),
         ("llama3.1", '{"parameters": {"a": 1}, "name": "f"}', EOT,
@@ -293,7 +298,7 @@ def test_what_the_format_would_write_in_another_way_is_said(profile, text, end, 
     rollout = Rollout(tokenizer, [USER])
     rollout.add_sampled(sampled(tokenizer, text, end))
     assert rollout.rewrites == [f"answer 0: {sentence}"]
-    rollout.add([{"role": "user" if "f" not in text else "user", "content": "?"}])
+    rollout.add([USER])
     rollout.add_sampled(sampled(tokenizer, "Bye", EOT))
     assert rollout.rewrites == [f"answer 0: {sentence}"]
 
@@ -385,9 +390,9 @@ def test_wrong_use_is_an_error_and_changes_nothing(tokenizer):
             rollout.add(wrong)
         assert (caught.value.index, caught.value.field) == (index, field)
     assert rollout.ids == before
+    other = Rollout(TOKENIZERS["llama3"], [USER])
+    other.add_sampled([9906, EOT])
     with pytest.raises(ChatFormatError, match='"tool" is not a role of profile llama3'):
-        other = Rollout(TOKENIZERS["llama3"], [USER])
-        other.add_sampled([9906, EOT])
         other.add([{"role": "tool", "content": "x"}])
 
 

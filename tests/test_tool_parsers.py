@@ -168,7 +168,11 @@ CASES = {
         '{"name": "get_weather", "parameters": {',
     ),
     "plain text": ("This is just plain explanation text.", [], None),
-    "tag after text": (f"Some intro. <|python_tag|>{WEATHER}", [("get_weather", {})], "Some intro. "),
+    "tag after text": (
+        f"Some intro. <|python_tag|>{WEATHER}",
+        [("get_weather", {})],
+        "Some intro. ",
+    ),
     # SGLang: pythonic
     "text before": (
         "This is some text before [get_weather(location='London')]",

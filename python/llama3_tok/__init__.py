@@ -203,9 +203,7 @@ def assistant_stream(
 
     if tokenizer is not None:
         return _given(tokenizer).assistant_stream(salvage=salvage, hold_calls=hold_calls)
-    return AssistantStream(
-        lambda: _shared().definition, salvage=salvage, hold_calls=hold_calls
-    )
+    return AssistantStream(lambda: _shared().definition, salvage=salvage, hold_calls=hold_calls)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -28,7 +28,6 @@ from llama3_tok.chat.deltas import (
     StopReason,
     choice_delta,
 )
-from llama3_tok.chat.literals import LiteralProblem
 from llama3_tok.definition import Definition
 
 if TYPE_CHECKING:
@@ -312,7 +311,9 @@ class _IdsSource:
         self.stop_reason: StopReason | None = None
         specials = core.special_tokens
         self._known = {id: name for name, id in specials.items()}
-        self._stops = {specials[name]: reason for name, reason in _STOPS.items() if name in specials}
+        self._stops = {
+            specials[name]: reason for name, reason in _STOPS.items() if name in specials
+        }
         for id in roles.stops:  # a folder may have others
             self._stops.setdefault(id, "end_of_turn")
         self._filling = {*self._stops, roles.pad}

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from llama3_tok.arguments import quoted
 
-__all__ = ["LiteralProblem", "Reader", "Reading", "json_string", "joined"]
+__all__ = ["LiteralProblem", "Reader", "Reading", "joined", "json_string"]
 
 _T = TypeVar("_T")
 Reading: TypeAlias = Generator[None, None, _T]
@@ -62,7 +62,7 @@ def json_string(text: str) -> str:
 
 
 def joined(parts: list[str]) -> str:
-    """The parts of a string as one. Escaped surrogate pairs, as JSON has them, are one character."""
+    """The parts of a string; escaped surrogate pairs, as JSON has them, are one character."""
     text = "".join(parts)
     if not _SURROGATE.search(text):
         return text

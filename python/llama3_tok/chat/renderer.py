@@ -7,13 +7,13 @@ that these libraries read.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from llama3_tok import _core, arguments
 from llama3_tok.chat import conversations
 from llama3_tok.chat.messages import ChatOptions, Message, several
 from llama3_tok.chat.turns import Turns
-from llama3_tok.errors import ChatFormatError
 
 if TYPE_CHECKING:
     from llama3_tok.arguments import Ids
@@ -69,7 +69,8 @@ class Renderer:
     `salvage`, answers are read as `parse_assistant` does with it.
 
     >>> renderer = llama3_tok.Renderer(llama3_tok.Tokenizer())
-    >>> prompt = renderer.render_ids([{"role": "user", "content": "Hi"}], add_generation_prompt=True)
+    >>> messages = [{"role": "user", "content": "Hi"}]
+    >>> prompt = renderer.render_ids(messages, add_generation_prompt=True)
     >>> renderer.parse_response([9906, 128009]).content
     'Hello'
     >>> following = [{"role": "user", "content": "Bye"}]
@@ -106,7 +107,7 @@ class Renderer:
         chat = conversations.release_format(definition, options).conversation(messages)
         ends = _core.chat_ends(definition.core, chat)
         indices = [-1] * ends[0]
-        for index, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+        for index, (start, end) in enumerate(pairwise(ends)):
             indices += [index] * (end - start)
         indices += [-1] * (len(ids) - len(indices))
         return RenderedTokens(ids, indices, mask.astype(bool).tolist(), message_roles=roles)

@@ -196,7 +196,9 @@ class Rollout:
                 found.append(f"answer {number}: {reason}")
         if not found:
             pairs = zip(whole, ids, strict=False)
-            place = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(whole), len(ids)))
+            place = next(
+                (at for at, (a, b) in enumerate(pairs) if a != b), min(len(whole), len(ids))
+            )
             found.append(
                 f"the format writes the conversation differently from the id at position {place} on"
             )
