@@ -124,6 +124,8 @@ def places(page):
     [
         "llama3_tok",
         "llama3_tok.chat.assistant",
+        "llama3_tok.chat.renderer",
+        "llama3_tok.chat.rollout",
         "llama3_tok.data.chats",
         "llama3_tok.data.packing",
         "llama3_tok.text.encoding",

@@ -71,6 +71,20 @@ called: llama3_tok.Padded = tokenizer(["a", "b"], padding="longest", return_tens
 tokenizer("a", padding="left")  # type: ignore[arg-type]
 message: llama3_tok.AssistantMessage = llama3_tok.parse_assistant("text", tokenizer=tokenizer)
 calls: tuple[llama3_tok.ToolCall, ...] = tokenizer.parse_assistant(flat).tool_calls
+stream: llama3_tok.AssistantStream = llama3_tok.assistant_stream(salvage=True, hold_calls=False)
+deltas: list[llama3_tok.Delta] = stream.push("text") + stream.push(5) + stream.push(flat)
+for delta in tokenizer.assistant_stream().finish(is_cut=True):
+    if isinstance(delta, llama3_tok.CallStart):
+        begun: tuple[int, str, str] = (delta.index, delta.id, delta.name)
+read: llama3_tok.AssistantMessage = stream.message
+rollout = llama3_tok.Rollout(tokenizer, messages, tools=[{"name": "f"}])
+rollout.add_sampled(flat, [0.5, 0.25])
+rollout.add(messages)
+kept: tuple[list[int], list[int], list[float]] = (rollout.ids, rollout.mask, rollout.logprobs)
+said: list[str] = rollout.rewrites
+renderer = llama3_tok.Renderer(tokenizer, dialect="meta")
+prompt: list[int] = renderer.render_ids(messages, add_generation_prompt=True)
+llama3_tok.Rollout(tokenizer, messages, dialect="chatml")  # type: ignore[arg-type]
 pad: int | None = tokenizer.pad_id
 names: dict[str, int] = tokenizer.special_tokens
 stops: list[int] = tokenizer.stop_ids

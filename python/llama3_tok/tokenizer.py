@@ -857,7 +857,7 @@ class Tokenizer(metaclass=_TokenizerType):
         stands in the template's `{% generation %}` blocks.
 
         Raises ChatFormatError with `index` and `field` for what the format can't hold, as an
-        unknown role, a tool's result without its call, or several calls in dialect "hf".
+        unknown role, a tool's result without its call, or several calls in dialect "hf" or as JSON.
 
         >>> tokenizer = llama3_tok.Tokenizer(profile="llama3")
         >>> tokenizer.encode_chat([{"role": "user", "content": "hi"}])

@@ -258,9 +258,9 @@ class _TextSource:
         self._names: list[str] = []
         self._rest = ""
 
-    def push(self, text: object) -> None:
+    def push(self, answer: Any) -> None:  # noqa: ANN401 - a str, as was seen
         """More text."""
-        text, self._rest = self._rest + str(text), ""
+        text, self._rest = f"{self._rest}{answer}", ""
         at = text.rfind("<")
         if at >= 0 and any(name != text[at:] and name.startswith(text[at:]) for name in _ENDINGS):
             text, self._rest = text[:at], text[at:]
