@@ -194,9 +194,9 @@ def test_an_answer_of_one_part_and_one_of_single_characters_tell_the_same(text, 
 def test_ids_may_be_one_or_a_list_or_an_array(tokenizer):
     ids = [*tokenizer.encode("Hi [f(a=1)] 😀"), EOT]
     expected = tokenizer.parse_assistant(ids)
-    for parts in (ids, [ids], [np.array(ids)], [np.int64(id) for id in ids], [[]], [(), ids]):
+    for parts in (ids, [ids], [np.array(ids)], [np.int64(id) for id in ids], [(), ids], [ids, []]):
         stream = assistant_stream(tokenizer=tokenizer)
-        same(put_together(told(stream, parts)), expected if parts != [[]] else AssistantMessage())
+        same(put_together(told(stream, parts)), expected)
 
 
 def test_an_answer_without_a_push_is_empty():
@@ -600,10 +600,10 @@ def test_long_answers_take_linear_time(before, piece, salvage):
     for hold_calls in (False, True):
         stream = assistant_stream(salvage=salvage, hold_calls=hold_calls)
         stream.push(before)
-        for _ in range(20_000):
+        for _ in range(4_000):
             stream.push(piece)
         message = finished(stream)
-        assert message == parse_assistant(before + piece * 20_000, salvage=salvage)
+        assert message == parse_assistant(before + piece * 4_000, salvage=salvage)
 
 
 def test_streams_are_exported():

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from conftest import EXAMPLES
 from llama3_tok import PROFILES, ChatFormatError, InvalidTokenId, Rollout, Tokenizer
 
 USER = {"role": "user", "content": "Hi"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 EOT, EOM, EOS = 128009, 128008, 128001
 TOKENIZERS = {profile: Tokenizer(profile=profile) for profile in PROFILES}
 CALL = '{"name": "f", "parameters": {"a": 1}}'
@@ -24,7 +27,7 @@ CALL = '{"name": "f", "parameters": {"a": 1}}'
 def folder_tokenizers(tmp_path_factory):
     """Folders whose chat templates are run."""
     found = {}
-    for make in (folders.chatml, folders.reasoning, folders.templates):
+    for make in (folders.chatml, folders.reasoning):
         folder = tmp_path_factory.mktemp(make.__name__)
         make(folder)
         found[make.__name__] = Tokenizer(folder)
@@ -105,6 +108,10 @@ def test_the_ids_of_a_rollout_are_those_of_the_conversation(profile):
             expected = tokenizer.encode_chat(
                 before, **options | {"add_generation_prompt": bool(answered[-1][1])}
             )
+            if expected[: len(rollout.prompt_ids)] != rollout.prompt_ids:
+                # An image in a later message changes what a vision model's format begins with.
+                assert rollout.rewrites != []
+                continue
             assert rollout.ids == expected
             compared += 1
             again = encoded(tokenizer, rollout.messages, options)
@@ -161,15 +168,29 @@ def test_what_is_sampled_is_kept_whatever_it_is(profile, answers):
         assert (rollout.rewrites == []) == (again == rollout.ids)
 
 
-@pytest.mark.parametrize("name", ["chatml", "reasoning", "templates"])
-def test_a_chat_template_that_is_run_has_rollouts_too(folder_tokenizers, name):
-    tokenizer = folder_tokenizers[name]
-    end = tokenizer.encode_chat(
-        [USER, {"role": "assistant", "content": "x"}], add_generation_prompt=False
-    )
-    special = set(tokenizer.special_tokens.values())
-    close = next(id for id in reversed(end) if id in special)
-    rollout, answers = Rollout(tokenizer, [USER]), []
+def published(name):
+    """A template of another family, and the special tokens that it has."""
+    folder = os.environ.get("LLAMA3_TOK_TEMPLATES")
+    if not folder:
+        pytest.skip("LLAMA3_TOK_TEMPLATES does not name the folder of the published templates")
+    template = Path(folder, name).read_text(encoding="utf-8")
+    names = {"<|im_start|>": 128002, "<|im_end|>": 128003}
+    return Tokenizer().with_special_tokens(names, eos="<|im_end|>", chat_template=template)
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("chatml", "<|im_end|>"),
+        ("other-chatml-tools.jinja", "<|im_end|>"),
+        ("other-think-switch.jinja", "<|eot_id|>"),
+    ],
+)
+def test_a_chat_template_that_is_run_has_rollouts_too(folder_tokenizers, name, close):
+    tokenizer = folder_tokenizers.get(name) or published(name)
+    assert tokenizer.chat_profile is None
+    close, options = tokenizer.special_tokens[close], {"tools": [TOOL]}
+    rollout, answers = Rollout(tokenizer, [USER], **options), []
     for text in ("Hello.", "漢字 and 😀", "Bye"):
         ids = sampled(tokenizer, text, close)
         rollout.add_sampled(ids)
@@ -178,16 +199,32 @@ def test_a_chat_template_that_is_run_has_rollouts_too(folder_tokenizers, name):
         assert rollout.rewrites == []
         rollout.add([{"role": "user", "content": f"And {text}?"}])
         check(rollout, answers)
-        assert rollout.ids == tokenizer.encode_chat(rollout.messages)
+        assert rollout.ids == tokenizer.encode_chat(rollout.messages, **options)
         assert rollout.rewrites == []
     # A cut answer gets the template's end, which was not sampled.
     cut = sampled(tokenizer, "I was cut")
     rollout.add_sampled(cut)
     before = rollout.ids
+    assert rollout.rewrites == []
     rollout.add([USER])
     check(rollout, [*answers, cut])
     assert rollout.ids[len(before)] == close
-    assert rollout.ids == tokenizer.encode_chat(rollout.messages)
+    assert rollout.ids == tokenizer.encode_chat(rollout.messages, **options)
+
+
+def test_a_template_that_is_run_has_results_of_tools():
+    tokenizer = published("other-chatml-tools.jinja")
+    rollout = Rollout(tokenizer, [USER], tools=[TOOL])
+    rollout.add_sampled(sampled(tokenizer, CALL, tokenizer.eos_id))
+    before = rollout.ids
+    rollout.add([{"role": "tool", "content": "42"}])
+    # It writes a call in another form, and after it the same.
+    rendered = tokenizer.render_chat(rollout.messages, tools=[TOOL])
+    assert CALL not in rendered
+    added = tokenizer.decode(rollout.ids[len(before) :])
+    assert added == rendered[rendered.index("\n<|im_start|>tool\n") :]
+    rollout.add_sampled(sampled(tokenizer, "It is 42.", tokenizer.eos_id))
+    assert rollout.rewrites[0] == "answer 0: its text is written differently"
 
 
 def test_a_template_that_drops_what_was_thought_is_said_to_rewrite(folder_tokenizers):
@@ -197,7 +234,9 @@ def test_a_template_that_drops_what_was_thought_is_said_to_rewrite(folder_tokeni
     rollout.add_sampled(ids)
     rollout.add([USER])
     check(rollout, [ids])
-    assert rollout.rewrites == ["answer 0: its text is written differently"]
+    assert rollout.rewrites == [
+        "answer 0: the header before it is written differently once it is answered"
+    ]
     assert rollout.ids != tokenizer.encode_chat(rollout.messages)
 
 
@@ -217,9 +256,6 @@ def test_a_template_whose_answers_have_no_end_of_their_own_is_refused(tokenizer)
 # Tools
 
 
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-
-
 def test_results_of_tools_follow_a_call(tokenizer):
     for tools_in in ("user", "system"):
         options = {"tools": iter([TOOL]), "tools_in": tools_in}
@@ -232,8 +268,9 @@ def test_results_of_tools_follow_a_call(tokenizer):
         rollout.add_sampled(sampled(tokenizer, "It is 2.", EOT))
         expected = tokenizer.encode_chat(rollout.messages, tools=[TOOL], tools_in=tools_in)
         assert (rollout.ids, rollout.rewrites) == (expected, [])
-        assert rollout.logprobs.count(-0.5) == rollout.mask.count(1) - 5
-        assert sum(map(math.isnan, rollout.logprobs)) == 5
+        without = len(tokenizer.encode("It is 2.")) + 1
+        assert rollout.logprobs.count(-0.5) == rollout.mask.count(1) - without
+        assert sum(map(math.isnan, rollout.logprobs)) == without
 
 
 def test_results_follow_several_calls_which_the_format_of_a_release_can_not_hold(tokenizer):
@@ -327,7 +364,9 @@ def test_an_answer_that_is_joined_with_the_header_is_said():
     tokenizer = TOKENIZERS["llama3.2-vision"]
     rollout = Rollout(tokenizer, [USER])
     rollout.add_sampled(sampled(tokenizer, "\n\nHello", EOT))
-    assert rollout.rewrites == ["answer 0: its beginning is joined with the header before it"]
+    assert rollout.rewrites == [
+        "answer 0: the header before it is written differently once it is answered"
+    ]
 
 
 def test_an_answer_that_was_cut_is_ended_by_an_id_that_was_not_sampled(tokenizer):

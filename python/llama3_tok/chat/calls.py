@@ -48,6 +48,7 @@ _NO_ARGUMENT = 'an argument of the form name="text" is missing'
 
 # The name of a built-in tool, which may be the first word of any text, is short.
 _LONGEST_BUILTIN = 64
+_BUILTIN_BEGINS = re.compile(r"[A-Za-z_]")
 _BUILTIN_NAME = re.compile(r"[A-Za-z0-9_]*")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"\w*")
@@ -102,7 +103,8 @@ class Listener(Protocol):
 class CallReader(Reader):
     """A reader that tells a listener of the calls that it reads.
 
-    `is_open` is whether what is read now may be a call or not; `beginning` what it is like.
+    `is_open` is whether what is read now may be a call or not; `beginning` what it is like, and
+    `has_key` whether it has a key that calls as JSON have.
     """
 
     def __init__(self, listener: Listener, *, position: int = 0) -> None:
@@ -110,6 +112,7 @@ class CallReader(Reader):
         self.listener = listener
         self.is_open = True
         self.beginning: Beginning = "text"
+        self.has_key = False
         self._is_writing = False
         self._waiting: list[str] | None = None
 
@@ -147,14 +150,16 @@ class CallReader(Reader):
     def succeed(self) -> None:
         """What was read since the mark are calls."""
         self.since_mark()
-        self.is_open, self.beginning = False, "text"
+        self.is_open, self.beginning, self.has_key = False, "text", False
         self.listener.certain()
 
     def fail(self, problem: LiteralProblem) -> str:
         """What was read since the mark, which is text."""
-        self.listener.dropped(problem, self.beginning)
+        # What ends after a key of a call as JSON was to be one; what goes on may be other JSON.
+        is_call = self.has_key and problem.is_cut
+        self.listener.dropped(problem, "call" if is_call else self.beginning)
         self._is_writing, self._waiting = False, None
-        self.is_open, self.beginning = False, "text"
+        self.is_open, self.beginning, self.has_key = False, "text", False
         return self.since_mark()
 
 
@@ -187,24 +192,24 @@ def _calls(reader: CallReader) -> Reading[None]:
     first = yield from reader.peek()
     if first == "[":
         what = yield from _list(reader)
-        if not (yield from _ends(reader, "")):
+        if not (yield from _ends(reader)):
             raise reader.problem(f"there is more after the {what}")
         return
     if first == "{":
         reader.beginning = "json"
         yield from _json_call(reader)
-        while not (yield from _ends(reader, ";")):
+        while not (yield from _ends(reader)):
             yield from _json_call(reader)
         return
     if first == "<" and (yield from reader.starts("<function=")):
         while True:
             yield from _function_call(reader)
-            yield from reader.skip_space()
+            yield from _separators(reader)
             if not (yield from reader.ready()):
                 return
     if name := (yield from _builtin_name(reader)):
         yield from _builtin_call(reader, name)
-        while not (yield from _ends(reader, ";")):
+        while not (yield from _ends(reader)):
             if not (name := (yield from _builtin_name(reader))):
                 raise reader.problem("there is more after the call")
             yield from _builtin_call(reader, name)
@@ -224,16 +229,12 @@ def _separators(reader: CallReader) -> Reading[str]:
         yield
 
 
-def _ends(reader: CallReader, separator: str) -> Reading[bool]:
-    """Whether the text ends here; else a separator, or white space, has to come next."""
-    before = reader.position
-    if separator:
-        while (yield from reader.take(separator)):
-            pass
-    yield from reader.skip_space()
+def _ends(reader: CallReader) -> Reading[bool]:
+    """Whether the text ends here; else white space or a semicolon has to come next."""
+    separators = yield from _separators(reader)
     if not (yield from reader.ready()):
         return True
-    if reader.position == before:
+    if not separators:
         raise reader.problem("there is more after the call")
     return False
 
@@ -348,8 +349,10 @@ def _call(reader: CallReader, may_be_builtin: bool) -> Reading[None]:
 
 def _builtin_name(reader: CallReader) -> Reading[str]:
     """The name of the built-in tool that is called here; "" if none is."""
+    if not _BUILTIN_BEGINS.match((yield from reader.peek())):
+        return ""
     name = yield from reader.run(_BUILTIN_NAME, _LONGEST_BUILTIN)
-    if not name or "0" <= name[0] <= "9" or len(name) > _LONGEST_BUILTIN:
+    if len(name) > _LONGEST_BUILTIN:
         return ""
     return name if (yield from reader.starts(".call(", len(name))) else ""
 
@@ -512,6 +515,7 @@ def _json_call(reader: CallReader, depth: int = 0) -> Reading[None]:
             raise reader.problem(f"the key {quoted(key)} occurs twice, before this place")
         keys.add(key)
         yield from reader.expect(":")
+        reader.has_key = True
         yield from reader.skip_space()
         first = yield from reader.peek()
         if key in _ARGUMENT_KEYS:

@@ -219,7 +219,7 @@ class Rollout:
             return None
         sampled = self._ids[answer.start : answer.end]
         if written[: len(prompt)] != prompt:
-            return "its beginning is joined with the header before it"
+            return "the header before it is written differently once it is answered"
         written = written[len(prompt) :]
         reasons = []
         if sampled and sampled[-1] in self._stops:

@@ -19,9 +19,11 @@ from llama3_tok.errors import ChatFormatError
 
 __all__ = ["Following", "Turns"]
 
-_QUESTION = {"role": "user", "content": "?"}
-_ANSWER = {"role": "assistant", "content": "."}
-_CALL = {
+# An image changes what a vision model's format writes before the first message, unless the system
+# speaks.
+_BEFORE: list[Message] = [{"role": "system", "content": "."}, {"role": "user", "content": "?"}]
+_ANSWER: Message = {"role": "assistant", "content": "."}
+_CALL: Message = {
     "role": "assistant",
     "content": "",
     "tool_calls": [{"function": {"name": "f", "arguments": {}}}],
@@ -84,13 +86,13 @@ class Turns:
     @cached_property
     def _asking(self) -> tuple[list[Message], int]:
         """What any message but a result may follow, and how many ids it has."""
-        return [_QUESTION], len(self._alone([_QUESTION]))
+        return _BEFORE, len(self._alone(_BEFORE))
 
     @cached_property
     def _calling(self) -> tuple[list[Message], int]:
         """What the result of a tool may follow, and how many ids it has."""
         try:
-            return [_QUESTION, _CALL], len(self._alone([_QUESTION, _CALL]))
+            return [*_BEFORE, _CALL], len(self._alone([*_BEFORE, _CALL]))
         except ChatFormatError:  # There are no tools, nor are there results.
             return self._asking
 
