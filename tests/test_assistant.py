@@ -367,7 +367,7 @@ def test_several_calls_are_salvaged_in_any_form():
         ('I use f.call(a="1"), I do.', 'I use f.call(a="1"), I do.', [], "what looks like one"),
         ('I do:\n  f.call(a="1") twice', "I do:\n   twice", ["f"], "text around"),
         # JSON that is not a call.
-        ('{"answer": [1]} {"name": "f", "parameters": {}}', '{"answer": [1]} ', ["f"], "text around"),
+        ('{"a": [1]} {"name": "f", "parameters": {}}', '{"a": [1]} ', ["f"], "text around"),
         ('{"answer": 42}', '{"answer": 42}', [], None),
         ("", "", [], None),
         (" ; \n", " ; \n", [], None),

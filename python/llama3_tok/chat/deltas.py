@@ -1,7 +1,7 @@
 """What a streamed answer is told in: text, calls as they begin, grow and end, and how all ended."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
@@ -138,13 +138,12 @@ class Said:
         """The deltas since the last time; what continues another is joined with it."""
         deltas, self._deltas = self._deltas, []
         found: list[Delta] = []
-        for (kind, index), group in groupby(deltas, _continues):
-            if kind is ContentDelta:
-                found.append(ContentDelta("".join(delta.text for delta in group)))
-            elif kind is CallArguments:
-                found.append(CallArguments(index, "".join(delta.text for delta in group)))
+        for _, group in groupby(deltas, _continues):
+            first, *more = group
+            if more and isinstance(first, ContentDelta | CallArguments):
+                found.append(replace(first, text="".join(map(_text, (first, *more)))))
             else:
-                found += group
+                found += (first, *more)
         return found
 
     # What readers tell
@@ -233,3 +232,7 @@ class Said:
 
 def _continues(delta: Delta) -> tuple[type, int]:
     return type(delta), delta.index if isinstance(delta, CallArguments) else 0
+
+
+def _text(delta: Delta) -> str:
+    return delta.text if isinstance(delta, ContentDelta | CallArguments) else ""

@@ -16,11 +16,11 @@ __all__ = ["Rollout"]
 
 
 class _Answer(NamedTuple):
-    """An answer: where its ids are, and which of the messages it is."""
+    """An answer: where its ids are, and its place among the messages."""
 
     start: int
     end: int
-    index: int
+    place: int
 
 
 class Rollout:
@@ -211,7 +211,7 @@ class Rollout:
 
     def _rewritten(self, messages: list[Message], answer: _Answer) -> str | None:
         """How the format writes an answer differently, in what is after "answer 0: "."""
-        before, message = messages[: answer.index], messages[answer.index]
+        before, message = messages[: answer.place], messages[answer.place]
         try:
             prompt = self._turns.encode(before, prompts=True)
             written = self._through_the_end(self._turns.encode([*before, message], prompts=False))

@@ -10,7 +10,7 @@ follows an answer is found by rendering the conversation with and without it.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from llama3_tok.chat import conversations
 from llama3_tok.chat.messages import ChatOptions, Message, several
@@ -59,9 +59,10 @@ class Turns:
             if name in options:
                 raise TypeError(f"{call}() has no option {name!r}: the answer's header is added")
         self._definition, self._options, self._call = definition, options, call
+        given = cast(dict[str, Any], options)
         for name in ("tools", "builtin_tools", "documents"):  # they are read more than once
-            if options.get(name) is not None:
-                options[name] = list(several(options[name], name))
+            if given.get(name) is not None:
+                given[name] = list(several(given[name], name))
         self.is_known = conversations.template_of(definition, options, call) is None
 
     def encode(self, messages: Sequence[Message], prompts: bool) -> list[int]:
