@@ -33,6 +33,9 @@ _WORD = re.compile(r"\w*")
 _NUMERAL = re.compile(r"[-+.\w]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?(?![\w.])")
 _PLAIN = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
+# The same with the escape sequences of one letter, which are most.
+_SIMPLE = {mark: re.compile(rf"(?:[^{mark}\\]++|\\[\"'\\/abfnrtv0])*+") for mark in ('"', "'")}
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _CODE = {"x": 2, "u": 4, "U": 8}
 _HEX = re.compile(r"[0-9a-fA-F]*")
 _ESCAPES = {
@@ -67,6 +70,10 @@ def joined(parts: list[str]) -> str:
     if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def _meant(escape: re.Match[str]) -> str:
+    return _ESCAPES[escape[1]]
 
 
 class Reader:
@@ -259,7 +266,7 @@ class Reader:
         can be seen.
         """
         start, mark = self.position, self.text[self.at]
-        plain, parts = _PLAIN[mark], [""]
+        plain, parts = (_PLAIN if among else _SIMPLE)[mark], [""]
         self.at += 1
         self.write('"')
         while True:
@@ -275,6 +282,8 @@ class Reader:
                 if self.text[self.at] == mark:
                     break
                 part, width = yield from self._escape()
+            elif "\\" in part:
+                part = _ESCAPED.sub(_meant, part)
             if among:
                 parts[0] = self._checked(parts[0], part, width, among, otherwise, start)
             else:
