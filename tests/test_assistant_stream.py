@@ -248,6 +248,86 @@ def test_text_is_held_back_only_while_it_may_be_of_a_call(pushes, salvage):
     assert [(text, content(stream.push(text))) for text, _ in pushes] == pushes
 
 
+BITS = [
+    *("{", "}", "[", "]", "(", ")", "<", ">", " ", ";", ", ", ": ", "=", '"', "'", "\\", "1", "-"),
+    *("f", "g.h", "a=", "name", '"name"', '"f"', '"type": "function"', '"parameters": ', "{}", "x"),
+    *(".call(", 'b="', "<function=", "</function>", '{"name": "f", ', "[f(", "tru", "null", "\n"),
+]
+# Whatever a call begins with, the end of one of these completes it.
+WHOLE = [
+    '; {"name": "f", "parameters": {"a": [1, "", {"b": true}]}}',
+    '[{"parameters": {"a": [{"b": 1}]}, "type": "function", "name": "f"}]',
+    "{'type': 'function', 'name': 'f', 'arguments': {'a': [{'b': null}, 'n']}}",
+    '[f(a=[{"b": 1}]), g(a="", b=True)]',
+    "[f(a='n', b={'a': ''}, c=-1)]",
+    'f.call(a="", b="", c="n")',
+    '<function=f>{"a": [{"b": 1}], "b": "n"}</function>',
+    "<function=f>{'a': [{'b': 1}], 'b': 'n'}</function>",
+    ', "name": "f"}',
+    ', "name": "f"}]',
+    ", 'name': 'f'}",
+    ': "f", "parameters": {}}',
+    ": 'f', 'parameters': {}}",
+    ': "function", "name": "f", "parameters": {}}',
+    ": {}, 'name': 'f'}",
+    ': {}, "name": "f"}',
+    *('"]}}]}}]})]', "']}}]}}]})]", '"}}]}</function>', "'}}]}</function>", '": 1}]}}', "': 1}]}}"),
+    *("e: 1}}", "l: 1}}", "e)]", "ull)]", "l)]", "e}}", "l}}", '"name": "f"}', "'name': 'f'}"),
+    *(
+        '")]',
+        "')]",
+        '"})]',
+        "'})]",
+        '": 1})]',
+        "': 1})]",
+        '"]})]',
+        "']})]",
+        '"}',
+        "'}",
+        '"}]',
+        "'}]",
+    ),
+    *("f(a=1)]", "f()", 'a="")', '=""', '="")', "=1)]", "(a=1)]", "()]", ".call()", "call()"),
+]
+TAILS = {whole[at:] for whole in WHOLE for at in range(len(whole))}
+ENDS = sorted({tail + more for tail in TAILS for more in ("", "]")} | {""}, key=len)
+
+
+VALUES = ["", "1", ": 1", "=1", "e", "ue", "rue", "l", "ll", "ull", "f()", "f(a=1)", "()", "(a=1)"]
+KEYS = ["", ', "name": "f"', ', "parameters": {}', '"name": "f", "parameters": {}', ' "name": "f"']
+
+
+def ends(text):
+    """What may complete a call: what closes the brackets and the quotation mark that are open."""
+    closing, quote, escaped = "", "", False
+    for character in text:
+        if quote:
+            quote = "" if character == quote and not escaped else quote
+            escaped = character == "\\" and not escaped
+        elif character in "\"'":
+            quote, escaped = character, False
+        elif character in "{[(":
+            closing = {"{": "}", "[": "]", "(": ")"}[character] + closing
+        elif closing.startswith(character):
+            closing = closing[1:]
+    quote = ("n" if escaped else "") + quote
+    at = max(closing.rfind("}"), 0)
+    for value in VALUES:
+        for key in KEYS:
+            yield quote + value + closing[:at] + key + closing[at:]
+            yield quote + value + closing[:at] + key + closing[at:] + "</function>"
+    yield from ENDS
+
+
+@settings(max_examples=EXAMPLES * 2)
+@given(text=st.lists(st.sampled_from(BITS), max_size=6).map("".join))
+def test_what_is_held_back_may_become_a_call(text):
+    told = content(assistant_stream().push(text))
+    text = text.removesuffix("<")  # which may be of a stop token
+    assert told in ("", text)
+    assert told == text or any(parse_assistant(text + end).tool_calls for end in ends(text)), text
+
+
 PROSE = """Llamas (Lama glama) are domesticated animals, common in the Andes: e.g. in Peru's south.
 They weigh 130–200 kg; "packs" carry 25% of that! See f(x) = 2 * x; a.call or b.c().
 

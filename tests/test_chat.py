@@ -82,6 +82,7 @@ MALFORMED = [
     ("llama3.1", [USER, {"role": "assistant", "tool_calls": []}], {}, 1, "tool_calls"),
     ("llama3.1", [USER, {"role": "assistant", "tool_calls": CALL}], {}, 1, "tool_calls"),
     ("llama3.1", [USER, {"role": "assistant", "tool_calls": [CALL, CALL]}], {}, 1, "tool_calls"),
+    ("meta", [USER, {"role": "assistant", "tool_calls": [CALL, CALL]}], {}, 1, "tool_calls"),
     ("llama3.1", [USER, {"role": "assistant", "tool_calls": ["f"]}], {}, 1, "tool_calls[0]"),
     ("llama3.1", [USER, {"role": "assistant", "tool_calls": [{}]}], {}, 1, "tool_calls[0]"),
     ("llama3.1", [USER, calling(arguments={})], {}, 1, "tool_calls[0].function.name"),
@@ -194,6 +195,32 @@ def test_a_malformed_conversation_is_refused_with_its_place(
         assert (caught.value.index, caught.value.field) == (index, field)
         place = field.split("[")[0] if index is None else f"[{index}]"
         assert place in str(caught.value)
+
+
+LONG = "k" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("profile", "messages", "options"),
+    [
+        ("llama3.1", [{"role": LONG, "content": "Hi"}], {}),
+        ("llama3.1", [USER, calling(name="f", arguments={LONG: object()})], {}),
+        ("llama3.1", [USER, calling(name="f", arguments={LONG: 5})], {"builtin_tools": ["f"]}),
+        ("llama3.1", [USER, calling(name="f", arguments={(LONG,): 5})], {}),
+        ("llama3.1", [USER], {"chat_template": LONG}),
+        ("meta", [USER | {"stop_reason": LONG}], {}),
+        ("meta", [USER, calling(name=LONG + " ", arguments={})], {"tool_format": "python_list"}),
+        (
+            "meta",
+            [USER, calling(name="f", arguments={LONG: float("nan")})],
+            {"tool_format": "python_list"},
+        ),
+    ],
+)
+def test_messages_repeat_no_more_than_the_beginning_of_a_name(profile, messages, options):
+    with pytest.raises(ChatFormatError) as caught:
+        Tokenizer(profile=profile).encode_chat(messages, **options)
+    assert len(str(caught.value)) < 500
 
 
 def test_wrong_options_are_named():

@@ -76,8 +76,9 @@ impl Role {
         match name {
             _ if !roles.contains(&name) => {
                 let (known, profile) = (roles.join(", "), profile.name);
+                let name = quoted(name);
                 let reason =
-                    format!("{name:?} is not a role of profile {profile}; its roles are {known}");
+                    format!("{name} is not a role of profile {profile}; its roles are {known}");
                 Err(fault(index, "role", reason))
             }
             "system" => Ok(Self::System),
@@ -224,6 +225,16 @@ impl Chat<'_> {
 
 pub(super) fn no_images(index: usize, profile: &Profile) -> Error {
     fault(index, "content", format!("profile {} has no images", profile.name))
+}
+
+/// How many characters of a text of the caller a message repeats.
+const QUOTED: usize = 200;
+
+/// A text of the caller in quotation marks, for a message; of a long one, the beginning.
+pub(super) fn quoted(text: &str) -> String {
+    let beginning: String = text.chars().take(QUOTED).collect();
+    let is_whole = beginning.len() == text.len();
+    format!("{beginning:?}{}", if is_whole { "" } else { "..." })
 }
 
 /// A fault of message `index`.

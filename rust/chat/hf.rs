@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::chat::conversation::{
-    Call, Chat, ContentPart, Ending, Message, Role, fault, no_images, overall,
+    Call, Chat, ContentPart, Ending, Message, Role, fault, no_images, overall, quoted,
 };
 use crate::chat::script::{Script, write_part};
 use crate::error::{Error, always};
@@ -193,7 +193,8 @@ fn write_call(chat: &Chat, index: usize, call: &Call, script: &mut Script) -> Re
     script.text(".call(")?;
     for (number, argument) in call.arguments.iter().enumerate() {
         let Some(text) = &argument.text else {
-            let field = format!("tool_calls[0].function.arguments[{:?}]", argument.name);
+            let name = quoted(&argument.name);
+            let field = format!("tool_calls[0].function.arguments[{name}]");
             return Err(fault(index, field, "must be a str in the call of a built-in tool"));
         };
         script.text(if number > 0 { ", " } else { "" })?;

@@ -11,7 +11,7 @@
 //! - several calls are one Python list, not several side by side.
 
 use crate::chat::conversation::{
-    Argument, Call, Chat, ContentPart, Ending, Message, Role, ToolFormat, fault, overall,
+    Argument, Call, Chat, ContentPart, Ending, Message, Role, ToolFormat, fault, overall, quoted,
 };
 use crate::chat::script::{Script, write_part};
 use crate::error::Error;
@@ -150,7 +150,8 @@ struct CallPosition {
 
 impl CallPosition {
     fn fault(&self, argument: &str, reason: impl Into<String>) -> Error {
-        let field = format!("tool_calls[{}].function.arguments[{argument:?}]", self.number);
+        let (number, name) = (self.number, quoted(argument));
+        let field = format!("tool_calls[{number}].function.arguments[{name}]");
         fault(self.index, field, reason)
     }
 }

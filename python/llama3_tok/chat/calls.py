@@ -48,13 +48,11 @@ _NO_ARGUMENT = 'an argument of the form name="text" is missing'
 
 # The name of a built-in tool, which may be the first word of any text, is short.
 _LONGEST_BUILTIN = 64
-_BUILTIN_BEGINS = re.compile(r"[A-Za-z_]")
-_BUILTIN_NAME = re.compile(r"[A-Za-z0-9_]*")
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
-_WORD = re.compile(r"\w*")
+_BUILTIN_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")
+_IDENTIFIER = re.compile(r"(?:[^\W\d]\w*)?")
 # Names of tools have hyphens and dots, too, though Python's have not.
 _DOTTED = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
-_DOTTED_RUN = re.compile(r"[\w.-]*")
+_DOTTED_BEGINNING = re.compile(rf"(?:{_DOTTED.pattern}[.-]?)?")
 _FUNCTION_NAME = re.compile(r"[^<>{}\s]*")
 _SEPARATORS = re.compile(r"[ \t\r\n;]*")
 _UNQUOTED = re.compile(r'[^"\\]*')
@@ -349,10 +347,8 @@ def _call(reader: CallReader, may_be_builtin: bool) -> Reading[None]:
 
 def _builtin_name(reader: CallReader) -> Reading[str]:
     """The name of the built-in tool that is called here; "" if none is."""
-    if not _BUILTIN_BEGINS.match((yield from reader.peek())):
-        return ""
     name = yield from reader.run(_BUILTIN_NAME, _LONGEST_BUILTIN)
-    if len(name) > _LONGEST_BUILTIN:
+    if not name or len(name) > _LONGEST_BUILTIN:
         return ""
     return name if (yield from reader.starts(".call(", len(name))) else ""
 
@@ -365,12 +361,12 @@ def _builtin_call(reader: CallReader, name: str) -> Reading[None]:
     while (yield from reader.next_item(")", not arguments)):
         yield from reader.skip_space()
         start = reader.position
-        key = yield from reader.run(_WORD, LONGEST_NAME)
-        is_given = yield from reader.starts('="', len(key))
-        if not is_given or len(key) > LONGEST_NAME or not _IDENTIFIER.fullmatch(key):
+        key = yield from reader.run(_IDENTIFIER, LONGEST_NAME)
+        is_long = len(key) > LONGEST_NAME
+        if not key or is_long or not (yield from reader.starts('="', len(key))):
             rest = reader.text[reader.at + len(key) : reader.at + len(key) + 2]
-            is_cut = _IDENTIFIER.fullmatch(key + "a") and '="'.startswith(rest)
-            raise reader.problem(_NO_ARGUMENT, ahead=len(key) + len(rest) if is_cut else -1)
+            is_begun = not is_long and '="'.startswith(rest)
+            raise reader.problem(_NO_ARGUMENT, ahead=len(key) + len(rest) if is_begun else -1)
         _check_new(reader, arguments, key)
         if not arguments:
             reader.start(name, "builtin")
@@ -451,7 +447,7 @@ def _list(reader: CallReader) -> Reading[str]:
     yield from reader.expect("[")
     yield from reader.skip_space()
     first = yield from reader.peek()
-    if _IDENTIFIER.match(first):
+    if first and _DOTTED.match(first):
         is_first = True
         while (yield from reader.next_item("]", is_first)):
             yield from _pythonic_call(reader)
@@ -492,7 +488,7 @@ def _pythonic_call(reader: CallReader) -> Reading[None]:
 def _dotted_name(reader: CallReader, otherwise: str) -> Reading[str]:
     """The name that has to come next."""
     yield from reader.skip_space()
-    run = yield from reader.run(_DOTTED_RUN, LONGEST_NAME)
+    run = yield from reader.run(_DOTTED_BEGINNING, LONGEST_NAME)
     match = _DOTTED.match(run)
     if not match or len(run) > LONGEST_NAME:
         raise reader.problem(otherwise)
@@ -522,7 +518,7 @@ def _json_call(reader: CallReader, depth: int = 0) -> Reading[None]:
             if arguments is not None:
                 raise reader.problem(_FORM)
             if first != "{":
-                raise (yield from _no_arguments(reader, key, first))
+                raise _no_arguments(reader, key, first)
             reader.wait()
             if name is not None:
                 reader.start(name, "json")
@@ -541,17 +537,13 @@ def _json_call(reader: CallReader, depth: int = 0) -> Reading[None]:
     reader.done(ToolCall(name, arguments, "json"))
 
 
-def _no_arguments(reader: CallReader, key: str, first: str) -> Reading[LiteralProblem]:
-    """Why what comes next are not the arguments of a call."""
+def _no_arguments(reader: CallReader, key: str, first: str) -> LiteralProblem:
+    """Why what comes next are not the arguments of a call, by its first character."""
     if not first:
         return reader.problem("a value is missing")
-    if first in "\"'":
-        return reader.problem(f'"{key}" is a string, and has to be an object; {_FORM}')
-    if first in "nN":
-        word = yield from reader.run(_WORD, len("null"))
-        if word in ("null", "None"):
-            return reader.problem(f'"{key}" is null, and has to be an object; {_FORM}')
-    return reader.problem(_FORM)
+    # No other literal begins with these.
+    what = {'"': "a string", "'": "a string", "n": "null", "N": "null"}.get(first)
+    return reader.problem(f'"{key}" is {what}, and has to be an object; {_FORM}' if what else _FORM)
 
 
 def _check_new(reader: CallReader, arguments: dict[str, Any], key: str) -> None:

@@ -29,8 +29,9 @@ _DIGITS = 4000
 LONGEST_NAME = 256
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_WORD = re.compile(r"\w*")
-_NUMERAL = re.compile(r"[-+.\w]*")
+_EXPONENT = r"[eE][+-]?[0-9]*"
+# What a number begins with, and what a word does: read up to the character that decides.
+_NUMERAL = re.compile(rf"-?(?:(?:0|[1-9][0-9]*)(?:\.(?:[0-9]+(?:{_EXPONENT})?)?|{_EXPONENT})?)?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?(?![\w.])")
 _PLAIN = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
 # The same with the escape sequences of one letter, which are most.
@@ -43,7 +44,10 @@ _ESCAPES = {
     **{"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"},
 }
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
+_WORD_BEGINNINGS = {word[:end] for word in _WORDS for end in range(len(word) + 1)}
+_WORD = re.compile("|".join(sorted(_WORD_BEGINNINGS, reverse=True)))
 _LONGEST_WORD = max(map(len, _WORDS))
+_LETTER = re.compile(r"\w")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -208,7 +212,7 @@ class Reader:
                 return self._number(match)
             raise self.problem("this is not a literal value", ahead=len(numeral))
         word = yield from self.run(_WORD, _LONGEST_WORD)
-        if word not in _WORDS:
+        if word not in _WORDS or _LETTER.match(self.text, self.at + len(word)):
             raise self.problem("this is not a literal value", ahead=len(word))
         self.at += len(word)
         self.write(json.dumps(_WORDS[word]))

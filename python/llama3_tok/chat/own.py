@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok._core import Core, Options
+from llama3_tok.arguments import quoted
 from llama3_tok.definition import Definition
 from llama3_tok.errors import ChatFormatError
 
@@ -36,8 +37,8 @@ def template_of(definition: Definition, asked: str | None, has_tools: bool) -> s
         if "{" not in asked:
             known = ", ".join(map(repr, templates)) or "none"
             raise ChatFormatError(
-                f"{asked!r} is neither a chat template nor the name of one; this tokenizer has "
-                f"{known}"
+                f"{quoted(asked)} is neither a chat template nor the name of one; this tokenizer "
+                f"has {known}"
             )
         return asked
     if has_tools and "tool_use" in templates:
