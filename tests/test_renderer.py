@@ -62,6 +62,33 @@ def test_ids_are_those_of_encode_chat_and_each_has_its_message(profile):
     assert ends > 100
 
 
+def test_messages_and_tools_may_have_the_shapes_of_these_libraries(renderer):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": "é"}}}
+    text = {**call, "function": {"name": "f", "arguments": '{"a":"\\u00e9"}'}}
+    result = {"role": "tool", "tool_call_id": "c", "name": "f", "content": "5"}
+    plain = [USER, {"role": "assistant", "content": None, "tool_calls": [call]}, result]
+    given = [USER, {"role": "assistant", "content": None, "tool_calls": [text]}, result]
+    flat = {"name": "f", "parameters": {"type": "object"}}
+    expected = TOKENIZERS["llama3.2"].encode_chat(plain, tools=[TOOL], add_generation_prompt=False)
+    for tool in (TOOL, flat, {"type": "function", **flat}):
+        assert renderer.render_ids(given, tools=[tool]) == expected
+        assert renderer.render(given, tools=iter([tool])).token_ids == expected
+    wrong = {**call, "function": {"name": "f", "arguments": "{"}}
+    with pytest.raises(ChatFormatError, match="must be a dictionary, not str; json.loads"):
+        renderer.render_ids([USER, {"role": "assistant", "tool_calls": [wrong]}])
+
+
+def test_messages_have_spans(renderer):
+    rendered = renderer.render([USER, ANSWER], add_generation_prompt=True)
+    (start, between), (same, end) = rendered.message_token_spans()
+    assert (between, same, len(rendered.token_ids)) == (same, between, end + 4)
+    assert rendered.token_ids[start : start + 2] == [128006, 882]
+    bridged = renderer.bridge_to_next_turn(rendered.token_ids, [9906, EOT], [USER])
+    [(start, end)] = bridged.message_token_spans()
+    assert (start, end) == (len(rendered.token_ids) + 2, len(bridged.token_ids) - 4)
+    assert renderer.render([USER]).message_token_spans()[0] is not None
+
+
 def test_a_response_is_read_as_an_answer(renderer):
     tokenizer = TOKENIZERS["llama3.2"]
     parsed = renderer.parse_response([*tokenizer.encode("Hello, world!"), EOT])

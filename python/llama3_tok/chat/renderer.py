@@ -39,6 +39,15 @@ class RenderedTokens:
     message_tool_names: list[str | None] = field(default_factory=list)
     multi_modal_data: None = None
 
+    def message_token_spans(self) -> list[tuple[int, int] | None]:
+        """Where the ids of each message begin and end; None for a message that has none."""
+        spans: list[tuple[int, int] | None] = [None] * len(self.message_roles)
+        for place, index in enumerate(self.message_indices):
+            if 0 <= index < len(spans):
+                before = spans[index]
+                spans[index] = (place if before is None else before[0], place + 1)
+        return spans
+
 
 @dataclass
 class ParsedToolCall:
@@ -65,7 +74,9 @@ class ParsedResponse:
 class Renderer:
     """A tokenizer as libraries for reinforcement learning know it.
 
-    The options are those of `Tokenizer.encode_chat`, except `tools`, which each call has. With
+    The options are those of `Tokenizer.encode_chat`, except `tools`, which each call has. Messages
+    and tools may have the shapes that these libraries have: a tool without `{"type": "function",
+    "function": ...}` around it gets that, and the arguments of a call may be JSON as a str. With
     `salvage`, answers are read as `parse_assistant` does with it.
 
     >>> renderer = llama3_tok.Renderer(llama3_tok.Tokenizer())
@@ -96,7 +107,7 @@ class Renderer:
         add_generation_prompt: bool = False,
     ) -> RenderedTokens:
         """The ids of a conversation, and what each is of. Raises as `Tokenizer.encode_chat`."""
-        messages = list(several(messages, "messages"))
+        messages = _plain(messages, "messages")
         options = self._of(tools, add_generation_prompt)
         roles = [str(message.get("role") or "") for message in messages]
         if not self._turns.is_known:
@@ -120,7 +131,8 @@ class Renderer:
         add_generation_prompt: bool = False,
     ) -> list[int]:
         """The ids of a conversation. Raises as `Tokenizer.encode_chat`."""
-        return self._tokenizer.encode_chat(messages, **self._of(tools, add_generation_prompt))
+        options = self._of(tools, add_generation_prompt)
+        return self._tokenizer.encode_chat(_plain(messages, "messages"), **options)
 
     def parse_response(
         self, token_ids: "Ids", *, tools: Iterable[Mapping[str, Any]] | None = None
@@ -165,7 +177,7 @@ class Renderer:
         """
         prompt = self._tokenizer.checked_ids(previous_prompt_ids, "previous_prompt_ids")
         completion = self._tokenizer.checked_ids(previous_completion_ids, "previous_completion_ids")
-        new = list(several(new_messages, "new_messages"))
+        new = _plain(new_messages, "new_messages")
         if not self._turns.is_known or not new:
             return None
         header = self._turns.header
@@ -195,6 +207,38 @@ class Renderer:
         """The options of `encode_chat` for a call."""
         arguments.flag(add_generation_prompt, "add_generation_prompt")
         if tools is not None:
-            tools = list(several(tools, "tools"))
+            tools = [_enveloped(tool) for tool in several(tools, "tools")]
         given = {**self._options, "tools": tools, "add_generation_prompt": add_generation_prompt}
         return cast(ChatOptions, given)
+
+
+def _enveloped(tool: Any) -> Any:  # noqa: ANN401 - what it may be is checked later
+    """A tool as OpenAI's interface describes it."""
+    if not isinstance(tool, Mapping) or "function" in tool or "name" not in tool:
+        return tool
+    return {"type": "function", "function": {key: tool[key] for key in tool if key != "type"}}
+
+
+def _plain(messages: Iterable[Message], argument: str) -> list[Message]:
+    """Messages whose calls have their arguments as dictionaries."""
+    return [_with_arguments(message) for message in several(messages, argument)]
+
+
+def _with_arguments(message: Any) -> Any:  # noqa: ANN401 - what it may be is checked later
+    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+    if not isinstance(calls, list | tuple):
+        return message
+    return {**message, "tool_calls": [_with_object(call) for call in calls]}
+
+
+def _with_object(call: Any) -> Any:  # noqa: ANN401 - what it may be is checked later
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return call
+    import json
+
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:
+        return call  # which is refused with its place
+    return {**call, "function": {**function, "arguments": arguments}}
