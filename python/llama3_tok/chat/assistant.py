@@ -318,8 +318,8 @@ class _IdsSource:
             self._stops.setdefault(id, "end_of_turn")
         self._filling = {*self._stops, roles.pad}
         self._tag = specials.get(PYTHON_TAG)
-        self._checker: StreamDecoder = core.stream_decoder(False)
-        self._decoder: StreamDecoder = core.stream_decoder(False)
+        self._checker: StreamDecoder = core.stream_decoder(False, "error")
+        self._decoder: StreamDecoder = core.stream_decoder(False, "error")
         self._count = 0
         self._end: int | None = None
         self._surplus = 0
