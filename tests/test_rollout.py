@@ -212,6 +212,23 @@ def test_a_chat_template_that_is_run_has_rollouts_too(folder_tokenizers, name, c
     assert rollout.ids == tokenizer.encode_chat(rollout.messages, **options)
 
 
+def test_the_end_of_an_answer_need_not_be_a_stop_id():
+    """As in a folder that says less than its template does."""
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    )
+    template += "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    names = {"<|im_start|>": 128002, "<|im_end|>": 128003}
+    tokenizer = Tokenizer().with_special_tokens(names, chat_template=template)
+    assert 128003 not in tokenizer.stop_ids
+    rollout = Rollout(tokenizer, [USER])
+    rollout.add_sampled(sampled(tokenizer, "Hello", 128003))
+    assert rollout.rewrites == ["answer 0: its text is written differently"]
+    rollout.add([USER])
+    check(rollout, [sampled(tokenizer, "Hello", 128003)])
+    assert rollout.ids.count(128003) == 3
+
+
 def test_a_template_that_is_run_has_results_of_tools():
     tokenizer = published("other-chatml-tools.jinja")
     rollout = Rollout(tokenizer, [USER], tools=[TOOL])

@@ -58,9 +58,7 @@ _SEPARATORS = re.compile(r"[ \t\r\n;]*")
 _UNQUOTED = re.compile(r'[^"\\]*')
 # A quotation mark that no bracket and no further argument follows is text: templates write it so.
 _CLOSES = re.compile(rf'\s{{0,1000}}\)|,\s{{0,1000}}[^\W\d]\w{{0,{LONGEST_NAME}}}="')
-_MAY_CLOSE = re.compile(
-    rf"\s{{0,1000}}|,\s{{0,1000}}(?:[^\W\d]\w{{0,{LONGEST_NAME}}}(?:=)?)?", re.DOTALL
-)
+_MAY_CLOSE = re.compile(rf"\s{{0,1000}}|,\s{{0,1000}}(?:[^\W\d]\w{{0,{LONGEST_NAME}}}=?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,8 @@ class CallReader(Reader):
     `has_key` whether it has a key that calls as JSON have.
     """
 
-    def __init__(self, listener: Listener, *, position: int = 0) -> None:
-        super().__init__("", is_whole=False, position=position)
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
         self.listener = listener
         self.is_open = True
         self.beginning: Beginning = "text"

@@ -87,9 +87,9 @@ class Reader:
     of, except from a `mark` on.
     """
 
-    def __init__(self, text: str = "", *, is_whole: bool = True, position: int = 0) -> None:
-        self.text, self.at, self.is_whole = text, 0, is_whole
-        self._before = position
+    def __init__(self) -> None:
+        self.text, self.at, self.is_whole = "", 0, False
+        self._before = 0
         self._kept: list[str] | None = None
         self._kept_from = 0
 

@@ -162,7 +162,9 @@ class Rollout:
         answer = self.answer.to_message()
         following = self._turns.following(self._messages, answer, new)
         end = len(self._ids)
-        added = ([] if self._has_ended else [following.end]) + following.ids
+        # A folder's stop ids need not have the one that ends an answer in its template.
+        has_ended = self._has_ended or self._ids[-1] == following.end
+        added = ([] if has_ended else [following.end]) + following.ids
         self._answers.append(_Answer(self._start, end, len(self._messages)))
         self._messages += [answer, *new]
         self._ids += added
@@ -188,7 +190,7 @@ class Rollout:
                 whole = self._through_the_end(whole)
         except ChatFormatError as error:
             return [f"the format can't hold the conversation: {error}"]
-        if whole == (ids if not self.is_cut else [*ids, *whole[-1:]]):
+        if whole == ids or (self.is_cut and whole == [*ids, *whole[-1:]]):
             return []
         found = []
         for number, answer in enumerate(answers):
@@ -222,7 +224,7 @@ class Rollout:
             return "the header before it is written differently once it is answered"
         written = written[len(prompt) :]
         reasons = []
-        if sampled and sampled[-1] in self._stops:
+        if sampled and (sampled[-1] in self._stops or sampled[-1:] == written[-1:]):
             if written[-1:] != sampled[-1:]:
                 names = [self._tokenizer.decode(ids[-1:]) for ids in (sampled, written)]
                 reasons.append(f"it ends with {names[0]}, and the format writes {names[1]}")
