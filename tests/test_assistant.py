@@ -162,6 +162,7 @@ def test_calls_as_a_python_list(text, expected):
         "The set {1, 2}, a list [a, b], f(x) and <b>.",
         "```python\nsubprocess.call(['ls'])\nrows = [f(x) for x in y]\n```",
         'Fields: "name": the name, "parameters": what it takes',
+        'Fields: "name": the name, "parameters": what it takes, as in {x}',
         "<functional>",
         "<|python_tag| >",
     ],
@@ -206,6 +207,7 @@ def test_other_text_is_content_as_it_is(text):
         ("[f(1)]", "a name is missing at character 3"),
         ("[f(a=g())]", "this is not a literal value at character 5"),
         ("[f(a=1+1)]", "',' is missing"),
+        ("[f(a=trueish)]", "this is not a literal value at character 5"),
         ("[f(a=1, a=2)]", "the argument 'a' occurs twice"),
         ("[f(a=1), 5]", "the name of a function is missing"),
         ("[f(a=1)] more", "there is more after the call"),
@@ -369,6 +371,7 @@ def test_several_calls_are_salvaged_in_any_form():
         # JSON that is not a call.
         ('{"a": [1]} {"name": "f", "parameters": {}}', '{"a": [1]} ', ["f"], "text around"),
         ('{"answer": 42}', '{"answer": 42}', [], None),
+        ("<function=[f()]", "<function=[f()]", [], "ends within it"),
         ("", "", [], None),
         (" ; \n", " ; \n", [], None),
         ("```json\n", "```json\n", [], None),

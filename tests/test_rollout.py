@@ -260,6 +260,7 @@ def test_a_template_that_drops_what_was_thought_is_said_to_rewrite(folder_tokeni
 def test_a_template_whose_answers_have_no_end_of_their_own_is_refused(tokenizer):
     for template in (
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+        "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
         "{{ bos_token }}{{ messages | tojson }}{{ eos_token }}",
     ):
         rollout = Rollout(tokenizer, [USER], chat_template=template)
