@@ -5,6 +5,10 @@ it goes to `conversion.json`, in the same way. That file says what the input was
 for, which files are finished, and the SHA-256 of every tensor's bytes, taken as they were written.
 A second run finds it, compares input and wishes, and writes what is missing: the result is byte for
 byte that of a run never cut. What makes the folder loadable comes last.
+
+The input is told by its content, never by its times: a copy of it is the same input. Meta's files
+have a checksum of all their bytes in their tables. Safetensors files have none, so a second run
+reads what the finished files were made from again, and compares with the SHA-256 of each tensor.
 """
 
 import json
@@ -17,8 +21,7 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 
 from llama3_tok.formats import whole_files
-from llama3_tok.torch.checkpoint.meta import read_json
-from llama3_tok.torch.checkpoint.stored import Array, Safetensors, Stored, refuse
+from llama3_tok.torch.checkpoint.stored import Array, Safetensors, Stored, read_json, refuse
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
 from llama3_tok.torch.checkpoint.writing import Out, raw
 
@@ -101,12 +104,12 @@ class Job:
             record = self._open_record([*(target.name for target in self._targets), *others])
             kept = [target for target in self._targets if self._is_finished(target, record)]
             self._check_space([target for target in self._targets if target not in kept])
+            for target in kept:
+                self._confirm(target, record)
             for target in self._targets:
-                if target in kept:
-                    self._advance(target.bytes)
-                    continue
-                record["files"][target.name] = self._write(target)
-                self._save(record)
+                if target not in kept:
+                    record["files"][target.name] = self._write(target)
+                    self._save(record)
             if not record["complete"]:
                 finish()
                 whole_files.sync_folder(self._folder)
@@ -114,7 +117,19 @@ class Job:
                 self._save(record)
         return len(kept)
 
-    def _open_record(self, names: Sequence[str]) -> Json:
+    def examine(self, others: Sequence[str]) -> tuple[int, int]:
+        """How many files an earlier run has finished, and the bytes that are still to be written.
+
+        Nothing is written, and what `run` would refuse at its beginning is refused, but for a disk
+        that is too small.
+        """
+        if not os.path.isdir(self._folder):
+            return 0, self._total
+        record = self._found_record([*(target.name for target in self._targets), *others])
+        kept = [target for target in self._targets if self._is_finished(target, record)]
+        return len(kept), self._total - sum(target.bytes for target in kept)
+
+    def _found_record(self, names: Sequence[str]) -> Json:
         """The record of an earlier run that was to do the same, or a new one."""
         path = os.path.join(self._folder, RECORD)
         fresh: Json = {
@@ -124,16 +139,43 @@ class Job:
             "complete": False,
             "files": {},
         }
-        if os.path.exists(path):
-            record = read_record(self._folder)
-            for part in ("options", "input"):
-                _compare(record[part], fresh[part], part, path)
-        else:
+        if not os.path.exists(path):
             self._check_free(names)
-            record = fresh
+            return fresh
+        record = read_record(self._folder)
+        for part in ("options", "input"):
+            _compare(record[part], fresh[part], part, path)
+        return record
+
+    def _open_record(self, names: Sequence[str]) -> Json:
+        """The same, on the disk, and without what an earlier run has left half written."""
+        record = self._found_record(names)
+        if not os.path.exists(os.path.join(self._folder, RECORD)):
             self._save(record)
         self._sweep((*names, RECORD))
         return record
+
+    def _confirm(self, target: Target, record: Json) -> None:
+        """That a finished file is what this input gives, where the input's tables do not say it."""
+        if all(file.has_checksums for file in self._source.files):
+            self._advance(target.bytes)
+            return
+        known = record["files"][target.name]["sha256"]
+        for out in target.outs:
+            if out.alias is None and self._digest_of(out) != known.get(out.name):
+                refuse(
+                    os.path.join(self._folder, RECORD),
+                    f"an earlier run began here with another input, which had other bytes for "
+                    f"{target.name}; name an empty folder",
+                    out.name,
+                )
+
+    def _digest_of(self, out: Out) -> str:
+        digest = sha256()
+        for block in out.blocks():
+            digest.update(raw(block))
+            self._advance(block.nbytes)
+        return digest.hexdigest()
 
     def _sweep(self, names: Sequence[str]) -> None:
         """Removes what an earlier run was about to write when it was killed."""
@@ -247,7 +289,7 @@ def flat(array: Array) -> Array:
 
 
 def identity(source: Source) -> Json:
-    """What tells the input from another: of weights size, time and table, of others the content."""
+    """What tells the input from another: of weights size and table, of others the content."""
     weights: dict[str, Json] = {os.path.basename(f.path): f.identity() for f in source.files}
     for name in source.file_names:
         if name not in weights:
@@ -274,6 +316,9 @@ def read_record(folder: str) -> Json:
             and all(isinstance(digest, str) for digest in entry["sha256"].values())
         ):
             refuse(path, f"it has no size and hashes of the file {name[:100]!r}; it is damaged")
+    for entry in record["input"].values():
+        if isinstance(entry, dict):
+            entry.pop("modified_ns", None)  # which was noted once, and tells nothing
     return record
 
 

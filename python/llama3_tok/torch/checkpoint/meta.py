@@ -4,16 +4,15 @@ Everything is checked before a byte is written, from the files' tables alone: th
 shapes and types in every rank, and that they make the model that `params.json` describes.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from llama3_tok.torch.checkpoint.cases import check_adapter, kind_of_tensor, no_weights
 from llama3_tok.torch.checkpoint.sizes import Params, Sizes, from_params
-from llama3_tok.torch.checkpoint.stored import Array, Info, refuse
+from llama3_tok.torch.checkpoint.stored import Array, Info, equal, read_json, refuse
 from llama3_tok.torch.checkpoint.tensors import (
     EMBEDDING,
     OUTPUT,
@@ -37,26 +36,18 @@ def rank_name(rank: int) -> str:
     return f"consolidated.{rank:02d}.pth"
 
 
-def read_json(path: str) -> dict[str, Any]:
-    """The object in a JSON file; CheckpointError says what is wrong with another file."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except FileNotFoundError:
-        refuse(path, "there is no such file")
-    except (ValueError, RecursionError) as error:
-        refuse(path, f"it is not valid JSON: {error}")
-    if not isinstance(value, dict):
-        refuse(path, "it must hold a JSON object")
-    return value
-
-
 class MetaFolder:
     """A checkpoint of Meta's, to read from."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.files = [TorchFile(path) for path in _rank_paths(folder)]
+        paths = _rank_paths(folder)
+        check_adapter(
+            folder,
+            "an adapter of PEFT goes with the layout of transformers: convert without it, and then "
+            "merge it there",
+        )
+        self.files = [TorchFile(path) for path in paths]
         self._params = from_params(
             read_json(os.path.join(folder, PARAMS)), os.path.join(folder, PARAMS)
         )
@@ -64,7 +55,7 @@ class MetaFolder:
         self.copies = 1
         self.sizes = self._sizes()
         self._check_shapes()
-        self.dtype = _only_type(self.files[0], self._names())
+        self.dtype = self.files[0].tensors[EMBEDDING].dtype
         self.remap()
 
     @property
@@ -77,6 +68,17 @@ class MetaFolder:
         """The files whose content makes the result."""
         ranks = [os.path.basename(file.path) for file in self.files]
         return [*ranks, PARAMS, TOKENIZER]
+
+    def dtype_of(self, tensor: Tensor) -> str:
+        """A tensor's type."""
+        return self.files[0].tensors[tensor.meta].dtype
+
+    def types(self) -> dict[str, tuple[str, str]]:
+        """The types that there are, each with the file and the name of the first tensor of it."""
+        file, found = self.files[0], dict[str, tuple[str, str]]()
+        for name in sorted(self._names()):
+            found.setdefault(file.tensors[name].dtype, (file.path, name))
+        return found
 
     def blocks(self, tensor: Tensor) -> Iterator[Array]:
         """The elements of a whole tensor, in transformers' layout."""
@@ -204,7 +206,7 @@ class MetaFolder:
             return False
         rows = [file.array(name)[:1] for file in self.files]
         return all(
-            np.array_equal(row, rows[rank // copies * copies]) for rank, row in enumerate(rows)
+            np.arrayequal(row, rows[rank // copies * copies]) for rank, row in enumerate(rows)
         )
 
     def _is_tied(self) -> bool:
@@ -215,7 +217,7 @@ class MetaFolder:
         if known[OUTPUT] != known[EMBEDDING]:
             return False
         return all(
-            file.shares(OUTPUT, EMBEDDING) or _equal(file.array(OUTPUT), file.array(EMBEDDING))
+            file.shares(OUTPUT, EMBEDDING) or equal(file.array(OUTPUT), file.array(EMBEDDING))
             for file in self.files
         )
 
@@ -246,7 +248,7 @@ class MetaFolder:
             refuse(
                 file.path,
                 f"no Llama 3 text model of {self.sizes.layers} layers has such a tensor; "
-                f"{len(unknown)} are unknown",
+                f"{len(unknown)} are unknown{kind_of_tensor(unknown[0])}",
                 unknown[0],
             )
 
@@ -255,36 +257,13 @@ class MetaFolder:
         first = files[0].array(tensor.meta)
         for file in files[1:]:
             other = file.array(tensor.meta)
-            if not _equal(first, other):
+            if not equal(first, other):
                 refuse(
                     file.path,
                     f"ranks hold copies of it, and {int(np.sum(first != other)):,} of its "
                     f"{first.size:,} elements differ from {files[0].path}",
                     tensor.meta,
                 )
-
-
-def _equal(one: Array, other: Array) -> bool:
-    """Whether arrays are the same, compared a thousand rows at a time, up to a difference."""
-    return one.shape == other.shape and all(
-        np.array_equal(one[start : start + 1024], other[start : start + 1024])
-        for start in range(0, one.shape[0], 1024)
-    )
-
-
-def _only_type(file: TorchFile, names: set[str]) -> str:
-    """The type of all tensors."""
-    found: dict[str, str] = {}
-    for name in sorted(names):
-        found.setdefault(file.tensors[name].dtype, name)
-    if len(found) > 1:
-        one, other = sorted(found.items())[:2]
-        refuse(
-            file.path,
-            f"its type is {one[0]}, and that of {other[1]} is {other[0]}; a model has one",
-            one[1],
-        )
-    return next(iter(found))
 
 
 def _written(info: Info) -> str:
@@ -295,10 +274,11 @@ def _rank_paths(folder: str) -> list[str]:
     """The files of the ranks, in their order, none missing."""
     found = {int(match[1]): name for name in os.listdir(folder) if (match := _RANK.fullmatch(name))}
     if not found:
-        refuse(
+        no_weights(
             folder,
             "there is no consolidated.00.pth here; this must be the folder as Meta has it, with "
             f"{PARAMS} and {TOKENIZER}",
+            to_meta=False,
         )
     if missing := sorted(set(range(max(found) + 1)) - found.keys()):
         names = ", ".join(map(rank_name, missing))

@@ -6,26 +6,47 @@
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from llama3_tok.errors import CheckpointError
-from llama3_tok.extras import require
 from llama3_tok.folder import usual
 from llama3_tok.folder.reading import release_of
 from llama3_tok.formats import save, whole_files
 from llama3_tok.formats.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer
-from llama3_tok.torch.checkpoint.cast import cast
-from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
+from llama3_tok.torch.checkpoint.adapter import MergedFolder, adapter_sha256
+from llama3_tok.torch.checkpoint.cast import cast, mean_row
+from llama3_tok.torch.checkpoint.hugging_face import CONFIG, HEAD, INDEX, HuggingFaceFolder
 from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import Array, Info, refuse
-from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, tensors
+from llama3_tok.torch.checkpoint.stored import Array, Info, refuse, unsigned
+from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Tensor, resized, tensors
 from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
+from llama3_tok.vocabulary import MAX_BYTES
+
+
+class Wishes(NamedTuple):
+    """What was asked for, in either direction."""
+
+    dtype: str | None = None
+    profile: str | None = None
+    vocab_rows: int | None = None
+    adapter: str | None = None
+    """The folder of an adapter that is merged."""
+
+    def noted(self) -> dict[str, object]:
+        """Those that were given, as far as the record of a run has them by their own names."""
+        given = {"profile": self.profile, "vocab_rows": self.vocab_rows}
+        if self.adapter is not None:
+            given["adapter"] = adapter_sha256(self.adapter)
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Plan(NamedTuple):
@@ -37,24 +58,37 @@ class Plan(NamedTuple):
     """What was asked for, as far as the result depends on it."""
     dtype: str
     ranks: int
+    sizes: Sizes
+    """Of the result."""
+    profile: str
+    """The tokenizer's."""
     others: list[str]
     """The names of what `finish` writes."""
     finish: Callable[[str], None]
     """Writes all but the weights to the output folder, last what makes it loadable."""
 
 
-def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> Plan:
+def for_transformers(folder: str, wishes: Wishes, shard_size: int | str) -> Plan:
     """From Meta's folder: files of up to `shard_size`, the tensors in the order of their use."""
+    if wishes.adapter is not None:
+        refuse(
+            wishes.adapter,
+            "an adapter of PEFT goes with the layout of transformers, so merge_adapter is for "
+            "to_meta=True alone: convert first, and merge it there",
+        )
     source = MetaFolder(folder)
-    sizes, wanted, most = source.sizes, dtype or source.dtype, bytes_of(shard_size)
-    tokenizer = _tokenizer(folder, TOKENIZER, sizes)
+    most, wanted = bytes_of(shard_size), _only_type(source, wishes.dtype)
+    sizes = replace(source.sizes, named=wishes.profile)
+    tokenizer = _tokenizer(folder, TOKENIZER, sizes, wishes.profile)
+    sizes = _with_rows(sizes, tokenizer, wishes.vocab_rows)
+    rows = _Rows(source, source.sizes.vocabulary, sizes)
     shards: list[list[Out]] = [[]]
     room = most
     for tensor in tensors(sizes):
         if sizes.tied and tensor.meta == OUTPUT:
             continue
-        blocks = partial(source.blocks, tensor)
-        out = _out(tensor.hf, tensor.shape, blocks, source.dtype, wanted, folder)
+        blocks = rows.of(tensor, partial(source.blocks, tensor), 0, tensor.shape[0])
+        out = _out(tensor.hf, tensor.shape, blocks, source.dtype_of(tensor), wanted, folder)
         if shards[-1] and out.info.bytes > room:
             shards.append([])
             room = most
@@ -79,23 +113,38 @@ def for_transformers(folder: str, dtype: str | None, shard_size: int | str) -> P
     return Plan(
         source,
         targets,
-        {"to": "transformers", "dtype": wanted, "shard_size": most},
+        {"to": "transformers", "dtype": wanted, "shard_size": most, **wishes.noted()},
         wanted,
         source.ranks,
+        sizes,
+        tokenizer.profile,
         [*save.names(tokenizer.definition), CONFIG, INDEX],
         finish,
     )
 
 
-def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
+def for_meta(folder: str, wishes: Wishes, ranks: int) -> Plan:
     """From a folder of transformers: a file for each of `ranks` ranks.
 
     The row of a padding token that `add_pad_token` added is left out: Meta's code has no token for
     it, and pads with no row at all.
     """
-    source = HuggingFaceFolder(folder)
-    wanted = dtype or source.dtype
-    tokenizer, sizes = _without_padding(_tokenizer(folder, "", source.sizes), source.sizes)
+    if wishes.adapter is None:
+        source = HuggingFaceFolder(folder)
+    else:
+        source = MergedFolder(folder, wishes.adapter)
+    if source.unties:
+        warnings.warn(
+            f"{os.path.join(folder, CONFIG)} says that the output layer is the embedding, and the "
+            f"stored {HEAD} is another: the stored one is written, as transformers 5 uses it",
+            stacklevel=4,
+        )
+    wanted = _only_type(source, wishes.dtype)
+    tokenizer = _tokenizer(folder, "", source.sizes, wishes.profile)
+    tokenizer, sizes = _without_padding(tokenizer, source.sizes)
+    kept = sizes.vocabulary
+    sizes = _with_rows(sizes, tokenizer, wishes.vocab_rows)
+    rows = _Rows(source, kept, sizes)
     _check_ranks(sizes, ranks, folder)
     params = to_params(sizes, ranks, os.path.join(folder, CONFIG))
     copies = max(ranks // sizes.kv_heads, 1)
@@ -109,7 +158,8 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
                 outs.append(Out(OUTPUT, Info(wanted, shape), lambda: iter(()), EMBEDDING))
                 continue
             blocks = partial(source.blocks, tensor, rank, ranks, copies)
-            outs.append(_out(tensor.meta, shape, blocks, source.dtype, wanted, folder))
+            blocks = rows.of(tensor, blocks, rank * shape[0], shape[0])
+            outs.append(_out(tensor.meta, shape, blocks, source.dtype_of(tensor), wanted, folder))
         name = rank_name(rank)
         write = partial(write_torch, stem=os.path.splitext(name)[0])
         targets.append(Target(name, outs, write))
@@ -129,26 +179,73 @@ def for_meta(folder: str, dtype: str | None, ranks: int) -> Plan:
     return Plan(
         source,
         targets,
-        {"to": "meta", "dtype": wanted, "ranks": ranks},
+        {"to": "meta", "dtype": wanted, "ranks": ranks, **wishes.noted()},
         wanted,
         ranks,
+        sizes,
+        tokenizer.profile,
         [*([TOKENIZER] if is_known else save.names(tokenizer.definition)), PARAMS],
         finish,
     )
 
 
+Blocks = Callable[[], Iterator[Array]]
+
+
 def _out(
-    name: str,
-    shape: tuple[int, ...],
-    blocks: Callable[[], Iterator[Array]],
-    given: str,
-    wanted: str,
-    folder: str,
+    name: str, shape: tuple[int, ...], blocks: Blocks, given: str, wanted: str, folder: str
 ) -> Out:
     if wanted != given:
-        require("torch", "torch")
         blocks = partial(cast, blocks, name, given, wanted, folder)
     return Out(name, Info(wanted, shape), blocks)
+
+
+def _only_type(source: MetaFolder | HuggingFaceFolder, asked: str | None) -> str:
+    """The type of the result: that which was asked for, or the one that all tensors have."""
+    if asked is not None:
+        return asked
+    found = source.types()
+    if len(found) > 1:
+        (one, (file, tensor)), (other, (_, example)) = sorted(found.items())[:2]
+        refuse(
+            file,
+            f"its type is {one}, and that of {example} is {other}; a model has one: pass "
+            f"dtype={source.dtype_of(next(tensors(source.sizes)))!r} to convert the others to it",
+            tensor,
+        )
+    return next(iter(found))
+
+
+# Rows of the embedding and of the output layer
+
+
+class _Rows:
+    """The embedding and the output layer with as many rows as the result is to have.
+
+    Padding rows of the output layer are the mean of the others, so that their logit is the mean of
+    the logits and never the largest. Those of the embedding are zero, or that mean too where it is
+    the output layer: nothing looks them up.
+    """
+
+    def __init__(self, source: MetaFolder | HuggingFaceFolder, kept: int, sizes: Sizes) -> None:
+        self._source, self._kept, self._sizes = source, kept, sizes
+        self._means: dict[str, Array] = {}
+
+    def of(self, tensor: Tensor, blocks: Blocks, start: int, rows: int) -> Blocks:
+        """The blocks of the `rows` rows of a tensor from `start` on, padding among them."""
+        if tensor.meta not in (EMBEDDING, OUTPUT) or self._kept == self._sizes.vocabulary:
+            return blocks
+        kept = max(self._kept - start, 0)
+        return lambda: resized(blocks(), min(kept, rows), rows, partial(self._filler, tensor))
+
+    def _filler(self, tensor: Tensor) -> Array:
+        """A padding row, in the source's type."""
+        dtype = self._source.dtype_of(tensor)
+        if tensor.meta == EMBEDDING and not self._sizes.tied:
+            return np.zeros(self._sizes.dim, unsigned(dtype))
+        if tensor.meta not in self._means:
+            self._means[tensor.meta] = mean_row(self._source.blocks(tensor), dtype, self._kept)
+        return self._means[tensor.meta]
 
 
 def _check_ranks(sizes: Sizes, ranks: int, folder: str) -> None:
@@ -164,13 +261,20 @@ def _check_ranks(sizes: Sizes, ranks: int, folder: str) -> None:
             refuse(folder, f"its {count:,} {what} can't be spread over {ranks} ranks evenly")
 
 
-def _tokenizer(folder: str, name: str, sizes: Sizes) -> Tokenizer:
+def _tokenizer(folder: str, name: str, sizes: Sizes, profile: str | None) -> Tokenizer:
+    """The folder's tokenizer, of the profile that was named or that is told."""
     path = os.path.join(folder, name) if name else folder
     if not os.path.exists(path):
         refuse(path, "there is no such file; the tokenizer belongs to the checkpoint")
-    # A rank file by itself does not tell the release; the weights' sizes do.
-    says_more = any(os.path.isfile(os.path.join(folder, one)) for one in _SAYS_MORE)
-    tokenizer = Tokenizer(path, profile=None if says_more else sizes.profile)
+    ranks = os.path.join(folder, TOKENIZER)
+    says_more = any(os.path.exists(os.path.join(folder, one)) for one in _SAYS_MORE)
+    if says_more or not os.path.isfile(ranks) or os.path.getsize(ranks) > MAX_BYTES:
+        tokenizer = Tokenizer(path, profile=profile)
+    else:
+        # A rank file by itself does not tell the release; the weights' sizes do, or the caller.
+        with open(ranks, "rb") as file:
+            content = file.read()
+        tokenizer = Tokenizer.from_bytes(content, profile=profile or sizes.profile, name=ranks)
     # A model may have rows that no token has.
     if tokenizer.vocab_size > sizes.vocabulary:
         refuse(
@@ -179,6 +283,18 @@ def _tokenizer(folder: str, name: str, sizes: Sizes) -> Tokenizer:
             f"{sizes.vocabulary:,}",
         )
     return tokenizer
+
+
+def _with_rows(sizes: Sizes, tokenizer: Tokenizer, rows: int | None) -> Sizes:
+    """The sizes with as many rows as were asked for; each id must keep its own."""
+    if rows is None:
+        return sizes
+    if rows < tokenizer.vocab_size:
+        raise CheckpointError(
+            f"vocab_rows must be at least {tokenizer.vocab_size:,}, one for each id of the "
+            f"tokenizer, not {rows:,}"
+        )
+    return replace(sizes, vocabulary=rows)
 
 
 def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Sizes]:
@@ -191,7 +307,15 @@ def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Siz
     return tokenizer, replace(sizes, vocabulary=last.id)
 
 
-_SAYS_MORE = ("tokenizer.json", "tokenizer_config.json")
+# What says more of the tokens than a rank file does.
+_SAYS_MORE = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "additional_chat_templates",
+)
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 

@@ -7,10 +7,11 @@ never dropped.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
 
 from llama3_tok.profiles import ROPE_TYPE, Profile, releases
+from llama3_tok.torch.checkpoint.cases import kind_of_config, kind_of_field
 from llama3_tok.torch.checkpoint.stored import refuse
 
 Json = dict[str, Any]
@@ -43,6 +44,8 @@ class Sizes:
     """Whether the rotary frequencies are scaled, as in 3.1 and later."""
     tied: bool
     """Whether the output layer is the embedding."""
+    named: str | None = None
+    """The release that somebody named, since the weights can't tell all of them apart."""
 
     @property
     def head_dim(self) -> int:
@@ -56,12 +59,14 @@ class Sizes:
 
     @property
     def release(self) -> Profile:
-        """The first release that scaling and tying tell.
+        """The release that was named, or the first that scaling and tying tell.
 
         Meta's params.json says only whether frequencies are scaled; by how much is the release's.
+        So a release that scales where the weights do not, or the other way round, tells nothing.
         """
         fitting = [one for one in releases() if (one.scaling is not None) == self.scaled]
-        return next((one for one in fitting if one.tied == self.tied), fitting[0])
+        told = [one for one in fitting if one.name == self.named]
+        return [*told, *(one for one in fitting if one.tied == self.tied), *fitting][0]
 
     def rope_parameters(self) -> Json:
         """As transformers 5 has them."""
@@ -176,7 +181,7 @@ def from_params(values: Json, file: str) -> Params:
     if left := fields.left():
         fields.refuse(
             f"the field {min(left)!r} is none of a Llama 3 text model in bfloat16, float16 or "
-            "float32; take it out if it does not change the model"
+            f"float32{kind_of_field(min(left))}"
         )
     return params
 
@@ -266,11 +271,29 @@ def to_config(sizes: Sizes, dtype: str, tokens: Mapping[str, Any]) -> Json:
     }
 
 
-def from_config(values: Json, file: str) -> Sizes:
+def from_config(values: Json, file: str, *, untied: bool = False) -> Sizes:
     """Reads a `config.json` of transformers 4 or 5.
 
-    Raises CheckpointError for what Meta's code would compute otherwise.
+    `untied` says that the output layer is not the embedding, whatever is said here: the weights
+    have one that differs. Raises CheckpointError for what Meta's code would compute otherwise.
     """
+    sizes = described(values, file)
+    if untied:
+        sizes = replace(sizes, tied=False)
+    fields = Fields(values, file)
+    rope, kept = _rope(fields, values), sizes.rope_parameters()
+    if different := [name for name in sorted({*rope, *kept}) if rope.get(name) != kept.get(name)]:
+        name = different[0]
+        fields.refuse(
+            f"{name!r} of the rotary embedding is {rope.get(name)!r}, and params.json can only say "
+            f"{kept.get(name)!r} for this model"
+            + (", whose output layer is not its embedding" if untied else "")
+        )
+    return sizes
+
+
+def described(values: Json, file: str) -> Sizes:
+    """The same, whatever the scaling of its rotary embedding."""
     fields = Fields(values, file)
     fixed = {
         "model_type": ("llama", None),
@@ -280,7 +303,8 @@ def from_config(values: Json, file: str) -> Sizes:
     }
     for name, (needed, default) in fixed.items():
         if (value := values.get(name, default)) != needed:
-            fields.refuse(f"{name!r} is {value!r}, and Meta's code has {needed!r} alone")
+            kind = kind_of_config(values) if name == "model_type" else ""
+            fields.refuse(f"{name!r} is {value!r}, and Meta's code has {needed!r} alone{kind}")
     dim, heads = fields.take("hidden_size", int), fields.take("num_attention_heads", int)
     head_dim = fields.take("head_dim", int, dim // heads or 1)
     kv_heads = fields.take("num_key_value_heads", int, heads)
@@ -290,7 +314,7 @@ def from_config(values: Json, file: str) -> Sizes:
             f"not what Meta's code makes of {dim} dimensions"
         )
     rope = _rope(fields, values)
-    sizes = Sizes(
+    return Sizes(
         dim=dim,
         layers=fields.take("num_hidden_layers", int),
         heads=heads,
@@ -302,14 +326,6 @@ def from_config(values: Json, file: str) -> Sizes:
         scaled=rope["rope_type"] == ROPE_TYPE,
         tied=fields.take("tie_word_embeddings", bool, False),
     )
-    kept = sizes.rope_parameters()
-    if different := [name for name in sorted({*rope, *kept}) if rope.get(name) != kept.get(name)]:
-        name = different[0]
-        fields.refuse(
-            f"{name!r} of the rotary embedding is {rope.get(name)!r}, and params.json can only say "
-            f"{kept.get(name)!r} for this model"
-        )
-    return sizes
 
 
 def _rope(fields: Fields, values: Json) -> Json:

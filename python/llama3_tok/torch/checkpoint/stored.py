@@ -10,6 +10,7 @@ The format is that of https://huggingface.co/docs/safetensors.
 import json
 import math
 import os
+import re
 from hashlib import sha256
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeGuard
 
@@ -34,6 +35,56 @@ def refuse(file: str, reason: str, tensor: str = "") -> NoReturn:
     raise CheckpointError(f"{file}: {f'{tensor}: ' if tensor else ''}{reason}", file, tensor)
 
 
+def read_json(path: str) -> dict[str, Any]:
+    """The object in a JSON file; CheckpointError says what is wrong with another file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except FileNotFoundError:
+        refuse(path, "there is no such file")
+    except (ValueError, RecursionError) as error:
+        check_pointer(path)
+        refuse(path, f"it is not valid JSON: {error}")
+    if not isinstance(value, dict):
+        refuse(path, "it must hold a JSON object")
+    return value
+
+
+# What a file begins with that Git LFS has put in place of a large one.
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def check_pointer(path: str) -> None:
+    """Refuses what Git LFS leaves in place of a file: lines with its hash and its size."""
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    if head.startswith(_POINTER):
+        size = re.search(rb"^size ([0-9]{1,18})$", head, re.MULTILINE)
+        has = f", which has {int(size[1]):,} bytes" if size else ""
+        refuse(
+            path,
+            f"this is a Git LFS pointer, not the file itself{has}; run `git lfs pull` in its "
+            "repository, or download the file",
+        )
+
+
+# Types that quantised weights have, by how their names in safetensors and torch begin.
+_PACKED = (
+    (("F8", "F6", "F4", "float8", "float4", "E8M0"), "they are quantised to 8 bits or fewer (FP8)"),
+    (("I", "U", "int", "uint", "quint", "qint", "bits"), "integers, as in quantised weights"),
+)
+
+
+def odd_type(dtype: str) -> str:
+    """Why a tensor of this type is refused."""
+    reason = f"its type is {dtype}, none of {', '.join(DTYPES)}"
+    for beginnings, what in _PACKED:
+        if dtype.startswith(beginnings):
+            reason += f": {what}; take the checkpoint that was quantised, in bfloat16"
+            break
+    return reason
+
+
 class Info(NamedTuple):
     """What a tensor is."""
 
@@ -55,11 +106,26 @@ class Stored(Protocol):
     def array(self, name: str) -> Array:
         """A tensor's elements, as unsigned integers of their size; not to be kept."""
 
+    def check(self, name: str) -> None:
+        """Compares bytes that were just read with the checksum that the file has of them, if any."""
+
     def remap(self) -> None:
         """Gives back what reading took."""
 
+    @property
+    def has_checksums(self) -> bool:
+        """Whether the table has a checksum of all bytes, and so tells the content."""
+
     def identity(self) -> dict[str, object]:
-        """What tells this file from another, also from itself with another content."""
+        """What tells this file from others: its size and its table, and not when it was written."""
+
+
+def equal(one: Array, other: Array) -> bool:
+    """Whether arrays are the same, compared a thousand rows at a time, up to a difference."""
+    return one.shape == other.shape and all(
+        np.array_equal(one[start : start + 1024], other[start : start + 1024])
+        for start in range(0, one.shape[0], 1024)
+    )
 
 
 def unsigned(dtype: str) -> "np.dtype[Any]":
@@ -69,12 +135,7 @@ def unsigned(dtype: str) -> "np.dtype[Any]":
 
 def status(path: str, table: bytes) -> dict[str, object]:
     """A file's identity, with its table."""
-    found = os.stat(path)
-    return {
-        "bytes": found.st_size,
-        "modified_ns": found.st_mtime_ns,
-        "table_sha256": sha256(table).hexdigest(),
-    }
+    return {"bytes": os.path.getsize(path), "table_sha256": sha256(table).hexdigest()}
 
 
 def _are_sizes(value: object) -> TypeGuard[list[int]]:
@@ -90,6 +151,7 @@ class Safetensors:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        check_pointer(path)
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
@@ -123,7 +185,7 @@ class Safetensors:
         for name, entry in header.items():
             dtype, shape, (begin, stop) = self._entry(name, entry)
             if dtype not in _FROM_SAFE:
-                refuse(self.path, f"its type is {dtype}, none of {', '.join(_FROM_SAFE)}", name)
+                refuse(self.path, odd_type(dtype), name)
             info = Info(_FROM_SAFE[dtype], shape)
             if stop - begin != info.bytes:
                 refuse(self.path, f"it has {stop - begin:,} bytes, and its shape is {shape}", name)
@@ -158,10 +220,18 @@ class Safetensors:
         data = self._map[start : start + info.bytes]
         return np.ndarray(info.shape, unsigned(info.dtype), data)
 
+    def check(self, name: str) -> None:
+        """Nothing: the format has no checksums."""
+
+    @property
+    def has_checksums(self) -> bool:
+        """The format has none."""
+        return False
+
     def remap(self) -> None:
         """Drops the mapping; the next tensor makes a new one."""
         self._map = None
 
     def identity(self) -> dict[str, object]:
-        """By size, time and header."""
+        """By size and header."""
         return status(self.path, self._header)

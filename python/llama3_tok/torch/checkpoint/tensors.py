@@ -106,13 +106,33 @@ def joined(parts: Sequence[Array], tensor: Tensor, head_dim: int) -> Iterator[Ar
 def part(
     whole: Array, tensor: Tensor, rank: int, ranks: int, copies: int, head_dim: int
 ) -> Iterator[Array]:
-    """The elements of what Meta's rank `rank` of `ranks` holds, from a whole tensor."""
+    """The elements of what Meta's rank `rank` of `ranks` holds, from a whole tensor.
+
+    Fewer rows come where the whole has fewer than the tensor: `resized` adds them.
+    """
     if tensor.split is not Split.WHOLE:
         axis = tensor.split.value
         size = tensor.part(ranks, copies)[axis]
         start = (rank // copies if tensor.kv else rank) * size
         whole = whole[start : start + size] if axis == 0 else whole[:, start : start + size]
+    if not len(whole):
+        return
     yield from _blocks(whole, head_dim if tensor.rotary else 0, _to_pairs)
+
+
+def resized(
+    blocks: Iterator[Array], kept: int, rows: int, filler: Callable[[], Array]
+) -> Iterator[Array]:
+    """The first `kept` rows of blocks, and after them the row `filler()` until there are `rows`."""
+    at = 0
+    for block in blocks:  # to their end: what was read is checked there
+        if at < kept:
+            yield block[: kept - at]
+        at += len(block)
+    if (missing := rows - min(at, kept)) > 0:
+        row = filler()
+        for some in _row_blocks(missing, row.nbytes):
+            yield np.repeat(row[None], some.stop - some.start, axis=0)
 
 
 def _blocks(

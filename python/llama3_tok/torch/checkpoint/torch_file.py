@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 import zlib
@@ -21,6 +22,8 @@ from llama3_tok.torch.checkpoint.stored import (
     WIDTH,
     Array,
     Info,
+    check_pointer,
+    odd_type,
     refuse,
     status,
     unsigned,
@@ -60,11 +63,13 @@ class TorchFile:
         with open(self.path, "rb") as file:
             head = file.read(len(_RECORD))
         if head != _RECORD:
+            check_pointer(self.path)
             refuse(
                 self.path,
                 "it is not the zip archive that torch.save has written since torch 1.6, so it "
-                "can't be mapped; write it anew with torch.save(torch.load(file), file), or if it "
-                f"was downloaded, do that again (it has {size:,} bytes and begins with {head!r})",
+                "can't be mapped. If it is older, write it anew with torch.save(torch.load(file), "
+                "new_file), and keep it until the new one is read; if it was downloaded, do that "
+                f"again (it has {size:,} bytes and begins with {head!r})",
             )
         try:
             with zipfile.ZipFile(self.path) as archive:
@@ -132,7 +137,7 @@ class TorchFile:
 
     def _info(self, name: str, view: "_View") -> Info:
         if view.dtype not in WIDTH:
-            refuse(self.path, f"its type is {view.dtype}, none of {', '.join(WIDTH)}", name)
+            refuse(self.path, odd_type(view.dtype), name)
         last = view.offset + sum(
             (size - 1) * step for size, step in zip(view.shape, view.strides, strict=True)
         )
@@ -186,8 +191,13 @@ class TorchFile:
         """Drops the mapping; the next tensor makes a new one."""
         self._map = None
 
+    @property
+    def has_checksums(self) -> bool:
+        """Unless torch left them out."""
+        return all(storage.crc for storage in self._storages.values())
+
     def identity(self) -> dict[str, object]:
-        """By size, time, and the archive's table, which has a checksum of every record."""
+        """By size, and the archive's table, which has a checksum of every record."""
         table = [(i.filename, i.file_size, i.CRC, i.header_offset) for i in self._records.values()]
         return status(self.path, json.dumps(table).encode())
 
@@ -239,10 +249,17 @@ class _Unpickler(pickle.Unpickler):
             return OrderedDict
         if module == "torch._utils" and name == "_rebuild_tensor_v2":
             return _view
+        if module == "torch._utils" and name == "_rebuild_tensor_v3":
+            return _view_of_type
         if module == "torch._utils" and name == "_rebuild_parameter":
             return lambda view, *_: view
         if module == "torch" and name.endswith("Storage"):
             return _Kind(_KINDS.get(name, name))
+        # Types without a class of storage: no weights are read of them, but they are named.
+        if (module, name) == ("torch.storage", "UntypedStorage"):
+            return _Kind("bytes")
+        if module == "torch" and re.fullmatch(r"(float|uint|int|bits)\w+", name):
+            return _Kind(name)
         raise pickle.UnpicklingError(f"{module}.{name} is not part of a table of tensors")
 
     def persistent_load(self, identity: object) -> _View:
@@ -251,6 +268,21 @@ class _Unpickler(pickle.Unpickler):
             case ("storage", _Kind() as kind, str(key), str(), int(elements)):
                 return _View(str(kind), key, elements, 0, (elements,), (1,))
         raise pickle.UnpicklingError(f"{identity!r} is not a storage")
+
+
+def _view_of_type(
+    storage: _View,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    gradient: object,
+    hooks: object,
+    dtype: object,
+    *_: object,
+) -> _View:
+    if not isinstance(dtype, _Kind):
+        raise pickle.UnpicklingError("a tensor is not made of a type")
+    return _view(storage, offset, shape, strides)._replace(dtype=str(dtype))
 
 
 def _view(

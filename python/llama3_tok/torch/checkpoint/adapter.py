@@ -1,0 +1,140 @@
+"""A folder of transformers whose weights have an adapter of PEFT merged into them.
+
+PEFT does the merging, on the whole model in memory: what an adapter does to a weight is its own
+affair, in many variants. So it is imported for this alone, when the first tensor is asked for.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from llama3_tok.extras import require
+from llama3_tok.torch.checkpoint.cases import ADAPTER, ADAPTER_WEIGHTS, adapter_kind
+from llama3_tok.torch.checkpoint.hugging_face import (
+    CONFIG,
+    HEAD,
+    INPUT,
+    HuggingFaceFolder,
+    open_weights,
+)
+from llama3_tok.torch.checkpoint.sizes import from_config
+from llama3_tok.torch.checkpoint.stored import Array, check_pointer, read_json, refuse, unsigned
+from llama3_tok.torch.checkpoint.tensors import Tensor, part
+
+EXTRA = "adapters"
+
+
+class MergedFolder(HuggingFaceFolder):
+    """A checkpoint of transformers with an adapter, to read from as one."""
+
+    def __init__(self, folder: str, adapter: str) -> None:
+        require("torch", EXTRA)
+        require("transformers", EXTRA)
+        require("peft", EXTRA)
+        super().__init__(folder, adapter_is_merged=True)
+        path = os.path.join(adapter, ADAPTER)
+        says = read_json(path)
+        names = open_weights(_weights_in(adapter)).tensors
+        if self.sizes.tied and any("embed_tokens" in one or "lm_head" in one for one in names):
+            if says.get("ensure_weight_tying"):
+                refuse(
+                    path,
+                    "it keeps the embedding and the output layer tied (ensure_weight_tying) and "
+                    "changes them, which is not merged here: merge it with peft itself, and "
+                    "convert what that saves",
+                )
+            # One of the two changes, so they are no longer the same.
+            self.unties = True
+            self.sizes = from_config(self.config, os.path.join(folder, CONFIG), untied=True)
+        self._adapter = adapter
+        self._state: Mapping[str, Any] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Of the model's tensors, which are all in memory for the merging."""
+        return sum(info.bytes for file in self.files for info in file.tensors.values())
+
+    def dtype_of(self, tensor: Tensor) -> str:
+        """A tensor's type."""
+        return super().dtype_of(self._stored(tensor))
+
+    def blocks(
+        self, tensor: Tensor, rank: int = 0, ranks: int = 1, copies: int = 1
+    ) -> Iterator[Array]:
+        """The elements of what a rank holds of a tensor, with the adapter."""
+        if self._state is None:
+            self._state = self._merged()
+        dtype = self.dtype_of(tensor)
+        merged = self._state[tensor.hf]
+        whole = merged.contiguous().view(_integer(dtype)).numpy().view(unsigned(dtype))
+        yield from part(whole, tensor, rank, ranks, copies, self.sizes.head_dim)
+
+    def _stored(self, tensor: Tensor) -> Tensor:
+        """The tensor that a tensor is made of: the embedding for an output layer that was tied."""
+        return tensor if tensor.hf in self._home else tensor._replace(hf=INPUT)
+
+    def _needed(self) -> dict[str, Tensor]:
+        needed = super()._needed()
+        return {name: tensor for name, tensor in needed.items() if name in self._home}
+
+    def _merged(self) -> dict[str, Any]:
+        """The tensors after merging, by their names."""
+        import peft
+        import torch
+        import transformers
+
+        config = transformers.LlamaConfig.from_dict(self.config)
+        config.tie_word_embeddings = False  # each is merged by itself
+        state = {}
+        for name, file in self._home.items():
+            dtype = file.tensors[name].dtype
+            copy = torch.from_numpy(np.array(file.array(name)).view(f"i{_width(dtype)}"))
+            file.check(name)
+            state[name] = copy.view(getattr(torch, dtype))
+        self.remap()
+        if HEAD not in state or self.config.get("tie_word_embeddings"):
+            state.setdefault(HEAD, state[INPUT].clone())
+        with torch.device("meta"):
+            network = transformers.LlamaForCausalLM(config)
+        needed = network.state_dict().keys()
+        network.load_state_dict({n: state[n] for n in needed}, assign=True)
+        del state
+        try:
+            model = peft.PeftModel.from_pretrained(network, self._adapter)
+            merged: dict[str, Any] = model.merge_and_unload(safe_merge=True).state_dict()
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever PEFT finds wrong, of many types
+            reason = " ".join(str(error).split())[:300]
+            refuse(self._adapter, f"peft can't merge {adapter_kind(self._adapter)}: {reason}")
+        for tensor in self._needed().values():
+            shape = tuple(merged[tensor.hf].shape)
+            if shape != tensor.shape:
+                refuse(
+                    self._adapter,
+                    f"with it the shape is {list(shape)}, and without it {list(tensor.shape)}",
+                    tensor.hf,
+                )
+        return merged
+
+
+def adapter_sha256(folder: str) -> str:
+    """The hash of an adapter: of its configuration and its weights."""
+    digest = sha256()
+    for path in (os.path.join(folder, ADAPTER), _weights_in(folder)):
+        with open(path, "rb") as file:
+            digest.update(sha256(file.read()).digest())
+    return digest.hexdigest()
+
+
+def _weights_in(folder: str) -> str:
+    """The file of an adapter's weights."""
+    for name in ADAPTER_WEIGHTS:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            check_pointer(path)
+            return path
+    refuse(folder, f"there is no adapter here, whose weights are in {' or '.join(ADAPTER_WEIGHTS)}")

@@ -1,0 +1,166 @@
+"""Folders that are no Llama 3 checkpoint of plain weights, each called what it is.
+
+Whoever has one of these has a right to more than the name of a tensor: what the folder is, why it
+is not converted, and what to do. No advice here overwrites anything.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, NoReturn
+
+from llama3_tok.torch.checkpoint.stored import check_pointer, read_json, refuse
+
+ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+
+_WEIGHTS = re.compile(r"(model|pytorch_model|consolidated)\b.*\.(safetensors|bin|pth|index\.json)")
+_RANK = re.compile(r"consolidated\.\d{2,}\.pth")
+
+
+# Adapters
+
+
+def adapter_in(folder: str) -> str | None:
+    """The name of a file of an adapter that is in a folder."""
+    found = (name for name in (*ADAPTER_WEIGHTS, ADAPTER) if _is_file(folder, name))
+    return next(found, None)
+
+
+def adapter_kind(folder: str) -> str:
+    """What an adapter is called: "a LoRA adapter for Llama-3.1-8B"."""
+    path = os.path.join(folder, ADAPTER)
+    says = read_json(path) if os.path.exists(path) else {}
+    kind, base = says.get("peft_type"), says.get("base_model_name_or_path")
+    name = "a LoRA adapter" if kind in (None, "LORA") else f"an adapter ({str(kind)[:50]})"
+    return f"{name} for {base[:100]}" if isinstance(base, str) and base else name
+
+
+def check_adapter(folder: str, advice: str) -> None:
+    """Refuses a folder with an adapter beside the model: the weights alone are another model."""
+    if name := adapter_in(folder):
+        check_pointer(os.path.join(folder, name))
+        refuse(
+            folder,
+            f"{adapter_kind(folder)} is here ({name}), and what it changes is not in the model's "
+            f"own files; {advice}, or move {name} out of the folder to leave it out",
+        )
+
+
+# Quantised weights, and models with images
+
+
+def check_plain(values: dict[str, Any], file: str, types: Collection[str]) -> None:
+    """Refuses a `config.json` that says the weights are quantised.
+
+    `types` are those of the tensors, if all of them are plain. An empty `quantization_config` says
+    that nothing is quantised.
+    """
+    says = values.get("quantization_config")
+    if not says:
+        return
+    method = says.get("quant_method") if isinstance(says, dict) else None
+    how = f" by {method[:50]!r}" if isinstance(method, str) else ""
+    if types:
+        refuse(
+            file,
+            f"its quantization_config says that the weights are quantised{how}, and the tensors "
+            f"are all plain {' and '.join(sorted(types))}, so one of the two is wrong. If they "
+            "were dequantised, convert a copy of the folder whose config.json has no "
+            "quantization_config; else take the checkpoint that was quantised",
+        )
+    refuse(
+        file,
+        f"the weights are quantised{how}, and only bfloat16, float16 and float32 are read; take "
+        "the checkpoint that was quantised",
+    )
+
+
+def kind_of_config(values: dict[str, Any]) -> str:
+    """What a model is whose `model_type` is not "llama": a clause, or nothing."""
+    kind = values.get("model_type")
+    if kind in ("mllama", "mllama_text_model") or "vision_config" in values:
+        return _VISION
+    return ""
+
+
+def kind_of_field(name: str) -> str:
+    """What a checkpoint is whose `params.json` has a field that no text model has."""
+    if name.startswith("vision"):
+        return _VISION
+    if name.startswith("quantization"):
+        return "; its weights are quantised: take the checkpoint that was quantised, in bfloat16"
+    if name.startswith("lora"):
+        return (
+            "; it was trained with LoRA, whose tensors change the weights: take the checkpoint "
+            "without it, or one that it was merged into"
+        )
+    return "; if it does not change the model, convert a copy of the folder without it"
+
+
+def kind_of_tensor(name: str) -> str:
+    """What a checkpoint is that has a tensor which no text model has: a clause, or nothing."""
+    if re.search(r"lora_|\bdora|lora_magnitude", name):
+        return "; it is of a LoRA adapter, which has to be merged into the weights first"
+    if re.search(r"vision|cross_attn|cross_attention|multi_modal|language_model", name):
+        return _VISION
+    if re.search(r"scale|zero|quant|qweight|g_idx|absmax|SCB", name):
+        return "; it is of quantised weights: take the checkpoint that was quantised, in bfloat16"
+    return ""
+
+
+_VISION = (
+    "; this is a Llama 3.2 Vision model, which reads images, and only text models are converted "
+    "and run"
+)
+
+
+# Folders without the files
+
+
+def no_weights(folder: str, reason: str, *, to_meta: bool) -> NoReturn:
+    """Refuses a folder that has not the weights which were looked for, and says what it has.
+
+    `to_meta` says which direction was asked for: then the folder should be one of transformers.
+    """
+    refuse(folder, f"{reason}{next(_instead(folder, to_meta), '')}")
+
+
+def _instead(folder: str, to_meta: bool) -> Iterator[str]:
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    ranks = [name for name in names if _RANK.fullmatch(name)]
+    has_config = "config.json" in names
+    if ranks and to_meta:
+        yield "; this folder has Meta's layout, for which to_meta=True is not given"
+    if not ranks and has_config and not to_meta and any(map(_WEIGHTS.fullmatch, names)):
+        yield "; this folder has the layout of transformers, and to_meta=True converts it to Meta's"
+    if places := list(_originals(folder, names)):
+        given = "" if not to_meta else ", which is converted without to_meta=True"
+        yield f"; Meta's files are in {' and in '.join(places)}: give that folder{given}"
+    if adapter_in(folder):
+        yield (
+            f"; this folder has {adapter_kind(folder)} alone, without the model: give the model's "
+            f"own folder, with to_meta=True and merge_adapter={folder!r}"
+        )
+    if files := [name for name in names if name.endswith(".gguf")]:
+        yield f"; {files[0]} is GGUF, which is not read: take the checkpoint that it was made from"
+
+
+def _originals(folder: str, names: list[str]) -> Iterator[str]:
+    """Folders below that have Meta's files, as `original` has in published repositories."""
+    for name in names:
+        below = os.path.join(folder, name)
+        if not os.path.isdir(below):
+            continue
+        inside = sorted(os.listdir(below))
+        if any(map(_RANK.fullmatch, inside)):
+            yield below
+        elif name == "original":
+            for one in inside:  # as mp8 and mp16 of the largest model
+                deeper = os.path.join(below, one)
+                if os.path.isdir(deeper) and any(map(_RANK.fullmatch, os.listdir(deeper))):
+                    yield deeper
+
+
+def _is_file(folder: str, name: str) -> bool:
+    return os.path.isfile(os.path.join(folder, name))
