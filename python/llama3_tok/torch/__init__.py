@@ -8,7 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llama3_tok.torch.checkpoint import Converted, convert_checkpoint, verify_checkpoint
+    from llama3_tok.torch.checkpoint import (
+        Converted,
+        Planned,
+        convert_checkpoint,
+        plan_checkpoint,
+        verify_checkpoint,
+    )
     from llama3_tok.torch.conversation import Conversation
     from llama3_tok.torch.generation import Generation
     from llama3_tok.torch.model import Llama3
@@ -22,12 +28,14 @@ __all__ = [
     "Converted",
     "Generation",
     "Llama3",
+    "Planned",
     "Sampling",
     "Score",
     "Stream",
     "add_pad_token",
     "collate",
     "convert_checkpoint",
+    "plan_checkpoint",
     "precision",
     "verify_checkpoint",
 ]
@@ -38,12 +46,14 @@ _HOME = {
     "Converted": "checkpoint",
     "Generation": "generation",
     "Llama3": "model",
+    "Planned": "checkpoint",
     "Sampling": "sampling",
     "Score": "scoring",
     "Stream": "runner",
     "add_pad_token": "training",
     "collate": "training",
     "convert_checkpoint": "checkpoint",
+    "plan_checkpoint": "checkpoint",
     "precision": "training",
     "verify_checkpoint": "checkpoint",
 }

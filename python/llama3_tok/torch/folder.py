@@ -12,9 +12,26 @@ from typing import Any, Literal, TypeAlias
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import require
 from llama3_tok.tokenizer import Tokenizer
-from llama3_tok.torch.checkpoint.hugging_face import CONFIG, weight_paths
-from llama3_tok.torch.checkpoint.meta import PARAMS, read_json
-from llama3_tok.torch.checkpoint.stored import Safetensors, refuse
+from llama3_tok.torch.checkpoint.cases import (
+    Wanted,
+    check_adapter,
+    check_plain,
+    kind_of_config,
+    kind_of_tensor,
+    no_weights,
+)
+from llama3_tok.torch.checkpoint.hugging_face import (
+    COMPUTED,
+    CONFIG,
+    HEAD,
+    INPUT,
+    homes,
+    open_weights,
+    plain_types,
+    weight_paths,
+)
+from llama3_tok.torch.checkpoint.meta import PARAMS
+from llama3_tok.torch.checkpoint.stored import read_json, refuse
 from llama3_tok.torch.memory import explained, written
 
 __all__ = ["Attention", "ModelFolder"]
@@ -23,13 +40,10 @@ Attention: TypeAlias = Literal["sdpa", "eager", "flash_attention_2"]
 
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 DTYPES = ("bfloat16", "float16", "float32")
-_EMBEDDING, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
-# Rotary frequencies, which older files have: they follow from the configuration.
-_COMPUTED = "rotary_emb.inv_freq"
 
 
 class ModelFolder:
-    """A folder with `config.json`, safetensors files and a tokenizer."""
+    """A folder with `config.json`, files of weights and a tokenizer."""
 
     def __init__(self, folder: str) -> None:
         if not os.path.isdir(folder):
@@ -41,13 +55,19 @@ class ModelFolder:
                 "this is a checkpoint in Meta's layout; `llama3-tok convert-checkpoint` makes a "
                 "folder for transformers of it",
             )
+        if not os.path.exists(path):
+            no_weights(folder, "there is no such file", Wanted.LOADING, path)
+        check_adapter(folder, "merge it with PEFT, save the result and load that")
         self.folder, self.path = folder, path
         self.config = read_json(path)
         kind = self.config.get("model_type")
         if kind != "llama":
-            refuse(path, f"its model_type is {kind!r}, and a text model of Llama 3 has 'llama'")
-        if self.config.get("quantization_config"):  # an empty one says that they are not
-            refuse(path, "the weights are quantised, and only bfloat16, float16, float32 are read")
+            refuse(
+                path,
+                f"its model_type is {kind!r}, and a text model of Llama 3 has 'llama'"
+                f"{kind_of_config(self.config)}",
+            )
+        check_plain(self.config, path, plain_types(folder, self.config))
 
     # The tokenizer
 
@@ -104,7 +124,7 @@ class ModelFolder:
             raise
         except Exception as error:  # whatever transformers finds wrong, of many types
             refuse(self.path, f"transformers can make no model of it: {error}")
-        stored, size = self._check_weights(config, needed)
+        stored, size, is_safe = self._check_weights(config, needed)
         kind = _dtype(dtype, stored, device)
         check_attention(attention, kind, device)
         needs = f"the weights need {written(size)} as they are stored ({stored})"
@@ -122,32 +142,36 @@ class ModelFolder:
                 dtype=getattr(torch, kind),
                 attn_implementation=attention,
                 local_files_only=True,
-                use_safetensors=True,
+                use_safetensors=is_safe,
             )
             return network.to(device).eval()
 
-    def _check_weights(self, config: Any, needed: dict[str, Any]) -> tuple[str, int]:  # noqa: ANN401
-        """That the files have the model's tensors; gives the type of the embedding, and bytes."""
-        files = [Safetensors(path) for path in weight_paths(self.folder)]
-        homes = {name: file for file in files for name in file.tensors}
-        if config.tie_word_embeddings:
-            needed.pop(_OUTPUT, None)
-            homes.pop(_OUTPUT, None)  # some writers store it twice
-        missing = [name for name in needed if name not in homes]
+    def _check_weights(self, config: Any, needed: dict[str, Any]) -> tuple[str, int, bool]:  # noqa: ANN401
+        """That the files have the model's tensors.
+
+        Gives the type of the embedding, the bytes, and whether they are safetensors files. Others
+        have had their tables read here, so they hold nothing but tensors.
+        """
+        files = [open_weights(path) for path in weight_paths(self.folder, Wanted.LOADING)]
+        found = homes(files)
+        if config.tie_word_embeddings and HEAD not in found:
+            needed.pop(HEAD, None)
+        missing = [name for name in needed if name not in found]
         if missing:
             reason = f"no file here has this tensor; {len(missing)} of {len(needed)} are missing"
             refuse(self.folder, reason, missing[0])
-        for name, file in homes.items():
+        for name, file in found.items():
             if name not in needed:
-                if not name.endswith(_COMPUTED):
+                if not name.endswith(COMPUTED):
                     reason = f"a model of {config.num_hidden_layers} layers has no such tensor"
-                    refuse(file.path, reason, name)
+                    refuse(file.path, f"{reason}{kind_of_tensor(name)}", name)
                 continue
-            found, wanted = list(file.tensors[name].shape), list(needed[name].shape)
-            if found != wanted:
-                refuse(file.path, f"its shape is {found}, and {CONFIG} makes it {wanted}", name)
-        size = sum(homes[name].tensors[name].bytes for name in needed)
-        return homes[_EMBEDDING].tensors[_EMBEDDING].dtype, size
+            shape, wanted = list(file.tensors[name].shape), list(needed[name].shape)
+            if shape != wanted:
+                refuse(file.path, f"its shape is {shape}, and {CONFIG} makes it {wanted}", name)
+        size = sum(found[name].tensors[name].bytes for name in needed)
+        is_safe = not any(file.path.endswith(".bin") for file in files)
+        return found[INPUT].tensors[INPUT].dtype, size, is_safe
 
 
 def _check_device(device: str) -> None:

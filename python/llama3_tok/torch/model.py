@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from llama3_tok.torch.conversation import Conversation
-    from llama3_tok.torch.scoring import Score
+    from llama3_tok.torch.scoring import Mask, Score
 
 __all__ = ["Llama3", "Prompt"]
 
@@ -193,14 +193,58 @@ class Llama3(Runner):
         }
         return Conversation(self, system, described, options)
 
-    def score(self, text: Text) -> "Score":
-        """How likely the model finds each token of a text, which gets a BOS: see `Score`.
+    def score(
+        self,
+        text: Prompt,
+        *,
+        stride: int | None = None,
+        window: int | None = None,
+        mask: "Mask" = None,
+        batch_size: int = 1,
+    ) -> "Score":
+        """How likely the model finds each token of a text, and all of it: see `Score`.
 
-        Raises Llama3TokError for a text longer than the context, ValueError for an empty one.
+        A text gets a BOS. Ids are taken as they are, and messages as `encode_chat` has them without
+        a header after the last; the first id has nothing before it, and no score. With
+        `mask="assistant"` only those tokens of messages count that the assistant writes; for ids
+        `mask` may have a value for each.
+
+        With `stride` a text may be longer than the context: it is read in windows of `window`
+        tokens (default: the context), each of which begins `stride` tokens after the one before.
+        Each token is scored once, and those after the first window with at least `window - stride`
+        tokens before them. A smaller stride gives more context to each, and takes longer.
+        `batch_size` windows are read at a time; memory grows with that, and not with the text.
+
+        Raises Llama3TokError for a text longer than the window without a stride; ValueError for one
+        without tokens to score, and for numbers out of range; InvalidTokenId, ChatFormatError,
+        TypeError; MemoryError with the sizes.
+
+        >>> model.score(book, stride=4096).perplexity  # doctest: +SKIP
+        6.214
         """
-        from llama3_tok.torch.scoring import score
+        from llama3_tok.torch.scoring import score_all
 
-        return score(self, text)
+        return score_all(self, [text], stride, window, mask, batch_size)[0]
+
+    def score_batch(
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        stride: int | None = None,
+        window: int | None = None,
+        mask: Literal["assistant"] | None = None,
+        batch_size: int = 8,
+    ) -> "list[Score]":
+        """The score of each text, ids or messages: as `score` one by one.
+
+        `batch_size` windows are read at a time, of whichever texts. In bfloat16 sums are rounded in
+        another way than alone. Raises what `score` does.
+        """
+        from llama3_tok.torch.scoring import score_all
+
+        arguments.refuse_text(prompts, "prompts")
+        arguments.choice(mask, "mask", (None, "assistant"))
+        return score_all(self, list(prompts), stride, window, mask, batch_size)
 
     # How it is done
 

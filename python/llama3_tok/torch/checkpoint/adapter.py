@@ -21,7 +21,15 @@ from llama3_tok.torch.checkpoint.hugging_face import (
     open_weights,
 )
 from llama3_tok.torch.checkpoint.sizes import from_config
-from llama3_tok.torch.checkpoint.stored import Array, check_pointer, read_json, refuse, unsigned
+from llama3_tok.torch.checkpoint.stored import (
+    WIDTH,
+    Array,
+    Stored,
+    check_pointer,
+    read_json,
+    refuse,
+    unsigned,
+)
 from llama3_tok.torch.checkpoint.tensors import Tensor, part
 
 EXTRA = "adapters"
@@ -53,13 +61,13 @@ class MergedFolder(HuggingFaceFolder):
         self._state: Mapping[str, Any] | None = None
 
     @property
-    def bytes(self) -> int:
-        """Of the model's tensors, which are all in memory for the merging."""
-        return sum(info.bytes for file in self.files for info in file.tensors.values())
+    def merging(self) -> int:
+        """The bytes of the model's tensors, and of a second embedding, which PEFT has in memory.
 
-    def dtype_of(self, tensor: Tensor) -> str:
-        """A tensor's type."""
-        return super().dtype_of(self._stored(tensor))
+        Twice the largest is added: one is merged at a time, in float32.
+        """
+        sizes = [info.bytes for file in self.files for info in file.tensors.values()]
+        return sum(sizes) + 4 * max(sizes)
 
     def blocks(
         self, tensor: Tensor, rank: int = 0, ranks: int = 1, copies: int = 1
@@ -68,17 +76,12 @@ class MergedFolder(HuggingFaceFolder):
         if self._state is None:
             self._state = self._merged()
         dtype = self.dtype_of(tensor)
-        merged = self._state[tensor.hf]
-        whole = merged.contiguous().view(_integer(dtype)).numpy().view(unsigned(dtype))
+        whole = self._state[tensor.hf].numpy().view(unsigned(dtype))
         yield from part(whole, tensor, rank, ranks, copies, self.sizes.head_dim)
 
-    def _stored(self, tensor: Tensor) -> Tensor:
-        """The tensor that a tensor is made of: the embedding for an output layer that was tied."""
-        return tensor if tensor.hf in self._home else tensor._replace(hf=INPUT)
-
-    def _needed(self) -> dict[str, Tensor]:
-        needed = super()._needed()
-        return {name: tensor for name, tensor in needed.items() if name in self._home}
+    def _at(self, name: str) -> tuple[Stored, str]:
+        """The file of a tensor, and its name there: an output layer that was tied is made of it."""
+        return super()._at(name if name in self._home else INPUT)
 
     def _merged(self) -> dict[str, Any]:
         """The tensors after merging, by their names."""
@@ -91,12 +94,11 @@ class MergedFolder(HuggingFaceFolder):
         state = {}
         for name, file in self._home.items():
             dtype = file.tensors[name].dtype
-            copy = torch.from_numpy(np.array(file.array(name)).view(f"i{_width(dtype)}"))
+            copy = np.array(file.array(name)).view(f"i{WIDTH[dtype]}")
             file.check(name)
-            state[name] = copy.view(getattr(torch, dtype))
+            state[name] = torch.from_numpy(copy).view(getattr(torch, dtype))
         self.remap()
-        if HEAD not in state or self.config.get("tie_word_embeddings"):
-            state.setdefault(HEAD, state[INPUT].clone())
+        state.setdefault(HEAD, state[INPUT].clone())
         with torch.device("meta"):
             network = transformers.LlamaForCausalLM(config)
         needed = network.state_dict().keys()
@@ -110,15 +112,19 @@ class MergedFolder(HuggingFaceFolder):
         except Exception as error:  # whatever PEFT finds wrong, of many types
             reason = " ".join(str(error).split())[:300]
             refuse(self._adapter, f"peft can't merge {adapter_kind(self._adapter)}: {reason}")
-        for tensor in self._needed().values():
-            shape = tuple(merged[tensor.hf].shape)
-            if shape != tensor.shape:
+        found = {}
+        for name, tensor in self._needed().items():
+            made, dtype = merged[name], self.dtype_of(tensor)
+            if (tuple(made.shape), made.dtype) != (tensor.shape, getattr(torch, dtype)):
                 refuse(
                     self._adapter,
-                    f"with it the shape is {list(shape)}, and without it {list(tensor.shape)}",
-                    tensor.hf,
+                    f"it makes it {list(made.shape)} of {made.dtype}, and the model has "
+                    f"{list(tensor.shape)} of {dtype}",
+                    name,
                 )
-        return merged
+            integers = {2: torch.int16, 4: torch.int32}[WIDTH[dtype]]
+            found[name] = made.detach().contiguous().view(integers)
+        return found
 
 
 def adapter_sha256(folder: str) -> str:

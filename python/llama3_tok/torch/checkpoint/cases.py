@@ -7,6 +7,7 @@ is not converted, and what to do. No advice here overwrites anything.
 import os
 import re
 from collections.abc import Collection, Iterator
+from enum import Enum
 from typing import Any, NoReturn
 
 from llama3_tok.torch.checkpoint.stored import check_pointer, read_json, refuse
@@ -118,30 +119,53 @@ _VISION = (
 # Folders without the files
 
 
-def no_weights(folder: str, reason: str, *, to_meta: bool) -> NoReturn:
-    """Refuses a folder that has not the weights which were looked for, and says what it has.
+class Wanted(Enum):
+    """What a folder was given for."""
 
-    `to_meta` says which direction was asked for: then the folder should be one of transformers.
-    """
-    refuse(folder, f"{reason}{next(_instead(folder, to_meta), '')}")
+    TO_META = "its weights in the layout of transformers"
+    TO_TRANSFORMERS = "its weights in Meta's layout"
+    LOADING = "a model to run"
 
 
-def _instead(folder: str, to_meta: bool) -> Iterator[str]:
+def no_weights(folder: str, reason: str, wanted: Wanted, file: str | None = None) -> NoReturn:
+    """Refuses a folder without the files that were looked for, and says what it has instead."""
+    refuse(file or folder, f"{reason}{next(_instead(folder, wanted), '')}")
+
+
+_CONVERT = "`llama3-tok convert-checkpoint` makes a folder for transformers of"
+
+
+def _instead(folder: str, wanted: Wanted) -> Iterator[str]:
+    """What the folder has, and what to do with it: the first is the most likely."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    ranks = [name for name in names if _RANK.fullmatch(name)]
-    has_config = "config.json" in names
-    if ranks and to_meta:
-        yield "; this folder has Meta's layout, for which to_meta=True is not given"
-    if not ranks and has_config and not to_meta and any(map(_WEIGHTS.fullmatch, names)):
+    has_ranks = any(map(_RANK.fullmatch, names))
+    if has_ranks and wanted is Wanted.TO_META:
+        yield "; this folder has Meta's layout, which is converted without to_meta=True"
+    if has_ranks and wanted is Wanted.LOADING:
+        yield f"; this folder has Meta's layout: {_CONVERT} it"
+    if (
+        wanted is Wanted.TO_TRANSFORMERS
+        and "config.json" in names
+        and any(map(_WEIGHTS.fullmatch, names))
+    ):
         yield "; this folder has the layout of transformers, and to_meta=True converts it to Meta's"
     if places := list(_originals(folder, names)):
-        given = "" if not to_meta else ", which is converted without to_meta=True"
-        yield f"; Meta's files are in {' and in '.join(places)}: give that folder{given}"
+        where = f"; Meta's files are in {' and in '.join(places)}"
+        if wanted is Wanted.LOADING:
+            yield f"{where}: {_CONVERT} that"
+        elif wanted is Wanted.TO_META:
+            yield f"{where}: give that folder, without to_meta=True"
+        else:
+            yield f"{where}: give that folder"
     if adapter_in(folder):
-        yield (
-            f"; this folder has {adapter_kind(folder)} alone, without the model: give the model's "
-            f"own folder, with to_meta=True and merge_adapter={folder!r}"
-        )
+        alone = f"; this folder has {adapter_kind(folder)} alone, without the model"
+        if wanted is Wanted.LOADING:
+            yield f"{alone}: merge it into that with PEFT, save the result and load that"
+        else:
+            yield (
+                f"{alone}: give the model's own folder, with to_meta=True and "
+                f"merge_adapter={folder!r}"
+            )
     if files := [name for name in names if name.endswith(".gguf")]:
         yield f"; {files[0]} is GGUF, which is not read: take the checkpoint that it was made from"
 

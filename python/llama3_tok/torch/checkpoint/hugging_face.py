@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from llama3_tok.errors import CheckpointError
 from llama3_tok.torch.checkpoint.cases import (
+    Wanted,
     check_adapter,
     check_plain,
     kind_of_tensor,
@@ -46,7 +47,7 @@ class HuggingFaceFolder:
             check_adapter(folder, "pass merge_adapter=True to merge it into the weights")
         path = os.path.join(folder, CONFIG)
         if not os.path.exists(path):
-            no_weights(folder, f"there is no {CONFIG} here", to_meta=True)
+            no_weights(folder, "there is no such file", Wanted.TO_META, path)
         self.config: Json = read_json(path)
         check_plain(self.config, path, plain_types(folder, self.config))
         described(self.config, path)  # what it is comes before what is wrong with its files
@@ -66,14 +67,15 @@ class HuggingFaceFolder:
 
     def dtype_of(self, tensor: Tensor) -> str:
         """A tensor's type."""
-        return self._home[tensor.hf].tensors[tensor.hf].dtype
+        file, name = self._at(tensor.hf)
+        return file.tensors[name].dtype
 
     def types(self) -> dict[str, tuple[str, str]]:
         """The types that there are, each with the file and the name of the first tensor of it."""
         found = dict[str, tuple[str, str]]()
         for name in sorted(self._needed()):
-            file = self._home[name]
-            found.setdefault(file.tensors[name].dtype, (file.path, name))
+            file, stored = self._at(name)
+            found.setdefault(file.tensors[stored].dtype, (file.path, stored))
         return found
 
     def blocks(
@@ -91,6 +93,10 @@ class HuggingFaceFolder:
         """Gives back what reading took."""
         for file in self.files:
             file.remap()
+
+    def _at(self, name: str) -> tuple[Stored, str]:
+        """The file of a tensor, and its name there."""
+        return self._home[name], name
 
     def _has_head_of_its_own(self) -> bool:
         """Whether the weights have an output layer that differs from a tied embedding.
@@ -182,7 +188,7 @@ def index_of(folder: str) -> str | None:
     return None
 
 
-def weight_paths(folder: str) -> list[str]:
+def weight_paths(folder: str, wanted: Wanted = Wanted.TO_META) -> list[str]:
     """The files that the index names, or the only one; safetensors before torch's own."""
     name = index_of(folder)
     if name is None:
@@ -191,8 +197,8 @@ def weight_paths(folder: str) -> list[str]:
                 return [os.path.join(folder, single)]
         no_weights(
             folder,
-            f"there are no weights here: none of {INDEX}, {SINGLE}, {BIN_INDEX} and {BIN}",
-            to_meta=True,
+            f"there is neither {INDEX} nor {SINGLE} here, and no {BIN_INDEX} or {BIN} either",
+            wanted,
         )
     index = os.path.join(folder, name)
     single = os.path.join(folder, SINGLE if name == INDEX else BIN)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llama3_tok.torch.checkpoint.cases import check_adapter, kind_of_tensor, no_weights
+from llama3_tok.torch.checkpoint.cases import Wanted, check_adapter, kind_of_tensor, no_weights
 from llama3_tok.torch.checkpoint.sizes import Params, Sizes, from_params
 from llama3_tok.torch.checkpoint.stored import Array, Info, equal, read_json, refuse
 from llama3_tok.torch.checkpoint.tensors import (
@@ -278,7 +278,7 @@ def _rank_paths(folder: str) -> list[str]:
             folder,
             "there is no consolidated.00.pth here; this must be the folder as Meta has it, with "
             f"{PARAMS} and {TOKENIZER}",
-            to_meta=False,
+            Wanted.TO_TRANSFORMERS,
         )
     if missing := sorted(set(range(max(found) + 1)) - found.keys()):
         names = ", ".join(map(rank_name, missing))

@@ -248,6 +248,24 @@ class _Rows:
         return self._means[tensor.meta]
 
 
+# What the interpreter, NumPy and the tokenizer take, and the blocks that are in memory, of 16 MB
+# each: measured, in docs/design/checkpoints.md.
+_WITHOUT_TABLES = 200_000_000
+_TABLE = 2_000
+# torch, transformers and PEFT.
+_TORCH = 600_000_000
+
+
+def memory_of(plan: Plan) -> int:
+    """The private memory that a conversion takes, at most."""
+    tables = sum(len(file.tensors) for file in plan.source.files)
+    tables += sum(len(target.outs) for target in plan.targets)
+    size = _WITHOUT_TABLES + _TABLE * tables
+    if isinstance(plan.source, MergedFolder):
+        size += _TORCH + plan.source.merging
+    return size
+
+
 def _check_ranks(sizes: Sizes, ranks: int, folder: str) -> None:
     """Every rank must have whole heads, and as much as any other."""
     kv = sizes.kv_heads
