@@ -22,7 +22,6 @@ from llama3_tok.torch.memory import explained, written
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import torch
 
     from llama3_tok.torch.runner import Runner
 
@@ -104,8 +103,8 @@ class Window(NamedTuple):
 def windows(tokens: int, window: int, stride: int) -> Iterator[Window]:
     """The windows of a text of so many tokens.
 
-    >>> list(windows(10, window=6, stride=3))
-    [Window(begin=0, first=1, end=6), Window(begin=3, first=6, end=9), Window(begin=6, first=9, end=10)]
+    >>> [tuple(each) for each in windows(10, window=6, stride=3)]
+    [(0, 1, 6), (3, 6, 9), (6, 9, 10)]
     """
     begin, first, end = 0, 1, min(window, tokens)
     yield Window(begin, first, end)
@@ -240,9 +239,7 @@ def _given(model: "Runner", prompt: "Text | Ids | Sequence[Message]", mask: Mask
     return _of_ids(model, given, None if mask is None else _checked(mask, len(given)))
 
 
-def _of_ids(
-    model: "Runner", listed: Sequence[int], mask: "npt.NDArray[np.bool_] | None"
-) -> _Given:
+def _of_ids(model: "Runner", listed: Sequence[int], mask: "npt.NDArray[np.bool_] | None") -> _Given:
     if len(listed) < 2:
         raise ValueError("text must have at least two ids: the first is what the second follows")
     tokenizer = model.tokenizer
@@ -268,9 +265,7 @@ def _checked(mask: "Iterable[bool | int]", tokens: int) -> "npt.NDArray[np.bool_
     array = np.asarray(values)
     if array.shape != (tokens,):
         raise ValueError(f"mask must have {tokens:,} values, one for each id, not {array.shape}")
-    if array.dtype != np.bool_ and not (
-        array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()
-    ):
+    if array.dtype != np.bool_ and not (array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()):
         raise TypeError("mask must hold True and False, or 1 and 0")
     return array.astype(np.bool_)
 

@@ -2,8 +2,8 @@
 
 In reading order: `sizes` is the model in numbers, `tensors` which tensors it has and how the two
 layouts differ, `stored`, `torch_file` and `writing` are the files, `meta` and `hugging_face` the
-folders, `adapter` one of them with what LoRA learned, `cases` what is neither; `job` is how a folder
-is written whole, and `plan` says what goes where, for either direction.
+folders, `adapter` one of them with what LoRA learned, `cases` what is neither. `job` is how a
+folder is written whole; `plan` says what goes where, for either direction.
 """
 
 import os

@@ -138,9 +138,10 @@ def adapter_sha256(folder: str) -> str:
 
 def _weights_in(folder: str) -> str:
     """The file of an adapter's weights."""
-    for name in ADAPTER_WEIGHTS:
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
-            check_pointer(path)
-            return path
-    refuse(folder, f"there is no adapter here, whose weights are in {' or '.join(ADAPTER_WEIGHTS)}")
+    paths = [os.path.join(folder, name) for name in ADAPTER_WEIGHTS]
+    path = next(filter(os.path.isfile, paths), None)
+    if path is None:
+        names = " or ".join(ADAPTER_WEIGHTS)
+        refuse(folder, f"there is no adapter here, whose weights are in {names}")
+    check_pointer(path)
+    return path

@@ -207,7 +207,8 @@ def weight_paths(folder: str, wanted: Wanted = Wanted.TO_META) -> list[str]:
         refuse(index, "its 'weight_map' does not name the file of each tensor")
     paths = [os.path.join(folder, name) for name in sorted(set(named.values()))]
     if os.path.exists(single) and single not in paths:
-        refuse(folder, f"there are {name} and {os.path.basename(single)}, and only one can be right")
+        other = os.path.basename(single)
+        refuse(folder, f"there are {name} and {other}, and only one can be right")
     for path in paths:
         if not os.path.exists(path):
             refuse(path, f"there is no such file, and {name} names it")

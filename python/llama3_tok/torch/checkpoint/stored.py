@@ -107,7 +107,7 @@ class Stored(Protocol):
         """A tensor's elements, as unsigned integers of their size; not to be kept."""
 
     def check(self, name: str) -> None:
-        """Compares bytes that were just read with the checksum that the file has of them, if any."""
+        """Compares bytes that were just read with the file's checksum of them, if it has one."""
 
     def remap(self) -> None:
         """Gives back what reading took."""
