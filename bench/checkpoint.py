@@ -42,7 +42,7 @@ SHARED = {
 CONVERT = """
 import shutil, sys
 from llama3_tok.torch import convert_checkpoint
-source, output, to_meta, ranks, stop = sys.argv[1:]
+source, output, to_meta, ranks, stop, dtype = sys.argv[1:]
 class Stop(Exception): pass
 def progress(done, total):
     if done > int(stop): raise Stop
@@ -50,7 +50,7 @@ if int(stop) < 1 << 60:  # of a hollow checkpoint only a part is written
     shutil.disk_usage = lambda path: type("Usage", (), {"free": 1 << 60})
 try:
     convert_checkpoint(source, output, to_meta=to_meta == "1", ranks=int(ranks), progress=progress,
-                       verify=to_meta == "0" and int(stop) == 1 << 60)
+                       dtype=dtype or None, verify=to_meta == "0" and int(stop) == 1 << 60)
 except Stop:
     pass
 """
@@ -98,8 +98,11 @@ def make(folder: Path, fields: dict, ranks: int, hollow: bool) -> int:
     return total
 
 
-def measured(*arguments: object) -> dict[str, float]:
+def measured(
+    source: Path, output: Path, to_meta: int, ranks: int, stop: int, dtype: str = ""
+) -> dict[str, float]:
     """Runs a conversion: seconds, and peaks of its memory in MB (millions of bytes)."""
+    arguments = (source, output, to_meta, ranks, stop, dtype)
     peaks = {"RssAnon": 0, "VmPTE": 0, "RssFile": 0}
     begin = time.monotonic()
     process = subprocess.Popen([sys.executable, "-c", CONVERT, *map(str, arguments)])
@@ -153,6 +156,11 @@ def main() -> None:
         report("to transformers, read again and compared", total, result)
         result = measured(folder / "hf", folder / "back", 1, arguments.ranks, 1 << 60)
         report("back", total, result)
+        shutil.rmtree(folder / "back")
+        for dtype in ("float16", "float32"):
+            result = measured(folder / "hf", folder / dtype, 1, arguments.ranks, 1 << 60, dtype)
+            report(f"back, to {dtype}", total, result)
+            shutil.rmtree(folder / dtype)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Conversions move bits: where each comes from and goes to, both ways, in every form."""
 
 import json
+import shutil
 import sys
 import warnings
 import zipfile
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
@@ -14,6 +16,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 import checkpoints  # noqa: E402
 from llama3_tok import CheckpointError, MissingExtra, Tokenizer  # noqa: E402
 from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
+from llama3_tok.torch.checkpoint.cast import narrowed, widened  # noqa: E402
 from llama3_tok.torch.checkpoint.sizes import (  # noqa: E402
     Sizes,
     from_config,
@@ -131,7 +134,7 @@ def test_both_round_trips_keep_every_bit(tmp_path, ranks, kv_heads, tied, dtype)
         tmp_path / "back/tokenizer.model"
     ).read_bytes()
     for path in (tmp_path / "hf").iterdir():
-        if path.name != "conversion.json":  # which has the times of the input's files
+        if path.name != "conversion.json":  # which has the tables of the input's files
             assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
@@ -194,6 +197,79 @@ def test_dtype_converts_as_torch_does(tmp_path, given, wanted):
     assert_same(loaded(tmp_path / "hf"), expected)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     assert model.dtype == getattr(torch, wanted)
+
+
+@pytest.mark.parametrize("given", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("wanted", ["bfloat16", "float16", "float32"])
+def test_every_number_is_converted_as_torch_does(given, wanted):
+    """All of 16 bits; of 32 those around every number of 16 bits, halfway ones, and random ones."""
+    if given == "float32":
+        short = np.arange(1 << 16, dtype=np.uint32)
+        tops = [short << 16, short.astype(np.uint16).view(np.float16).astype(np.float32).view("u4")]
+        near = [top + np.uint32(step) for top in tops for step in (0, 1, 0xFFFFFFFF, 0xFFF, 0x1000)]
+        near += [top + np.uint32(step) for top in tops for step in (0x1001, 0x7FFF, 0x8000, 0x8001)]
+        random = np.random.default_rng(0).integers(0, 1 << 32, 1 << 20, dtype=np.uint32)
+        elements = np.concatenate([*near, random])
+    else:
+        elements = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16)
+    numbers = torch.from_numpy(elements.view(f"i{elements.itemsize}")).view(getattr(torch, given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = narrowed(widened(elements, given), wanted)
+    expected = numbers.to(getattr(torch, wanted))
+    nan = expected.isnan().numpy()
+    there = got.view(f"i{got.itemsize}")
+    assert (there[~nan] == bits(expected).numpy()[~nan]).all()
+    # Which NaN it is depends on torch's path; it stays one, of the same sign.
+    made = torch.from_numpy(there.copy()).view(getattr(torch, wanted))
+    assert (made.isnan().numpy() == nan).all()
+    assert (made.signbit() == numbers.signbit()).all()
+
+
+def test_a_model_of_several_types_is_converted_to_one(tmp_path):
+    """Norms in float32, as some save them: refused without dtype, which the error names."""
+    state = checkpoints.weights(**SMALL)
+    mixed = {name: t.float() if "norm" in name else t for name, t in state.items()}
+    fields = checkpoints.params(dim=32, **FIELDS)
+    meta = checkpoints.write(tmp_path / "mixed", mixed, fields, ranks=2)
+    with pytest.raises(CheckpointError, match="pass dtype='bfloat16' to convert the others to it"):
+        convert_checkpoint(meta, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    plain = checkpoints.write(tmp_path / "plain", state, fields, ranks=2)
+    for wanted in ("bfloat16", "float32"):
+        convert_checkpoint(meta, tmp_path / f"mixed-{wanted}", dtype=wanted, verify=True)
+        convert_checkpoint(plain, tmp_path / f"plain-{wanted}", dtype=wanted, verify=True)
+        got, expected = loaded(tmp_path / f"mixed-{wanted}"), loaded(tmp_path / f"plain-{wanted}")
+        assert_same(got, expected)
+    # And back, from a folder of transformers.
+    hf = shutil.copytree(tmp_path / "plain-bfloat16", tmp_path / "hf")
+    state = {name: t.float() if "norm" in name else t for name, t in loaded(hf).items()}
+    (file,) = hf.glob("*.safetensors")
+    safetensors.save_file(state, file, {"format": "pt"})
+    (hf / "conversion.json").unlink()
+    with pytest.raises(CheckpointError, match="pass dtype='bfloat16' to convert") as caught:
+        convert_checkpoint(hf, tmp_path / "out", to_meta=True)
+    assert "norm" in caught.value.tensor
+    for wanted in ("bfloat16", "float32"):
+        options = {"to_meta": True, "ranks": 2, "dtype": wanted, "verify": True}
+        convert_checkpoint(hf, tmp_path / f"there-{wanted}", **options)
+        convert_checkpoint(tmp_path / f"plain-{wanted}", tmp_path / f"back-{wanted}", **options)
+        mine, theirs = ranks_of(tmp_path / f"there-{wanted}"), ranks_of(tmp_path / f"back-{wanted}")
+        for one, other in zip(mine, theirs, strict=True):
+            assert_same(one, other)
+
+
+def test_float16_is_warned_of_where_only_some_have_another_type(tmp_path):
+    state = {name: t.half() for name, t in checkpoints.weights(**SMALL).items()}
+    fields = checkpoints.params(dim=32, **FIELDS)
+    half = checkpoints.write(tmp_path / "half", state, fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convert_checkpoint(half, tmp_path / "kept", dtype="float16")
+    state["norm.weight"] = state["norm.weight"].float()
+    mixed = checkpoints.write(tmp_path / "mixed", state, fields)
+    with pytest.warns(UserWarning, match="float16 has less range than float32: "):
+        convert_checkpoint(mixed, tmp_path / "hf", dtype="float16")
 
 
 def test_float16_warns_and_refuses_what_it_has_no_room_for(tmp_path):
@@ -373,13 +449,14 @@ def test_verifying_without_the_input_gives_the_bytes_read(tmp_path):
     assert verify_checkpoint(tmp_path / "hf") == done.bytes
 
 
-def test_only_another_dtype_needs_torch(tmp_path, monkeypatch):
+def test_nothing_needs_torch_but_an_adapter(tmp_path, monkeypatch):
     meta = small(tmp_path / "meta", ranks=2)
     monkeypatch.setitem(sys.modules, "torch", None)
     convert_checkpoint(meta, tmp_path / "hf", verify=True)
     convert_checkpoint(tmp_path / "hf", tmp_path / "back", to_meta=True, ranks=2, verify=True)
-    with pytest.raises(MissingExtra, match=r"pip install 'llama3_tok\[torch\]'"):
-        convert_checkpoint(meta, tmp_path / "out", dtype="float32")
+    convert_checkpoint(meta, tmp_path / "wide", dtype="float32", vocab_rows=128320, verify=True)
+    with pytest.raises(MissingExtra, match=r"pip install 'llama3_tok\[adapters\]'"):
+        convert_checkpoint(tmp_path / "hf", tmp_path / "out", to_meta=True, merge_adapter=True)
     assert not (tmp_path / "out").exists()
 
 

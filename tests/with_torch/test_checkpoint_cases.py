@@ -259,7 +259,7 @@ def test_metas_files_below_the_folder_are_found(hf, sound):
     assert (
         f"Meta's files are in {hf / 'original'}: give that folder, without to_meta=True" in message
     )
-    assert f"`llama3-tok convert-checkpoint` makes a folder for transformers of that" in said(
+    assert "`llama3-tok convert-checkpoint` makes a folder for transformers of that" in said(
         Llama3.load, hf
     )
     convert_checkpoint(hf / "original", hf.parent / "out")

@@ -13,7 +13,11 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 import checkpoints  # noqa: E402
 from llama3_tok import CheckpointError  # noqa: E402
-from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
+from llama3_tok.torch import (  # noqa: E402
+    convert_checkpoint,
+    plan_checkpoint,
+    verify_checkpoint,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import checkpoint as bench  # noqa: E402
@@ -172,25 +176,70 @@ def test_a_finished_file_that_has_gone_is_written_again(way, tmp_path):
     assert files_of(tmp_path / "out") == expected
 
 
-@pytest.mark.parametrize("changed", ["weights", "time", "config", "wishes"])
-def test_a_changed_input_is_refused(way, tmp_path, changed):
+def copied_anew(source, folder):
+    """A copy with the same bytes and other times, as from a download or another disk."""
+    copy = shutil.copytree(source, folder)
+    for path in copy.iterdir():
+        os.utime(path, ns=(0, 1))
+    return copy
+
+
+def test_a_copy_of_the_input_is_the_same_input(way, tmp_path):
+    """Nothing that is finished is lost by moving the input, and the result is the same."""
     source, options = way
-    source = shutil.copytree(source, tmp_path / "source")  # keeps times
-    assert run_killed(source, tmp_path / "out", options, "replace", 4)
+    convert_checkpoint(source, tmp_path / "whole", **options)
+    output = tmp_path / "out"
+    assert run_killed(source, output, options, "replace", 6)
+    copy = copied_anew(source, tmp_path / "copy")
+    there = {p.name: p.stat().st_mtime_ns for p in output.iterdir()}
+    done = convert_checkpoint(copy, output, **options)
+    assert done.kept == 2
+    assert all(
+        (output / name).stat().st_mtime_ns == there[name] for name in done.files if name in there
+    )
+    assert files_of(output) == files_of(tmp_path / "whole")
+    other = copied_anew(source, tmp_path / "other")
+    again = convert_checkpoint(other, output, verify=True, **options)
+    assert again.kept == len(again.files)
+
+
+def test_the_record_of_an_earlier_version_which_noted_times_is_continued(way, tmp_path):
+    source, options = way
+    output = tmp_path / "out"
+    assert run_killed(source, output, options, "replace", 6)
+    path = output / "conversion.json"
+    record = json.loads(path.read_text())
+    for entry in record["input"].values():
+        if "bytes" in entry:
+            entry["modified_ns"] = 12345
+    path.write_text(json.dumps(record))
+    assert convert_checkpoint(source, output, verify=True, **options).kept == 2
+    assert "modified_ns" not in path.read_text()
+
+
+@pytest.mark.parametrize("changed", ["weights", "config", "wishes"])
+def test_a_changed_input_is_refused(way, tmp_path, changed):
+    """Also with the old times: a file is told by its content."""
+    source, options = way
+    source = shutil.copytree(source, tmp_path / "source")
+    assert run_killed(source, tmp_path / "out", options, "replace", 6)
     before = files_of(tmp_path / "out")
     path = next(p for p in sorted(source.iterdir()) if p.suffix in (".pth", ".safetensors"))
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
     if changed == "weights":
         if path.suffix == ".pth":
             state = torch.load(path, weights_only=True)
             state["norm.weight"] = state["norm.weight"] + 1
             torch.save(state, path)
-        else:
-            data = path.read_bytes()
-            path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-        name = path.name
-    elif changed == "time":
-        os.utime(path, ns=(0, 1))
-        name = path.name
+            name = path.name
+        else:  # a bit of the embedding's first row, which is in the first rank
+            data = bytearray(path.read_bytes())
+            header = int.from_bytes(data[:8], "little")
+            offsets = json.loads(data[8 : 8 + header])["model.embed_tokens.weight"]["data_offsets"]
+            data[8 + header + offsets[0]] ^= 1
+            path.write_bytes(data)
+            name = "tok_embeddings.weight"
+        os.utime(path, ns=times)
     elif changed == "config":
         path = next(p for p in source.iterdir() if p.name in ("params.json", "config.json"))
         path.write_text(path.read_text() + "\n")
@@ -202,6 +251,20 @@ def test_a_changed_input_is_refused(way, tmp_path, changed):
         convert_checkpoint(source, tmp_path / "out", **options)
     assert name in str(caught.value)
     assert files_of(tmp_path / "out") == before
+
+
+def test_a_change_to_what_is_not_converted_yet_is_in_the_result(sources, tmp_path):
+    """Files of safetensors have no checksums; the result is that of the bytes that are there."""
+    options = WAYS["to-meta"]
+    source = shutil.copytree(sources / "to-meta", tmp_path / "source")
+    assert run_killed(source, tmp_path / "out", options, "replace", 6)
+    (path,) = source.glob("*.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # of the output layer's last row, which is in the last rank
+    path.write_bytes(data)
+    assert convert_checkpoint(source, tmp_path / "out", verify=True, **options).kept == 2
+    convert_checkpoint(source, tmp_path / "whole", **options)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
 def test_a_second_run_beside_the_first_is_refused(way, tmp_path):
@@ -341,7 +404,10 @@ MEGABYTES_ALLOWED = 512
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
 def test_memory_does_not_grow_with_the_model(tmp_path):
-    """Both ways, with the check of the result, for a model and one more than twice as large."""
+    """Both ways and to another type, for a model and one more than twice as large.
+
+    And a plan says no less.
+    """
     peaks = []
     for number, layers in enumerate((1, 10)):
         folder = tmp_path / str(number)
@@ -350,7 +416,10 @@ def test_memory_does_not_grow_with_the_model(tmp_path):
         size = bench.make(folder / "meta", fields, 8, hollow=False)
         there = bench.measured(folder / "meta", folder / "hf", 0, 1, 1 << 60)
         back = bench.measured(folder / "hf", folder / "back", 1, 8, 1 << 60)
-        peaks.append((size, there["RssAnon"], back["RssAnon"]))
+        other = bench.measured(folder / "meta", folder / "wide", 0, 1, 1 << 60, "float32")
+        plan = plan_checkpoint(folder / "meta", folder / "new", dtype="float32")
+        assert max(there["RssAnon"], back["RssAnon"], other["RssAnon"]) < plan.memory / 1e6
+        peaks.append((size, there["RssAnon"], back["RssAnon"], other["RssAnon"]))
         shutil.rmtree(folder)
     (small, *small_peaks), (large, *large_peaks) = peaks
     assert large > 2 * small > 600e6
@@ -368,3 +437,4 @@ def test_memory_for_405b_in_sixteen_files(tmp_path):
     assert size > 800e9
     result = bench.measured(tmp_path / "meta", tmp_path / "hf", 0, ranks, int(1e9))
     assert result["RssAnon"] < MEGABYTES_ALLOWED / 2
+    assert result["RssAnon"] < plan_checkpoint(tmp_path / "meta", tmp_path / "new").memory / 1e6
