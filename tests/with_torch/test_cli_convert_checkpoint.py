@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 import checkpoints  # noqa: E402
 from cli import COMMAND, Terminal, environment, fails, output, run  # noqa: E402
+from llama3_tok import Tokenizer  # noqa: E402
+from llama3_tok.torch import Planned  # noqa: E402
 
 VERB = "convert-checkpoint"
 
@@ -68,6 +70,77 @@ def test_a_finished_conversion_is_told(meta, tmp_path):
     assert b"1 of the files were there from an earlier run" in output(*words)
 
 
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(meta, tmp_path):
+    words = ("--input-dir", meta, "--output-dir", tmp_path / "hf", "--shard-size", "2MB")
+    said = output(VERB, *words, "--dry-run").decode()
+    assert not (tmp_path / "hf").exists()
+    plan = json.loads(output(VERB, *words, "--dry-run", "--json"))
+    assert not (tmp_path / "hf").exists()
+    assert set(plan) == set(Planned._fields)
+    for file in plan["files"]:
+        assert f"{file['name']}  " in said
+        assert f"{file['bytes']:,} bytes, {file['tensors']} tensor" in said
+    assert f"3 files would be in {tmp_path / 'hf'}: 21 tensors, {plan['bytes']:,} bytes" in said
+    assert "2 layers, 128,256 rows, output layer by itself, tokenizer of profile llama3" in said
+    assert f"at most {plan['memory'] / 1e6:.0f} MB of memory; nothing was written" in said
+    done = json.loads(output(VERB, *words, "--json"))
+    assert [file["name"] for file in plan["files"]] == done["files"]
+    assert (
+        "3 of the files are there from an earlier run" in output(VERB, *words, "--dry-run").decode()
+    )
+
+
+def test_a_disk_that_is_too_small_is_said_by_a_dry_run(meta, tmp_path):
+    words = ("--input-dir", meta, "--output-dir", tmp_path / "hf", "--vocab-rows", str(10**12))
+    said = output(VERB, *words, "--dry-run").decode()
+    assert " too few" in said
+
+
+def test_rows_and_a_profile_are_options(meta, tmp_path):
+    there = ("--input-dir", meta, "--output-dir", tmp_path / "hf")
+    output(VERB, *there, "--vocab-rows", "128320", "--profile", "llama3.3")
+    config = json.loads((tmp_path / "hf/config.json").read_text())
+    assert config["vocab_size"] == 128320
+    assert Tokenizer(tmp_path / "hf").profile == "llama3.3"
+    message = fails(VERB, *there[:3], tmp_path / "other", "--vocab-rows", "5")
+    assert "--vocab-rows must be at least 128,256" in message
+    back = ("--input-dir", tmp_path / "hf", "--output-dir", tmp_path / "back", "--to-meta")
+    message = fails(VERB, *back, "--profile", "llama3")
+    assert "pass --profile llama3.1 or llama3.2 or llama3.3" in message
+
+
+def test_advice_is_in_options(meta, tmp_path):
+    """What the library says of its parameters."""
+    hf, out = tmp_path / "hf", tmp_path / "out"
+    output(VERB, "--input-dir", meta, "--output-dir", hf)
+    (hf / "conversion.json").unlink()
+    words = ("--output-dir", out, "--input-dir")
+    assert "and --to-meta converts it to Meta's" in fails(VERB, *words, hf)
+    assert "is converted without --to-meta" in fails(VERB, "--to-meta", *words, meta)
+    (hf / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    message = fails(VERB, "--to-meta", *words, hf)
+    assert "a LoRA adapter is here" in message
+    assert "pass --merge-adapter to merge it" in message
+    alone = tmp_path / "lora"
+    alone.mkdir()
+    (hf / "adapter_config.json").rename(alone / "adapter_config.json")
+    message = fails(VERB, "--to-meta", *words, alone)
+    assert f"with --to-meta and --merge-adapter {alone}" in message
+    state = torch.load(meta / "consolidated.00.pth", weights_only=True)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for path in meta.iterdir():
+        (mixed / path.name).hardlink_to(path)
+    for rank in range(2):
+        path = mixed / f"consolidated.{rank:02d}.pth"
+        state = torch.load(path, weights_only=True)
+        path.unlink()
+        torch.save(state | {"norm.weight": state["norm.weight"].float()}, path)
+    message = fails(VERB, *words, mixed)
+    assert "pass --dtype bfloat16 to convert the others to it" in message
+    assert output(VERB, *words, mixed, "--dtype", "bfloat16")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -82,6 +155,23 @@ def test_a_finished_conversion_is_told(meta, tmp_path):
         (
             ("--input-dir", "in", "--output-dir", "out", "--to-meta", "--shard-size", "1GB"),
             "--shard-size is for safetensors",
+        ),
+        (
+            ("--input-dir", "in", "--output-dir", "out", "--merge-adapter"),
+            "--merge-adapter goes with --to-meta",
+        ),
+        (
+            ("--input-dir", "in", "--output-dir", "out", "--vocab-rows", "0"),
+            "--vocab-rows must be at least 1, not 0",
+        ),
+        (
+            ("--input-dir", "in", "--output-dir", "out", "--dry-run", "--verify"),
+            "--dry-run writes nothing",
+        ),
+        (("--output-dir", "out", "--dry-run"), "give --input-dir"),
+        (
+            ("--input-dir", "in", "--output-dir", "out", "--profile", "llama4"),
+            "invalid choice: 'llama4'",
         ),
         (("--input-dir", "nowhere", "--output-dir", "out"), "nowhere: No such file"),
         (("--verify", "--output-dir", "nowhere"), "there is no such file"),
