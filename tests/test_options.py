@@ -354,6 +354,7 @@ def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer,
         convert.convert: (tokenizer.vocabulary, str(tmp_path / "out.model")),
         report.parity: ([path],),
         torch.convert_checkpoint: (tmp_path, tmp_path / "out"),
+        torch.plan_checkpoint: (tmp_path, tmp_path / "out"),
     }
     methods = [
         method
