@@ -139,6 +139,7 @@ def places(page):
         "llama3_tok.compat.transformers",
         "llama3_tok.compat.transformers.auto",
         "llama3_tok.report.check",
+        "llama3_tok.torch.scoring",
         "llama3_tok.torch.stopping",
         "llama3_tok.data.arrow",
         "llama3_tok.data.huggingface",

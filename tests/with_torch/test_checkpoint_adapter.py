@@ -187,3 +187,19 @@ def test_an_adapter_that_can_not_be_merged_is_named(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"r": 8}))
     with pytest.raises(CheckpointError, match="peft can't merge a LoRA adapter"):
         convert_checkpoint(base, tmp_path / "out2", to_meta=True, merge_adapter=tmp_path / "lora")
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    """PEFT would leave out what has no place, and say nothing."""
+    larger = models.folder(tmp_path / "larger", "llama3", **SMALL | {"num_hidden_layers": 2})
+    smaller = base_of(tmp_path / "smaller")
+    adapter_of(larger, tmp_path / "of-larger")
+    adapter_of(smaller, tmp_path / "of-smaller")
+    with pytest.raises(CheckpointError, match="the model has no place for it.*; 8 are so") as error:
+        options = {"to_meta": True, "merge_adapter": tmp_path / "of-larger"}
+        convert_checkpoint(smaller, tmp_path / "out", **options)
+    assert ".layers.1." in error.value.tensor
+    with pytest.raises(CheckpointError, match="the adapter does not have it.*; 8 are so") as error:
+        options = {"to_meta": True, "merge_adapter": tmp_path / "of-smaller"}
+        convert_checkpoint(larger, tmp_path / "out2", **options)
+    assert ".layers.1." in error.value.tensor

@@ -12,7 +12,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 import checkpoints  # noqa: E402
 import models  # noqa: E402
 from llama3_tok import CheckpointError, Tokenizer  # noqa: E402
-from llama3_tok.torch import convert_checkpoint  # noqa: E402
+from llama3_tok.torch import Llama3, convert_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
 
@@ -91,6 +91,8 @@ def test_a_head_of_its_own_is_written_whatever_the_configuration_says(tmp_path, 
     convert_checkpoint(tmp_path / "meta", tmp_path / "back")
     assert not json.loads((tmp_path / "back/config.json").read_text())["tie_word_embeddings"]
     assert torch.equal(logits(tmp_path / "back"), expected)
+    with torch.no_grad():
+        assert torch.equal(Llama3.load(path, dtype="float32").network(TOKENS).logits, expected)
     tied = folder(tmp_path / "tied", lambda embedding: embedding, form)
     assert (logits(tied) - expected).abs().max() > 1
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import require
 from llama3_tok.torch.checkpoint.cases import ADAPTER, ADAPTER_WEIGHTS, adapter_kind
 from llama3_tok.torch.checkpoint.hugging_face import (
@@ -106,8 +107,9 @@ class MergedFolder(HuggingFaceFolder):
         del state
         try:
             model = peft.PeftModel.from_pretrained(network, self._adapter)
+            self._check_used(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
             merged: dict[str, Any] = model.merge_and_unload(safe_merge=True).state_dict()
-        except MemoryError:
+        except (MemoryError, CheckpointError):
             raise
         except Exception as error:  # whatever PEFT finds wrong, of many types
             reason = " ".join(str(error).split())[:300]
@@ -125,6 +127,22 @@ class MergedFolder(HuggingFaceFolder):
             integers = {2: torch.int16, 4: torch.int32}[WIDTH[dtype]]
             found[name] = made.detach().contiguous().view(integers)
         return found
+
+    def _check_used(self, used: Mapping[str, Any]) -> None:
+        """That PEFT has found a place for each tensor of the adapter, and a tensor for each place.
+
+        It says nothing of the one, and warns of the other. An embedding may be stored besides.
+        """
+        path = _weights_in(self._adapter)
+        given = open_weights(path).tensors.keys()
+        unused = [name for name in given - used.keys() if "embed_tokens" not in name]
+        unused = [name for name in unused if "lm_head" not in name]
+        for names, reason in (
+            (unused, "the model has no place for it, so the adapter is of another model"),
+            (used.keys() - given, "the adapter does not have it, so it is not whole"),
+        ):
+            if names:
+                refuse(path, f"{reason}; {len(names)} are so", min(names))
 
 
 def adapter_sha256(folder: str) -> str:
