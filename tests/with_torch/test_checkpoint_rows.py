@@ -12,7 +12,13 @@ safetensors = pytest.importorskip("safetensors.torch")
 
 import checkpoints  # noqa: E402
 import models  # noqa: E402
-from llama3_tok import CheckpointError, Llama3TokError, Tokenizer, VocabularyError  # noqa: E402
+from llama3_tok import (  # noqa: E402
+    CheckpointError,
+    Llama3TokError,
+    Tokenizer,
+    VocabularyError,
+    profiles,
+)
 from llama3_tok.torch import Llama3, convert_checkpoint, plan_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
@@ -78,7 +84,8 @@ def test_rows_are_cut_or_added_for_transformers(tmp_path, given, rows, dtype, ti
     else:
         assert_rows(got[HEAD], whole["output.weight"], rows, average)
     assert json.loads((tmp_path / "hf/config.json").read_text())["vocab_size"] == rows
-    assert Llama3.load(tmp_path / "hf").generate("Hello", max_new_tokens=3).new_tokens == 3
+    model = Llama3.load(tmp_path / "hf", dtype="float32")
+    assert model.generate("Hello", max_new_tokens=3).new_tokens == 3
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -200,28 +207,57 @@ def test_the_scaling_is_that_of_the_release_that_is_named(tmp_path):
         assert config["rope_parameters"]["factor"] == factor
 
 
-@pytest.mark.parametrize("name", ["chat_template.jinja", "special_tokens_map.json"])
-def test_a_tokenizer_of_another_release_than_the_weights_is_taken(tmp_path, name):
-    """A plain rotary embedding with the tokens of 3.1, where only a small file says so."""
-    convert_checkpoint(small(tmp_path / "meta"), tmp_path / "hf")
-    for path in (tmp_path / "hf").glob("*token*"):
-        path.unlink()
-    Tokenizer(profile="llama3.1").save(tmp_path / "tokenizer")
-    shutil.copy(tmp_path / "tokenizer/tokenizer.model", tmp_path / "hf")
-    (tmp_path / "hf/chat_template.jinja").unlink(missing_ok=True)
-    if name == "chat_template.jinja":
-        shutil.copy(tmp_path / "tokenizer" / name, tmp_path / "hf")
-    else:
-        (tmp_path / "hf" / name).write_text(json.dumps({"pad_token": "<|finetune_right_pad_id|>"}))
-    expected = Tokenizer(tmp_path / "hf")
-    convert_checkpoint(tmp_path / "hf", tmp_path / "out", to_meta=True)
-    assert Tokenizer(tmp_path / "out").special_tokens == expected.special_tokens
-    assert (Tokenizer(tmp_path / "out").profile == "llama3.1") == (name == "chat_template.jinja")
+def with_rank_file_alone(folder, meta):
+    """A folder of transformers with a plain rotary embedding and nothing but ranks of tokens."""
+    convert_checkpoint(meta, folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).unlink()
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    return folder
+
+
+def test_a_tokenizer_of_another_release_than_the_weights_is_taken(tmp_path):
+    """A plain rotary embedding with the tokens of 3.1, where only the chat template says so."""
+    hf = with_rank_file_alone(tmp_path / "hf", small(tmp_path / "meta"))
+    template = profiles.chat_template("llama3.1")
+    (hf / "chat_template.jinja").write_text(template)
+    convert_checkpoint(hf, tmp_path / "out", to_meta=True)
+    assert Tokenizer(tmp_path / "out").profile == "llama3.1"
+
+
+@pytest.mark.parametrize("profile", ["llama3", "llama3.1", "llama3.3", "meta"])
+def test_any_profile_may_be_named_for_a_rank_file_alone(tmp_path, profile):
+    """In either direction, whatever the weights and what transformers adds tell of the release."""
+    hf = with_rank_file_alone(tmp_path / "hf", small(tmp_path / "meta"))
+    convert_checkpoint(hf, tmp_path / "out", to_meta=True, profile=profile)
+    convert_checkpoint(tmp_path / "out", tmp_path / "again")
+    assert Tokenizer(tmp_path / "again").special_tokens == Tokenizer(profile=profile).special_tokens
+    for path in (tmp_path / "hf/config.json", tmp_path / "hf/generation_config.json"):
+        shutil.copy(path, tmp_path / "meta")
+    convert_checkpoint(tmp_path / "meta", tmp_path / "back", profile=profile)
+    assert Tokenizer(tmp_path / "back").special_tokens == Tokenizer(profile=profile).special_tokens
+
+
+def test_a_role_that_only_another_release_has_a_token_for_asks_for_a_profile(tmp_path):
+    hf = with_rank_file_alone(tmp_path / "hf", small(tmp_path / "meta"))
+    names = {
+        "pad_token": {"content": "<|finetune_right_pad_id|>"},
+        "bos_token": "<|begin_of_text|>",
+    }
+    (hf / "special_tokens_map.json").write_text(json.dumps(names))
+    with pytest.raises(CheckpointError, match="128,257 ids.*; its files do not say which release"):
+        convert_checkpoint(hf, tmp_path / "out", to_meta=True)
+    with pytest.raises(
+        CheckpointError, match="'<.finetune_right_pad_id.>', which is not a special"
+    ):
+        convert_checkpoint(hf, tmp_path / "out", to_meta=True, profile="llama3")
+    convert_checkpoint(hf, tmp_path / "out", to_meta=True, profile="llama3.1")
+    assert Tokenizer(tmp_path / "out").pad_id == 128004
 
 
 def test_a_profile_that_contradicts_the_folder_is_refused_with_one_that_fits(tmp_path):
     convert_checkpoint(small(tmp_path / "meta"), tmp_path / "hf")
-    with pytest.raises(VocabularyError, match="pass profile='llama3'"):
+    with pytest.raises(VocabularyError, match='pass profile="llama3"'):
         convert_checkpoint(tmp_path / "hf", tmp_path / "out", to_meta=True, profile="llama3.1")
     convert_checkpoint(tmp_path / "hf", tmp_path / "out", to_meta=True, profile="llama3")
     with pytest.raises(Llama3TokError, match="unknown profile"):

@@ -35,7 +35,8 @@ def one_by_one(model, ids, window, stride):
         while token >= begin + window:  # the first window that has the token
             begin += stride
         with torch.no_grad():
-            logits = model.network(torch.tensor([ids[begin:token]])).logits[0, -1]
+            given = torch.tensor([ids[begin:token]])
+            logits = model.network(given, logits_to_keep=1).logits[0, -1]
         found.append(logits.float().log_softmax(-1)[ids[token]].item())
     return found
 
@@ -49,7 +50,7 @@ def one_by_one(model, ids, window, stride):
     ],
 )
 def test_a_score_is_that_of_a_loop_over_tokens(model, tokens, window, stride):
-    ids = [128000, *model.tokenizer.encode(TEXT)][:tokens]
+    ids = [128000, *model.tokenizer.encode(TEXT * 2)][:tokens]
     assert len(ids) == tokens
     score = model.score(ids, window=window, stride=stride)
     np.testing.assert_allclose(

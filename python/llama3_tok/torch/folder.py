@@ -68,6 +68,7 @@ class ModelFolder:
                 f"{kind_of_config(self.config)}",
             )
         check_plain(self.config, path, plain_types(folder, self.config))
+        self.config.pop("quantization_config", None)  # an empty one, which transformers refuses
 
     # The tokenizer
 

@@ -43,11 +43,11 @@ class HuggingFaceFolder:
 
     def __init__(self, folder: str, *, adapter_is_merged: bool = False) -> None:
         self.folder = folder
-        if not adapter_is_merged:
-            check_adapter(folder, "pass merge_adapter=True to merge it into the weights")
         path = os.path.join(folder, CONFIG)
         if not os.path.exists(path):
             no_weights(folder, "there is no such file", Wanted.TO_META, path)
+        if not adapter_is_merged:
+            check_adapter(folder, "pass merge_adapter=True to merge it into the weights")
         self.config: Json = read_json(path)
         check_plain(self.config, path, plain_types(folder, self.config))
         described(self.config, path)  # what it is comes before what is wrong with its files

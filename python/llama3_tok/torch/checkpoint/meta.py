@@ -206,7 +206,7 @@ class MetaFolder:
             return False
         rows = [file.array(name)[:1] for file in self.files]
         return all(
-            np.arrayequal(row, rows[rank // copies * copies]) for rank, row in enumerate(rows)
+            np.array_equal(row, rows[rank // copies * copies]) for rank, row in enumerate(rows)
         )
 
     def _is_tied(self) -> bool:

@@ -26,7 +26,7 @@ from llama3_tok.torch.checkpoint.hugging_face import CONFIG, HEAD, INDEX, Huggin
 from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import Array, Info, refuse, unsigned
+from llama3_tok.torch.checkpoint.stored import Array, Info, read_json, refuse, unsigned
 from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Tensor, resized, tensors
 from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
 from llama3_tok.vocabulary import MAX_BYTES
@@ -285,22 +285,62 @@ def _tokenizer(folder: str, name: str, sizes: Sizes, profile: str | None) -> Tok
     if not os.path.exists(path):
         refuse(path, "there is no such file; the tokenizer belongs to the checkpoint")
     ranks = os.path.join(folder, TOKENIZER)
-    says_more = any(os.path.exists(os.path.join(folder, one)) for one in _SAYS_MORE)
-    if says_more or not os.path.isfile(ranks) or os.path.getsize(ranks) > MAX_BYTES:
+    is_alone = os.path.isfile(ranks) and os.path.getsize(ranks) <= MAX_BYTES
+    if not is_alone or (_says_ids(folder) if profile else _says_more(folder)):
         tokenizer = Tokenizer(path, profile=profile)
     else:
         # A rank file by itself does not tell the release; the weights' sizes do, or the caller.
         with open(ranks, "rb") as file:
             content = file.read()
         tokenizer = Tokenizer.from_bytes(content, profile=profile or sizes.profile, name=ranks)
+        _check_names(folder, tokenizer)
     # A model may have rows that no token has.
     if tokenizer.vocab_size > sizes.vocabulary:
+        hint = ""
+        if profile is None and not _says_ids(folder):
+            hint = "; its files do not say which release it is of: profile='llama3.1', as one, does"
         refuse(
             path,
             f"the tokenizer has {tokenizer.vocab_size:,} ids, and the weights are for "
-            f"{sizes.vocabulary:,}",
+            f"{sizes.vocabulary:,}{hint}",
         )
     return tokenizer
+
+
+# What says more of the tokens than a rank file does, but not which ids the special ones have.
+_NAMES = ("special_tokens_map.json", "chat_template.jinja", "additional_chat_templates")
+
+
+def _says_ids(folder: str) -> bool:
+    """Whether the files beside a rank file say which special tokens there are."""
+    if any(os.path.exists(os.path.join(folder, one)) for one in ("tokenizer.json", _ADDED)):
+        return True
+    config = os.path.join(folder, _TOKENIZER_CONFIG)
+    return os.path.exists(config) and any(
+        read_json(config).get(name) for name in ("added_tokens_decoder", "profile")
+    )
+
+
+def _says_more(folder: str) -> bool:
+    """Whether they say more than which model it is."""
+    names = (_TOKENIZER_CONFIG, *_NAMES)
+    return _says_ids(folder) or any(os.path.exists(os.path.join(folder, one)) for one in names)
+
+
+def _check_names(folder: str, tokenizer: Tokenizer) -> None:
+    """Refuses a release that has not the special tokens which the folder names."""
+    for file in (_TOKENIZER_CONFIG, "special_tokens_map.json"):
+        path = os.path.join(folder, file)
+        for role, value in (read_json(path) if os.path.exists(path) else {}).items():
+            name = value.get("content") if isinstance(value, dict) else value
+            if not role.endswith("_token") or not isinstance(name, str):
+                continue
+            if name not in tokenizer.special_tokens:
+                refuse(
+                    path,
+                    f"its {role} is {name[:100]!r}, which is not a special token of profile "
+                    f"{tokenizer.profile}",
+                )
 
 
 def _with_rows(sizes: Sizes, tokenizer: Tokenizer, rows: int | None) -> Sizes:
@@ -325,15 +365,7 @@ def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Siz
     return tokenizer, replace(sizes, vocabulary=last.id)
 
 
-# What says more of the tokens than a rank file does.
-_SAYS_MORE = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "additional_chat_templates",
-)
+_TOKENIZER_CONFIG, _ADDED = "tokenizer_config.json", "added_tokens.json"
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 

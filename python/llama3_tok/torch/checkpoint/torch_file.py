@@ -237,7 +237,15 @@ class _Kind(str):
     """A storage's class, by the name of its elements' type."""
 
 
-_KINDS = {storage: dtype for dtype, storage in STORAGES.items()}
+# Those that are not read are named, too, in an error.
+_KINDS = {storage: dtype for dtype, storage in STORAGES.items()} | {
+    "ByteStorage": "uint8",
+    "CharStorage": "int8",
+    "ShortStorage": "int16",
+    "IntStorage": "int32",
+    "LongStorage": "int64",
+    "DoubleStorage": "float64",
+}
 
 
 class _Unpickler(pickle.Unpickler):
