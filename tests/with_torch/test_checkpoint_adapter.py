@@ -3,6 +3,8 @@
 import json
 import shutil
 import sys
+import warnings
+from contextlib import nullcontext
 
 import pytest
 
@@ -36,12 +38,17 @@ def adapter_of(base, path, config=None, **options):
     if config is None:
         options = {"r": 4, "lora_alpha": 16, "target_modules": ATTENTION} | options
         config = peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **options)
-    model = peft.get_peft_model(network_of(base), config)
+    with warnings.catch_warnings():
+        # Of what the newest transformers deprecates, and of a tied model with one of the two.
+        warnings.simplefilter("ignore")
+        model = peft.get_peft_model(network_of(base), config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "modules_to_save" in name:
                 weight += torch.randn_like(weight) / 4
-    model.save_pretrained(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_pretrained(path)
     return model.eval()
 
 
@@ -93,22 +100,24 @@ def test_a_tied_model_stays_tied_unless_the_adapter_changes_one_of_the_two(tmp_p
     base = base_of(tmp_path / "hf", tied=True)
     targets = [*ATTENTION, touched] if touched else ATTENTION
     made = adapter_of(base, tmp_path / "lora", target_modules=targets)
-    plain = {"to_meta": True, "merge_adapter": tmp_path / "lora"}
-    if touched:
-        with pytest.warns(UserWarning, match="the stored lm_head.weight is another"):
-            got = converted(base, tmp_path, merge_adapter=tmp_path / "lora")
-    else:
+    warned = pytest.warns(UserWarning, match="changes the embedding or the output layer")
+    with warned if touched else nullcontext():
         got = converted(base, tmp_path, merge_adapter=tmp_path / "lora")
     torch.testing.assert_close(logits(got), logits(made), rtol=0, atol=2e-4)
     assert got.config.tie_word_embeddings == (touched is None)
-    assert plan_checkpoint(base, tmp_path / "new", **plain).tied == (touched is None)
+    options = {"to_meta": True, "merge_adapter": tmp_path / "lora"}
+    with warned if touched else nullcontext():
+        plan = plan_checkpoint(base, tmp_path / "new", **options)
+    assert plan.tied == (touched is None)
 
 
 def test_bits_are_those_of_pefts_own_merging(tmp_path):
     base = base_of(tmp_path / "hf", torch.bfloat16)
     adapter_of(base, tmp_path / "lora")
     network = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    merged = peft.PeftModel.from_pretrained(network, tmp_path / "lora").merge_and_unload()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        merged = peft.PeftModel.from_pretrained(network, tmp_path / "lora").merge_and_unload()
     got = converted(base, tmp_path, merge_adapter=tmp_path / "lora")
     expected = merged.state_dict()
     assert got.state_dict().keys() == expected.keys()

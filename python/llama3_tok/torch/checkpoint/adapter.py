@@ -5,6 +5,7 @@ affair, in many variants. So it is imported for this alone, when the first tenso
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -55,8 +56,10 @@ class MergedFolder(HuggingFaceFolder):
                     "changes them, which is not merged here: merge it with peft itself, and "
                     "convert what that saves",
                 )
-            # One of the two changes, so they are no longer the same.
-            self.unties = True
+            self.unties = (
+                f"{adapter} changes the embedding or the output layer, which are one in {folder}: "
+                "both are written, each by itself"
+            )
             self.sizes = from_config(self.config, os.path.join(folder, CONFIG), untied=True)
         self._adapter = adapter
         self._state: Mapping[str, Any] | None = None
@@ -106,9 +109,12 @@ class MergedFolder(HuggingFaceFolder):
         network.load_state_dict({n: state[n] for n in needed}, assign=True)
         del state
         try:
-            model = peft.PeftModel.from_pretrained(network, self._adapter)
-            self._check_used(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
-            merged: dict[str, Any] = model.merge_and_unload(safe_merge=True).state_dict()
+            with warnings.catch_warnings():
+                # What PEFT only warns of is refused here.
+                warnings.simplefilter("ignore")
+                model = peft.PeftModel.from_pretrained(network, self._adapter)
+                self._check_used(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
+                merged: dict[str, Any] = model.merge_and_unload().state_dict()
         except (MemoryError, CheckpointError):
             raise
         except Exception as error:  # whatever PEFT finds wrong, of many types
@@ -124,6 +130,8 @@ class MergedFolder(HuggingFaceFolder):
                     f"{list(tensor.shape)} of {dtype}",
                     name,
                 )
+            if not made.isfinite().all():
+                refuse(self._adapter, "with it there are numbers that are none, or infinite", name)
             integers = {2: torch.int16, 4: torch.int32}[WIDTH[dtype]]
             found[name] = made.detach().contiguous().view(integers)
         return found

@@ -53,8 +53,14 @@ class HuggingFaceFolder:
         described(self.config, path)  # what it is comes before what is wrong with its files
         self.files: list[Stored] = [open_weights(path) for path in weight_paths(folder)]
         self._home: Mapping[str, Stored] = homes(self.files)
-        self.unties = self._has_head_of_its_own()
-        self.sizes: Sizes = from_config(self.config, path, untied=self.unties)
+        self.unties = ""
+        """Why the output layer is written by itself, in spite of what the configuration says."""
+        if self._has_head_of_its_own():
+            self.unties = (
+                f"{path} says that the output layer is the embedding, and the stored {HEAD} is "
+                "another: it is written, as transformers 5 uses it"
+            )
+        self.sizes: Sizes = from_config(self.config, path, untied=bool(self.unties))
         self._check()
 
     @property

@@ -22,7 +22,7 @@ from llama3_tok.formats.hugging_face import generation_config
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.adapter import MergedFolder, adapter_sha256
 from llama3_tok.torch.checkpoint.cast import cast, mean_row
-from llama3_tok.torch.checkpoint.hugging_face import CONFIG, HEAD, INDEX, HuggingFaceFolder
+from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
 from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
@@ -134,11 +134,7 @@ def for_meta(folder: str, wishes: Wishes, ranks: int) -> Plan:
     else:
         source = MergedFolder(folder, wishes.adapter)
     if source.unties:
-        warnings.warn(
-            f"{os.path.join(folder, CONFIG)} says that the output layer is the embedding, and the "
-            f"stored {HEAD} is another: the stored one is written, as transformers 5 uses it",
-            stacklevel=4,
-        )
+        warnings.warn(source.unties, stacklevel=4)
     wanted = _only_type(source, wishes.dtype)
     tokenizer = _tokenizer(folder, "", source.sizes, wishes.profile)
     tokenizer, sizes = _without_padding(tokenizer, source.sizes)
@@ -206,11 +202,12 @@ def _only_type(source: MetaFolder | HuggingFaceFolder, asked: str | None) -> str
         return asked
     found = source.types()
     if len(found) > 1:
-        (one, (file, tensor)), (other, (_, example)) = sorted(found.items())[:2]
+        usual = source.dtype_of(next(tensors(source.sizes)))
+        odd, (file, tensor) = next(one for one in sorted(found.items()) if one[0] != usual)
         refuse(
             file,
-            f"its type is {one}, and that of {example} is {other}; a model has one: pass "
-            f"dtype={source.dtype_of(next(tensors(source.sizes)))!r} to convert the others to it",
+            f"its type is {odd}, and that of {found[usual][1]} is {usual}; a model has one: pass "
+            f"dtype={usual!r} to convert the others to it",
             tensor,
         )
     return next(iter(found))
