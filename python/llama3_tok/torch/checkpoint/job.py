@@ -101,11 +101,15 @@ class Job:
         with whole_files.locked(self._folder) as is_free:
             if not is_free:
                 refuse(self._folder, "another conversion is writing here")
-            record = self._open_record([*(target.name for target in self._targets), *others])
+            names = [*(target.name for target in self._targets), *others]
+            record = self._found_record(names)
             kept = [target for target in self._targets if self._is_finished(target, record)]
-            self._check_space([target for target in self._targets if target not in kept])
             for target in kept:
                 self._confirm(target, record)
+            self._sweep((*names, RECORD))
+            if not os.path.exists(os.path.join(self._folder, RECORD)):
+                self._save(record)
+            self._check_space([target for target in self._targets if target not in kept])
             for target in self._targets:
                 if target not in kept:
                     record["files"][target.name] = self._write(target)
@@ -145,14 +149,6 @@ class Job:
         record = read_record(self._folder)
         for part in ("options", "input"):
             _compare(record[part], fresh[part], part, path)
-        return record
-
-    def _open_record(self, names: Sequence[str]) -> Json:
-        """The same, on the disk, and without what an earlier run has left half written."""
-        record = self._found_record(names)
-        if not os.path.exists(os.path.join(self._folder, RECORD)):
-            self._save(record)
-        self._sweep((*names, RECORD))
         return record
 
     def _confirm(self, target: Target, record: Json) -> None:

@@ -153,8 +153,8 @@ def for_meta(folder: str, wishes: Wishes, ranks: int) -> Plan:
                 # Meta's code loads both; one is stored.
                 outs.append(Out(OUTPUT, Info(wanted, shape), lambda: iter(()), EMBEDDING))
                 continue
-            blocks = partial(source.blocks, tensor, rank, ranks, copies)
-            blocks = rows.of(tensor, blocks, rank * shape[0], shape[0])
+            given = partial(source.blocks, tensor, rank, ranks, copies)
+            blocks = rows.of(tensor, given, rank * shape[0], shape[0])
             outs.append(_out(tensor.meta, shape, blocks, source.dtype_of(tensor), wanted, folder))
         name = rank_name(rank)
         write = partial(write_torch, stem=os.path.splitext(name)[0])
