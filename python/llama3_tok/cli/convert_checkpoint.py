@@ -170,7 +170,8 @@ def _plan_text(plan: dict[str, Any]) -> str:
     files = plan["files"]
     widest = max(len(f"{file['bytes']:,}") for file in files)
     lines = [
-        f"{file['name']}  {file['bytes']:>{widest},} bytes, {file['tensors']:,} tensors"
+        f"{file['name']}  {file['bytes']:>{widest},} bytes, {file['tensors']:,} "
+        f"tensor{'s' * (file['tensors'] != 1)}"
         for file in files
     ]
     lines += [

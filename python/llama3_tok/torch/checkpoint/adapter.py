@@ -45,9 +45,9 @@ class MergedFolder(HuggingFaceFolder):
         require("transformers", EXTRA)
         require("peft", EXTRA)
         super().__init__(folder, adapter_is_merged=True)
+        names = open_weights(_weights_in(adapter)).tensors
         path = os.path.join(adapter, ADAPTER)
         says = read_json(path)
-        names = open_weights(_weights_in(adapter)).tensors
         if self.sizes.tied and any("embed_tokens" in one or "lm_head" in one for one in names):
             if says.get("ensure_weight_tying"):
                 refuse(
