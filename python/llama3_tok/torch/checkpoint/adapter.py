@@ -7,7 +7,7 @@ affair, in many variants. So it is imported for this alone, when the first tenso
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from typing import Any
 
 import numpy as np
@@ -158,7 +158,7 @@ def adapter_sha256(folder: str) -> str:
     digest = sha256()
     for path in (os.path.join(folder, ADAPTER), _weights_in(folder)):
         with open(path, "rb") as file:
-            digest.update(sha256(file.read()).digest())
+            digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
