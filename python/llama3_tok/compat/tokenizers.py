@@ -50,10 +50,7 @@ class DecodeStream:
         The tokenizer is the same one in all steps: a `llama3_tok.Tokenizer`, or the one of
         `llama3_tok.compat.transformers`.
         """
-        ours = getattr(tokenizer, "llama3", tokenizer)
-        if not isinstance(ours, Tokenizer):
-            kind = type(tokenizer).__name__
-            raise TypeError(f"tokenizer must be a llama3_tok.Tokenizer, not {kind}")
+        ours = tokenizer if isinstance(tokenizer, Tokenizer) else _inside(tokenizer)
         if self._decoder is None:
             self._tokenizer = ours
             self._decoder = ours.stream_decoder(
@@ -66,3 +63,12 @@ class DecodeStream:
             return None
         text, self._held = self._held, ""
         return text
+
+
+def _inside(tokenizer: "Llama3Tokenizer") -> Tokenizer:
+    """The tokenizer that the class for transformers has."""
+    try:
+        return tokenizer.llama3
+    except AttributeError:
+        kind = type(tokenizer).__name__
+        raise TypeError(f"tokenizer must be a llama3_tok.Tokenizer, not {kind}") from None
