@@ -296,3 +296,44 @@ def test_memory_is_bounded_whatever_the_size_of_a_document(tmp_path, packed):
     tokens, kilobytes = map(int, result.stdout.split())
     assert tokens > 25_000_000
     assert kilobytes < 200 * 1024
+
+
+@pytest.mark.parametrize("shuffle", [None, 5])
+def test_sections_are_planned_a_few_at_a_time(tmp_path, monkeypatch, source, shuffle):
+    from llama3_tok.data.corpora import engines, run
+
+    options = OPTIONS | {"shuffle": shuffle}
+    corpus(source, tmp_path / "whole", **options)
+    monkeypatch.setattr(run, "WAVE", 3)
+    waves = []
+
+    def engine(target, tasks, threads, report):
+        waves.append(len(tasks))
+        if len(waves) == 4:
+            raise Killed
+        engines.in_threads(target, tasks, threads, report)
+
+    with pytest.raises(Killed):
+        corpus(source, tmp_path / "out", engine=engine, **options)
+    assert waves == [3, 3, 3, 3]
+    corpus(source, tmp_path / "out", engine=engine, **options)
+    assert waves[4:7] == [0, 0, 0]
+    assert max(waves) == 3
+    assert made.tree(tmp_path / "out") == made.tree(tmp_path / "whole")
+
+
+def test_what_was_done_is_looked_up_once_and_not_for_each_section(tmp_path, monkeypatch, source):
+    listed = []
+    names = places.Local.names
+
+    def counted(self, folder):
+        listed.append(folder)
+        return names(self, folder)
+
+    monkeypatch.setattr(places.Local, "names", counted)
+    corpus(source, tmp_path / "a", field="text", shard_tokens=1 << 20)
+    few = len(listed)
+    listed.clear()
+    summary = corpus(source, tmp_path / "b", field="text", shard_tokens=300)
+    assert summary.shards > 20
+    assert len(listed) == few

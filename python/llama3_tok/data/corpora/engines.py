@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from llama3_tok import arguments
 from llama3_tok.data.corpora.ahead import Behind
 from llama3_tok.data.corpora.encode import Progress, Target
-from llama3_tok.data.corpora.manifest import PROGRESS, committed
+from llama3_tok.data.corpora.manifest import committed
 from llama3_tok.data.corpora.plan import Section
 from llama3_tok.data.corpora.shards import Step, work
 from llama3_tok.extras import require
@@ -47,10 +47,7 @@ def engine(given: "str | Engine") -> Engine:
 
 def left(target: Target, task: Task) -> Iterable[Step]:
     """Writes what of a section is not done yet; its steps are to be committed in order."""
-    folder = os.path.join(target.folder, PROGRESS)
-    prefix = f"{task.section.number:09d}-"
-    names = (name for name in target.place.names(folder) if name.startswith(prefix))
-    done = committed(target.place, target.folder, task.section.number, names)
+    done = committed(target.place, target.folder, task.section.number)
     return work(target, task.section, task.number, done)
 
 

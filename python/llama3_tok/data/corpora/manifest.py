@@ -9,10 +9,14 @@ each run of a job, however often it was interrupted.
 import hashlib
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from llama3_tok.data.corpora.read import Position
 from llama3_tok.data.places import Place
@@ -23,6 +27,7 @@ __all__ = [
     "PROGRESS",
     "Commit",
     "ManifestError",
+    "begun",
     "commit_path",
     "committed",
     "line_of",
@@ -33,6 +38,8 @@ __all__ = [
 MANIFEST = "manifest.jsonl"
 PROGRESS = "_progress"
 _CHECK = "check"
+_DIGITS = 9
+_COMMIT = re.compile(r"\d{9}-\d{6}\.json")
 
 
 class ManifestError(Llama3TokError):
@@ -81,24 +88,28 @@ class Commit:
 
 def commit_path(folder: str, section: int, group: int) -> str:
     """Where a commit is written."""
-    return os.path.join(folder, PROGRESS, f"{section:09d}-{group:06d}.json")
+    return os.path.join(folder, PROGRESS, f"{section:0{_DIGITS}d}-{group:06d}.json")
 
 
-def committed(place: Place, folder: str, section: int, names: Iterable[str]) -> list[Commit]:
-    """The commits of a section that follow each other from the first on.
-
-    `names` are those of the files in the folder for progress.
-    """
-    there = set(names)
+def committed(place: Place, folder: str, section: int) -> list[Commit]:
+    """The commits of a section that follow each other from the first on."""
     commits: list[Commit] = []
-    while os.path.basename(path := commit_path(folder, section, len(commits))) in there:
-        commit = Commit.of(place.read(path))
+    while not commits or commits[-1].next is not None:
+        try:
+            commit = Commit.of(place.read(commit_path(folder, section, len(commits))))
+        except FileNotFoundError:
+            break
         if commit is None:
             break
         commits.append(commit)
-        if commit.next is None:
-            break
     return commits
+
+
+def begun(place: Place, folder: str) -> npt.NDArray[np.int64]:
+    """The numbers of the sections that have commits, ascending."""
+    names = place.names(os.path.join(folder, PROGRESS))
+    numbers = (int(name[:_DIGITS]) for name in names if _COMMIT.fullmatch(name))
+    return np.unique(np.fromiter(numbers, np.int64))
 
 
 def line_of(content: Mapping[str, Any]) -> bytes:

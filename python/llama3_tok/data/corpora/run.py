@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from llama3_tok import arguments
 from llama3_tok.about import __version__
-from llama3_tok.data.corpora import engines, plan
+from llama3_tok.data.corpora import engines, manifest, plan
 from llama3_tok.data.corpora.encode import Progress, Target, scattered
 from llama3_tok.data.corpora.job import Form, Job
 from llama3_tok.data.corpora.manifest import (
@@ -38,6 +39,8 @@ __all__ = ["Found", "Summary", "corpus", "inspect", "verify"]
 _JOB, _FILES = "job.json", "files.jsonl"
 _INDEX = "index.json"
 _VERSION = 1
+WAVE = 10_000
+"""Sections that are planned at a time."""
 _LENGTH = "length_"
 
 
@@ -178,8 +181,9 @@ def corpus(
         if summary is not None:
             return summary
         files = _begin(target)
-        _work(target, files, engine, arguments.threads(threads), progress)
-        return _end(target, files)
+        numbers = _numbers(target, files)
+        count = _work(target, files, numbers, engine, arguments.threads(threads), progress)
+        return _end(target, files, count, numbers)
 
 
 @contextmanager
@@ -324,11 +328,13 @@ def _refuse_changed(before: bytes, files: Sequence[File]) -> None:
 # The middle
 
 
-def _numbers(job: Job, count: int) -> npt.NDArray[np.int64]:
-    """The number of the shards of each section: another order if there is a seed."""
-    if job.shuffle is None:
-        return np.arange(count)
-    order = np.argsort(scattered(count, job.shuffle), kind="stable")
+def _numbers(target: Target, files: Sequence[File]) -> npt.NDArray[np.int64] | None:
+    """The number of the shards of each section if there is a seed; else it is the section's."""
+    seed = target.job.shuffle
+    if seed is None:
+        return None
+    count = sum(1 for _ in plan.sections(target.job, files, target.inputs))
+    order = np.argsort(scattered(count, seed), kind="stable")
     numbers = np.empty(count, np.int64)
     numbers[order] = np.arange(count)
     return numbers
@@ -337,25 +343,16 @@ def _numbers(job: Job, count: int) -> npt.NDArray[np.int64]:
 def _work(
     target: Target,
     files: Sequence[File],
+    numbers: npt.NDArray[np.int64] | None,
     engine: "str | engines.Engine",
     threads: int,
     progress: Callable[[int, int, int, int], object] | None,
-) -> None:
-    sections = list(plan.sections(target.job, files, target.inputs))
-    numbers = _numbers(target.job, len(sections))
-    names = target.place.names(os.path.join(target.folder, PROGRESS))
-    done, total = 0, sum(section.stored_bytes for section in sections)
-    tokens = documents = 0
-    left: list[engines.Task] = []
-    for section, number in zip(sections, numbers.tolist(), strict=True):
-        commits = committed(target.place, target.folder, section.number, names)
-        for commit in commits:
-            tokens += commit.counts["tokens"]
-            documents += commit.counts["documents"]
-        if commits and commits[-1].next is None:
-            done += section.stored_bytes
-        else:
-            left.append(engines.Task(section, number))
+) -> int:
+    """Does what is not done, a wave of sections at a time; gives how many sections there are."""
+    run = engines.engine(engine)
+    begun = manifest.begun(target.place, target.folder)
+    done, total = 0, sum(file.size for file in files)
+    tokens = documents = count = 0
 
     def report(more: Progress) -> None:
         nonlocal done, tokens, documents
@@ -365,19 +362,35 @@ def _work(
         if progress is not None:
             progress(min(done, total), total, tokens, documents)
 
-    run = engines.engine(engine)
-    run(target, left, threads, report)
+    sections = plan.sections(target.job, files, target.inputs)
+    while wave := list(islice(sections, WAVE)):
+        left: list[engines.Task] = []
+        for section in wave:
+            count += 1
+            commits = []
+            at = int(np.searchsorted(begun, section.number))
+            if at < len(begun) and begun[at] == section.number:
+                commits = committed(target.place, target.folder, section.number)
+            for commit in commits:
+                tokens += commit.counts["tokens"]
+                documents += commit.counts["documents"]
+            if commits and commits[-1].next is None:
+                done += section.stored_bytes
+            else:
+                number = section.number if numbers is None else int(numbers[section.number])
+                left.append(engines.Task(section, number))
+        run(target, left, threads, report)
+    return count
 
 
 # The end
 
 
-def _end(target: Target, files: Sequence[File]) -> Summary:
+def _end(
+    target: Target, files: Sequence[File], count: int, numbers: npt.NDArray[np.int64] | None
+) -> Summary:
     """Makes the manifest of all commits, and removes them."""
     place, folder = target.place, target.folder
-    sections = list(plan.sections(target.job, files, target.inputs))
-    numbers = _numbers(target.job, len(sections))
-    names = place.names(os.path.join(folder, PROGRESS))
     header = _header(target, files)
     total = Counter[str]()
     faults: list[str] = []
@@ -387,8 +400,8 @@ def _end(target: Target, files: Sequence[File]) -> Summary:
     draft = os.path.join(drafts, MANIFEST)
     with open(draft, "wb") as file:
         file.write(line_of(header))
-        for at in np.argsort(numbers).tolist():
-            commits = committed(place, folder, sections[at].number, names)
+        for at in range(count) if numbers is None else map(int, np.argsort(numbers)):
+            commits = committed(place, folder, at)
             if not commits or commits[-1].next is not None:
                 raise ManifestError(f"{folder}: section {at} of the input was not finished", folder)
             for commit in commits:
