@@ -383,8 +383,10 @@ def test_what_has_no_score_is_refused(model):
 def test_flags_are_python_booleans(model):
     # The arguments that each call needs besides.
     calls = {
+        model.chat: (),
         model.generate: ("Hello",),
         model.generate_batch: (["Hello"],),
+        model.stream: ("Hello",),
     }
     methods = [
         method
