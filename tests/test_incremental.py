@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import folders
@@ -50,6 +50,7 @@ allowed = st.sampled_from([(), ("<|eot_id|>", "<|image|>"), "all"])
 
 @given(strategies.texts(), cuts, allowed, st.booleans(), st.booleans())
 def test_any_division_of_a_text_has_its_ids(text, cuts, allowed, bos, eos):
+    assume(not (bos and text.startswith("<|begin_of_text|>")))  # `encode` warns of a second one
     options = {"allowed_special": allowed, "bos": bos, "eos": eos}
     if allowed == ("<|eot_id|>", "<|image|>"):
         options["allowed_special"] = {"<|eot_id|>"}
