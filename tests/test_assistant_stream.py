@@ -140,7 +140,7 @@ def same(told, whole):
 # However it is divided
 
 
-@settings(max_examples=EXAMPLES * 4)
+@settings(max_examples=EXAMPLES)
 @given(text=answers, seed=st.integers(0, 2**32), salvage=st.booleans(), hold_calls=st.booleans())
 def test_the_deltas_of_text_are_the_answer_however_it_is_divided(text, seed, salvage, hold_calls):
     whole = parse_assistant(text, salvage=salvage)
@@ -152,7 +152,7 @@ def test_the_deltas_of_text_are_the_answer_however_it_is_divided(text, seed, sal
         assert not any(isinstance(delta, CallDropped) for delta in deltas)
 
 
-@settings(max_examples=EXAMPLES * 4)
+@settings(max_examples=EXAMPLES)
 @given(
     parts=st.lists(
         answers | st.sampled_from([TAG, EOT, EOM, EOS, PAD, 128006, 128002]), max_size=5
@@ -319,7 +319,7 @@ def ends(text):
     yield from ENDS
 
 
-@settings(max_examples=EXAMPLES * 2)
+@settings(max_examples=EXAMPLES)
 @given(text=st.lists(st.sampled_from(BITS), max_size=6).map("".join))
 def test_what_is_held_back_may_become_a_call(text):
     told = content(assistant_stream().push(text))
@@ -400,7 +400,7 @@ def test_nothing_of_a_call_is_told_as_text_and_its_arguments_are_told_as_they_co
             assert stream.finish()[:-1] == ([] if salvage else [CallEnd(0)])
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=max(EXAMPLES // 4, 1))
 @given(
     name=names,
     given=arguments,
