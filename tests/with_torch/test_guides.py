@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-import models
-from llama3_tok import Tokenizer
-from llama3_tok.serving import guides
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+pytest.importorskip("transformers")
+
+import models  # noqa: E402
+from llama3_tok import Tokenizer  # noqa: E402
+from llama3_tok.serving import guides  # noqa: E402
 
 SCHEMA = {
     "type": "object",

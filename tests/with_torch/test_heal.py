@@ -1,11 +1,13 @@
 """`generate(..., heal=True)`: the end of a prompt is written again."""
 
 import pytest
-import torch
 
-import models
-from llama3_tok import Tokenizer
-from llama3_tok.torch import Llama3
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+pytest.importorskip("transformers")
+
+import models  # noqa: E402
+from llama3_tok import Tokenizer  # noqa: E402
+from llama3_tok.torch import Llama3  # noqa: E402
 
 PROMPTS = ["Hello wor", "see https://exa", "A list:  ", "def f(x):\n    ret", "x"]
 
