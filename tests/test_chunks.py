@@ -149,6 +149,15 @@ print(next(chunks).tokens, sum(1 for _ in chunks), memory() - before)
     assert kilobytes < 10_000
 
 
+@pytest.mark.parametrize("run", [")", " ", "\n", "\n ", ".", "。」", "a", "\"' "])
+def test_a_long_run_of_anything_is_gone_through_a_few_times_alone(run):
+    # Looking at all of it from each of its characters would take hours.
+    text = run * (1_000_000 // len(run))
+    for at in PLACES:
+        chunks = list(TOKENIZER.split(text, 300_000, at=at))
+        assert sum(len(chunk.text) for chunk in chunks) == len(text)
+
+
 def test_wrong_calls_say_what_is_right():
     with pytest.raises(ValueError, match="the character at byte 2 alone has more; raise it"):
         list(TOKENIZER.split("a \U00016ff4", 1))

@@ -1,7 +1,7 @@
 //! Tokens by how they begin: all that a text may go on with if its next bytes are known.
 
 use crate::added::AddedTokens;
-use crate::error::Error;
+use crate::error::{Error, slice};
 use crate::vocabulary::Vocabulary;
 
 /// The ids of all tokens that text can have, special ones not among them, in the order of their bytes.
@@ -31,17 +31,17 @@ impl ByBytes {
         let of = |id: u32| bytes_of(vocabulary, added, id);
         let from = |bytes: &[u8]| {
             let first = self.0.partition_point(|&id| of(id) < bytes);
-            self.0.get(first..).unwrap_or_default()
+            slice(&self.0, first..)
         };
-        let following = from(bytes);
+        let following = from(bytes)?;
         let count = following.partition_point(|&id| of(id).starts_with(bytes));
         let mut found = Vec::new();
         found.try_reserve(count + bytes.len())?;
-        found.extend_from_slice(following.get(..count).unwrap_or_default());
+        found.extend_from_slice(slice(following, ..count)?);
         for end in 1..bytes.len() {
-            let beginning = bytes.get(..end).unwrap_or_default();
+            let beginning = slice(bytes, ..end)?;
             // An added token may have the bytes of one of the vocabulary.
-            for &id in from(beginning).iter().take_while(|&&id| of(id) == beginning) {
+            for &id in from(beginning)?.iter().take_while(|&&id| of(id) == beginning) {
                 found.try_reserve(1)?;
                 found.push(id);
             }
@@ -53,7 +53,9 @@ impl ByBytes {
 
 fn bytes_of<'a>(vocabulary: &'a Vocabulary, added: &'a AddedTokens, id: u32) -> &'a [u8] {
     let name = || added.get(id).map(|token| token.name.as_bytes());
-    vocabulary.token(id).or_else(name).unwrap_or_default()
+    let bytes = vocabulary.token(id).or_else(name);
+    debug_assert!(bytes.is_some(), "each of these ids came from one of the two");
+    bytes.unwrap_or_default()
 }
 
 #[cfg(test)]

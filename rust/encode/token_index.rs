@@ -67,11 +67,6 @@ impl TokenIndex {
         Ok(Self { places })
     }
 
-    /// The end of the text.
-    pub fn end(&self) -> Place {
-        self.places.last().copied().unwrap_or_default()
-    }
-
     /// The byte at which a character begins, both counted from the beginning of `text`.
     pub fn byte_of(&self, text: &[u8], character: usize) -> Result<usize, Error> {
         let found = self.places.partition_point(|place| place.characters <= character);

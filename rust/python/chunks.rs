@@ -16,6 +16,7 @@ use crate::encode::Encoder;
 use crate::encode::options::Options as Chosen;
 use crate::encode::split::{Chunk, Division};
 use crate::encode::token_index;
+use crate::error::slice;
 use crate::text::breaks::BreakKind;
 
 /// A text that is kept between calls: the object itself, or its bytes if they had to be made.
@@ -97,13 +98,13 @@ impl Splitter {
             })?;
             let Some(chunk) = next else { return Ok(None) };
             let count = |start: usize, end: usize| {
-                let part = text.get(start..end).unwrap_or_default();
+                let part = slice(text, start..end).map_err(|error| raise(py, error))?;
                 let joined = |at| pairs.partition_point(|&pair| pair < at);
-                token_index::characters(part) + joined(end) - joined(start)
+                Ok::<_, PyErr>(token_index::characters(part) + joined(end) - joined(start))
             };
-            let first = *characters + count(before.map_or(0, |before| before.start), chunk.start);
+            let first = *characters + count(before.map_or(0, |before| before.start), chunk.start)?;
+            let last = first + count(chunk.start, chunk.end)?;
             (*before, *characters) = (Some(chunk), first);
-            let last = first + count(chunk.start, chunk.end);
             Ok(Some((chunk.start, chunk.end, first, last, chunk.tokens)))
         })
     }
@@ -141,12 +142,5 @@ impl TokenIndex {
             self.index.count(&self.encoder, &text, start, end, &go_on)
         };
         count().map_err(|error| raise(py, error))
-    }
-
-    /// Bytes, characters and tokens of the whole.
-    #[getter]
-    fn whole(&self) -> (usize, usize, usize) {
-        let token_index::Place { bytes, characters, tokens } = self.index.end();
-        (bytes, characters, tokens)
     }
 }

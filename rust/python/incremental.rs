@@ -1,5 +1,6 @@
 //! Encoding a text that comes in pieces, and texts whose beginnings are known.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use numpy::PyArray1;
@@ -7,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::chat::{GivenChat, script};
-use super::convert::{array, bytes_object, bytes_of, list_of};
+use super::convert::{array, array_of, bytes_object, bytes_of, list_of};
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::encode::MAX_ATTACHED_BYTES;
@@ -18,7 +19,7 @@ use crate::encode::Encoder;
 use crate::encode::incremental;
 use crate::encode::options::Options as Chosen;
 use crate::encode::prefixes::{self, Kind, PrefixInfo, TextSource};
-use crate::error::Error;
+use crate::error::{Error, slice};
 
 /// A text that comes in pieces, and its ids so far.
 #[pyclass(module = "llama3_tok._core")]
@@ -47,7 +48,7 @@ impl IncrementalEncoder {
         } else {
             detached(py, None, |check, _| inner.push(&bytes, ids, check))?;
         }
-        list_of(py, ids.get(before..).unwrap_or_default())
+        list_of(py, slice(ids, before..).map_err(|error| raise(py, error))?)
     }
 
     /// The ids of what is pending; the next text begins after that, and its ids are counted anew.
@@ -55,7 +56,7 @@ impl IncrementalEncoder {
         let Self { inner, ids } = self;
         let before = ids.len();
         detached(py, None, |check, _| inner.finish(ids, check))?;
-        list_of(py, ids.get(before..).unwrap_or_default())
+        list_of(py, slice(ids, before..).map_err(|error| raise(py, error))?)
     }
 
     /// Forgets the ids of a text that has ended.
@@ -71,7 +72,7 @@ impl IncrementalEncoder {
 
     #[getter]
     fn ids_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        super::convert::array_of(py, (&*self.ids).into())
+        array_of(py, Cow::Borrowed(&self.ids))
     }
 
     #[getter]

@@ -55,8 +55,8 @@ impl BreakKind {
 
     /// Whether a part ends at `at`, where a character does.
     fn is_at(self, text: &[u8], at: usize) -> bool {
-        let (before, after) =
-            (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default());
+        // Callers look inside a text alone: outside of it nothing ends.
+        let Some((before, after)) = text.split_at_checked(at) else { return false };
         if after.is_empty() || before.is_empty() {
             return true;
         }
@@ -67,12 +67,10 @@ impl BreakKind {
             Self::Paragraph => {
                 // The line before is blank, and the one after is not.
                 let Some((b'\n', line)) = before.split_last() else { return false };
-                let start = memchr::memrchr(b'\n', line);
-                let blank =
-                    start.is_some_and(|start| is_blank(line.get(start..).unwrap_or_default()));
-                let next = memchr::memchr(b'\n', after)
-                    .map_or(after, |end| after.get(..end).unwrap_or_default());
-                blank && !is_blank(next)
+                let mut lines = line.rsplitn(2, |&byte| byte == b'\n');
+                let (last, has_one_before) = (lines.next(), lines.next().is_some());
+                let next = after.split(|&byte| byte == b'\n').next();
+                has_one_before && last.is_some_and(is_blank) && !next.is_some_and(is_blank)
             }
             Self::Sentence if before.last() == Some(&b'\n') => true,
             Self::Sentence if begins_with_space(after) => false,
@@ -93,9 +91,14 @@ const CLOSING: [&str; 12] = [
     "\u{3011}", "\u{300B}",
 ];
 
+/// How many of them belong to a sentence. Without a bound a run of brackets would be gone through from each of them.
+const MAX_CLOSING: usize = 8;
+
 fn ends_sentence(content: &[u8], has_space: bool, after: &[u8]) -> bool {
     let mut rest = content;
-    while let Some(inner) = CLOSING.iter().find_map(|mark| rest.strip_suffix(mark.as_bytes())) {
+    for _ in 0..MAX_CLOSING {
+        let inner = CLOSING.iter().find_map(|mark| rest.strip_suffix(mark.as_bytes()));
+        let Some(inner) = inner else { break };
         rest = inner;
     }
     let ends = |marks: &[&str]| marks.iter().any(|mark| rest.ends_with(mark.as_bytes()));
@@ -127,14 +130,14 @@ fn is_blank(line: &[u8]) -> bool {
     true
 }
 
-fn without_space_after(text: &[u8]) -> &[u8] {
-    let mut end = text.len();
-    while let Some((class, length)) = char_before(text, end)
+fn without_space_after(mut text: &[u8]) -> &[u8] {
+    while let Some((class, length)) = char_before(text, text.len())
         && is_space(class)
+        && let Some(shorter) = text.len().checked_sub(length).and_then(|end| text.get(..end))
     {
-        end -= length;
+        text = shorter;
     }
-    text.get(..end).unwrap_or_default()
+    text
 }
 
 #[cfg(test)]
