@@ -728,7 +728,8 @@ class Tokenizer(metaclass=_TokenizerType):
         ends with: a text with "world" has others. So the end is taken back to the last position
         where the ids before it do not depend on what follows, over as many tokens as that takes,
         and the model has to write these bytes again: `Continuation.allowed` are the ids that it may
-        choose from. The ids of the whole text, as `encode` gives them, are always among these ways.
+        choose from. The ids of the whole text, as `encode` gives them, are always among these ways,
+        but with added tokens that take white space, which no id stands for.
 
         Special ids stay where they are; after the last of them nothing is taken back that is before
         it. `Llama3.generate(..., heal=True)` does all this. Raises as `decode`.

@@ -37,8 +37,7 @@ pub struct IncrementalEncoder {
 impl IncrementalEncoder {
     /// At the beginning of a text. An error if there is no such token as `options` asks for.
     pub fn new(encoder: Arc<Encoder>, options: Options) -> Result<Self, Error> {
-        let bos = options.bos.then(|| encoder.roles.bos()).transpose()?;
-        let eos = options.eos.then(|| encoder.roles.eos()).transpose()?;
+        let (bos, eos) = encoder.ends(&options)?;
         Ok(Self {
             encoder,
             options: Options { bos: false, eos: false, ..options },

@@ -267,9 +267,15 @@ impl Encoder {
 
     /// How many ids `options` adds to a text: BOS and EOS. An error for one that there is not.
     pub fn added_ends(&self, options: &Options) -> Result<usize, Error> {
+        let (bos, eos) = self.ends(options)?;
+        Ok(usize::from(bos.is_some()) + usize::from(eos.is_some()))
+    }
+
+    /// The ids of BOS and EOS, as far as `options` asks for them. An error for one that there is not.
+    pub fn ends(&self, options: &Options) -> Result<(Option<u32>, Option<u32>), Error> {
         let bos = options.bos.then(|| self.roles.bos()).transpose()?;
         let eos = options.eos.then(|| self.roles.eos()).transpose()?;
-        Ok(usize::from(bos.is_some()) + usize::from(eos.is_some()))
+        Ok((bos, eos))
     }
 
     /// How many ids [`Encoder::encode`] gives.

@@ -63,7 +63,7 @@ impl Encoder {
         chunk.map(Some).ok_or(Error::NothingFits { limit, offset: end })
     }
 
-    /// The chunk that begins at `start` and ends after `least`; `None` if there is none.
+    /// The longest chunk from `start` on that ends after `least`; `None` where nothing so long fits.
     fn chunk(
         &self,
         text: &[u8],

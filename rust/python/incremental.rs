@@ -19,7 +19,7 @@ use crate::encode::Encoder;
 use crate::encode::incremental;
 use crate::encode::options::Options as Chosen;
 use crate::encode::prefixes::{self, Kind, PrefixInfo, TextSource};
-use crate::error::{Error, slice};
+use crate::error::slice;
 
 /// A text that comes in pieces, and its ids so far.
 #[pyclass(module = "llama3_tok._core")]
@@ -108,10 +108,10 @@ impl PrefixCache {
         limit: usize,
     ) -> PyResult<Self> {
         let (encoder, options) = (Arc::clone(&core.encoder), core.options(options)?);
-        let end = |wanted: bool, id: Result<u32, Error>| wanted.then_some(id).transpose();
+        let (bos, eos) = encoder.ends(&options).map_err(|error| raise(py, error))?;
         Ok(Self {
-            bos: end(options.bos, encoder.roles.bos()).map_err(|error| raise(py, error))?,
-            eos: end(options.eos, encoder.roles.eos()).map_err(|error| raise(py, error))?,
+            bos,
+            eos,
             options: Chosen { bos: false, eos: false, ..options },
             cache: prefixes::PrefixCache::new(limit),
             encoder,

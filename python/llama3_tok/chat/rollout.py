@@ -96,7 +96,7 @@ class Rollout:
 
     @property
     def answer(self) -> AssistantMessage:
-        """The last answer, as `parse_assistant` reads it. Raises ValueError if there is none."""
+        """The last answer, as `parse_assistant` reads it. Raises ValueError before the first."""
         if self._is_sampled:
             return self._tokenizer.parse_assistant(self._ids[self._start :])
         if self._answers:

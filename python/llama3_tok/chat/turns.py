@@ -129,7 +129,7 @@ class Turns:
         )
 
     def end_of(self, ids: list[int]) -> int | None:
-        """Where the special token is that ends the last message; None if there is none."""
+        """The position of the special token that ends the last message; None without one."""
         special = set(self._definition.core.special_tokens.values())
         place = next((at for at in reversed(range(len(ids))) if ids[at] in special), None)
         if place is None:
