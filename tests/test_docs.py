@@ -129,7 +129,7 @@ def places(page):
         "llama3_tok.data.chats",
         "llama3_tok.data.packing",
         "llama3_tok.text.encoding",
-        "llama3_tok.report.page.page",
+        "llama3_tok.page.page",
         "llama3_tok.text.streaming",
         "llama3_tok.about",
         "llama3_tok.tokenizer",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llama3_tok import report
-from llama3_tok.report.page import Page, Token, TokenRow
+from llama3_tok.page import Page, Token, TokenRow
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
-from llama3_tok.report.page import Page, Token, TokenRow
-from llama3_tok.report.page.rows import places
+from llama3_tok.page import Page, Token, TokenRow
+from llama3_tok.page.rows import places
 
 EVIL = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>\"'`&amp;]]>--></style></title>"

@@ -25,8 +25,8 @@ from llama3_tok.text import files
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
+    from llama3_tok.page import Token as PageToken
     from llama3_tok.report.comparison import Comparison
-    from llama3_tok.report.page import Token as PageToken
     from llama3_tok.report.tally import Excerpt
 
 PURPOSE = "Set Llama 3's tokens beside Llama 2's, and say why they differ."
@@ -290,8 +290,8 @@ def _is_number(cell: str) -> bool:
 
 def side_by_side(comparison: "Comparison", excerpt: "Excerpt") -> Iterator[str]:
     """Both rows, aligned, in lines as wide as the terminal."""
+    from llama3_tok.page.rows import places
     from llama3_tok.report.comparison_page import token_rows
-    from llama3_tok.report.page.rows import places
 
     colours = cycle(PASTELS), cycle(PASTELS)
     room = max(columns() - len(LABELS[0]), 12)

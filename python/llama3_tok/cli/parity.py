@@ -23,8 +23,8 @@ from llama3_tok.text import files
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
+    from llama3_tok.page.rows import TokenRow
     from llama3_tok.report.outcome import Mismatch, ReferenceOutcome
-    from llama3_tok.report.page.rows import TokenRow
     from llama3_tok.report.parity_report import Parity
 
 PURPOSE = "Compare the ids with those of tiktoken, tokenizers, Meta's class and transformers."

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
+from llama3_tok.page import Page, Token, TokenRow
+from llama3_tok.page.marks import text_of
+from llama3_tok.page.page import Cell
 from llama3_tok.report import languages
 from llama3_tok.report.causes import MEANINGS
 from llama3_tok.report.counts import Counts
 from llama3_tok.report.figures import Figures
 from llama3_tok.report.llama2 import Row
-from llama3_tok.report.page import Page, Token, TokenRow
-from llama3_tok.report.page.marks import text_of
-from llama3_tok.report.page.page import Cell
 from llama3_tok.report.tally import Excerpt, Pair
 
 __all__ = ["page", "ratio", "summary", "token_rows"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok.page.rows import TokenRow
 from llama3_tok.report.client import Answer, Client, Unusable
 from llama3_tok.report.items import Item
 from llama3_tok.report.known_causes import (
@@ -31,7 +32,6 @@ from llama3_tok.report.outcome import (
     Witness,
     vote,
 )
-from llama3_tok.report.page.rows import TokenRow
 from llama3_tok.report.references import Reference
 from llama3_tok.report.shrink import Budget, around, shrink
 from llama3_tok.report.witness import Shower

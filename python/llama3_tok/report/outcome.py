@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from llama3_tok.page.rows import TokenRow
 from llama3_tok.report.client import Failure
 from llama3_tok.report.items import Input
 from llama3_tok.report.known_causes import Cause
-from llama3_tok.report.page.rows import TokenRow
 
 __all__ = ["Mismatch", "Outcome", "ReferenceOutcome", "Tally", "Witness", "vote"]
 

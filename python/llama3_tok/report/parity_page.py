@@ -1,7 +1,7 @@
 """A parity report as a page: what was compared, what came of it, and witnesses token by token."""
 
+from llama3_tok.page import Page
 from llama3_tok.report.outcome import Mismatch, Outcome, ReferenceOutcome
-from llama3_tok.report.page import Page
 
 __all__ = ["page"]
 

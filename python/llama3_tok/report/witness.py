@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from llama3_tok.page.rows import Token, TokenRow
 from llama3_tok.report.ours import Ours
 from llama3_tok.report.outcome import OURS
-from llama3_tok.report.page.rows import Token, TokenRow
 
 if TYPE_CHECKING:
     import numpy as np

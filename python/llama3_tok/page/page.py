@@ -14,10 +14,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeAlias
 
-from llama3_tok.report.page.bars import Bar, bars
-from llama3_tok.report.page.bars import number as figure
-from llama3_tok.report.page.marks import attribute, plain
-from llama3_tok.report.page.rows import TokenRow, token_rows
+from llama3_tok.page.bars import Bar, bars
+from llama3_tok.page.bars import number as figure
+from llama3_tok.page.marks import attribute, plain
+from llama3_tok.page.rows import TokenRow, token_rows
 
 __all__ = ["Cell", "Page"]
 
@@ -167,7 +167,7 @@ def _td(value: Cell, right: bool) -> str:
 
 @cache
 def _resource(name: str) -> str:
-    return files("llama3_tok.report.page").joinpath(name).read_text("utf-8").strip()
+    return files("llama3_tok.page").joinpath(name).read_text("utf-8").strip()
 
 
 def _hash(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from llama3_tok.report.page.marks import attribute, plain
+from llama3_tok.page.marks import attribute, plain
 
 __all__ = ["Bar", "bars"]
 

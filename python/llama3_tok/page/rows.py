@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from llama3_tok.report.page.marks import attribute, hexadecimal, marked, plain, text_of
+from llama3_tok.page.marks import attribute, hexadecimal, marked, plain, text_of
 
 __all__ = ["Place", "Token", "TokenRow", "places", "token_rows"]
 
