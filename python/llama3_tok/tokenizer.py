@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from llama3_tok._core import Files, Options
     from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
     from llama3_tok.folder import AddedToken, Around, Folder
+    from llama3_tok.text.explaining import Explanation
     from llama3_tok.text.padding import Padded, Padding
 
 __all__ = [
@@ -350,6 +351,23 @@ class Tokenizer(metaclass=_TokenizerType):
         return [id for is_chosen, id in both if is_chosen and id is not None]
 
     # How a text becomes ids
+
+    def explain(self, text: Text, **options: Unpack[TextOptions]) -> "Explanation":
+        """How a text becomes ids: its pretokens, and for each what the vocabulary and merging say.
+
+        The result is a sequence of `Pretoken` and `AddedPiece`. A pretoken has `bytes`, `start` and
+        `end` (bytes of the text), the `alternative` of the pattern that cut it, `ids`,
+        `vocab_first`, the `merge_steps` and `merged_ids` of merging alone, and `differs` where that
+        gives other ids. `mentions` of the result are the names of special tokens that are plain
+        text here. Parameters and errors as in `encode`.
+
+        >>> viet = llama3_tok.Tokenizer().explain("in Việt")[1]
+        >>> viet.alternative.number, viet.ids, viet.vocab_first, viet.merged_ids
+        (2, (101798,), True, (11655, 26298, 83))
+        """
+        from llama3_tok.text.explaining import explain
+
+        return explain(self._core, text, **options)
 
     @overload
     def pretokens(self, text: str) -> list[str]: ...

@@ -13,6 +13,7 @@
 //! boundaries       positions that no merge crosses
 //! prefixes         the tokens that a text begins with
 //! merge            merging any number of bytes, window by window or from left to right
+//! merge_steps      the order in which the rule joins, to be looked at
 //! ```
 
 pub mod token_bytes;
@@ -27,6 +28,7 @@ pub mod short_merge;
 pub mod boundaries;
 pub mod prefixes;
 pub mod merge;
+pub mod merge_steps;
 #[cfg(test)]
 mod tests;
 

@@ -144,6 +144,25 @@ fn word(random: &mut Random, vocabulary: &Vocabulary) -> Vec<u8> {
     word
 }
 
+/// The steps are in the order of the rule, each joins two parts that are there, and the ids are the rule's.
+fn steps_are_those_of_the_rule(vocabulary: &Vocabulary, word: &[u8]) {
+    let mut lengths = Vec::new();
+    let table = vocabulary.token_table();
+    let expected = crate::bpe::plain::merge_plainly(table, word, |length| lengths.push(length));
+    let steps = vocabulary.merge_steps(word, &go_on).unwrap();
+    let found: Vec<usize> = steps.iter().map(|step| step.middle - step.start).collect();
+    assert_eq!(found, lengths, "{word:?}");
+    let mut parts: Vec<(usize, usize)> = (0..word.len()).map(|at| (at, at + 1)).collect();
+    for step in steps {
+        let at = parts.iter().position(|&part| part == (step.start, step.middle)).unwrap();
+        assert_eq!(parts.remove(at + 1), (step.middle, step.end), "{word:?}");
+        parts[at] = (step.start, step.end);
+        assert_eq!(vocabulary.id(&word[step.start..step.end]), Some(step.id), "{word:?}");
+    }
+    let ids: Vec<u32> = parts.iter().map(|&(a, b)| vocabulary.id(&word[a..b]).unwrap()).collect();
+    assert_eq!(ids, expected, "{word:?}");
+}
+
 #[test]
 fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
@@ -160,6 +179,7 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
         assert_eq!(found, expected, "{word:?}");
         let found = vocabulary.merge_left_to_right(&word, &mut memory);
         assert_eq!(found, expected, "{word:?}");
+        steps_are_those_of_the_rule(vocabulary, &word);
         let mut at = 0;
         let mut cut = Vec::new();
         while at < word.len() {
@@ -193,6 +213,7 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
             .unwrap();
         assert_eq!(found, expected, "{long:?}");
         assert_eq!(vocabulary.merge_left_to_right(&long, &mut memory), expected, "{long:?}");
+        steps_are_those_of_the_rule(vocabulary, &long);
     }
 }
 

@@ -442,6 +442,8 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     system::add(module)?;
     module.add_function(wrap_pyfunction!(primitives::last_pretoken, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::pretoken_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::pretoken_cuts, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::merge_steps, module)?)?;
     module.add_function(wrap_pyfunction!(profiles::profile, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::tokens, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::merge_batch, module)?)?;

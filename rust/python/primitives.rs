@@ -6,13 +6,16 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::convert::array;
+use super::convert::{array, try_collect};
 use super::core::Core;
 use super::detach::detached;
 use crate::bpe::merge::MergeMemory;
 use crate::error::Error;
 use crate::text::pretokenize::Pretokens;
+use crate::text::pretokenize::scalar::{Cut, cut};
 use crate::text::span::Span;
+
+type Cuts<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u8>>);
 
 /// Pretokens between two looks for signals, some milliseconds.
 const PRETOKENS_CHECK: usize = 1 << 14;
@@ -54,6 +57,41 @@ pub(super) fn pretoken_ends<'py>(
         Ok::<_, Error>(ends)
     })?;
     array(py, ends)
+}
+
+/// How a text is cut into pretokens: where each ends, in bytes, as `int64[n]`, and which alternative of the
+/// pattern cut it, 1 to 7, as `uint8[n]`.
+#[pyfunction]
+pub(super) fn pretoken_cuts<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Cuts<'py>> {
+    let (ends, alternatives) = detached(py, None, |check, _| {
+        let (mut ends, mut alternatives): (Vec<i64>, Vec<u8>) = Default::default();
+        let mut at = 0;
+        while let Some(Cut { end, alternative }) = cut(text, at) {
+            if ends.len().is_multiple_of(PRETOKENS_CHECK) {
+                check()?;
+            }
+            ends.try_reserve(1)?;
+            ends.push(end as i64);
+            alternatives.try_reserve(1)?;
+            alternatives.push(alternative);
+            at = end;
+        }
+        Ok::<_, Error>((ends, alternatives))
+    })?;
+    Ok((array(py, ends)?, array(py, alternatives)?))
+}
+
+/// How merging joins the bytes of a piece: `(start, middle, end, id)` for each step, in order.
+#[pyfunction]
+pub(super) fn merge_steps(
+    py: Python,
+    core: &Core,
+    piece: &[u8],
+) -> PyResult<Vec<(usize, usize, usize, u32)>> {
+    let vocabulary = Arc::clone(&core.encoder.vocabulary);
+    let steps = detached(py, None, |check, _| vocabulary.merge_steps(piece, check))?;
+    let rows = steps.iter().map(|step| Ok((step.start, step.middle, step.end, step.id)));
+    try_collect(steps.len(), rows)
 }
 
 /// The ids that merging gives from each byte string, which is neither cut nor looked up as a whole.

@@ -24,6 +24,7 @@ use crate::bpe::boundaries::Boundaries;
 use crate::bpe::certain_merges::CertainMerges;
 use crate::bpe::index::NONE;
 use crate::bpe::merge::{MergeMemory, Merger};
+use crate::bpe::merge_steps::{MergeStep, merge_steps};
 use crate::bpe::pairs::Pairs;
 use crate::bpe::split::Split;
 use crate::bpe::token_bytes::TokenBytes;
@@ -223,6 +224,11 @@ impl Vocabulary {
         check: &Check,
     ) -> Result<&'m [u32], Error> {
         self.merger.merge(path, &self.token_table, text, span, memory, check)
+    }
+
+    /// The steps in which merging joins bytes, in order.
+    pub fn merge_steps(&self, bytes: &[u8], check: &Check) -> Result<Vec<MergeStep>, Error> {
+        merge_steps(&self.token_table, bytes, check)
     }
 
     /// The same from left to right, which is used if windows fail.

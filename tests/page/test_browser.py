@@ -5,7 +5,6 @@ are written where LLAMA3_TOK_SCREENSHOTS names a folder.
 """
 
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -21,19 +20,6 @@ TEXT = (
     "— Việt Nam 好きです 한국어\n"
     "\tdef f():\n\t\treturn 'x'\x00  \n\n𓀀 end.\n"
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = (os.environ.get("LLAMA3_TOK_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, (shutil.which(name) for name in names if name)), None)
-    if path is None:
-        pytest.skip("no Chromium: neither LLAMA3_TOK_CHROMIUM nor `chromium` names one")
-    with playwright.sync_playwright() as started:
-        # CI runs as root, where Chromium has no sandbox.
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,7 @@ VERBS = (
     "encode",
     "decode",
     "show",
+    "explain",
     "truncate",
     "chat",
     "compare",
@@ -55,6 +56,7 @@ VERBS = (
     "convert",
     "convert-checkpoint",
     "corpus",
+    "serve",
     "doctor",
 )
 

@@ -19,6 +19,7 @@ from llama3_tok.cli.terminal import (
     tokenizer,
     utf8,
     write,
+    write_file,
 )
 from llama3_tok.errors import ChatFormatError, InputError, Llama3TokError
 from llama3_tok.text.visible import escaped
@@ -29,6 +30,7 @@ EXAMPLES = """\
   llama3-tok chat messages.json
   llama3-tok chat --ids --profile llama3.2 messages.json
   llama3-tok chat --mask --no-prompt messages.json   # what training learns
+  llama3-tok chat --html chat.html messages.json
   llama3-tok chat --vocabulary FOLDER --set enable_thinking=false messages.json
   echo '[{"role": "user", "content": "hi"}]' | llama3-tok chat --tools tools.json -"""
 
@@ -59,6 +61,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         action="store_true",
         help="one object: text, ids and mask, which is null if the chat template does not tell it",
+    )
+    form.add_argument(
+        "--html", metavar="FILE", help="write a page: structure, content and what training learns"
     )
     parser.add_argument("--tools", metavar="FILE", help="JSON: a list of tools, in place of FILE's")
     parser.add_argument(
@@ -157,6 +162,10 @@ def run(arguments: argparse.Namespace) -> int:
     parts = pieces(encoder, ids, [0] * len(ids) if mask is None else mask)
     if arguments.ids:
         write(" ".join(map(str, ids)).encode() + b"\n")
+    elif arguments.html is not None:
+        from llama3_tok.page.texts import chat_page
+
+        write_file(arguments.html, chat_page(encoder, ids, mask))
     elif arguments.json:
         import json
 
@@ -177,12 +186,12 @@ def _mask(
     arguments: argparse.Namespace,
 ) -> list[int] | None:
     """What is learned of a conversation that has ids; None if nobody asks, or it is not known."""
-    if not arguments.mask and not arguments.json:
+    if not arguments.mask and not arguments.json and arguments.html is None:
         return None
     try:
         _, mask = encoder.encode_chat(messages, **options, return_mask=True)
     except ChatFormatError as error:  # there are ids, so it is about the mask
-        if arguments.json:
+        if not arguments.mask:
             return None
         raise Llama3TokError(f"--mask: {error}") from None
     learned: list[int] = mask.tolist()

@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import cycle
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llama3_tok.cli.terminal import (
     add_text,
@@ -19,14 +19,19 @@ from llama3_tok.cli.terminal import (
     has_colours,
     tokenizer,
     write,
+    write_file,
 )
 from llama3_tok.text.visible import is_visible
+
+if TYPE_CHECKING:
+    from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Show the pieces of a text, with their ids beneath."
 EXAMPLES = """\
   llama3-tok show 'Hello world'
   llama3-tok show -f prompt.txt | less
-  llama3-tok show --allowed-special all '<|eot_id|>'"""
+  llama3-tok show --allowed-special all '<|eot_id|>'
+  llama3-tok show --html tokens.html -f prompt.txt"""
 
 WIDTH = 80  # where there is no terminal and no COLUMNS
 
@@ -42,12 +47,16 @@ MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "→"}
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the verb takes."""
     add_text(parser)
+    parser.add_argument("--html", metavar="FILE", help="write a page instead")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the pieces, and a line with the sums."""
     text = given_text(arguments)
     encoder = tokenizer(arguments)
+    if arguments.html is not None:
+        _write_page(arguments, encoder, text)
+        return 0
     ids = encoder.encode(
         text,
         bos=arguments.bos,
@@ -62,6 +71,18 @@ def run(arguments: argparse.Namespace) -> int:
         write(line.encode() + b"\n")
     write(summary(len(ids), len(text)).encode() + b"\n")
     return 0
+
+
+def _write_page(arguments: argparse.Namespace, encoder: "Tokenizer", text: bytes) -> None:
+    from llama3_tok.page.texts import text_page
+
+    encoding = encoder.encode_with_offsets(
+        text,
+        bos=arguments.bos,
+        eos=arguments.eos,
+        allowed_special=allowed_special(arguments),
+    )
+    write_file(arguments.html, text_page(encoder, encoding, text))
 
 
 def columns() -> int:

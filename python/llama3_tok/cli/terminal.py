@@ -28,6 +28,15 @@ def write(data: bytes) -> None:
         sys.stdout.buffer.write(data)
 
 
+def write_file(path: str, text: str) -> None:
+    """Writes a page to a file, or with - to standard output."""
+    if path == "-":
+        write(text.encode())
+        return
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
 def complain(message: str) -> None:
     """Writes `llama3-tok: message` to standard error."""
     if sys.stderr is None:

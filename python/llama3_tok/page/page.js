@@ -89,8 +89,8 @@
     return pointer !== before;
   };
 
-  for (const figure of all(".tokens")) {
-    const flow = figure.querySelector(".flow");
+  // What a flow of tokens has of its own; a page that gets new ones calls it again.
+  const enliven = (flow) => {
     const tokens = all(".t", flow);
     for (const token of tokens) {
       token.tabIndex = -1;
@@ -147,11 +147,16 @@
       move()?.focus();
     });
 
+  };
+
+  // The search over the tokens of a figure.
+  const searchable = (figure) => {
     const input = figure.querySelector(".find-token");
     const found = figure.querySelector(".found");
     const text = (token) => token.textContent.toLowerCase();
     let hits = [], next = 0;
-    input.addEventListener("input", () => {
+    const search = () => {
+      const flow = figure.querySelector(".flow"), tokens = all(".t", flow);
       const wanted = input.value.toLowerCase();
       tokens.forEach((token) => token.classList.remove("hit"));
       hits = wanted === "" ? []
@@ -161,7 +166,8 @@
       found.textContent = wanted === "" ? ""
         : `${hits.length} token${hits.length === 1 ? "" : "s"}`;
       next = 0;
-    });
+    };
+    input.addEventListener("input", search);
     input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || hits.length === 0) return;
       event.preventDefault();
@@ -169,6 +175,17 @@
       next += event.shiftKey ? hits.length - 1 : 1;
       token.scrollIntoView({ block: "center" });
       show(token);
+    });
+    return search;
+  };
+
+  for (const figure of all(".tokens")) {
+    const search = searchable(figure);
+    enliven(figure.querySelector(".flow"));
+    figure.addEventListener("renewed", () => {
+      hide();
+      enliven(figure.querySelector(".flow"));
+      if (figure.querySelector(".find-token").value !== "") search();
     });
   }
 })();

@@ -18,6 +18,8 @@ from llama3_tok.page.bars import Bar, bars
 from llama3_tok.page.bars import number as figure
 from llama3_tok.page.marks import attribute, plain
 from llama3_tok.page.rows import TokenRow, token_rows
+from llama3_tok.page.trees import tree
+from llama3_tok.text.explaining import Node
 
 __all__ = ["Cell", "Page"]
 
@@ -108,6 +110,10 @@ class Page:
         """
         self._rows += 1
         self._parts.append(token_rows(caption, text, rows, notes or {}, self._rows))
+
+    def tree(self, nodes: Sequence[Node]) -> None:
+        """Trees of what happened, as `Pretoken.tree` gives them."""
+        self._parts.append(tree(nodes))
 
     def html(self) -> str:
         """The whole file."""

@@ -7,11 +7,12 @@ prefix that SentencePiece puts before a text, stand in the place that begins whe
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 from llama3_tok.page.marks import attribute, hexadecimal, marked, plain, text_of
 
-__all__ = ["Place", "Token", "TokenRow", "places", "token_rows"]
+__all__ = ["Place", "Token", "TokenRow", "flow", "places", "token_rows"]
 
 MAX_TOKENS = 20_000
 """Tokens of each row on a page: more are slow in a browser, and nobody reads them."""
@@ -54,6 +55,8 @@ class Place:
     @property
     def differs(self) -> bool:
         """Whether the rows are cut differently here, or a token in it is said to differ."""
+        if len(self.rows) == 1:
+            return any("differs" in token.kind.split() for token in self.rows[0])
         cuts = [[(token.start, token.end) for token in row] for row in self.rows]
         said = any("differs" in token.kind.split() for row in self.rows for token in row)
         return said or any(cut != cuts[0] for cut in cuts[1:])
@@ -84,7 +87,6 @@ def token_rows(
     caption: str, text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str], number: int
 ) -> str:
     """The figure: a line of controls, and the places in the order of the text."""
-    blocks = list(_blocks(text, rows, notes))
     legend = "".join(
         f'<span><i class="key k{index % 3}"></i>{plain(row.label)}</span>'
         for index, row in enumerate(rows)
@@ -96,20 +98,32 @@ def token_rows(
         if longest > MAX_TOKENS
         else ""
     )
-    return (
-        f"<figure class=tokens><figcaption>{plain(caption)}</figcaption>"
-        f'<p class=legend>{legend}<span><i class="key kd"></i>cut differently</span></p>'
-        f"<ol class=labels hidden>{labels}</ol>"
-        "<p class=controls>"
+    # Tokens of one row are cut as they are.
+    several = len(rows) > 1
+    differs = '<span><i class="key kd"></i>cut differently</span>' * several
+    only = (
         f'<label class="pill"><input type=checkbox class=only id="only-{number}">'
         "only what differs</label>"
-        "<label class=search hidden>Find <input type=search class=find-token "
+    ) * several
+    return (
+        f"<figure class=tokens><figcaption>{plain(caption)}</figcaption>"
+        f"<p class=legend>{legend}{differs}</p>"
+        f"<ol class=labels hidden>{labels}</ol>"
+        "<p class=controls>"
+        f"{only}<label class=search hidden>Find <input type=search class=find-token "
         'placeholder="piece or id"></label>'
         "<output class=found></output></p>"
-        f'<div class=flow role=group aria-label="{attribute(caption)}" dir=ltr>'
-        f"{''.join(blocks)}</div>"
-        f"{left_out}</figure>"
+        f"{flow(caption, text, rows, notes)}{left_out}</figure>"
     )
+
+
+def flow(
+    caption: str, text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str] | None = None
+) -> str:
+    """The places alone, in the order of the text."""
+    blocks = "".join(_blocks(text, rows, notes or {}))
+    label = attribute(caption)
+    return f'<div class=flow role=group aria-label="{label}" dir=ltr>{blocks}</div>'
 
 
 def _blocks(text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> Iterator[str]:
@@ -142,21 +156,25 @@ def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> 
 def _token(text: bytes, token: Token, colour: int) -> str:
     data = text[token.start : token.end]
     kinds = "".join(f" k-{word}" for word in token.kind.split() if word.isalpha())
-    size = f"{len(data)} byte{'s' * (len(data) != 1)}"
-    seen = f"{size} at {token.start:,}"
-    if data:
-        seen += f": {hexadecimal(data, MAX_BYTES)}"
+    size, seen, shown = _described(data, "" if data else token.piece)
     return (
         f'<span class="t c{colour % 2}{kinds}" data-id={token.id} data-a={token.start} '
-        f'data-e={token.end} title="{seen}">{_shown(data, token)}</span>'
+        f'data-e={token.end} title="{size} at {token.start:,}{seen}">{shown}</span>'
     )
 
 
-def _shown(data: bytes, token: Token) -> str:
+@lru_cache(maxsize=1 << 14)
+def _described(data: bytes, piece: str) -> tuple[str, str, str]:
+    """What is the same of a token wherever it stands. It is kept, for a page that is typed into."""
+    size = f"{len(data)} byte{'s' * (len(data) != 1)}"
+    return size, f": {hexadecimal(data, MAX_BYTES)}" if data else "", _shown(data, piece)
+
+
+def _shown(data: bytes, piece: str) -> str:
     """The token's own bytes, or its piece where it has none."""
     head = text_of(data[: 4 * MAX_CHARACTERS])
     if not data:
-        return f"<i class=z>{marked(token.piece[:MAX_CHARACTERS])}</i>"
+        return f"<i class=z>{marked(piece[:MAX_CHARACTERS])}</i>"
     if len(head) <= MAX_CHARACTERS and len(data) <= 4 * MAX_CHARACTERS:
         return marked(head)
     return f"{marked(head[:MAX_CHARACTERS])}<i class=z>… {len(data):,} bytes</i>"

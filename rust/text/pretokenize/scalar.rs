@@ -100,27 +100,48 @@ pub fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
 /// The same, with the ends of runs from `runs`.
 #[inline]
 pub fn pretoken_end_by(text: &[u8], start: usize, runs: &impl Runs) -> Option<usize> {
+    Some(cut_by(text, start, runs)?.end)
+}
+
+/// Where a pretoken ends, and which alternative of the pattern says so, by its number above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Where it ends.
+    pub end: usize,
+    /// From 1 to 7.
+    pub alternative: u8,
+}
+
+/// How the pretoken that begins at `start` is cut; `None` at the end of the text.
+#[inline]
+pub fn cut(text: &[u8], start: usize) -> Option<Cut> {
+    cut_by(text, start, &Scan(text))
+}
+
+#[inline(always)]
+fn cut_by(text: &[u8], start: usize, runs: &impl Runs) -> Option<Cut> {
     let (class, length) = char_at(text, start)?;
     let second = start + length;
-    Some(match class {
-        Class::Letter => runs.end(second, Class::Letter),
-        Class::Number => numbers_end(text, second),
-        Class::Newline => white_space_end(text, start, runs),
+    let (alternative, end) = match class {
+        Class::Letter => (2, runs.end(second, Class::Letter)),
+        Class::Number => (3, numbers_end(text, second)),
+        Class::Newline => white_space_cut(text, start, runs),
         Class::Space | Class::Other => {
             let next = char_at(text, second);
             if let Some(end) = contraction_end(text, start) {
-                end
+                (1, end)
             } else if let Some((Class::Letter, length)) = next {
-                runs.end(second + length, Class::Letter)
+                (2, runs.end(second + length, Class::Letter))
             } else if class == Class::Other {
-                symbols_end(second, runs)
+                (4, symbols_end(second, runs))
             } else if let (Some(b' '), Some((Class::Other, length))) = (text.get(start), next) {
-                symbols_end(second + length, runs)
+                (4, symbols_end(second + length, runs))
             } else {
-                white_space_end(text, start, runs)
+                white_space_cut(text, start, runs)
             }
         }
-    })
+    };
+    Some(Cut { end, alternative })
 }
 
 /// Alternative 1. `(?i:'s)` also matches U+017F, the long s; no other letter folds to one of these.
@@ -159,12 +180,13 @@ fn symbols_end(at: usize, runs: &impl Runs) -> usize {
 /// Alternatives 5 to 7. What is after the last newline, or the last character before text, is left to
 /// the next pretoken, so a run of white space is scanned at most twice.
 #[inline]
-fn white_space_end(text: &[u8], start: usize, runs: &impl Runs) -> usize {
+fn white_space_cut(text: &[u8], start: usize, runs: &impl Runs) -> (u8, usize) {
     let WhiteSpace { end, last, newline_end } = runs.white_space(start);
     match newline_end {
-        Some(end) => end,
-        None if end == text.len() || last == start => end,
-        None => last,
+        Some(end) => (5, end),
+        None if end == text.len() => (6, end),
+        None if last == start => (7, end),
+        None => (6, last),
     }
 }
 
@@ -187,5 +209,21 @@ mod tests {
         assert_eq!(cut("a   b   "), ["a", "  ", " b", "   "]);
         assert_eq!(cut("1\t\t2"), ["1", "\t", "\t", "2"]);
         assert_eq!(cut(""), [""; 0]);
+    }
+
+    /// A cut says which alternative it is by.
+    #[test]
+    fn each_cut_names_its_alternative() {
+        let alternatives = |text: &str| -> Vec<u8> {
+            let starts = Pretokens::new(text.as_bytes()).map(|range| range.start);
+            starts.map(|at| super::cut(text.as_bytes(), at).unwrap().alternative).collect()
+        };
+        assert_eq!(alternatives("I'LL don'ſt 'x"), [2, 1, 2, 1, 2, 4, 2]);
+        assert_eq!(alternatives("a\tb (c \u{a0}d"), [2, 2, 4, 2, 6, 2]);
+        assert_eq!(alternatives("12345 6"), [3, 3, 7, 3]);
+        assert_eq!(alternatives("a ?!\r\n\nb"), [2, 4, 2]);
+        assert_eq!(alternatives("a \n \n  b"), [2, 5, 6, 2]);
+        assert_eq!(alternatives("a   b   "), [2, 6, 2, 6]);
+        assert_eq!(alternatives("1\t\t2"), [3, 6, 7, 3]);
     }
 }

@@ -1,0 +1,20 @@
+"""A real browser, which is found by LLAMA3_TOK_CHROMIUM, or as `chromium` on the path."""
+
+import os
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = (os.environ.get("LLAMA3_TOK_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    if path is None:
+        pytest.skip("no Chromium: neither LLAMA3_TOK_CHROMIUM nor `chromium` names one")
+    with playwright.sync_playwright() as started:
+        # CI runs as root, where Chromium has no sandbox.
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -1,0 +1,102 @@
+"""`llama3-tok explain`, and the pages of `explain`, `show` and `chat`."""
+
+import json
+
+import pytest
+
+from cli import fails, on_terminal, output, run
+
+
+def test_a_text_is_explained_as_trees():
+    assert output("explain", " Việt 123").decode() == (
+        "·Việt  alternative 2: letters, with one character before them\n"
+        "├── ·Việt  101798: as a whole it is a token\n"
+        "└── ·Việt  merging alone would give 3 tokens instead: 11655 26298 83\n"
+        "    ├── ·Vi  = ·V + i  11655: step 3\n"
+        "    │   └── ·V  = · + V  650: step 1\n"
+        "    ├── ệ  = <E1><BB> + <87>  26298: step 4\n"
+        "    │   └── <E1><BB>  = <E1> + <BB>  5080: step 2\n"
+        "    └── t  83: a single byte\n"
+        "·  alternative 7: the last white space before text\n"
+        "└── ·  220: as a whole it is a token\n"
+        "123  alternative 3: up to three numbers\n"
+        "└── 123  4513: as a whole it is a token\n"
+        "3 tokens, 3 pieces. An id is a rank: of two parts that are a token, the lowest is joined "
+        "first.\n"
+    )
+
+
+def test_names_of_special_tokens_say_what_would_make_them_special():
+    printed = output("explain", "hi<|eot_id|>").decode()
+    assert "<|eot_id|> at byte 2 is plain text; --allowed-special '<|eot_id|>' makes it 128009" in (
+        printed
+    )
+    allowed = output("explain", "--allowed-special", "<|eot_id|>", "hi<|eot_id|>").decode()
+    assert "128009: <|eot_id|>, found before the text is cut" in allowed
+    assert "plain text" not in allowed
+
+
+def test_json_has_everything():
+    value = json.loads(output("explain", "--json", "--bos", "in Việtnam"))
+    assert value["ids"] == [128000, 258, 11655, 26298, 1546, 309]
+    assert [piece["kind"] for piece in value["pieces"]] == ["added", "pretoken", "pretoken"]
+    assert [step["id"] for step in value["pieces"][2]["merges"]] == [
+        309,
+        650,
+        1546,
+        5080,
+        11655,
+        26298,
+    ]
+
+
+def test_colours_are_for_terminals_and_nothing_that_a_terminal_obeys_comes_through():
+    _, shown, _ = on_terminal("explain", "\x1b[31mred\u202e")
+    assert b"\x1b[1;36m" in shown
+    assert b"\x1b[31m" not in shown
+    assert "\u202e".encode() not in shown
+    piped = output("explain", "\x1b[31mred")
+    assert b"\x1b" not in piped
+
+
+def test_many_pieces_are_cut_unless_all_are_asked_for(tmp_path):
+    (tmp_path / "text").write_text("one " * 500)
+    assert b"and 301 more pieces; --all shows them" in output("explain", "-f", "text", cwd=tmp_path)
+    assert b"more pieces" not in output("explain", "--all", "-f", "text", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["explain", " Việt<|eot_id|>"], "merging alone would give 3 tokens"),
+        (["show", "Hello"], "data-id=9906"),
+        (["chat", "chat.json"], "learned in training"),
+    ],
+)
+def test_pages_are_files_of_their_own(tmp_path, arguments, expected):
+    (tmp_path / "chat.json").write_text(
+        '[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello"}]'
+    )
+    assert output(*arguments, "--html", "page.html", cwd=tmp_path) == b""
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert expected in page
+    assert output(*arguments, "--html", "-", cwd=tmp_path).decode() == page
+    assert "nosuch" in fails(*arguments, "--html", "nosuch/page.html", cwd=tmp_path)
+
+
+def test_a_page_of_a_conversation_tells_structure_and_learned_apart(tmp_path):
+    (tmp_path / "chat.json").write_text(
+        '[{"role": "user", "content": "<|eot_id|>"}, {"role": "assistant", "content": "Hello"}]'
+    )
+    page = output("chat", "--no-prompt", "--html", "-", "chat.json", cwd=tmp_path).decode()
+    assert 'k-special" data-id=128009' in page
+    assert 'k-role" data-id=78191' in page
+    assert 'k-learned" data-id=9906' in page
+    # What the user wrote is content, whatever it looks like.
+    assert page.count("data-id=128009") == 3
+    assert "2 tokens" in page
+
+
+def test_only_one_form_is_given():
+    assert run("explain", "--json", "--html", "x", "a").returncode == 2
