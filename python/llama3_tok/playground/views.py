@@ -1,0 +1,153 @@
+"""What the page asks for, as functions from JSON to JSON; they know nothing of HTTP.
+
+The tokens go out as the HTML that all pages have (`llama3_tok.page`), in which text is never
+markup.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llama3_tok.arguments import SpecialTokens, TextOptions
+from llama3_tok.errors import Llama3TokError
+from llama3_tok.page.rows import Token, TokenRow, flow
+from llama3_tok.page.texts import chat_tokens, text_tokens
+from llama3_tok.page.trees import tree
+
+if TYPE_CHECKING:
+    from llama3_tok.report.llama2 import Llama2
+    from llama3_tok.tokenizer import Tokenizer
+
+__all__ = ["MAX_LLAMA2", "MAX_SHOWN", "Playground"]
+
+MAX_SHOWN = 3000
+"""Tokens on the page at first. More are shown when they are asked for: a browser takes a while."""
+MAX_ALL = 20_000
+"""Tokens on the page when all are asked for."""
+MAX_LLAMA2 = 200_000
+"""Bytes of a text up to which Llama 2 is asked as one types; sentencepiece takes 0.1 s for them."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Playground:
+    """The tokenizers that the page offers by their names, and Llama 2's where there is one."""
+
+    tokenizers: "Mapping[str, Tokenizer]"
+    llama2: "Llama2 | None" = None
+    views: Mapping[str, Callable[[Json], Json]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The views by the names in their addresses."""
+        views = {"tokens": self.tokens, "chat": self.chat, "explain": self.explain}
+        object.__setattr__(self, "views", views)
+
+    def about(self) -> Json:
+        """What the page offers."""
+        return {"tokenizers": list(self.tokenizers), "llama2": self.llama2 is not None}
+
+    def tokens(self, asked: Json) -> Json:
+        """The tokens of a text: how many, and the first of them as HTML."""
+        tokenizer, text = self._tokenizer(asked), _text(asked)
+        options = _options(asked)
+        encoding = tokenizer.encode_with_offsets(text, **options)
+        data = text.encode()
+        most = MAX_ALL if asked.get("all") is True else MAX_SHOWN
+        shown = text_tokens(tokenizer, encoding, most)
+        end = shown[-1].end if len(shown) < len(encoding) else len(data)
+        rows = [TokenRow("Llama 3", shown)]
+        llama2, row = self._beside(data, end)
+        if row is not None:
+            rows.append(row)
+        return {
+            "count": len(encoding),
+            "shown": len(shown),
+            "bytes": len(data),
+            "characters": len(text),
+            "llama2": llama2,
+            "mentions": _mentions(tokenizer, text, options),
+            "html": flow("Tokens of the text", data[:end], rows),
+        }
+
+    def explain(self, asked: Json) -> Json:
+        """How the pretoken that has a byte of the text became ids."""
+        tokenizer, text = self._tokenizer(asked), _text(asked)
+        byte = asked.get("byte")
+        if not isinstance(byte, int) or not 0 <= byte < len(text.encode()):
+            raise Refused("byte must be the place of a byte of the text")
+        piece = tokenizer.explain(text, **_options(asked)).at(byte)
+        return {"start": piece.start, "end": piece.end, "html": tree([piece.tree()])}
+
+    def chat(self, asked: Json) -> Json:
+        """A conversation: its tokens with structure, content and what is learned told apart."""
+        tokenizer = self._tokenizer(asked)
+        options: dict[str, Any] = {
+            "tools": asked.get("tools") or None,
+            "add_generation_prompt": asked.get("prompt") is True,
+        }
+        messages = asked.get("messages")
+        if not isinstance(messages, list):
+            raise Refused("messages must be a list")
+        try:
+            arrays = tokenizer.encode_chat_array(messages, **options, return_mask=True)
+            ids, mask = (array.tolist() for array in arrays)
+        except Llama3TokError:
+            # Not every template tells what is learned; without ids the error is the same.
+            ids, mask = tokenizer.encode_chat(messages, **options), None
+        data, tokens = chat_tokens(tokenizer, ids[:MAX_ALL], mask)
+        rows = [TokenRow("Llama 3", tokens)]
+        return {
+            "count": len(ids),
+            "shown": len(tokens),
+            "learned": None if mask is None else sum(mask),
+            "bytes": len(data),
+            "html": flow("Tokens of the conversation", data, rows),
+        }
+
+    def _tokenizer(self, asked: Json) -> "Tokenizer":
+        name = asked.get("tokenizer")
+        if not isinstance(name, str) or name not in self.tokenizers:
+            raise Refused(f"tokenizer must be one of {', '.join(self.tokenizers)}")
+        return self.tokenizers[name]
+
+    def _beside(self, data: bytes, end: int) -> tuple[Json | None, TokenRow | None]:
+        """What Llama 2 makes of the text, and its tokens up to a place."""
+        if self.llama2 is None:
+            return None, None
+        if len(data) > MAX_LLAMA2:
+            return {"count": None, "most": MAX_LLAMA2}, None
+        found = self.llama2.row([data])
+        triples = zip(found.ids.tolist(), found.starts.tolist(), found.ends.tolist(), strict=True)
+        tokens = [
+            Token(start, stop, id, self.llama2.piece(id), "fallback" * self.llama2.is_byte(id))
+            for id, start, stop in triples
+            if stop <= end
+        ]
+        return {"count": len(found.ids)}, TokenRow("Llama 2", tokens)
+
+
+def _text(asked: Json) -> str:
+    text = asked.get("text")
+    if not isinstance(text, str):
+        raise Refused("text must be a text")
+    # A browser's text may have half of a surrogate pair, which has no UTF-8.
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _options(asked: Json) -> TextOptions:
+    allowed: SpecialTokens = "all" if asked.get("special") is True else ()
+    return {"bos": asked.get("bos") is True, "allowed_special": allowed}
+
+
+def _mentions(tokenizer: "Tokenizer", text: str, options: TextOptions) -> list[str]:
+    """The names of special tokens that are plain text here."""
+    allowed = options.get("allowed_special", ())
+    found = tokenizer.added_spans(text, allowed_special="all")
+    plain = set(found) - set(tokenizer.added_spans(text, allowed_special=allowed))
+    names = {token.id: token.content for token in tokenizer.added_tokens.values()}
+    return sorted({names[id] for _, _, id in plain})
+
+
+class Refused(Llama3TokError):
+    """A request that makes no sense; the message says why."""
