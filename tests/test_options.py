@@ -58,6 +58,7 @@ def test_calls_that_count_count_what_encode_gives(tmp_path_factory, tokenizer, t
     assert [llama3_tok.count(text, **options) for text in texts] == lengths
     assert [len(tokenizer.encode_array(text, **options)) for text in texts] == lengths
     assert [len(tokenizer.encode_with_offsets(text, **options)) for text in texts] == lengths
+    assert [len(tokenizer.explain(text, **options).ids) for text in texts] == lengths
     for threads in (1, 3):
         counted = tokenizer.count_batch(texts, threads=threads, **options)
         assert counted.dtype == np.int64
@@ -109,6 +110,7 @@ def test_disallowed_special_tokens_are_refused_by_each_call(tokenizer, tmp_path)
         lambda **options: tokenizer.encode_batch([text], **options),
         lambda **options: tokenizer.encode_ragged([text], **options),
         lambda **options: tokenizer.encode_with_offsets(text, **options),
+        lambda **options: tokenizer.explain(text, **options),
         lambda **options: tokenizer.count(text, **options),
         lambda **options: tokenizer.count_batch([text], **options),
         lambda **options: tokenizer.truncate(text, 100, **options),
@@ -336,6 +338,7 @@ def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer,
         tokenizer.encode_files: ([path],),
         tokenizer.encode_ragged: (["a"],),
         tokenizer.encode_with_offsets: ("a",),
+        tokenizer.explain: ("a",),
         tokenizer.encoder: (),
         tokenizer.fit_chat: (MESSAGES, 100),
         tokenizer.merge: ("a",),
