@@ -268,7 +268,7 @@ def test_show_sums_up_single_things_and_nothing():
 
 def test_show_makes_white_space_visible():
     pieces, _, _ = cells(output("show", "a  b\tc\n\nd\r\n e\r").decode())
-    assert "".join(pieces) == "a··b→c↵↵d␍↵·e␍"
+    assert "".join(pieces) == "a··b⇥c↵↵d␍↵·e␍"
 
 
 @pytest.mark.parametrize(

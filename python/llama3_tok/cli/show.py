@@ -41,7 +41,7 @@ PASTELS = ("153", "223")
 ADDED = "90"
 INK = {"153": ("16", "238"), "223": ("16", "238"), ADDED: ("231", "252")}
 
-MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "→"}
+MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

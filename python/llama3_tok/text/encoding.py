@@ -16,8 +16,8 @@ __all__ = ["Encoding"]
 # Tokens that a notebook shows; more would make it slow.
 _SHOWN = 2000
 _STYLE = "font-family:monospace;white-space:pre-wrap;line-height:1.8"
-# Light enough for black text; five, so that the same one is never beside itself.
-_COLOURS = ("#cfe8ff", "#ffe3c2", "#d7f5d0", "#f8d3e2", "#e6dcfb")
+# Those of the pages (`page/page.css`), written out, since a notebook has no style sheet.
+_COLOURS = ("#d8e8f8", "#b9d6f2")
 
 
 class Encoding:
@@ -89,8 +89,9 @@ class Encoding:
     def _repr_html_(self) -> str:
         """The text with each token on a colour of its own, for notebooks; the id is its title.
 
-        Everything is escaped, and what can't be seen is written out: a space as "·", a line end as
-        "⏎", a byte that is no character by itself as two hexadecimal digits.
+        Everything is escaped, and what can't be seen is written out with the marks of the pages: a
+        space as "·", a line end as "↵", a byte that is no character by itself as two hexadecimal
+        digits.
         """
         shown = zip(self.ids[:_SHOWN].tolist(), self.tokens[:_SHOWN], strict=True)
         spans = "".join(_span(number, id, token) for number, (id, token) in enumerate(shown))
@@ -138,6 +139,6 @@ def _visible(token: bytes) -> str:
         text = token.decode()
     except UnicodeDecodeError:
         text = "".join(chr(byte) if 32 < byte < 127 else f"⟨{byte:02X}⟩" for byte in token)
-    shown = text.replace(" ", "·").replace("\r", "␍").replace("\n", "⏎\n").replace("\t", "⇥\t")
+    shown = text.replace(" ", "·").replace("\r", "␍").replace("\n", "↵\n").replace("\t", "⇥\t")
     parts = (c if c.isprintable() or c in "\n\t" else f"⟨U+{ord(c):04X}⟩" for c in shown)
     return html.escape("".join(parts))
