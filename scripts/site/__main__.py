@@ -28,7 +28,8 @@ def main() -> int:
     faults = pages.lay_out(source)
     build = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(CONFIG)]
     # The generator finds the extension for docstrings by its path, and this what it imports.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    found = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
     if subprocess.run(build, check=False, env=environment).returncode:
         return 1
     for page in site.rglob("*.html"):
