@@ -16,6 +16,7 @@ import llama3_tok.compat.tiktoken
 from cli import COMMAND, environment
 
 ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 # The guides to fine-tunes and to training data have tests of their own; the measurements
 # and the messages are records without examples.
 GUIDES = [
@@ -23,7 +24,12 @@ GUIDES = [
     for page in sorted((ROOT / "docs").glob("*.md"))
     if page.stem not in ("data", "fine-tunes", "measurements", "messages")
 ]
+# Those whose examples are tables, which tests of their own try.
+TABLES = ("coming-from",)
 PAGES = [ROOT / "README.md", *GUIDES]
+# The pages that the README sends people to, and what those send them to.
+LINKED = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "bench" / "README.md"]
+LINKED += [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "DESIGN", "CHANGELOG")]
 
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
@@ -64,7 +70,7 @@ def test_the_examples_of_a_page_give_what_they_show(page, folder, request):
     )
     assert result.failed == 0
     shown = commands(page.read_text(encoding="utf-8"))
-    assert result.attempted + len(shown) > 0
+    assert result.attempted + len(shown) > 0 or page.stem in TABLES
     if page.stem == "llama2" and not llama2_model.real_path():
         pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
     for command, expected in shown:
@@ -97,11 +103,28 @@ def output(command):
     return done.stdout.decode().strip("\n") + "\n"
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*PAGES, ROOT / "docs" / "data.md", ROOT / "docs" / "fine-tunes.md"],
-    ids=lambda page: page.stem,
-)
+def test_the_readme_is_one_screen_and_has_its_commands():
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 60
+    assert max(len(line) for line in lines if not line.startswith(("|", "["))) <= 120
+    assert "    pip install '.[vocab]' && llama3-tok count README.md" in lines
+    assert "    pip install '.[test]' && pytest" in lines
+
+
+def test_the_readme_leads_to_every_kind_of_guide():
+    linked = {path for path, _ in LINK.findall(README.read_text(encoding="utf-8"))}
+    assert {"docs/index.md", "docs/exactness.md", "docs/coming-from.md"} <= linked
+    found = {
+        path
+        for path, _ in LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+        if path.endswith(".md")
+    }
+    # From these two every guide is one step away.
+    near = {Path(path).name for path in linked | found}
+    assert {page.name for page in GUIDES} - near <= {"languages.md"}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_links_of_a_page_lead_somewhere(page):
     for path, place in LINK.findall(page.read_text(encoding="utf-8")):
         if "://" in path:

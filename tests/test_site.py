@@ -83,6 +83,15 @@ def test_indented_examples_become_fences_and_lose_what_is_for_doctest():
     assert lines[17] == "    of the item"
 
 
+def test_commands_alone_are_a_block_of_their_own():
+    page = (
+        "    llama3-tok count a\n    llama3-tok show b\n\n    $ llama3-tok count\n    1\n\n    2\n"
+    )
+    lines = [line for line, _ in blocks.of_page(page)]
+    assert lines[:4] == ["```sh", "llama3-tok count a", "llama3-tok show b", "```"]
+    assert lines[4:10] == ["", "```console", "$ llama3-tok count", "1", "", "2"]
+
+
 def test_what_stands_in_a_fence_is_code_to_its_end():
     page = "```python\na\n\n    b\n```\n[x](y)\n"
     assert list(blocks.of_page(page))[:6] == [

@@ -68,6 +68,11 @@ def _closed(block: list[str]) -> Iterator[tuple[str, bool]]:
     """A block as a fence, with the empty lines after it."""
     while not block[-1].strip():
         block.pop()
+    # Commands alone, and after an empty line one with what it prints: these are two blocks.
+    ends = [at for at in range(1, len(block)) if block[at].startswith("$ ") and not block[at - 1]]
+    if ends and language(block[0]) == "sh":
+        yield from _closed(block[: ends[0]])
+        block = block[ends[0] :]
     yield from ((line, True) for line in fenced(block))
     yield "", False
 
