@@ -60,7 +60,7 @@ def names(tmp_path, monkeypatch):
 def test_running_and_scoring_a_model(names, capsys):
     running, scoring, _ = blocks("models.md")
     # A model of random weights does not end its answers.
-    for call in ("top_p=0.9, seed=7)", 'stop="\\n\\n")', 'tools=tools)'):
+    for call in ("top_p=0.9, seed=7)", 'stop="\\n\\n")', "tools=tools)"):
         assert call in running
         running = running.replace(call, f"{call[:-1]}, max_new_tokens=4)")
     exec(running, names)
