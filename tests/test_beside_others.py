@@ -116,7 +116,7 @@ def test_tokenizers(saved):
     def encode(text):
         return tokenizer.encode(text, add_special_tokens=False).ids
 
-    assert cells[SPECIAL] == "the token, unless told"
+    assert cells[SPECIAL] == "the special token, unless told"
     assert encode(NAME) == [128009]
     tokenizer.encode_special_tokens = True
     assert encode(NAME) == AS_TEXT
@@ -134,7 +134,7 @@ def test_tokenizers(saved):
 def test_gigatoken(saved, tmp_path):
     library = pytest.importorskip("gigatoken", reason="gigatoken is not installed")
     cells, tokenizer = TABLE["gigatoken"], library.Tokenizer.from_json(Path(saved).read_bytes())
-    assert cells[SPECIAL] == "the token, always"
+    assert cells[SPECIAL] == "the special token, always"
     assert tokenizer.encode(NAME).tolist() == [128009]
     assert fails(tokenizer.as_tiktoken().encode_ordinary, NAME)
     assert cells[NOT_UTF8] == given_back(tokenizer.encode, tokenizer.decode)
@@ -156,7 +156,7 @@ def test_fastokens(saved):
     def encode(text):
         return tokenizer.encode(text).ids
 
-    assert cells[SPECIAL] == "the token, unless told"
+    assert cells[SPECIAL] == "the special token, unless told"
     assert encode(NAME) == [128009]
     assert tokenizer.encode(NAME, split_special_tokens=True).ids == AS_TEXT
     assert cells[NOT_UTF8] == given_back(encode, tokenizer.decode)
