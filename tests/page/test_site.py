@@ -82,6 +82,26 @@ def test_pictures_are_shown(opened):
         assert min(widths) > 100
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "expected"),
+    [
+        ("counting", "llama3-tok count hello.txt", "llama3-tok count hello.txt\necho 'This is a"),
+        ("data", "import pyarrow\n", "import pyarrow\nfrom llama3_tok.data import count_arrow"),
+        ("counting", "llama3-tok count --long src", "llama3-tok count --long src -g '*.py'"),
+    ],
+)
+def test_examples_are_copied_as_one_types_them(opened, name, first, expected):
+    page = opened(name)
+    block = page.locator(".highlight", has_text=first.strip()).first
+    block.locator("[data-clipboard-target]").click()
+    button = block.locator("[data-clipboard-target]")
+    text = button.get_attribute("data-clipboard-text") or block.locator("code").inner_text()
+    assert text.startswith(expected)
+    assert not [line for line in text.splitlines() if line.startswith((">>>", "$", "..."))]
+    if name == "data":
+        assert "[[9906" not in text
+
+
 def test_search_finds_a_method_in_pages_of_a_folder(opened):
     page = opened("index")
     page.keyboard.press("Control+k")
