@@ -1,6 +1,7 @@
 """The benchmark's own logic, on peers made to misbehave. Nothing here judges a speed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ TEXT = "The quick brown fox; 1234 don't.\n\tdéjà vu 你好 <|eot_id|>\n" * 100
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the peers above importable, here and in workers."""
     (tmp_path / "fakes.py").write_text(FAKES, "utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
