@@ -1,4 +1,4 @@
-.PHONY: check develop test large newest lowest format bench
+.PHONY: check develop test large newest lowest format docs bench
 
 check: ## everything that CI runs
 	.ci/run
@@ -25,6 +25,9 @@ format: ## rustfmt, ruff's formatter, and what ruff can mend
 	cargo fmt
 	ruff format
 	ruff check --fix
+
+docs: ## the site, into target/docs/site; warnings, dead links and requests to other hosts fail
+	python scripts/site
 
 bench: ## this project and others side by side, ids compared first
 	pip install -r bench/requirements.txt

@@ -25,6 +25,7 @@ import commits
 import corpora
 import languages
 import machines
+import matrix
 import peers
 import report
 from cases import CASES
@@ -60,6 +61,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--json", type=Path, metavar="PATH", help="where the result goes (default: results/)")
     add("--chart", type=Path, metavar="PATH", help="draw the README's chart there")
     add("--table", type=Path, metavar="PATH", help="write the guide's table there")
+    add(
+        "--languages", type=Path, metavar="PATH", help="write the tables of docs/languages.md there"
+    )
     add("--from", nargs="+", type=Path, dest="stored", metavar="PATH", help=FROM)
     add("--list", action="store_true", help="name the peers and cases, and stop")
     options = parser.parse_args(given)
@@ -282,6 +286,9 @@ def main(given: list[str] | None = None) -> int:
     if options.table:
         table = report.summary(results[0]) if one else machines.summary(results)
         options.table.write_text(table + "\n", "utf-8")
+    if options.languages:
+        tables = [matrix.languages(one) for one in results]
+        options.languages.write_text("\n\n".join(filter(None, tables)) + "\n", "utf-8")
     records = (record for one in results for record in one.records)
     wrong = [record for record in records if record["peer"] == OURS]
     return 1 if any(record["equal"] is False for record in wrong) else 0

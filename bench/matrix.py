@@ -5,7 +5,7 @@ from run import OURS, Record
 from tables import cell, table
 
 HEADER = ["", "unseen", "peer", "ratio", "again", "peer", "ratio"]
-HEADER += ["decode", "peer", "ratio", "memory", "peer"]
+HEADER += ["decode", "peer", "ratio", "memory", "peer", "allocated", "peer"]
 
 
 def languages(results: Results) -> str:
@@ -17,16 +17,32 @@ def languages(results: Results) -> str:
             ours, theirs = results.best(case, text, OURS), results.rival(case, text)
             times = f"{ratio(ours, theirs):.2f}" if ours and theirs else "-"
             row += [cell(ours), named(theirs), times]
-        peers = [record for record in results.of("language memory", text) if "value" in record]
-        ours = next((record for record in peers if record["peer"] == OURS), None)
-        theirs = next((record for record in peers if record["peer"] != OURS), None)
-        row += [speed(ours) if ours else "-", speed(theirs) if theirs else "-"]
+        for case in ("language memory", "language allocated"):
+            peers = [record for record in results.of(case, text) if "value" in record]
+            ours = next((record for record in peers if record["peer"] == OURS), None)
+            theirs = next((record for record in peers if record["peer"] != OURS), None)
+            row += [speed(ours) if ours else "-", speed(theirs) if theirs else "-"]
         rows.append(row)
     if not rows:
         return ""
     told = "MB/s of one thread, in a process that serves all of them; the fastest exact peer; what "
-    told += "stays in memory after one language alone."
-    return f"## Languages\n\n{told}\n\n{table(HEADER, rows)}\n\n{sources(results)}"
+    told += "stays in memory after one language alone, and what malloc has handed out for its ids."
+    parts = ["## Languages", told, table(HEADER, rows), languages_by_threads(results)]
+    return "\n\n".join([*filter(None, parts), sources(results)])
+
+
+def languages_by_threads(results: Results) -> str:
+    """One line for each language, one column for each number of threads: MB/s of this project."""
+    speeds: dict[str, dict[str, str]] = {}
+    for text in results.texts("language threads"):
+        language, _, number = text.rpartition(", ")
+        speeds.setdefault(language, {})[number] = cell(results.best("language threads", text, OURS))
+    numbers = list(dict.fromkeys(number for found in speeds.values() for number in found))
+    rows = [
+        [language, *(found.get(number, "-") for number in numbers)]
+        for language, found in speeds.items()
+    ]
+    return table(["a batch of documents, MB/s", *numbers], rows) if rows else ""
 
 
 def sources(results: Results) -> str:

@@ -99,7 +99,8 @@ def page() -> str:
     parts = [_HEAD]
     for file, messages in sections():
         rows = "\n".join(f"- {_code(message)}" for message in messages)
-        parts.append(f"\n## {file}\n\n{rows}\n")
+        heading = file.replace("__", r"\_\_")  # which Markdown takes for bold letters
+        parts.append(f"\n## {heading}\n\n{rows}\n")
     return "".join(parts)
 
 

@@ -1,6 +1,7 @@
 """The benchmark's own logic, on peers made to misbehave. Nothing here judges a speed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ TEXT = "The quick brown fox; 1234 don't.\n\tdéjà vu 你好 <|eot_id|>\n" * 100
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the peers above importable, here and in workers."""
     (tmp_path / "fakes.py").write_text(FAKES, "utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -155,7 +156,7 @@ def test_a_result_has_what_tables_and_chart_need(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out == printed
 
 
-def test_every_case_runs(run: Run):
+def test_every_case_runs(run: Run, tmp_path: Path):
     """Each on a small text, with two peers: what it records has values and right ids."""
     run.names = ["llama3_tok", "tiktoken"]
     run.settings.rounds, run.settings.worst_bytes = 1, 1_000
@@ -173,6 +174,10 @@ def test_every_case_runs(run: Run):
     timed = {one["case"] for one in run.records if one["samples"] or "value" in one}
     assert timed >= {"unseen", "again", "cold", "decode one", "threads", "language", "memory"}
     assert timed >= {"language again", "language decode", "language memory"}
+    assert timed >= {"language allocated", "language threads"}
+    assert {one["peer"] for one in run.records if one["case"] == "language threads"} == {
+        "llama3_tok"
+    }
     sizes = [one["text"] for one in run.records if one["case"] == "cold"]
     assert sizes[0] == f"text, {run.corpora[0].bytes // 1000} KB"
     machine = {"processor": "P", "cores": 2, "python": "3", "memory": 1}
@@ -181,6 +186,13 @@ def test_every_case_runs(run: Run):
     full = report.full(Results(stored))
     for title in ("Cold start", "Languages", "`decode([id])`, a call", "A batch of documents on"):
         assert f"## {title}" in full
+    assert "a batch of documents, MB/s | 1 thread" in full
+    (tmp_path / "stored.json").write_text(json.dumps(stored))
+    wanted = ["--from", str(tmp_path / "stored.json"), "--languages", str(tmp_path / "l.md")]
+    assert compare.main(wanted) == 0
+    written = (tmp_path / "l.md").read_text("utf-8")
+    assert written.startswith("## Languages\n")
+    assert f"\n| {run.languages[0].name} " in written
 
 
 def test_the_interface_of_transformers_is_measured_on_both_sides(run: Run, tmp_path: Path):

@@ -14,8 +14,10 @@ import pytest
 import llama2_model
 import llama3_tok.compat.tiktoken
 from cli import COMMAND, environment
+from llama3_tok import vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 # The guides to fine-tunes and to training data have tests of their own; the measurements
 # and the messages are records without examples.
 GUIDES = [
@@ -23,7 +25,12 @@ GUIDES = [
     for page in sorted((ROOT / "docs").glob("*.md"))
     if page.stem not in ("data", "fine-tunes", "measurements", "messages")
 ]
+# Those without examples of this kind: tables with tests of their own, and commands that measure.
+TABLES = ("coming-from", "languages")
 PAGES = [ROOT / "README.md", *GUIDES]
+# The pages that the README sends people to, and what those send them to.
+LINKED = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "bench" / "README.md"]
+LINKED += [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "DESIGN", "CHANGELOG")]
 
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
@@ -53,6 +60,8 @@ def write_what_only_merges(folder):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_give_what_they_show(page, folder, request):
     """Those in Python first, then the commands, all in one folder."""
+    if page.stem == "converting":
+        (folder / "tokenizer.model").symlink_to(vocabulary.find())
     if page.stem == "parity":
         write_what_only_merges(folder)
     if page.stem == "llama2":
@@ -64,7 +73,7 @@ def test_the_examples_of_a_page_give_what_they_show(page, folder, request):
     )
     assert result.failed == 0
     shown = commands(page.read_text(encoding="utf-8"))
-    assert result.attempted + len(shown) > 0
+    assert result.attempted + len(shown) > 0 or page.stem in TABLES
     if page.stem == "llama2" and not llama2_model.real_path():
         pytest.skip("LLAMA3_TOK_LLAMA2 does not name Llama 2's tokenizer.model")
     for command, expected in shown:
@@ -97,11 +106,28 @@ def output(command):
     return done.stdout.decode().strip("\n") + "\n"
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*PAGES, ROOT / "docs" / "data.md", ROOT / "docs" / "fine-tunes.md"],
-    ids=lambda page: page.stem,
-)
+def test_the_readme_is_one_screen_and_has_its_commands():
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 60
+    assert max(len(line) for line in lines if not line.startswith(("|", "["))) <= 120
+    assert "    pip install '.[vocab]' && llama3-tok count README.md" in lines
+    assert "    pip install '.[test]' && pytest" in lines
+
+
+def test_the_readme_leads_to_every_kind_of_guide():
+    linked = {path for path, _ in LINK.findall(README.read_text(encoding="utf-8"))}
+    assert {"docs/index.md", "docs/exactness.md", "docs/coming-from.md"} <= linked
+    found = {
+        path
+        for path, _ in LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+        if path.endswith(".md")
+    }
+    # From these two every guide is one step away.
+    near = {Path(path).name for path in linked | found}
+    assert {page.name for page in GUIDES} <= near
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_links_of_a_page_lead_somewhere(page):
     for path, place in LINK.findall(page.read_text(encoding="utf-8")):
         if "://" in path:
@@ -119,34 +145,32 @@ def places(page):
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "llama3_tok",
-        "llama3_tok.chat.assistant",
-        "llama3_tok.chat.renderer",
-        "llama3_tok.chat.rollout",
-        "llama3_tok.data.chats",
-        "llama3_tok.data.packing",
-        "llama3_tok.text.encoding",
-        "llama3_tok.page.page",
-        "llama3_tok.text.streaming",
-        "llama3_tok.about",
-        "llama3_tok.tokenizer",
-        "llama3_tok.compat.tiktoken.model",
-        "llama3_tok.compat.tiktoken.core",
-        "llama3_tok.compat.tiktoken.registry",
-        "llama3_tok.compat.transformers",
-        "llama3_tok.compat.transformers.auto",
-        "llama3_tok.report.check",
-        "llama3_tok.torch.scoring",
-        "llama3_tok.torch.stopping",
-        "llama3_tok.data.arrow",
-        "llama3_tok.data.huggingface",
-        "llama3_tok.data.ray",
-        "llama3_tok.data.spark",
-    ],
-)
+def with_examples():
+    """Every module of the package whose docstrings have examples."""
+    for path in sorted((ROOT / "python" / "llama3_tok").rglob("*.py")):
+        if ">>> " in path.read_text(encoding="utf-8"):
+            name = path.relative_to(ROOT / "python").with_suffix("").as_posix()
+            yield name.replace("/", ".").removesuffix(".__init__")
+
+
+# Their examples want Llama 2's model: test_report_compare.py.
+WITH_LLAMA2 = {"llama3_tok.report", "llama3_tok.report.comparing"}
+# Their examples want published weights; `with_torch/` runs the same calls with small ones.
+WITH_WEIGHTS = {
+    "llama3_tok.torch.checkpoint",
+    "llama3_tok.torch.model",
+    "llama3_tok.torch.training",
+}
+
+
+def test_only_what_wants_weights_is_not_run():
+    assert set(with_examples()) >= WITH_LLAMA2 | WITH_WEIGHTS
+    for module in WITH_WEIGHTS:
+        for found in doctest.DocTestFinder().find(importlib.import_module(module)):
+            assert all(example.options.get(doctest.SKIP) for example in found.examples), found.name
+
+
+@pytest.mark.parametrize("module", sorted(set(with_examples()) - WITH_LLAMA2 - WITH_WEIGHTS))
 def test_the_examples_of_the_docstrings_give_what_they_show(module):
     if module.startswith("llama3_tok.data."):
         pytest.importorskip("pyarrow", reason="pyarrow, of the extra `data`, is not installed")

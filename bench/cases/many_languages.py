@@ -1,14 +1,17 @@
-"""Many languages: unseen documents, the same again, decoding, and the memory that is left."""
+"""Many languages: unseen documents, the same again, decoding, memory, and one thread to all."""
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 from corpora import DOCUMENT, Corpus, documents
 from harness import Failure, alternate
+from machine import processors
 from result import Results
 from run import OURS, Record, Run, Way, outcome
 from worker import Source, digest
 
+from cases.parallel import on_processors
 from cases.throughput import AGAIN, ids_of, timing
 
 
@@ -20,6 +23,7 @@ def languages(run: Run) -> None:
             decode(run, corpus)
         for corpus in run.languages:
             memory(run, corpus)
+        threads(run)
 
 
 def encode(run: Run) -> None:
@@ -82,17 +86,35 @@ def decode(run: Run, corpus: Corpus) -> None:
 
 
 def memory(run: Run, corpus: Corpus) -> None:
-    """What stays after encoding one language, of this project and of its fastest exact peer."""
+    """What stays after encoding one language, and what malloc has handed out for the ids.
+
+    Of this project and of its fastest exact peer.
+    """
     known = {"records": run.records, "corpora": [], "peers": run.names}
     rival = Results(known).rival("language", corpus.name)
     ways = [(OURS, run.of(OURS, "documents")[0][0])] if OURS in run.names else []
     ways += [(rival["peer"], rival["way"])] if rival else []
     for way in ways:
-        arguments = {"case": "documents", "way": way[1], "sources": [documents_of(corpus)]}
+        arguments = {"case": "documents", "way": way[1]}
         more: Record = {}
+        held: Record = {}
         try:
             with run.worker(way[0]) as worker:
-                more["value"] = worker.call("growth", **arguments)
+                source = documents_of(corpus)
+                more["value"] = worker.call("growth", sources=[source], **arguments)
+                held["value"], _ = worker.call("allocated", source=source, **arguments)
         except Failure as failure:
-            more["failure"] = str(failure)
+            more["failure"] = held["failure"] = str(failure)
         run.record("language memory", corpus.name, way, "bytes", **more)
+        run.record("language allocated", corpus.name, way, "bytes", **held)
+
+
+def threads(run: Run) -> None:
+    """This project alone, on one processor, on two, on four, and so on to all."""
+    usable = len(processors())
+    numbers = sorted({1 << at for at in range(usable.bit_length()) if 1 << at < usable} | {usable})
+    alone = replace(run, names=[name for name in run.names if name == OURS])
+    try:
+        on_processors(alone, "language threads", run.languages, numbers if usable else [])
+    finally:
+        alone.close()

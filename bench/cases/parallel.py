@@ -56,19 +56,25 @@ def written(folder: Path, parts: list[bytes]) -> str:
 
 def threads(run: Run) -> None:
     """The same batch of documents on one processor, on two, and on all, in turn."""
+    usable = len(processors())
+    numbers = sorted({1, min(2, usable), usable}) if usable else []
+    on_processors(run, "threads", run.corpora, numbers)
+
+
+def on_processors(run: Run, case: str, corpora: list[Corpus], numbers: list[int]) -> None:
+    """The same batch of documents on each of these numbers of processors, in turn."""
     usable = processors()
-    numbers = sorted({1, min(2, len(usable)), len(usable)}) if usable else []
     fleets = {number: Fleet(partial(run.worker, processors=usable[-number:])) for number in numbers}
     try:
-        for corpus in run.corpora if fleets else ():
-            run.say(f"threads: {corpus.name}")
+        for corpus in corpora if fleets else ():
+            run.say(f"{case}: {corpus.name}")
             source = Source("documents", corpus.path, DOCUMENT)
             compared = {
                 (way, number): record
                 for number, fleet in fleets.items()
                 for way, record in run.compare("batch", source, fleet=fleet).items()
             }
-            threads_of(run, corpus, source, compared, fleets)
+            threads_of(run, case, corpus, source, compared, fleets)
     finally:
         for fleet in fleets.values():
             fleet.close()
@@ -76,6 +82,7 @@ def threads(run: Run) -> None:
 
 def threads_of(
     run: Run,
+    case: str,
     corpus: Corpus,
     source: Source,
     compared: dict[tuple[Way, int], Record],
@@ -95,4 +102,4 @@ def threads_of(
         more = {"bytes": corpus.bytes, "processors": number}
         text = f"{corpus.name}, {number} thread" + ("s" if number > 1 else "")
         found = outcome(results.get((way, number), []))
-        run.record("threads", text, way, "MB/s", **(record | more | found))
+        run.record(case, text, way, "MB/s", **(record | more | found))
