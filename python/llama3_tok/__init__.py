@@ -59,11 +59,13 @@ if TYPE_CHECKING:
     )
     from llama3_tok.chat.renderer import Renderer
     from llama3_tok.chat.rollout import Rollout
+    from llama3_tok.text.explaining import AddedPiece, Explanation, Pretoken
     from llama3_tok.text.padding import Padded
 
 __all__ = [
     "PROFILES",
     "UNICODE_VERSION",
+    "AddedPiece",
     "AnswerEnd",
     "AssistantMessage",
     "AssistantStream",
@@ -78,6 +80,7 @@ __all__ = [
     "ContentDelta",
     "Delta",
     "Encoding",
+    "Explanation",
     "FittedChat",
     "IncrementalEncoder",
     "InputError",
@@ -86,6 +89,7 @@ __all__ = [
     "Llama3TokError",
     "MissingExtra",
     "Padded",
+    "Pretoken",
     "Ragged",
     "Renderer",
     "Rollout",
@@ -107,6 +111,7 @@ __all__ = [
 
 # What most programs don't use is imported when it is asked for.
 _LAZY = {
+    "AddedPiece": "text.explaining",
     "AnswerEnd": "chat.deltas",
     "AssistantMessage": "chat.assistant",
     "AssistantStream": "chat.assistant",
@@ -116,7 +121,9 @@ _LAZY = {
     "CallStart": "chat.deltas",
     "ContentDelta": "chat.deltas",
     "Delta": "chat.deltas",
+    "Explanation": "text.explaining",
     "Padded": "text.padding",
+    "Pretoken": "text.explaining",
     "Renderer": "chat.renderer",
     "Rollout": "chat.rollout",
     "ToolCall": "chat.calls",
