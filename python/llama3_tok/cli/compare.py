@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from llama3_tok.cli.progress import progress_bar
-from llama3_tok.cli.show import INK, PASTELS, Cell, Token, barred, cells, columns, painted
+from llama3_tok.cli.show import PASTELS, Cell, Token, cells, columns
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
@@ -349,17 +349,15 @@ def _printed(line: list[list[list[Cell]]]) -> Iterator[str]:
         return
     colours = has_colours()
     for index, label in enumerate(LABELS):
-        for ink in (0, 1):
-            text = label if ink == 0 else " " * len(label)
+        for is_below in (False, True):
+            text = " " * len(label) if is_below else label
             for place in line:
                 row = place[index]
                 for cell in row:
-                    shown = cell.id if ink else cell.piece
-                    text += (
-                        painted(shown, cell, INK[cell.colour][ink])
-                        if colours
-                        else barred(shown, cell)
-                    )
+                    if colours:
+                        text += cell.coloured_below if is_below else cell.coloured
+                    else:
+                        text += cell.plain_below if is_below else cell.plain
                 text += " " * (max(map(_width, place)) - _width(row))
             yield text.rstrip()
     yield ""
