@@ -105,9 +105,14 @@ def test_json_is_one_object_a_line(folder):
 def test_json_of_several_files_ends_with_the_total(folder):
     first, second, total = objects(output("count", "--json", "a.txt", "b.txt", cwd=folder))
     assert (first["path"], second["path"]) == ("a.txt", "b.txt")
-    assert (total["total"], total["files"], total["texts"]) == (True, 2, 2)
-    for number in ("tokens", "bytes", "characters"):
-        assert total[number] == first[number] + second[number]
+    assert (total["total"], total["files"], total["total_texts"]) == (True, 2, 2)
+    for number in ("tokens", "bytes", "characters", "texts"):
+        assert total[f"total_{number}"] == first[number] + second[number]
+        # Adding up the lines is right.
+        assert number not in total
+    assert len(objects(output("count", "--json", "--no-total", "a.txt", "b.txt", cwd=folder))) == 2
+    printed = output("count", "--no-total", "a.txt", "b.txt", cwd=folder).decode()
+    assert set(rows(printed)) == {"a.txt", "b.txt"}
 
 
 def test_json_has_null_where_nothing_can_be_divided():
