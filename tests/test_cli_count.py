@@ -149,8 +149,11 @@ def test_budget_exceeded_is_exit_code_1(folder):
     over = run("count", "--budget", str(total - 1), "a.txt", "b.txt", cwd=folder)
     assert over.returncode == 1
     assert over.stdout == fits.stdout
-    message = f"llama3-tok: {total} tokens, 1 more than the budget of {total - 1}\n"
-    assert over.stderr.decode() == message
+    message = f"llama3-tok: {total} tokens, 1 more than the budget of {total - 1}"
+    largest = f"the largest is a.txt, with {count_of(TEXT)} tokens"
+    assert over.stderr.decode() == f"{message}; {largest}\n"
+    one = run("count", "--budget", "1", "a.txt", cwd=folder)
+    assert one.stderr.decode().endswith("more than the budget of 1\n")
 
 
 def test_budget_includes_bos():

@@ -57,8 +57,9 @@ class _Run:
         self.faults = 0
         self.skipped = {"binary": 0, "utf-16": 0, "unreadable": 0}
         """Files that are in no sum, by the reason."""
-        self.largest: list[tuple[int, str]] = []
-        """Of each file with something above the budget for each: its tokens, and where they are."""
+        self.largest = (-1, "")
+        """The tokens of the largest file, or with a budget for each record of the largest record,
+        and where they are."""
         self.above = 0
         """Files, or with `--field` records, that are above the budget for each."""
         self._arguments, self._encoder, self._what = arguments, encoder, what
@@ -113,18 +114,15 @@ class _Run:
             else:
                 first = f"{totals.skipped} lines were skipped, the first is line {line}: {reason}"
                 complain(str(Fault(path, first)))
+        tokens, place = totals.tokens, path
         if self._each is not None:
-            self._note_largest(path, totals, self._each)
-
-    def _note_largest(self, path: str, totals: Totals, budget: int) -> None:
-        if self._how.field is None:
-            largest, line, above = totals.tokens, None, int(totals.tokens > budget)
-        else:
-            largest, line, above = totals.longest, totals.longest_line, totals.above
-        if above:
-            self.above += above
-            place = path if line is None else f"{path}, line {line}"
-            self.largest.append((largest, place))
+            if self._how.field is None:
+                self.above += tokens > self._each
+            else:
+                self.above += totals.above
+                tokens, place = totals.longest, f"{path}, line {totals.longest_line}"
+        if tokens > self.largest[0]:
+            self.largest = tokens, place
 
     def _say_what_was_skipped(self) -> None:
         parts = [
@@ -153,17 +151,18 @@ def _text_totals(encoder: Tokenizer, text: str, how: How) -> Totals:
 
 def _status(run: _Run, arguments: argparse.Namespace) -> int:
     status, budget = 0, arguments.budget
+    tokens, place = run.largest
+    named = f"the largest is {escaped(place)}, with {_tokens(tokens)}"
     if arguments.each:
         if run.above:
-            tokens, place = max(run.largest, key=lambda largest: largest[0])
             one, several = ("record", "records") if arguments.field else ("file", "files")
             shown = f"1 {one} is" if run.above == 1 else f"{run.above} {several} are"
-            named = f"the largest is {escaped(place)}, with {_tokens(tokens)}"
             complain(f"{shown} above the budget of {budget}; {named}")
             status = OVER_BUDGET
     elif budget is not None and run.total.tokens > budget:
         excess = run.total.tokens - budget
-        complain(f"{_tokens(run.total.tokens)}, {excess} more than the budget of {budget}")
+        largest = f"; {named}" if run.files > 1 else ""
+        complain(f"{_tokens(run.total.tokens)}, {excess} more than the budget of {budget}{largest}")
         status = OVER_BUDGET
     return UNUSABLE if run.faults or run.total.skipped else status
 
