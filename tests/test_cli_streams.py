@@ -196,6 +196,16 @@ def test_memory_does_not_grow_with_what_a_pipe_gives(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
+@pytest.mark.parametrize("words", [["show"], ["encode", "--tokens"]])
+def test_memory_does_not_grow_with_the_kinds_of_tokens(tmp_path, words):
+    """All tokens of the vocabulary, each in both colours."""
+    tokens = [token for token in Tokenizer().tokens() if b"\n" not in token]
+    (tmp_path / "text").write_bytes(b"\n".join(tokens) + b"\n\n" + b" \n".join(tokens))
+    code, memory = most_memory([*words, "-f", str(tmp_path / "text")], subprocess.DEVNULL)
+    assert (code, memory < 128 * MEGABYTE) == (0, True), memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 def test_memory_of_decode_does_not_grow_with_the_ids(tmp_path):
     path = tmp_path / "ids"
     with path.open("wb") as file:

@@ -24,8 +24,8 @@ EXAMPLES = """\
 The text may be of any size; ids are printed while it is read."""
 
 # What is kept in memory of a text before `--json` puts it into a temporary file.
-_SPOOLED_BYTES = 1 << 24
-_RECORDS = 1 << 16
+_SPOOLED_BYTES = 1 << 22
+_RECORDS = 1 << 14
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,9 @@ PASTELS = ("153", "223")
 ADDED = "90"
 INK = {"153": ("16", "238"), "223": ("16", "238"), ADDED: ("231", "252")}
 
+# Cells of one colour that are kept to be shown again; all of them would take 100 MB.
+MOST_CELLS = 1 << 15
+
 MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "→"}
 
 
@@ -181,6 +184,8 @@ class _Cells(dict[Token, Cell]):
 
     def __missing__(self, token: Token) -> Cell:
         """Makes it."""
+        if len(self) >= MOST_CELLS:
+            self.clear()
         parts = list(cells(token, self._pastel, self._columns))
         parts[-1].ends_line = token.ends_line
         first = self[token] = parts[0]
