@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from cli import COMMAND, environment, output
+from cli import COMMAND, Terminal, environment, output
 from llama3_tok import Tokenizer
 
 MEGABYTE = 1 << 20
@@ -170,6 +172,55 @@ def test_output_comes_while_the_pipe_is_open(verb, given, expected):
             first += more
         process.stdin.close()
         process.stdout.read()
+
+
+def slow(verb, given, stdout):
+    """Runs a verb whose input ends after 2.5 seconds; what a terminal shows of its errors."""
+    terminal = Terminal()
+    with subprocess.Popen(
+        [*COMMAND, verb, "-"],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=terminal.theirs,
+        env=environment(),
+    ) as process:
+        process.stdin.write(given)
+        process.stdin.flush()
+        time.sleep(2.5)
+        process.stdin.close()
+        shown = terminal.read()
+        assert process.wait(60) == 0
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("verb", "given"), [("encode", b"Hello world "), ("decode", b"9906 "), ("show", b"Hello ")]
+)
+def test_a_progress_bar_appears_after_a_second_and_goes_away(verb, given):
+    assert b"\x1b[2K" in slow(verb, given, subprocess.DEVNULL)
+
+
+def test_no_bar_runs_through_output_on_a_terminal():
+    terminal = Terminal()
+    assert slow("encode", b"Hello world ", terminal.theirs) == b""
+    assert terminal.read().split() == [b"9906", b"1917", b"220"]
+
+
+def test_ctrl_c_ends_a_verb_that_waits():
+    with subprocess.Popen(
+        [*COMMAND, "encode", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        process.stdin.write(b"Hello world, how are you? ")
+        process.stdin.flush()
+        assert process.stdout.read(4) == b"9906"
+        time.sleep(0.5)  # and it waits for more: CPython loses a signal just before a read
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == b""
 
 
 # Memory

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "Text", "given_text_stream"]
 
-FILE_BYTES = 1 << 18
-PIPE_BYTES = 1 << 16
+READ_BYTES = 1 << 16
+"""What is read at a time: lists of ids take a hundred times the memory of their text."""
 
 # With fewer bytes every piece that comes is searched for a place to cut; with more the next search
 # is when there is half as much again, so text without such a place is searched in linear time.
@@ -72,13 +72,13 @@ def _opened(path: str) -> tuple[Callable[[], bytes], Callable[[], int]]:
     """What reads a file, and what says how many bytes of it as it is stored were read, or 0."""
     if path == files.STANDARD_INPUT:
         check_standard_input()
-        return lambda: available_input(PIPE_BYTES), lambda: 0
+        return lambda: available_input(READ_BYTES), lambda: 0
     if not stat.S_ISREG(os.stat(path).st_mode):
         # What waits for a pipe can be interrupted here, and gives what is there.
         pipe = open(path, "rb", buffering=0)  # noqa: SIM115 - the process ends with it
-        return lambda: pipe.read(PIPE_BYTES) or b"", lambda: 0
+        return lambda: pipe.read(READ_BYTES) or b"", lambda: 0
     file = _core.UnpackedFile(path)
-    return lambda: file.read(FILE_BYTES), lambda: file.stored_read
+    return lambda: file.read(READ_BYTES), lambda: file.stored_read
 
 
 class Text:
