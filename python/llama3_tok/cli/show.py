@@ -180,6 +180,8 @@ class _Cells(dict[Token, Cell]):
 
     def __init__(self, pastel: str, columns: int) -> None:
         super().__init__()
+        self.has_wide = False
+        """Whether a token was wider than a row; its cell has the `parts` that stand for it."""
         self._pastel, self._columns = pastel, columns
 
     def __missing__(self, token: Token) -> Cell:
@@ -190,7 +192,7 @@ class _Cells(dict[Token, Cell]):
         parts[-1].ends_line = token.ends_line
         first = self[token] = parts[0]
         if len(parts) > 1:
-            first.parts = parts
+            first.parts, self.has_wide = parts, True
         return first
 
 
@@ -204,7 +206,7 @@ def rows(parts: Iterable[Sequence[Token]], columns: int) -> Iterator[Row]:
     row: Row = []
     for tokens in parts:
         found: Row = [*row, *_cells_of(tokens, known)]
-        if any(map(attrgetter("parts"), found)):
+        if any(one.has_wide for one in known):
             found = [part for cell in found for part in cell.parts or (cell,)]
         ends = list(accumulate(map(attrgetter("width"), found), initial=0))
         breaks = compress(count(1), map(attrgetter("ends_line"), found))
