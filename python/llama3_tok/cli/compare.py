@@ -293,7 +293,8 @@ def side_by_side(comparison: "Comparison", excerpt: "Excerpt") -> Iterator[str]:
     from llama3_tok.report.comparison_page import token_rows
     from llama3_tok.report.page.rows import places
 
-    colours = cycle(PASTELS), cycle(PASTELS)
+    pastels = PASTELS if has_colours() else (None,)
+    colours = cycle(pastels), cycle(pastels)
     room = max(columns() - len(LABELS[0]), 12)
     line: list[list[list[Cell]]] = []
     used = 0
@@ -347,17 +348,13 @@ def _fitting(rows: list[list[Cell]], room: int) -> Iterator[list[list[Cell]]]:
 def _printed(line: list[list[list[Cell]]]) -> Iterator[str]:
     if not line:
         return
-    colours = has_colours()
     for index, label in enumerate(LABELS):
         for is_below in (False, True):
             text = " " * len(label) if is_below else label
             for place in line:
                 row = place[index]
                 for cell in row:
-                    if colours:
-                        text += cell.coloured_below if is_below else cell.coloured
-                    else:
-                        text += cell.plain_below if is_below else cell.plain
+                    text += cell.below if is_below else cell.top
                 text += " " * (max(map(_width, place)) - _width(row))
             yield text.rstrip()
     yield ""

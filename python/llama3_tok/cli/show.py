@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, compress, count
 from operator import attrgetter
 
@@ -32,8 +32,8 @@ PASTELS = ("153", "223")
 ADDED = "90"
 INK = {"153": ("16", "238"), "223": ("16", "238"), ADDED: ("231", "252")}
 
-# Cells of one colour that are kept to be shown again; all of them would take 100 MB.
-MOST_CELLS = 1 << 15
+# Cells of one colour that are kept to be shown again: those of all tokens take too much memory.
+MOST_CELLS = 1 << 16
 
 MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "→"}
 
@@ -47,10 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the pieces, and a line with the sums."""
     with given_text_stream(arguments) as text:
         tokens = Tokens(tokenizer(arguments))
-        paint = in_colours if has_colours() else in_plain_text
-        lines = paint(rows(tokens.of(text), columns()))
+        found = rows(tokens.of(text), columns(), colours=has_colours())
         if sys.stdout is not None:
-            sys.stdout.buffer.writelines(map(str.encode, lines))
+            sys.stdout.buffer.writelines(map(str.encode, lines(found)))
         write(summary(tokens.count, text.bytes).encode() + b"\n")
     return 0
 
@@ -115,35 +114,26 @@ class Tokens(dict[int, Token]):
 class Cell:
     """A token in a row, or a part of one that is wider than a row.
 
-    `plain` and `coloured` are its piece, and those of `below` its id.
+    `top` is its piece and `below` its id, as they are printed: with a `colour`, or without one with
+    a bar at the end.
     """
 
-    __slots__ = (
-        "coloured",
-        "coloured_below",
-        "ends_line",
-        "has_id",
-        "parts",
-        "plain",
-        "plain_below",
-        "width",
-    )
+    __slots__ = ("below", "ends_line", "has_id", "parts", "top", "width")
 
     def __init__(
-        self, piece: str, id: str, width: int, piece_width: int, colour: str, ends: bool
+        self, piece: str, id: str, width: int, piece_width: int, colour: str | None, ends: bool
     ) -> None:
         self.width, self.has_id = width, bool(id)
         self.ends_line = False
-        self.parts: list[Cell] = []
+        self.parts: Sequence[Cell] = ()
         """Those of a token that is wider than a row, in the first of them."""
-        ink, faint = INK[colour]
         piece, id = piece + " " * (width - 1 - piece_width), id.ljust(width - 1)
-        bar = "│" if ends else " "  # ends: the token ends here
-        self.plain, self.plain_below = piece + bar, id + bar
-        self.coloured, self.coloured_below = (
-            _painted(piece, colour, ink),
-            _painted(id, colour, faint),
-        )
+        if colour is None:
+            bar = "│" if ends else " "  # ends: the token ends here
+            self.top, self.below = piece + bar, id + bar
+        else:
+            ink, faint = INK[colour]
+            self.top, self.below = _painted(piece, colour, ink), _painted(id, colour, faint)
 
 
 def _painted(text: str, colour: str, ink: str) -> str:
@@ -172,13 +162,13 @@ def _visible(character: str) -> str:
     return character if is_visible(character) else f"<U+{ord(character):04X}>"
 
 
-_NOTHING = Cell("", "", 0, 0, PASTELS[0], ends=True)
+_NOTHING = Cell("", "", 0, 0, None, ends=True)
 
 
 class _Cells(dict[Token, Cell]):
-    """The cell of each token in one of the two colours, made when first asked for."""
+    """The cell of each token in one colour or in none, made when first asked for."""
 
-    def __init__(self, pastel: str, columns: int) -> None:
+    def __init__(self, pastel: str | None, columns: int) -> None:
         super().__init__()
         self.has_wide = False
         """Whether a token was wider than a row; its cell has the `parts` that stand for it."""
@@ -196,13 +186,15 @@ class _Cells(dict[Token, Cell]):
         return first
 
 
-def rows(parts: Iterable[Sequence[Token]], columns: int) -> Iterator[Row]:
+def rows(parts: Iterable[Sequence[Token]], columns: int, *, colours: bool) -> Iterator[Row]:
     """Cells in rows at most `columns` wide, of tokens that come in parts.
 
     A row ends after a line of the text, too. What is done for each token is done by functions that
     are not Python's own, since a text has millions.
     """
     known = [_Cells(pastel, columns) for pastel in PASTELS]
+    if not colours:
+        known = [_Cells(None, columns)] * 2
     row: Row = []
     for tokens in parts:
         found: Row = [*row, *_cells_of(tokens, known)]
@@ -235,9 +227,9 @@ def _cells_of(tokens: Sequence[Token], known: list[_Cells]) -> list[Cell]:
     return found
 
 
-def cells(token: Token, pastel: str, columns: int) -> Iterator[Cell]:
-    """The cell of a token; more than one where it is wider than a row."""
-    id, colour = str(token.id), ADDED if token.added else pastel
+def cells(token: Token, pastel: str | None, columns: int) -> Iterator[Cell]:
+    """The cell of a token; more than one where it is wider than a row. None is for no colour."""
+    id, colour = str(token.id), ADDED if token.added and pastel else pastel
     piece = visible(token.piece)
     room = columns - 1  # for the bar, or a space, at the end
     parts = [piece] if _width(piece) <= room else _chopped(piece, room)
@@ -267,21 +259,11 @@ def _chopped(text: str, columns: int) -> list[str]:
 # Each row is its pieces, their ids, and an empty line; one within a long piece has no ids.
 
 
-def in_plain_text(rows: Iterable[Row]) -> Iterator[str]:
-    """Bars end the pieces and stand between the ids."""
-    return _lines(rows, attrgetter("plain"), attrgetter("plain_below"))
-
-
-def in_colours(rows: Iterable[Row]) -> Iterator[str]:
-    """Colours tell the pieces apart."""
-    return _lines(rows, attrgetter("coloured"), attrgetter("coloured_below"))
-
-
-def _lines(
-    rows: Iterable[Row], piece: Callable[[Cell], str], below: Callable[[Cell], str]
-) -> Iterator[str]:
+def lines(rows: Iterable[Row]) -> Iterator[str]:
+    """What is printed of each row."""
+    top, below = attrgetter("top"), attrgetter("below")
     for row in rows:
-        pieces = "".join(map(piece, row)).rstrip(" ")
+        pieces = "".join(map(top, row)).rstrip(" ")
         if len(row) > 1 or row[0].has_id:
             yield f"{pieces}\n{''.join(map(below, row)).rstrip(' ')}\n\n"
         else:
