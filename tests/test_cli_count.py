@@ -105,9 +105,14 @@ def test_json_is_one_object_a_line(folder):
 def test_json_of_several_files_ends_with_the_total(folder):
     first, second, total = objects(output("count", "--json", "a.txt", "b.txt", cwd=folder))
     assert (first["path"], second["path"]) == ("a.txt", "b.txt")
-    assert (total["total"], total["files"], total["texts"]) == (True, 2, 2)
-    for number in ("tokens", "bytes", "characters"):
-        assert total[number] == first[number] + second[number]
+    assert (total["total"], total["files"], total["total_texts"]) == (True, 2, 2)
+    for number in ("tokens", "bytes", "characters", "texts"):
+        assert total[f"total_{number}"] == first[number] + second[number]
+        # Adding up the lines is right.
+        assert number not in total
+    assert len(objects(output("count", "--json", "--no-total", "a.txt", "b.txt", cwd=folder))) == 2
+    printed = output("count", "--no-total", "a.txt", "b.txt", cwd=folder).decode()
+    assert set(rows(printed)) == {"a.txt", "b.txt"}
 
 
 def test_json_has_null_where_nothing_can_be_divided():
@@ -144,8 +149,11 @@ def test_budget_exceeded_is_exit_code_1(folder):
     over = run("count", "--budget", str(total - 1), "a.txt", "b.txt", cwd=folder)
     assert over.returncode == 1
     assert over.stdout == fits.stdout
-    message = f"llama3-tok: {total} tokens, 1 more than the budget of {total - 1}\n"
-    assert over.stderr.decode() == message
+    message = f"llama3-tok: {total} tokens, 1 more than the budget of {total - 1}"
+    largest = f"the largest is a.txt, with {count_of(TEXT)} tokens"
+    assert over.stderr.decode() == f"{message}; {largest}\n"
+    one = run("count", "--budget", "1", "a.txt", cwd=folder)
+    assert one.stderr.decode().endswith("more than the budget of 1\n")
 
 
 def test_budget_includes_bos():

@@ -40,7 +40,10 @@ def folder(tmp_path):
 def test_a_missing_file_is_named_and_the_others_counted(folder):
     done = run("count", "a.txt", "nosuch.txt", "b.txt", cwd=folder)
     assert done.returncode == 2
-    assert done.stderr == b"llama3-tok: nosuch.txt: No such file or directory\n"
+    assert (
+        done.stderr
+        == b"llama3-tok: nosuch.txt: No such file or directory; to count a text, give -t TEXT\n"
+    )
     total = count_of(TEXT) + count_of(OTHER)
     assert rows(done.stdout.decode()) == {
         "a.txt": count_of(TEXT),
@@ -59,7 +62,9 @@ def test_a_file_that_the_system_will_not_read_is_named_and_the_others_counted(fo
 
 def test_a_single_missing_file_prints_nothing(tmp_path):
     message = fails("count", "nosuch.txt", cwd=tmp_path)
-    assert message == "llama3-tok: nosuch.txt: No such file or directory\n"
+    assert message == (
+        "llama3-tok: nosuch.txt: No such file or directory; to count a text, give -t TEXT\n"
+    )
 
 
 def test_a_missing_file_outweighs_the_budget(folder):

@@ -401,16 +401,15 @@ def test_a_closed_pipe_is_met_with_silence(verb):
 
 
 @pytest.mark.parametrize("verb", ["encode", "decode", "show"])
-def test_a_large_output_to_a_closed_pipe_is_met_with_silence(verb):
+def test_a_large_output_to_a_closed_pipe_is_met_with_silence(verb, tmp_path):
     text = "word " * 200_000 if verb != "decode" else "9906 " * 200_000
-    with subprocess.Popen(
-        [*COMMAND, verb, "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        process.stdin.write(text.encode())
-        process.stdin.close()
+    (tmp_path / "input").write_text(text)
+    with (
+        (tmp_path / "input").open("rb") as given,
+        subprocess.Popen(
+            [*COMMAND, verb, "-"], stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""

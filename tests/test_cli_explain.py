@@ -98,5 +98,15 @@ def test_a_page_of_a_conversation_tells_structure_and_learned_apart(tmp_path):
     assert "2 tokens" in page
 
 
+def test_a_page_shows_one_conversation(tmp_path):
+    row = '[{"role": "user", "content": "hi"}]\n'
+    (tmp_path / "chats.jsonl").write_text(row * 2)
+    told = fails("chat", "--html", "-", "chats.jsonl", cwd=tmp_path)
+    assert "choose it with --row" in told
+    assert b"data-id=6151" in output(
+        "chat", "--html", "-", "--row", "2", "chats.jsonl", cwd=tmp_path
+    )
+
+
 def test_only_one_form_is_given():
     assert run("explain", "--json", "--html", "x", "a").returncode == 2

@@ -81,6 +81,11 @@ class CoreTotals(TypedDict):
     bytes: int
     characters: int
     invalid_utf8: bool
+    longest: int
+    longest_line: int
+    above: int
+    skipped: int
+    first_skipped: tuple[int, str] | None
 
 class CoreAddedToken(TypedDict):
     id: int
@@ -263,7 +268,10 @@ class Core:
         threads: int,
         options: Options | None,
         progress: Callable[[int], object] | None,
-    ) -> Files[CoreTotals | None]: ...
+        decodes_utf16: bool,
+        skips: bool,
+        limit: int | None,
+    ) -> Files[CoreTotals | Literal["binary", "utf-16"]]: ...
     @overload
     def encode_files(
         self, paths: list[str], field: None, threads: int, options: Options | None, whole: bool

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! walk     the files of a folder
+//! input    the bytes of a file, unpacked
+//! utf16_input  UTF-16 to UTF-8, if that is asked for
 //! reader   a file -> chunks, which end where no id depends on the cut
 //! jsonl    a field of a line of JSON
 //! output   a chunk -> counts or ids
@@ -9,6 +11,8 @@
 //! ```
 
 pub mod walk;
+pub mod input;
+pub mod utf16_input;
 pub mod reader;
 pub mod jsonl;
 pub mod output;

@@ -8,7 +8,7 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, slice};
 use crate::files::jsonl::{field_of, why_not};
-use crate::files::reader::{CutRule, FileChunk};
+use crate::files::reader::{CutRule, FileChunk, Refusal};
 use crate::text::unicode::count_chars;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -37,6 +37,37 @@ pub struct Totals {
     pub characters: u64,
     /// Whether some bytes were not UTF-8. They are counted all the same.
     pub invalid_utf8: bool,
+    /// Ids of the record that has the most, the first of several.
+    pub longest: u64,
+    /// Its line, from 1; 0 without records.
+    pub longest_line: usize,
+    /// Records with more ids than the limit.
+    pub above: u64,
+    /// Lines that were skipped, since they have no text to count.
+    pub skipped: u64,
+}
+
+/// A line that was skipped, from 1, and why.
+pub type SkippedLine = (usize, String);
+
+/// What is wanted of JSONL files besides the ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The field that is encoded.
+    pub field: String,
+    /// A line without such a text is skipped, and no error.
+    pub skips: bool,
+    /// Records with more ids are counted.
+    pub limit: Option<u64>,
+}
+
+impl Totals {
+    /// Takes a record in, or the longest of several that follow: the first of equals stays.
+    fn note_record(&mut self, tokens: u64, line: usize) {
+        if line > 0 && (self.longest_line == 0 || tokens > self.longest) {
+            (self.longest, self.longest_line) = (tokens, line);
+        }
+    }
 }
 
 /// The counts or ids of a chunk, or of several chunks that follow each other.
@@ -50,8 +81,10 @@ pub struct ChunkOutput {
     pub ends: Vec<usize>,
     /// It is that of the first chunk of its file.
     pub is_first: bool,
-    /// It is the only output of a binary file, which was left out.
-    pub is_binary: bool,
+    /// It is the only output of a file that was left out, for this reason.
+    pub refused: Option<Refusal>,
+    /// The first line that was skipped.
+    pub first_skipped: Option<SkippedLine>,
 }
 
 impl ChunkOutput {
@@ -67,13 +100,19 @@ impl ChunkOutput {
 
     /// Adds the output that follows it.
     pub fn join(&mut self, next: Self) -> Result<(), Error> {
-        let Totals { texts, tokens, bytes, characters, invalid_utf8 } = next.totals;
+        let Totals { texts, tokens, bytes, characters, invalid_utf8, .. } = next.totals;
         self.totals.texts += texts;
         self.totals.tokens += tokens;
         self.totals.bytes += bytes;
         self.totals.characters += characters;
         self.totals.invalid_utf8 |= invalid_utf8;
-        self.is_binary |= next.is_binary;
+        self.totals.skipped += next.totals.skipped;
+        self.totals.above += next.totals.above;
+        self.totals.note_record(next.totals.longest, next.totals.longest_line);
+        self.refused = self.refused.or(next.refused);
+        if self.first_skipped.is_none() {
+            self.first_skipped = next.first_skipped;
+        }
         if self.is_empty() {
             (self.ids, self.ends) = (next.ids, next.ends);
             return Ok(());
@@ -90,7 +129,7 @@ impl ChunkOutput {
 /// How each chunk is encoded, and what is wanted of it.
 pub struct EncodeTask {
     encoder: Arc<Encoder>,
-    field: Option<String>,
+    records: Option<Records>,
     kind: OutputKind,
     /// How a chunk is encoded: without BOS and EOS, which are for texts.
     options: Options,
@@ -101,26 +140,25 @@ pub struct EncodeTask {
 }
 
 impl EncodeTask {
-    /// Encodes each file as a text as `options` say, or with `field` that field of each record of JSONL
-    /// files.
+    /// Encodes each file as a text as `options` say, or with `records` a field of each record of JSONL files.
     pub fn new(
         encoder: Arc<Encoder>,
-        field: Option<String>,
+        records: Option<Records>,
         kind: OutputKind,
         mut options: Options,
     ) -> Self {
         let (bos, eos) = (take(&mut options.bos), take(&mut options.eos));
-        Self { encoder, field, kind, options, bos, eos }
+        Self { encoder, records, kind, options, bos, eos }
     }
 
     /// Whether the files are JSONL, so that each may have several texts.
     pub fn has_records(&self) -> bool {
-        self.field.is_some()
+        self.records.is_some()
     }
 
     /// Where a file may be cut into chunks.
     pub fn cut_rule(&self) -> CutRule<'_> {
-        match self.field {
+        match self.records {
             Some(_) => CutRule::Lines,
             None => CutRule::Text(&self.encoder.added, &self.options),
         }
@@ -129,7 +167,7 @@ impl EncodeTask {
     /// The output of a chunk of the file `path`.
     pub fn run(&self, path: &Path, chunk: &FileChunk, check: &Check) -> Result<ChunkOutput, Error> {
         let mut output = ChunkOutput { is_first: chunk.first, ..ChunkOutput::default() };
-        let Some(field) = &self.field else {
+        let Some(Records { field, skips, limit }) = &self.records else {
             output.totals.texts = u64::from(chunk.last);
             let added = self.add(&mut output, chunk.text()?, chunk.first, chunk.last, check);
             added.map_err(|error| error.shifted_by(chunk.offset).in_file(path, None))?;
@@ -144,14 +182,25 @@ impl EncodeTask {
             if record.trim_ascii().is_empty() {
                 continue;
             }
-            let text = field_of(record, field).map_err(|error| Error::Input {
-                path: path.to_owned(),
-                line: Some(line),
-                reason: why_not(record, &error),
-            })?;
+            let text = match field_of(record, field) {
+                Ok(text) => text,
+                Err(error) if *skips => {
+                    output.totals.skipped += 1;
+                    output.first_skipped.get_or_insert_with(|| (line, why_not(record, &error)));
+                    continue;
+                }
+                Err(error) => {
+                    let (path, reason) = (path.to_owned(), why_not(record, &error));
+                    return Err(Error::Input { path, line: Some(line), reason });
+                }
+            };
+            let before = output.totals.tokens;
             let added = self.add(&mut output, &text, true, true, check);
             added.map_err(|error| error.in_file(path, Some(line)))?;
             output.totals.texts += 1;
+            let tokens = output.totals.tokens - before;
+            output.totals.note_record(tokens, line);
+            output.totals.above += u64::from(limit.is_some_and(|limit| tokens > limit));
             if self.kind == OutputKind::Ids {
                 output.ends.try_reserve(1)?;
                 output.ends.push(output.ids.len());

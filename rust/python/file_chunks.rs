@@ -15,7 +15,7 @@ use super::raise::raise;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::files::jsonl;
-use crate::files::reader::{CutRule, FileReader, ReadStep};
+use crate::files::reader::{CutRule, FileReader, ReadStep, Reading};
 
 /// An iterator over the chunks of a file, `(offset, line, text)`: the bytes and lines before the chunk,
 /// and its text. A binary file has no chunk if binary files are left out.
@@ -50,8 +50,8 @@ impl FileChunks {
         refuses_binary: bool,
     ) -> PyResult<Self> {
         let meter = Arc::default();
-        let reader =
-            detached(py, None, |_, _| FileReader::open(&path, false, refuses_binary, &meter))?;
+        let reading = Reading { refuses_binary, ..Reading::default() };
+        let reader = detached(py, None, |_, _| FileReader::open(&path, false, reading, &meter))?;
         let state = Mutex::new(State::Ready(reader));
         Ok(Self { encoder: Arc::clone(&core.encoder), state, lines, size })
     }
@@ -73,7 +73,7 @@ impl FileChunks {
                 match reader.read(&cut_rule, size, Vec::new(), check)? {
                     ReadStep::More => {}
                     ReadStep::Chunk(chunk) => return Ok((Some(chunk), reader)),
-                    ReadStep::Binary => return Ok((None, reader)),
+                    ReadStep::Refused(_) => return Ok((None, reader)),
                 }
             }
         });

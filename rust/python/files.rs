@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::convert::{array, load_numpy, try_collect};
 use super::detach::detached;
-use crate::files::output::{ChunkOutput, EncodeTask, Totals as Counted};
+use crate::files::output::{ChunkOutput, EncodeTask, SkippedLine, Totals as Counted};
+use crate::files::reader::{Reading, Refusal};
 use crate::files::stream::{FileStream, InputFile};
 
 /// What an iterator over files gives.
 #[derive(Clone, Copy)]
 pub(super) enum Gives {
-    /// For each file [`Totals`], or `None` for a binary one.
+    /// For each file [`Totals`], or for one that was left out the reason, `"binary"` or `"utf-16"`.
     Totals,
     /// The ids of each file.
     Files,
@@ -28,6 +30,11 @@ struct Totals {
     bytes: u64,
     characters: u64,
     invalid_utf8: bool,
+    longest: u64,
+    longest_line: usize,
+    above: u64,
+    skipped: u64,
+    first_skipped: Option<SkippedLine>,
 }
 
 /// An iterator over files. It goes on after a file that raises, unless it is interrupted.
@@ -92,9 +99,28 @@ impl Files {
 
     fn object<'py>(&self, py: Python<'py>, output: ChunkOutput) -> PyResult<Bound<'py, PyAny>> {
         if let Gives::Totals = self.gives {
-            let Counted { texts, tokens, bytes, characters, invalid_utf8 } = output.totals;
-            let totals = Totals { texts, tokens, bytes, characters, invalid_utf8 };
-            return (!output.is_binary).then_some(totals).into_pyobject(py);
+            let ChunkOutput { totals, first_skipped, .. } = output;
+            match output.refused {
+                Some(Refusal::Binary) => return Ok(PyString::intern(py, "binary").into_any()),
+                Some(Refusal::Utf16) => return Ok(PyString::intern(py, "utf-16").into_any()),
+                None => {}
+            }
+            let Counted { texts, tokens, bytes, characters, invalid_utf8, .. } = totals;
+            let Counted { longest, longest_line, above, skipped, .. } = totals;
+            return Ok(Totals {
+                texts,
+                tokens,
+                bytes,
+                characters,
+                invalid_utf8,
+                longest,
+                longest_line,
+                above,
+                skipped,
+                first_skipped,
+            }
+            .into_pyobject(py)?
+            .into_any());
         }
         if !self.is_ragged {
             return Ok(array(py, output.ids)?.into_any());
@@ -108,17 +134,17 @@ impl Files {
 
 /// Files by their paths.
 pub(super) fn named(paths: Vec<PathBuf>) -> Vec<InputFile> {
-    let named = |path| InputFile { path, is_standard_input: false, refuses_binary: false };
+    let named = |path| InputFile { path, is_standard_input: false, reading: Reading::default() };
     paths.into_iter().map(named).collect()
 }
 
 /// Files as the command line gives them: `None` is standard input, and the flag says whether a binary file is
-/// left out.
-pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>) -> Vec<InputFile> {
+/// left out, or UTF-16. With `decodes_utf16` that is decoded.
+pub(super) fn given(paths: Vec<(Option<PathBuf>, bool)>, decodes_utf16: bool) -> Vec<InputFile> {
     let named = |(path, refuses_binary): (Option<PathBuf>, bool)| InputFile {
         is_standard_input: path.is_none(),
         path: path.unwrap_or_else(|| "-".into()),
-        refuses_binary,
+        reading: Reading { refuses_binary, decodes_utf16 },
     };
     paths.into_iter().map(named).collect()
 }

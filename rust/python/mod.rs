@@ -48,7 +48,7 @@ use crate::encode::Encoder;
 use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
 use crate::encode::parallel::{Ids, Ragged};
-use crate::files::output::{EncodeTask, OutputKind};
+use crate::files::output::{EncodeTask, OutputKind, Records};
 use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
@@ -385,7 +385,10 @@ impl Core {
     }
 
     /// Totals of each file. `None` in `paths` is standard input. A flag says that a file is left out if it is
-    /// binary, and has `None` for totals. `progress` gets the bytes read so far.
+    /// binary or UTF-16, and the reason is given for it. With `decodes_utf16` UTF-16 is decoded. Of records
+    /// of `field` it is counted how many have more tokens than `limit`, and with `skips` those without it are
+    /// skipped. `progress` gets the bytes read so far.
+    #[expect(clippy::too_many_arguments, reason = "all are options of one command")]
     fn totals(
         &self,
         paths: Vec<(Option<PathBuf>, bool)>,
@@ -393,9 +396,15 @@ impl Core {
         threads: usize,
         options: GivenOptions,
         progress: Option<Py<PyAny>>,
+        decodes_utf16: bool,
+        skips: bool,
+        limit: Option<u64>,
     ) -> PyResult<Files> {
-        let task = self.task(field, OutputKind::Totals, self.options(options)?);
-        Ok(Files::new(task, files::given(paths), threads, Gives::Totals, progress))
+        let records = field.map(|field| Records { field, skips, limit });
+        let encoder = Arc::clone(&self.encoder);
+        let task = EncodeTask::new(encoder, records, OutputKind::Totals, self.options(options)?);
+        let files = files::given(paths, decodes_utf16);
+        Ok(Files::new(task, files, threads, Gives::Totals, progress))
     }
 
     /// The ids of each file; with `whole=False` chunk by chunk.
@@ -415,7 +424,8 @@ impl Core {
 
 impl Core {
     fn task(&self, field: Option<String>, kind: OutputKind, options: Chosen) -> EncodeTask {
-        EncodeTask::new(Arc::clone(&self.encoder), field, kind, options)
+        let records = field.map(|field| Records { field, ..Records::default() });
+        EncodeTask::new(Arc::clone(&self.encoder), records, kind, options)
     }
 }
 

@@ -13,18 +13,18 @@ use super::core::Core;
 use super::detach::detached;
 use super::options::Options;
 use crate::error::{Error, always, slice};
+use crate::files::input;
 use crate::files::jsonl;
-use crate::files::reader;
 
 /// A file whose bytes are read one after the other; `.gz` and `.zst` are unpacked.
 #[pyclass(frozen, module = "llama3_tok._core")]
-pub(super) struct UnpackedFile(Mutex<reader::UnpackedFile>);
+pub(super) struct UnpackedFile(Mutex<input::UnpackedFile>);
 
 #[pymethods]
 impl UnpackedFile {
     #[new]
     fn new(py: Python, path: PathBuf) -> PyResult<Self> {
-        detached(py, None, |_, _| Ok(Self(Mutex::new(reader::UnpackedFile::open(&path)?))))
+        detached(py, None, |_, _| Ok(Self(Mutex::new(input::UnpackedFile::open(&path)?))))
     }
 
     /// The next `size` bytes; fewer at the end of the file.

@@ -6,22 +6,31 @@ in the content; in a pipe the text is that of `render_chat`, and a newline.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any
 
 from llama3_tok.chat.messages import DIALECTS, TOOL_FORMATS
+from llama3_tok.cli.chat_input import (
+    Conversation,
+    conversations,
+    documents,
+    name_of,
+    read,
+    template,
+    variable,
+)
 from llama3_tok.cli.terminal import (
     UsageError,
+    flush,
     has_colours,
     is_terminal,
-    standard_input,
     tokenizer,
     utf8,
     write,
     write_file,
 )
-from llama3_tok.errors import ChatFormatError, InputError, Llama3TokError
+from llama3_tok.errors import ChatFormatError, Llama3TokError
 from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
@@ -31,6 +40,7 @@ EXAMPLES = """\
   llama3-tok chat --ids --profile llama3.2 messages.json
   llama3-tok chat --mask --no-prompt messages.json   # what training learns
   llama3-tok chat --html chat.html messages.json
+  llama3-tok chat --row 12 chats.jsonl
   llama3-tok chat --vocabulary FOLDER --set enable_thinking=false messages.json
   echo '[{"role": "user", "content": "hi"}]' | llama3-tok chat --tools tools.json -"""
 
@@ -46,8 +56,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="JSON: a list of messages, or an object with messages and perhaps tools; - is "
-        "standard input",
+        help="JSON: a list of messages, or an object with messages and perhaps tools; a list of "
+        "these; or JSONL with one on each line, in a file whose name ends in .jsonl or .ndjson, "
+        "also packed; - is standard input",
+    )
+    parser.add_argument(
+        "--row",
+        metavar="N",
+        type=_row,
+        help="of JSONL only the conversation on line N, of a list of them only the Nth (default: "
+        "all)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--ids", action="store_true", help="the ids instead of the text")
@@ -60,7 +78,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--json",
         action="store_true",
-        help="one object: text, ids and mask, which is null if the chat template does not tell it",
+        help="one object for each conversation: text, ids and mask, which is null if the chat "
+        "template does not tell it",
     )
     form.add_argument(
         "--html", metavar="FILE", help="write a page: structure, content and what training learns"
@@ -113,7 +132,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         metavar="NAME=JSON",
         action="append",
-        type=_variable,
+        type=variable,
         default=[],
         help="a variable of the template, as enable_thinking=false; what is not JSON is text; may "
         "be repeated",
@@ -129,17 +148,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the conversation."""
+    """Prints the conversation, or those of all rows."""
     if [arguments.file, arguments.tools, arguments.documents].count("-") > 1:
         raise UsageError("only one of FILE, --tools and --documents can be standard input")
-    messages, tools = conversation(read(arguments.file), arguments.file)
-    if arguments.tools is not None:
-        tools = read(arguments.tools)
+    tools = None if arguments.tools is None else read(arguments.tools)
     names = arguments.builtin_tools
     builtin = None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    found: Iterable[Conversation] = conversations(arguments.file, arguments.row)
     encoder = tokenizer(arguments)
     options: dict[str, Any] = {
-        "tools": tools,
         "tools_in": arguments.tools_in,
         "builtin_tools": builtin,
         "documents": documents(arguments.documents),
@@ -151,12 +168,33 @@ def run(arguments: argparse.Namespace) -> int:
         "chat_template": template(encoder, arguments.template),
         "template_variables": dict(arguments.set),
     }
+    if arguments.html is not None:
+        found = _only(found)
+    for one in found:
+        own = one.tools if tools is None else tools
+        _print(encoder, one, {**options, "tools": own}, arguments)
+        flush()
+    return 0
+
+
+def _only(found: Iterable[Conversation]) -> list[Conversation]:
+    """The only conversation, as a page has one."""
+    some = list(islice(found, 2))
+    if len(some) > 1:
+        raise UsageError("--html shows one conversation; choose it with --row")
+    return some
+
+
+def _print(
+    encoder: Tokenizer, one: Conversation, options: dict[str, Any], arguments: argparse.Namespace
+) -> None:
+    messages = one.messages
     try:
         ids = encoder.encode_chat(messages, **options)
         text = encoder.render_chat(messages, **options)
         mask = _mask(encoder, messages, options, arguments)
     except ChatFormatError as error:
-        raise Llama3TokError(_placed(error, arguments)) from None
+        raise Llama3TokError(_placed(error, one, arguments)) from None
     except ValueError as error:  # options that don't go together
         raise UsageError(arguments.in_options(str(error))) from None
     parts = pieces(encoder, ids, [0] * len(ids) if mask is None else mask)
@@ -169,14 +207,24 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         import json
 
-        write(json.dumps({"text": text, "ids": ids, "mask": mask}).encode() + b"\n")
-    elif has_colours():
-        write((in_colours(parts) + "\n").encode())
-    elif arguments.mask:
-        write((in_plain_text(parts) + "\n").encode())
+        place = {} if one.number is None else {one.unit: one.number}
+        result = {**place, "text": text, "ids": ids, "mask": mask}
+        write(json.dumps(result).encode() + b"\n")
     else:
-        write((shown(text) + "\n").encode())
-    return 0
+        if one.number is not None and arguments.row is None:
+            write(_heading(one).encode())
+        if has_colours():
+            write((in_colours(parts) + "\n").encode())
+        elif arguments.mask:
+            write((in_plain_text(parts) + "\n").encode())
+        else:
+            write((shown(text) + "\n").encode())
+
+
+def _heading(one: Conversation) -> str:
+    """What stands before each of several conversations."""
+    line = f"── {one.unit} {one.number} ──"
+    return f"\x1b[1m{line}\x1b[0m\n" if has_colours() else f"{line}\n"
 
 
 def _mask(
@@ -198,7 +246,7 @@ def _mask(
     return learned
 
 
-def _placed(error: ChatFormatError, arguments: argparse.Namespace) -> str:
+def _placed(error: ChatFormatError, one: Conversation, arguments: argparse.Namespace) -> str:
     """The message with the file or the option that it is about."""
     if error.field in ("builtin_tools", "date"):
         option = "--" + error.field.replace("_", "-")
@@ -209,98 +257,13 @@ def _placed(error: ChatFormatError, arguments: argparse.Namespace) -> str:
     # A message or a tool is known by its place in a file.
     from_tools = arguments.tools is not None and error.field == "tools"
     message = str(error).replace("pass chat_template=", "pass --template")
-    return f"{name_of(arguments.tools if from_tools else arguments.file)}: {message}"
+    return f"{name_of(arguments.tools) if from_tools else one.place}: {message}"
 
 
-# What is read
-
-
-def name_of(path: str) -> str:
-    """A file's name, for messages."""
-    return "standard input" if path == "-" else path
-
-
-def read(path: str) -> Any:  # noqa: ANN401 - any JSON
-    """The JSON that is in a file."""
-    import json
-
-    if path == "-":
-        data = standard_input()
-    else:
-        with open(path, "rb") as file:
-            data = file.read()
-    try:
-        return json.loads(data)
-    except json.JSONDecodeError as error:
-        line, what = error.lineno, error.msg[:1].lower() + error.msg[1:]
-        reason = f"this is not valid JSON: {what} at column {error.colno}"
-        message = f"{name_of(path)}, line {line}: {reason}"
-        raise InputError(message, path, line, reason) from None
-    # ValueError: no UTF-8, or an integer with more digits than Python reads.
-    except (ValueError, RecursionError) as error:
-        reason = f"this is not valid JSON: {error}"
-        raise InputError(f"{name_of(path)}: {reason}", path, None, reason) from None
-
-
-def conversation(given: object, path: str) -> tuple[Any, Any]:
-    """The messages and the tools that a file has."""
-    if isinstance(given, list):
-        return given, None
-    if isinstance(given, dict) and "messages" in given:
-        return given["messages"], given.get("tools")
-    reason = "must be a list of messages, or an object with messages"
-    raise InputError(f"{name_of(path)}: {reason}", path, None, reason)
-
-
-def documents(path: str | None) -> list[Any] | None:
-    """The documents that a file has."""
-    if path is None:
-        return None
-    given = read(path)
-    if not isinstance(given, list):
-        reason = "must be a list of documents"
-        raise InputError(f"{name_of(path)}: {reason}", path, None, reason)
-    return given
-
-
-def template(encoder: Tokenizer, given: str | None) -> str | None:
-    """The name of a chat template, if there is one of that name, or the text of a file."""
-    if given is None or given in encoder.chat_templates:
-        return given
-    try:
-        with open(given, encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
-        known = ", ".join(encoder.chat_templates) or "none"
-        raise UsageError(
-            f"--template: {given} is neither a file nor the name of a chat template; this "
-            f"tokenizer has {known}"
-        ) from None
-    except UnicodeDecodeError as error:
-        reason = f"is not UTF-8: {error.reason} at byte {error.start}"
-        raise InputError(f"{given}: {reason}", given, None, reason) from None
-    if "{" not in text:
-        reason = "is not a chat template: it has no { in it"
-        raise InputError(f"{given}: {reason}", given, None, reason)
-    return text
-
-
-def _variable(word: str) -> tuple[str, Any]:
-    """The type of `--set`: a name and its value."""
-    import json
-
-    name, equals, value = utf8(word).partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{word!r} is not NAME=JSON")
-    try:
-        return name, json.loads(value, parse_constant=_no_json)
-    except (ValueError, RecursionError):
-        return name, value
-
-
-def _no_json(word: str) -> NoReturn:
-    """NaN and the infinities are words here, as they are in JSON's own grammar."""
-    raise ValueError(word)
+def _row(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 19 and int(word)):
+        raise argparse.ArgumentTypeError(f"{word!r} is not the number of a row, from 1")
+    return int(word)
 
 
 # What is shown

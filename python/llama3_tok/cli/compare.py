@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from llama3_tok.cli.progress import progress_bar
-from llama3_tok.cli.show import INK, PASTELS, Cell, Token, barred, cells, columns, painted
+from llama3_tok.cli.show import PASTELS, Cell, Token, cells, columns
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
@@ -293,7 +293,8 @@ def side_by_side(comparison: "Comparison", excerpt: "Excerpt") -> Iterator[str]:
     from llama3_tok.page.rows import places
     from llama3_tok.report.comparison_page import token_rows
 
-    colours = cycle(PASTELS), cycle(PASTELS)
+    pastels = PASTELS if has_colours() else (None,)
+    colours = cycle(pastels), cycle(pastels)
     room = max(columns() - len(LABELS[0]), 12)
     line: list[list[list[Cell]]] = []
     used = 0
@@ -347,19 +348,13 @@ def _fitting(rows: list[list[Cell]], room: int) -> Iterator[list[list[Cell]]]:
 def _printed(line: list[list[list[Cell]]]) -> Iterator[str]:
     if not line:
         return
-    colours = has_colours()
     for index, label in enumerate(LABELS):
-        for ink in (0, 1):
-            text = label if ink == 0 else " " * len(label)
+        for is_below in (False, True):
+            text = " " * len(label) if is_below else label
             for place in line:
                 row = place[index]
                 for cell in row:
-                    shown = cell.id if ink else cell.piece
-                    text += (
-                        painted(shown, cell, INK[cell.colour][ink])
-                        if colours
-                        else barred(shown, cell)
-                    )
+                    text += cell.below if is_below else cell.top
                 text += " " * (max(map(_width, place)) - _width(row))
             yield text.rstrip()
     yield ""

@@ -1,130 +1,35 @@
-"""`llama3-tok count`: how many tokens files have."""
+"""`llama3-tok count`: how many tokens texts, files and folders have."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterator
 
+from llama3_tok.cli import count_arguments, count_output
+from llama3_tok.cli.count_given import Given, given
 from llama3_tok.cli.progress import progress_bar
-from llama3_tok.cli.terminal import (
-    UNUSABLE,
-    UsageError,
-    check_standard_input,
-    complain,
-    is_terminal,
-    tokenizer,
-    utf8,
-    write,
-)
+from llama3_tok.cli.terminal import UNUSABLE, complain, tokenizer
 from llama3_tok.text import files
-from llama3_tok.text.files import Fault, Source, Totals
+from llama3_tok.text.files import Counted, Fault, How, Totals
 from llama3_tok.text.visible import escaped
 from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Count tokens, exactly."
 EXAMPLES = """\
   llama3-tok count prompt.txt
+  llama3-tok count -t 'Hello world'
   llama3-tok count --long src -g '*.py'
+  llama3-tok count --by language --sort tokens .
+  llama3-tok count --tree src
+  git ls-files -z | llama3-tok count --files-from - -0 --top 10
   llama3-tok count --field text corpus.jsonl.zst
   git diff | llama3-tok count --budget 8000 && echo fits
   llama3-tok count --messages chats.jsonl --max 8192 --list
 
-exit codes: 0; 1 if the total is above the budget, or a conversation above --max; 2 if a file
-can't be read"""
+exit codes: 0; 1 if the total is above the budget, with --each a file or a record, or a conversation
+above --max; 2 if a file or a line can't be read"""
 
 OVER_BUDGET = 1
 
-HEADER = ("tokens", "bytes", "characters", "bytes/token")
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the verb takes."""
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="*",
-        help="files, .gz and .zst as well; folders, for the text files in them (links are not "
-        "followed); - for standard input, which is also the default",
-    )
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=_threads,
-        help="count on at most N threads (default: all processors)",
-    )
-    form = parser.add_argument_group("output")
-    form.add_argument(
-        "--long", action="store_true", help="also bytes, characters and bytes per token"
-    )
-    form.add_argument("--json", action="store_true", help="one JSON object a line")
-    what = parser.add_argument_group("what is counted")
-    what.add_argument(
-        "--field", type=utf8, help="the files are JSONL: count this field of each record"
-    )
-    what.add_argument(
-        "--bos",
-        action="store_true",
-        help="add <|begin_of_text|>, one for each file or with --field for each record",
-    )
-    what.add_argument(
-        "--budget",
-        metavar="N",
-        type=_whole,
-        help="exit with 1 if the total is above N",
-    )
-    chats = parser.add_argument_group("conversations")
-    chats.add_argument(
-        "--messages",
-        action="store_true",
-        help="the files are conversations: JSON, or JSONL with one on each line; a row is a list "
-        'of messages, or an object with "messages" and perhaps "tools"',
-    )
-    chats.add_argument(
-        "--sharegpt",
-        action="store_true",
-        help='the same with "conversations", "from" and "value"',
-    )
-    chats.add_argument(
-        "--max",
-        metavar="N",
-        type=_whole,
-        help="say how many conversations have more than N tokens, and exit with 1 if some do",
-    )
-    chats.add_argument(
-        "--list", action="store_true", help="a line for each of these, or without --max for each"
-    )
-    chats.add_argument(
-        "--on-error",
-        choices=("stop", "skip"),
-        default="stop",
-        help="what to do about a row that is no such conversation",
-    )
-    walk = parser.add_argument_group("folders")
-    walk.add_argument("--hidden", action="store_true", help="also hidden files and folders")
-    walk.add_argument(
-        "--no-ignore", action="store_true", help="also what .gitignore and .ignore leave out"
-    )
-    walk.add_argument(
-        "-g",
-        "--glob",
-        metavar="GLOB",
-        action="append",
-        type=utf8,
-        default=[],
-        help="only files that match, or with ! in front only those that don't; may be repeated",
-    )
-
-
-def _whole(word: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) < 100):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
-    return int(word)
-
-
-def _threads(word: str) -> int:
-    if not (count := _whole(word)):
-        raise argparse.ArgumentTypeError("there must be at least one")
-    return count
+arguments = count_arguments.add
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -133,138 +38,134 @@ def run(arguments: argparse.Namespace) -> int:
         from llama3_tok.cli import count_messages
 
         return count_messages.run(arguments)
-    for name in ("max", "list"):
-        if getattr(arguments, name):
-            raise UsageError(f"--{name} is for conversations; give --messages as well")
-    paths: list[str] = arguments.paths
-    if not paths and is_terminal(sys.stdin):
-        raise UsageError("give PATH, or - to count standard input")
-    if paths.count(files.STANDARD_INPUT) > 1:
-        raise UsageError("standard input can be counted only once")
-    if not paths or files.STANDARD_INPUT in paths:
-        check_standard_input()
-    several = len(paths) > 1 or any(map(files.is_folder, paths))
-    encoder = tokenizer(arguments)
-    sources = files.find(
-        paths or [files.STANDARD_INPUT],
-        hidden=arguments.hidden,
-        no_ignore=arguments.no_ignore,
-        globs=arguments.glob,
-        field=arguments.field,
-    )
-    counting = _Run(arguments, encoder, list(sources))
-    rows: Iterator[_Row] = iter(counting)
-    if not arguments.json:
-        _print_table(list(rows), counting.total, several, arguments.long, named=bool(paths))
-    else:
-        # A terminal may show the bar until all is counted.
-        for row in list(rows) if is_terminal(sys.stdout) else rows:
-            _print_json({"path": row[0]}, row[1])
-        if several:
-            _print_json({"total": True, "files": counting.files}, counting.total)
-    return _status(counting, arguments.budget)
-
-
-def _status(run: "_Run", budget: int | None) -> int:
-    status = 0
-    if budget is not None and run.total.tokens > budget:
-        excess = run.total.tokens - budget
-        complain(f"{_tokens(run.total.tokens)}, {excess} more than the budget of {budget}")
-        status = OVER_BUDGET
-    return UNUSABLE if run.faults else status
-
-
-def _tokens(count: int) -> str:
-    return "1 token" if count == 1 else f"{count} tokens"
-
-
-_Row = tuple[str, Totals]
+    count_arguments.check(arguments)
+    what = given(arguments)
+    counting = _Run(arguments, tokenizer(arguments), what)
+    count_output.show(arguments, counting, what)
+    return _status(counting, arguments)
 
 
 class _Run:
     """One run over files: gives a row for each as it is counted, and keeps the sums.
 
-    What is wrong is said on standard error at once.
+    What is wrong is said on standard error at once, and what was left out at the end.
     """
 
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        encoder: Tokenizer,
-        sources: list[Source | Fault],
-    ) -> None:
+    def __init__(self, arguments: argparse.Namespace, encoder: Tokenizer, what: Given) -> None:
         self.total = Totals()
         self.files = 0
         self.faults = 0
-        self._arguments = arguments
-        self._encoder = encoder
-        self._sources = sources
+        self.skipped = {"binary": 0, "utf-16": 0, "unreadable": 0}
+        """Files that are in no sum, by the reason."""
+        self.largest = (-1, "")
+        """The tokens of the largest file, or with a budget for each record of the largest record,
+        and where they are."""
+        self.above = 0
+        """Files, or with `--field` records, that are above the budget for each."""
+        self._arguments, self._encoder, self._what = arguments, encoder, what
+        self._each: int | None = arguments.budget if arguments.each else None
+        self._how = How(
+            field=arguments.field,
+            bos=arguments.bos,
+            decodes_utf16=arguments.decode,
+            skips=arguments.on_error == "skip",
+            limit=self._each,
+        )
 
-    def __iter__(self) -> Iterator[_Row]:
-        """The path and the totals of each file."""
-        with progress_bar(lambda: files.stored_bytes(self._sources)) as bar:
-            counts = files.count(
-                self._encoder,
-                self._sources,
-                field=self._arguments.field,
-                bos=self._arguments.bos,
-                threads=self._arguments.threads,
-                progress=bar,
-            )
-            for path, totals in counts:
-                if isinstance(totals, Fault):
+    def __iter__(self) -> Iterator[tuple[str, Totals]]:
+        """The path of each file, or the text that was given, and its totals."""
+        for text in self._what.texts:
+            totals = _text_totals(self._encoder, text, self._how)
+            self._add(text, totals, is_file=False)
+            yield text, totals
+        with progress_bar(lambda: files.stored_bytes(self._what.sources)) as bar:
+            for path, counted in self._counts(bar):
+                if isinstance(counted, Totals):
+                    self._add(path, counted, is_file=True)
+                    yield path, counted
+                elif isinstance(counted, Fault):
                     self.faults += 1
-                    complain(str(totals))
-                elif totals is not None:
-                    self._add(path, totals)
-                    yield path, totals
+                    self.skipped["unreadable"] += 1
+                    complain(str(counted))
+                else:
+                    self.skipped[counted] += 1
+        self._say_what_was_skipped()
 
-    def _add(self, path: str, totals: Totals) -> None:
-        self.files += 1
+    def _counts(self, bar: "files.Progress | None") -> Iterator[tuple[str, Counted]]:
+        sources, threads = self._what.sources, self._arguments.threads
+        if self._arguments.cache:
+            from llama3_tok.cli.count_cache import counted
+
+            return counted(self._encoder, sources, self._how, threads=threads, progress=bar)
+        return files.count(self._encoder, sources, self._how, threads=threads, progress=bar)
+
+    def _add(self, path: str, totals: Totals, *, is_file: bool) -> None:
+        self.files += is_file
         self.total.add(totals)
         if totals.invalid_utf8:
-            complain(str(Fault(path, "warning: not all of it is UTF-8; counted as is")))
+            reason = "warning: not all of it is UTF-8; counted as is"
+            if is_file and not self._how.decodes_utf16 and files.is_utf16(path):
+                reason = "warning: this is UTF-16, counted as bytes; --decode counts its text"
+            complain(str(Fault(path, reason)))
+        if totals.first_skipped is not None:
+            line, reason = totals.first_skipped
+            if totals.skipped == 1:
+                complain(str(Fault(path, f"skipped: {reason}", line)))
+            else:
+                first = f"{totals.skipped} lines were skipped, the first is line {line}: {reason}"
+                complain(str(Fault(path, first)))
+        tokens, place = totals.tokens, path
+        if self._each is not None:
+            if self._how.field is None:
+                self.above += tokens > self._each
+            else:
+                self.above += totals.above
+                tokens, place = totals.longest, f"{path}, line {totals.longest_line}"
+        if tokens > self.largest[0]:
+            self.largest = tokens, place
+
+    def _say_what_was_skipped(self) -> None:
+        parts = [
+            f"{number} {what}"
+            for what, number in (
+                ("binary", self.skipped["binary"]),
+                ("UTF-16 (--decode counts them)", self.skipped["utf-16"]),
+                ("unreadable", self.skipped["unreadable"]),
+            )
+            if number
+        ]
+        skipped = sum(self.skipped.values())
+        # A single file that can't be read was named already.
+        if skipped > self.skipped["unreadable"] or skipped > 1:
+            named = "1 file was" if skipped == 1 else f"{skipped} files were"
+            complain(f"{named} skipped: {', '.join(parts)}")
 
 
-# Output
+def _text_totals(encoder: Tokenizer, text: str, how: How) -> Totals:
+    """Those of a text on the command line, whose bytes may not be UTF-8."""
+    data = text.encode("utf-8", "surrogateescape")
+    tokens = encoder.count(data, bos=how.bos)
+    is_utf8 = not any("\udc80" <= character <= "\udcff" for character in text)
+    return Totals(1, tokens, len(data), len(text), not is_utf8)
 
 
-def _print_table(
-    rows: list[_Row], total: Totals, several: bool, long: bool, *, named: bool
-) -> None:
-    """Numbers to the right, as `wc` has them; a single file's alone for programs to read."""
-    person = is_terminal(sys.stdout)
-    table = [(_numbers(totals, long), path) for path, totals in rows]
-    if several:
-        table.append((_numbers(total, long), "total"))
-    if person and long and table:
-        table.insert(0, (HEADER, "path"))
-    widths = [max(map(len, column)) for column in zip(*(row[0] for row in table), strict=True)]
-    for numbers, path in table:
-        line = "  ".join(number.rjust(width) for number, width in zip(numbers, widths, strict=True))
-        if several or (person and named):
-            line += f"  {escaped(path) if person else path}"
-        write(os.fsencode(line) + b"\n")
+def _status(run: _Run, arguments: argparse.Namespace) -> int:
+    status, budget = 0, arguments.budget
+    tokens, place = run.largest
+    named = f"the largest is {escaped(place)}, with {_tokens(tokens)}"
+    if arguments.each:
+        if run.above:
+            one, several = ("record", "records") if arguments.field else ("file", "files")
+            shown = f"1 {one} is" if run.above == 1 else f"{run.above} {several} are"
+            complain(f"{shown} above the budget of {budget}; {named}")
+            status = OVER_BUDGET
+    elif budget is not None and run.total.tokens > budget:
+        excess = run.total.tokens - budget
+        largest = f"; {named}" if run.files > 1 else ""
+        complain(f"{_tokens(run.total.tokens)}, {excess} more than the budget of {budget}{largest}")
+        status = OVER_BUDGET
+    return UNUSABLE if run.faults or run.total.skipped else status
 
 
-def _numbers(totals: Totals, long: bool) -> tuple[str, ...]:
-    tokens = str(totals.tokens)
-    if not long:
-        return (tokens,)
-    ratio = totals.bytes_per_token
-    shown = "-" if ratio is None else f"{ratio:.2f}"
-    return tokens, str(totals.bytes), str(totals.characters), shown
-
-
-def _print_json(first: dict[str, object], totals: Totals) -> None:
-    import json
-
-    numbers = {
-        "tokens": totals.tokens,
-        "bytes": totals.bytes,
-        "characters": totals.characters,
-        "bytes_per_token": totals.bytes_per_token,
-        "invalid_utf8": totals.invalid_utf8,
-        "texts": totals.texts,
-    }
-    write(json.dumps(first | numbers).encode() + b"\n")
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
 
 ABOVE = 1
+# Options of `count` that say nothing about conversations.
+FOR_TEXTS = (
+    *("field", "long", "bos", "texts", "files_from", "by", "tree", "sort", "top"),
+    *("no_total", "each", "decode", "cache"),
+)
 HEADER = ("tokens", "rows", "mean", "longest", "its line")
 
 
@@ -52,10 +57,11 @@ class _File:
 
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
-    for name in ("field", "long", "bos"):
-        if getattr(arguments, name):
+    for name in FOR_TEXTS:
+        if getattr(arguments, name) not in (None, False, []):
+            option = {"texts": "text"}.get(name, name.replace("_", "-"))
             raise UsageError(
-                f"--{name} is for texts, and --messages has its own output; take it out"
+                f"--{option} is for texts, and --messages has its own output; take it out"
             )
     if not arguments.paths or "-" in arguments.paths:
         raise UsageError("--messages needs PATH: files of conversations")

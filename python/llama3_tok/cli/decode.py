@@ -3,17 +3,37 @@
 import argparse
 import re
 import sys
+from collections.abc import Iterator
 
-from llama3_tok.cli.terminal import UsageError, is_terminal, standard_input, tokenizer, write
+from llama3_tok.cli.progress import progress_bar
+from llama3_tok.cli.terminal import (
+    UsageError,
+    available_input,
+    check_standard_input,
+    flush,
+    is_terminal,
+    tokenizer,
+    write,
+)
+from llama3_tok.errors import InvalidTokenId
+from llama3_tok.text import files
 
 PURPOSE = "Print the text of ids: its bytes exactly, with nothing added."
 EXAMPLES = """\
   llama3-tok decode 9906 1917
   llama3-tok encode 'Hello world' | llama3-tok decode
-  echo '[9906, 1917]' | llama3-tok decode -"""
+  echo '[9906, 1917]' | llama3-tok decode -
+
+There may be any number of ids; their text is printed while they are read, so what stands before
+a word that is not an id is printed."""
 
 # More digits than any id has, and fewer than Python refuses to read.
-_ID = re.compile(r"-?[0-9]{1,99}")
+_ID = re.compile(rb"-?[0-9]{1,99}")
+_WHITE = b" \t\n\r\x0b\x0c"
+_PLAIN = b"0123456789," + _WHITE
+_SEPARATORS = [bytes([byte]) for byte in _WHITE + b","]
+_WORD_BYTES = 1 << 12
+_READ_BYTES = 1 << 16
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,27 +51,111 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the text."""
     if arguments.ids == ["-"] or (not arguments.ids and not is_terminal(sys.stdin)):
-        words = standard_input().decode("utf-8", "surrogateescape")
+        check_standard_input()
+        given = iter(lambda: available_input(_READ_BYTES), b"")
     elif arguments.ids:
-        words = " ".join(arguments.ids)
+        # The last space ends the last word, so that all ids are looked at before any is printed.
+        words = f"{' '.join(arguments.ids)} "
+        given = iter([words.encode("utf-8", "surrogateescape")])
     else:
         raise UsageError("give IDS, or - to read standard input")
-    ids = parse(words)
-    write(tokenizer(arguments).decode_bytes(ids, skip_special=arguments.skip_special))
+    decoder = tokenizer(arguments)
+    position = 0
+    for ids in parsed(given if is_terminal(sys.stdout) else _shown(given)):
+        try:
+            data = decoder.decode_bytes(ids, skip_special=arguments.skip_special)
+        except InvalidTokenId as error:
+            # Its position is one in these ids.
+            raise InvalidTokenId(
+                str(error).replace(
+                    f"at position {error.position}", f"at position {position + error.position}", 1
+                ),
+                error.id,
+                position + error.position,
+            ) from None
+        position += len(ids)
+        write(data)
+        flush()
     return 0
 
 
-def parse(text: str) -> list[int]:
-    """The ids in a text; raises UsageError with the first word that is none and its position."""
-    text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    words = text.replace(",", " ").split()
-    for position, word in enumerate(words):
+def _shown(given: Iterator[bytes]) -> Iterator[bytes]:
+    """The same with a progress bar, if someone can see it."""
+    done = 0
+    with progress_bar(lambda: files.stored_size(files.STANDARD_INPUT)) as bar:
+        for data in given:
+            yield data
+            done += len(data)
+            if bar:
+                bar(done, files.stored_size(files.STANDARD_INPUT))
+
+
+def parsed(given: Iterator[bytes]) -> Iterator[list[int]]:
+    """The ids in a text that comes in pieces, some at a time.
+
+    Raises UsageError with the first word that is not an id, and its position.
+    """
+    brackets = _Brackets()
+    position, rest = 0, b""
+    for data in given:
+        # The last word may go on in the next piece.
+        data = rest + brackets.without(data)
+        end = 1 + max(map(data.rfind, _SEPARATORS))
+        ids, rest = _numbers(data[:end], position), data[end:]
+        if len(rest) > _WORD_BYTES:
+            raise _not_an_id(rest, position + len(ids))
+        position += len(ids)
+        if ids:
+            yield ids
+    yield _numbers(rest + brackets.end(), position)
+
+
+class _Brackets:
+    """Takes the brackets about all ids away, which are known when all was read.
+
+    A bracket at the end is held back; what follows it other than white space brings it back. One
+    without the other is a word that is no id.
+    """
+
+    def __init__(self) -> None:
+        self._is_opened: bool | None = None
+        self._held = b""
+
+    def without(self, data: bytes) -> bytes:
+        """More of the text, without what may be a bracket of all."""
+        if self._is_opened is None:
+            data = data.lstrip(_WHITE)
+            if not data:
+                return b""
+            self._is_opened = data.startswith(b"[")
+            data = data[self._is_opened :]
+        if not self._is_opened:
+            return data
+        data = self._held + data
+        length = len(data.rstrip(_WHITE))
+        kept = length - 1 if data[:length].endswith(b"]") else len(data)
+        self._held = b"] "[: len(data) - kept]
+        return data[:kept]
+
+    def end(self) -> bytes:
+        """What was held back and is no bracket of all ids: raises UsageError for an open one."""
+        if self._is_opened and not self._held:
+            raise UsageError("the list of ids begins with [ and has no ] at its end")
+        return b""
+
+
+def _numbers(text: bytes, position: int) -> list[int]:
+    words = text.replace(b",", b" ").split()
+    # Reading each word with a pattern takes most of the time.
+    if not text.translate(None, _PLAIN) and max(map(len, words), default=0) < 100:
+        return list(map(int, words))
+    for index, word in enumerate(words):
         if not _ID.fullmatch(word):
-            raise UsageError(f"{_shortened(word)} at position {position} is not a token id")
+            raise _not_an_id(word, position + index)
     return list(map(int, words))
 
 
-def _shortened(word: str) -> str:
-    return repr(word) if len(word) <= 40 else f"{word[:40]!r}..."
+def _not_an_id(word: bytes, position: int) -> UsageError:
+    text = word[:_WORD_BYTES].decode("utf-8", "surrogateescape")
+    shown = repr(text) if len(text) <= 40 else f"{text[:40]!r}..."
+    return UsageError(f"{shown} at position {position} is not a token id")

@@ -8,23 +8,24 @@ import argparse
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
-from itertools import cycle
-from typing import TYPE_CHECKING, NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, compress, count
+from operator import attrgetter
 
 from llama3_tok.cli.terminal import (
     add_text,
     allowed_special,
+    flush,
     given_text,
     has_colours,
     tokenizer,
     write,
     write_file,
 )
+from llama3_tok.cli.text_stream import Text, given_text_stream
 from llama3_tok.text.visible import is_visible
-
-if TYPE_CHECKING:
-    from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.tokenizer import Tokenizer
 
 PURPOSE = "Show the pieces of a text, with their ids beneath."
 EXAMPLES = """\
@@ -41,6 +42,9 @@ PASTELS = ("153", "223")
 ADDED = "90"
 INK = {"153": ("16", "238"), "223": ("16", "238"), ADDED: ("231", "252")}
 
+# Cells of one colour that are kept to be shown again: those of all tokens take too much memory.
+MOST_CELLS = 1 << 16
+
 MARKS = {" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥"}
 
 
@@ -52,30 +56,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the pieces, and a line with the sums."""
-    text = given_text(arguments)
-    encoder = tokenizer(arguments)
     if arguments.html is not None:
-        _write_page(arguments, encoder, text)
+        _write_page(arguments)
         return 0
-    ids = encoder.encode(
-        text,
-        bos=arguments.bos,
-        eos=arguments.eos,
-        allowed_special=allowed_special(arguments),
-    )
-    added = {token.id for token in encoder.added_tokens.values()}
-    pieces = {id: encoder.token_bytes(id) for id in set(ids)}
-    tokens = (Token(id, pieces[id], id in added) for id in ids)
-    paint = in_colours if has_colours() else in_plain_text
-    for line in paint(rows(tokens, columns())):
-        write(line.encode() + b"\n")
-    write(summary(len(ids), len(text)).encode() + b"\n")
+    with given_text_stream(arguments) as text:
+        tokens = Tokens(tokenizer(arguments))
+        found = rows(tokens.of(text), columns(), colours=has_colours())
+        if sys.stdout is not None:
+            sys.stdout.buffer.writelines(map(str.encode, lines(found)))
+        write(summary(tokens.count, text.bytes).encode() + b"\n")
     return 0
 
 
-def _write_page(arguments: argparse.Namespace, encoder: "Tokenizer", text: bytes) -> None:
+def _write_page(arguments: argparse.Namespace) -> None:
     from llama3_tok.page.texts import text_page
 
+    text, encoder = given_text(arguments), tokenizer(arguments)
     encoding = encoder.encode_with_offsets(
         text,
         bos=arguments.bos,
@@ -108,24 +104,67 @@ def summary(tokens: int, size: int) -> str:
     return ", ".join(parts)
 
 
-class Token(NamedTuple):
-    """One token of the text."""
+class Token:
+    """One token of the text. Those of the same id are one object."""
 
-    id: int
-    piece: bytes
-    added: bool
-    """Whether a text has it by its name, as special tokens and others that a folder adds."""
+    __slots__ = ("added", "ends_line", "id", "piece")
+
+    def __init__(self, id: int, piece: bytes, added: bool) -> None:
+        self.id, self.piece, self.added = id, piece, added
+        """`added` is for those that a text has by name, as special tokens and a folder's."""
+        self.ends_line = piece.endswith((b"\n", b"\r"))
 
 
-class Cell(NamedTuple):
-    """A token in a row, or a part of one that is wider than a row."""
+class Tokens(dict[int, Token]):
+    """The tokens of a tokenizer by their ids, made when first asked for."""
 
-    piece: str
-    id: str
-    width: int
-    colour: str
-    ends: bool
-    """Whether the token ends here."""
+    def __init__(self, encoder: Tokenizer) -> None:
+        super().__init__()
+        self.count = 0
+        """How many a text had so far."""
+        self._encoder = encoder
+        self._added = {token.id for token in encoder.added_tokens.values()}
+
+    def __missing__(self, id: int) -> Token:
+        """Makes it."""
+        made = self[id] = Token(id, self._encoder.token_bytes(id), id in self._added)
+        return made
+
+    def of(self, text: Text) -> Iterator[list[Token]]:
+        """Those of each part of a text, as it is read."""
+        for ids in text.ids(self._encoder):
+            self.count += len(ids)
+            yield list(map(self.__getitem__, ids))
+            flush()  # what was shown of them
+
+
+class Cell:
+    """A token in a row, or a part of one that is wider than a row.
+
+    `top` is its piece and `below` its id, as they are printed: with a `colour`, or without one with
+    a bar at the end.
+    """
+
+    __slots__ = ("below", "ends_line", "has_id", "parts", "top", "width")
+
+    def __init__(
+        self, piece: str, id: str, width: int, piece_width: int, colour: str | None, ends: bool
+    ) -> None:
+        self.width, self.has_id = width, bool(id)
+        self.ends_line = False
+        self.parts: Sequence[Cell] = ()
+        """Those of a token that is wider than a row, in the first of them."""
+        piece, id = piece + " " * (width - 1 - piece_width), id.ljust(width - 1)
+        if colour is None:
+            bar = "│" if ends else " "  # ends: the token ends here
+            self.top, self.below = piece + bar, id + bar
+        else:
+            ink, faint = INK[colour]
+            self.top, self.below = _painted(piece, colour, ink), _painted(id, colour, faint)
+
+
+def _painted(text: str, colour: str, ink: str) -> str:
+    return f"\x1b[38;5;{ink};48;5;{colour}m{text} \x1b[0m"
 
 
 Row = list[Cell]
@@ -134,6 +173,9 @@ Row = list[Cell]
 def visible(piece: bytes) -> str:
     """A piece as a person can see it: marks for white space, `<...>` for what has no picture."""
     text = piece.decode("utf-8", "surrogateescape")
+    # Most are plain words, perhaps after a space.
+    if text.isascii() and text.isprintable():
+        return text.replace(" ", MARKS[" "])
     shown = "".join(map(_visible, text))
     # A combining mark without its base would join whatever stands before.
     return f"◌{shown}" if unicodedata.category(shown[:1] or " ").startswith("M") else shown
@@ -147,71 +189,109 @@ def _visible(character: str) -> str:
     return character if is_visible(character) else f"<U+{ord(character):04X}>"
 
 
-def rows(tokens: Iterable[Token], columns: int) -> Iterator[Row]:
-    """Cells in rows at most `columns` wide. A row ends after a line of the text, too."""
+_NOTHING = Cell("", "", 0, 0, None, ends=True)
+
+
+class _Cells(dict[Token, Cell]):
+    """The cell of each token in one colour or in none, made when first asked for."""
+
+    def __init__(self, pastel: str | None, columns: int) -> None:
+        super().__init__()
+        self.has_wide = False
+        """Whether a token was wider than a row; its cell has the `parts` that stand for it."""
+        self._pastel, self._columns = pastel, columns
+
+    def __missing__(self, token: Token) -> Cell:
+        """Makes it."""
+        if len(self) >= MOST_CELLS:
+            self.clear()
+        parts = list(cells(token, self._pastel, self._columns))
+        parts[-1].ends_line = token.ends_line
+        first = self[token] = parts[0]
+        if len(parts) > 1:
+            first.parts, self.has_wide = parts, True
+        return first
+
+
+def rows(parts: Iterable[Sequence[Token]], columns: int, *, colours: bool) -> Iterator[Row]:
+    """Cells in rows at most `columns` wide, of tokens that come in parts.
+
+    A row ends after a line of the text, too. What is done for each token is done by functions that
+    are not Python's own, since a text has millions.
+    """
+    known = [_Cells(pastel, columns) for pastel in PASTELS]
+    if not colours:
+        known = [_Cells(None, columns)] * 2
     row: Row = []
-    used = 0
-    for token, pastel in zip(tokens, cycle(PASTELS), strict=False):
-        for cell in cells(token, pastel, columns):
-            if used + cell.width > columns and row:
-                yield row
-                row, used = [], 0
-            row.append(cell)
-            used += cell.width
-        if token.piece.endswith((b"\n", b"\r")):
-            yield row
-            row, used = [], 0
+    for tokens in parts:
+        found: Row = [*row, *_cells_of(tokens, known)]
+        if any(one.has_wide for one in known):
+            found = [part for cell in found for part in cell.parts or (cell,)]
+        ends = list(accumulate(map(attrgetter("width"), found), initial=0))
+        breaks = compress(count(1), map(attrgetter("ends_line"), found))
+        line_end, start = next(breaks, len(found) + 1), 0
+        while start < len(found):
+            # A row has a cell, also one that is wider than it may be.
+            end = max(bisect_right(ends, ends[start] + columns, start) - 1, start + 1)
+            if end >= line_end:
+                end, line_end = line_end, next(breaks, len(found) + 1)
+            elif end == len(found):
+                break
+            yield found[start:end]
+            start = end
+        row = found[start:]
     if row:
         yield row
 
 
-def cells(token: Token, pastel: str, columns: int) -> Iterator[Cell]:
-    """The cell of a token; more than one where it is wider than a row."""
-    from rich.cells import cell_len, chop_cells
+def _cells_of(tokens: Sequence[Token], known: list[_Cells]) -> list[Cell]:
+    """The cell of each token, in colours by turns; afterwards `known` begins with the next one."""
+    found = [_NOTHING] * len(tokens)
+    for first, one in enumerate(known):
+        found[first::2] = map(one.__getitem__, tokens[first::2])
+    if len(tokens) % 2:
+        known.reverse()
+    return found
 
-    id, colour = str(token.id), ADDED if token.added else pastel
+
+def cells(token: Token, pastel: str | None, columns: int) -> Iterator[Cell]:
+    """The cell of a token; more than one where it is wider than a row. None is for no colour."""
+    id, colour = str(token.id), ADDED if token.added and pastel else pastel
     piece = visible(token.piece)
     room = columns - 1  # for the bar, or a space, at the end
-    parts = chop_cells(piece, room) if cell_len(piece) > room else [piece]
+    parts = [piece] if _width(piece) <= room else _chopped(piece, room)
     for index, part in enumerate(parts):
         ends = index == len(parts) - 1
-        width = max(cell_len(part), len(id)) + 1
-        yield Cell(part, id, width if ends else columns, colour, ends)
+        piece_width = _width(part)
+        width = max(piece_width, len(id)) + 1 if ends else columns
+        yield Cell(part, id, width, piece_width, colour, ends)
         id = ""
 
 
-def in_plain_text(rows: Iterable[Row]) -> Iterator[str]:
-    """Bars end the pieces and stand between the ids."""
-    for row in rows:
-        for line in _lines(row):
-            yield "".join(barred(text, cell) for text, cell in line).rstrip()
-        yield ""
-
-
-def barred(text: str, cell: Cell) -> str:
-    return padded(text, cell) + ("│" if cell.ends else " ")
-
-
-def in_colours(rows: Iterable[Row]) -> Iterator[str]:
-    """Colours tell the pieces apart."""
-    for row in rows:
-        for ink, line in enumerate(_lines(row)):
-            yield "".join(painted(text, cell, INK[cell.colour][ink]) for text, cell in line)
-        yield ""
-
-
-def painted(text: str, cell: Cell, ink: str) -> str:
-    return f"\x1b[38;5;{ink};48;5;{cell.colour}m{padded(text, cell)} \x1b[0m"
-
-
-def _lines(row: Row) -> Iterator[list[tuple[str, Cell]]]:
-    """The pieces, then the ids; a row within a long piece has no id."""
-    yield [(cell.piece, cell) for cell in row]
-    if any(cell.id for cell in row):
-        yield [(cell.id, cell) for cell in row]
-
-
-def padded(text: str, cell: Cell) -> str:
+def _width(text: str) -> int:
+    """How many columns a terminal needs for it."""
+    if text.replace(MARKS[" "], " ").isascii():
+        return len(text)
     from rich.cells import cell_len
 
-    return text + " " * (cell.width - 1 - cell_len(text))
+    return cell_len(text)
+
+
+def _chopped(text: str, columns: int) -> list[str]:
+    from rich.cells import chop_cells
+
+    return chop_cells(text, columns)
+
+
+# Each row is its pieces, their ids, and an empty line; one within a long piece has no ids.
+
+
+def lines(rows: Iterable[Row]) -> Iterator[str]:
+    """What is printed of each row."""
+    top, below = attrgetter("top"), attrgetter("below")
+    for row in rows:
+        pieces = "".join(map(top, row)).rstrip(" ")
+        if len(row) > 1 or row[0].has_id:
+            yield f"{pieces}\n{''.join(map(below, row)).rstrip(' ')}\n\n"
+        else:
+            yield f"{pieces}\n\n"

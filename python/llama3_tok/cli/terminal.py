@@ -7,7 +7,7 @@ Messages, and whatever a person is to read, have no character that a terminal wo
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from llama3_tok.text.visible import escaped
 
@@ -35,6 +35,12 @@ def write_file(path: str, text: str) -> None:
         return
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
+
+
+def flush() -> None:
+    """Sends what was written on its way: someone may read along."""
+    if sys.stdout is not None:
+        sys.stdout.buffer.flush()
 
 
 def complain(message: str) -> None:
@@ -87,19 +93,40 @@ def add_text(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given_text(arguments: argparse.Namespace) -> bytes:
-    """The text that `add_text` asked for, byte for byte."""
-    if arguments.text is not None and arguments.file is not None:
+def text_source(arguments: argparse.Namespace) -> bytes | str:
+    """Where the text is that `add_text` asked for: the text itself, or a path, `-` for a pipe.
+
+    A text that is the name of a file is encoded all the same; a message says how to read the file.
+    """
+    text: str | None = arguments.text
+    if text is not None and arguments.file is not None:
         raise UsageError("give TEXT or --file, not both")
-    if arguments.file not in (None, "-"):
-        return given_file(arguments.file)
-    if arguments.file == "-" or arguments.text == "-":
-        return standard_input()
-    if arguments.text is not None:
-        return os.fsencode(arguments.text)
-    if is_terminal(sys.stdin):
-        raise UsageError("give TEXT, --file FILE, or - to read standard input")
-    return standard_input()
+    path: str | None = "-" if text == "-" else arguments.file
+    if path is not None:
+        return path
+    if text is None:
+        if is_terminal(sys.stdin):
+            raise UsageError("give TEXT, --file FILE, or - to read standard input")
+        return "-"
+    if _is_file(text):
+        complain(
+            f"note: {text} is taken as the text, though there is a file of that name; -f reads it"
+        )
+    return os.fsencode(text)
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text is the name of a file; most texts can't be."""
+    try:
+        return os.path.isfile(text)
+    except ValueError:  # a NUL in it
+        return False
+
+
+def given_text(arguments: argparse.Namespace) -> bytes:
+    """The text that `add_text` asked for, as a whole, byte for byte."""
+    source = text_source(arguments)
+    return source if isinstance(source, bytes) else given_file(source)
 
 
 def given_file(name: str | None) -> bytes:
@@ -116,6 +143,13 @@ def standard_input() -> bytes:
     """All of standard input."""
     check_standard_input()
     return sys.stdin.buffer.read()
+
+
+def available_input(size: int) -> bytes:
+    """What standard input has now, at most `size` bytes; waits for some. Empty at its end."""
+    buffer: Any = sys.stdin.buffer
+    data: bytes = buffer.read1(size)
+    return data
 
 
 def check_standard_input() -> None:

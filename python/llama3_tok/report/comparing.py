@@ -17,7 +17,7 @@ from llama3_tok.report.llama2 import Llama2
 from llama3_tok.report.ours import Ours
 from llama3_tok.report.tally import Excerpt, Pair, Tally
 from llama3_tok.text import files
-from llama3_tok.text.files import Fault, Source
+from llama3_tok.text.files import Fault, How, Source, Totals
 from llama3_tok.tokenizer import FilePath, Text, Tokenizer
 
 __all__ = ["compare"]
@@ -124,10 +124,10 @@ class _Files:
                 size = sources.size(source)
                 # The first pass finds what is wrong before anything of the file is in the sums, and
                 # leaves out binary files; it takes a small part of the time.
-                _, first = next(files.count(self._encoder, [source], field=self._field))
+                _, first = next(files.count(self._encoder, [source], How(self._field)))
                 if isinstance(first, Fault):
                     raise first
-                if first is not None:
+                if isinstance(first, Totals):
                     self._take(source.path, _behind(done, progress))
                 done += size
             except Fault as fault:

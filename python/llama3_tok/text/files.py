@@ -8,7 +8,7 @@ read is a `Fault` that names it, so that one bad file never hides the counts of 
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from llama3_tok import _core, arguments
 from llama3_tok._core import walk
@@ -29,7 +29,7 @@ class Source(NamedTuple):
 
     path: str
     walked: bool
-    """Found in a folder, not named: it is left out if it is binary."""
+    """Found in a folder, not named: it is left out if it is binary or UTF-16."""
 
 
 class Fault(Exception):
@@ -46,15 +46,50 @@ class Fault(Exception):
         return f"{place}: {self.reason}"
 
 
+Refusal: TypeAlias = Literal["binary", "utf-16"]
+"""Why a file is left out that was found in a folder."""
+
+
+class How(NamedTuple):
+    """What is counted of each file."""
+
+    field: str | None = None
+    """The files are JSONL: count this field of each line's JSON object."""
+    bos: bool = False
+    """Count BOS for each text."""
+    decodes_utf16: bool = False
+    """Decode files that begin with the byte order mark of UTF-16."""
+    skips: bool = False
+    """Skip lines that have no text in `field`; otherwise the first one is the file's fault."""
+    limit: int | None = None
+    """Count how many records have more tokens."""
+
+
+WHOLE_TEXT = How()
+
+
 class Totals:
     """What one file holds, or several together.
 
     `texts` is 1 for a text file and the number of records for JSONL; `bytes` and `characters` are
     those of the text, unpacked; `invalid_utf8` says that some bytes were not UTF-8, each of which
-    is one character.
+    is one character. Of records, `longest` is the most tokens that one has and `longest_line` its
+    line, `above` how many have more than the limit, `skipped` how many lines were skipped, and
+    `first_skipped` the first one and why.
     """
 
-    __slots__ = ("bytes", "characters", "invalid_utf8", "texts", "tokens")
+    __slots__ = (
+        "above",
+        "bytes",
+        "characters",
+        "first_skipped",
+        "invalid_utf8",
+        "longest",
+        "longest_line",
+        "skipped",
+        "texts",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -63,22 +98,53 @@ class Totals:
         bytes: int = 0,
         characters: int = 0,
         invalid_utf8: bool = False,
+        longest: int = 0,
+        longest_line: int = 0,
+        above: int = 0,
+        skipped: int = 0,
+        first_skipped: tuple[int, str] | None = None,
     ) -> None:
         self.texts, self.tokens, self.bytes, self.characters = texts, tokens, bytes, characters
         self.invalid_utf8 = invalid_utf8
+        self.longest, self.longest_line, self.above = longest, longest_line, above
+        self.skipped, self.first_skipped = skipped, first_skipped
 
     def add(self, other: "Totals") -> None:
-        """Takes another file's totals in."""
+        """Takes another file's totals in; which record is the longest is only known of a file."""
         self.texts += other.texts
         self.tokens += other.tokens
         self.bytes += other.bytes
         self.characters += other.characters
         self.invalid_utf8 |= other.invalid_utf8
+        self.above += other.above
+        self.skipped += other.skipped
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """What `Totals(*...)` makes the same of."""
+        return (
+            self.texts,
+            self.tokens,
+            self.bytes,
+            self.characters,
+            self.invalid_utf8,
+            self.longest,
+            self.longest_line,
+            self.above,
+            self.skipped,
+            self.first_skipped,
+        )
 
     @property
     def bytes_per_token(self) -> float | None:
         """None where there are no tokens."""
         return self.bytes / self.tokens if self.tokens else None
+
+
+Counted: TypeAlias = Totals | Fault | Refusal
+"""What becomes of a file."""
+
+Progress: TypeAlias = Callable[[int], object]
+"""Gets the bytes read so far of all files, as stored."""
 
 
 def find(
@@ -105,6 +171,15 @@ def find(
 def is_folder(path: str) -> bool:
     """Whether `find` walks it."""
     return path != STANDARD_INPUT and os.path.isdir(path)
+
+
+def is_utf16(path: str) -> bool:
+    """Whether a file begins with the byte order mark of UTF-16; standard input is not asked."""
+    if path == STANDARD_INPUT:
+        return False
+    with open(path, "rb") as file:
+        head = file.read(4)
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) and head != b"\xff\xfe\0\0"
 
 
 def stored_size(path: str) -> int | None:
@@ -140,26 +215,30 @@ def _walked(
 def count(
     tokenizer: Tokenizer,
     sources: Sequence[Source | Fault],
+    how: How = WHOLE_TEXT,
     *,
-    field: str | None = None,
-    bos: bool = False,
     threads: int | None = None,
-    progress: Callable[[int], object] | None = None,
-) -> Iterator[tuple[str, Totals | Fault | None]]:
-    """The path of each source, with what it holds, or what is wrong; None for a walked binary file.
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, Counted]]:
+    """The path of each source, with what it holds, what is wrong, or why it was left out.
 
-    `field` counts that field of each line's JSON object. `bos` counts BOS for each text. The files
-    are counted on up to `threads` threads (default: all processors), and given in their order.
-    `progress` gets the bytes read so far of all files, as stored.
+    The files are counted on up to `threads` threads (default: all processors), and given in their
+    order. `progress` gets the bytes read so far of all files, as stored.
     """
     given = [
         (None if source.path == STANDARD_INPUT else source.path, source.walked)
         for source in sources
         if isinstance(source, Source)
     ]
-    options = arguments.chosen({"bos": bos}, "count")
     counts = tokenizer.definition.core.totals(
-        given, field, arguments.threads(threads), options, progress
+        given,
+        how.field,
+        arguments.threads(threads),
+        arguments.chosen({"bos": how.bos}, "count"),
+        progress,
+        how.decodes_utf16,
+        how.skips,
+        how.limit,
     )
     for source in sources:
         yield source.path, source if isinstance(source, Fault) else _next(counts, source.path)
@@ -184,7 +263,7 @@ def record_text(record: bytes, field: str) -> bytes:
     return _core.record_text(record, field)
 
 
-def _next(counts: "Files[CoreTotals | None]", path: str) -> Totals | Fault | None:
+def _next(counts: "Files[CoreTotals | Refusal]", path: str) -> Counted:
     try:
         counted = next(counts)
     except (OSError, InputError) as error:
@@ -192,9 +271,7 @@ def _next(counts: "Files[CoreTotals | None]", path: str) -> Totals | Fault | Non
     except MemoryError:
         reason = "out of memory: it has too long a part without a place where it may be cut"
         return Fault(path, reason)
-    if counted is None:
-        return None
-    return Totals(**counted)
+    return counted if isinstance(counted, str) else Totals(**counted)
 
 
 def _fault(error: Exception, path: str) -> Fault:

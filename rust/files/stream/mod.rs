@@ -31,8 +31,9 @@ use rayon_core::ThreadPool;
 
 use crate::encode::pool::pool;
 use crate::error::{Check, Error, always};
+use crate::files::input::{Meter, is_packed};
 use crate::files::output::{ChunkOutput, EncodeTask};
-use crate::files::reader::{FileChunk, FileReader, Meter, is_packed};
+use crate::files::reader::{FileChunk, FileReader, Reading};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 18;
@@ -51,8 +52,8 @@ pub struct InputFile {
     pub path: PathBuf,
     /// Read standard input, whatever the path.
     pub is_standard_input: bool,
-    /// Leave it out if it is binary.
-    pub refuses_binary: bool,
+    /// How it is read.
+    pub reading: Reading,
 }
 
 /// What comes next: an output of the file whose turn it is, or the end of that file.

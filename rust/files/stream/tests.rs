@@ -8,7 +8,7 @@ use crate::added::{Selection, tests as added};
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
-use crate::files::output::{OutputKind, Totals};
+use crate::files::output::{OutputKind, Records, Totals};
 use crate::reference::{cases, go_on, sample_encoder};
 use crate::text::unicode::count_chars;
 
@@ -55,7 +55,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 }
 
 fn named(path: &Path) -> InputFile {
-    InputFile { path: path.to_owned(), is_standard_input: false, refuses_binary: false }
+    InputFile { path: path.to_owned(), is_standard_input: false, reading: Reading::default() }
 }
 
 fn select(encoder: &Encoder, names: &[&str]) -> Selection {
@@ -69,7 +69,8 @@ fn task(
     want: OutputKind,
     options: Options,
 ) -> EncodeTask {
-    EncodeTask::new(Arc::clone(encoder), field.map(str::to_owned), want, options)
+    let records = |field: &str| Records { field: field.to_owned(), ..Records::default() };
+    EncodeTask::new(Arc::clone(encoder), field.map(records), want, options)
 }
 
 /// The results of all files, whole.
@@ -175,6 +176,7 @@ proptest! {
             bytes: text.len() as u64,
             characters: characters as u64,
             invalid_utf8: !valid,
+            ..Totals::default()
         });
     }
 

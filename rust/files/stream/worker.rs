@@ -6,8 +6,9 @@ use std::thread;
 
 use super::{BYTES_PER_TURN, ChunkId, FILE_COST, InputFile, Job, Shared};
 use crate::error::{Check, Error, always};
+use crate::files::input::read_error;
 use crate::files::output::ChunkOutput;
-use crate::files::reader::{FileChunk, FileReader, ReadStep, read_error};
+use crate::files::reader::{FileChunk, FileReader, ReadStep, Refusal};
 
 /// The check asked for a stop.
 pub(super) struct Stopped;
@@ -16,6 +17,11 @@ impl From<Stopped> for Error {
     fn from(_: Stopped) -> Self {
         Self::Interrupted
     }
+}
+
+/// What a file gives that is left out.
+fn refused(reason: Refusal) -> ChunkOutput {
+    ChunkOutput { refused: Some(reason), ..ChunkOutput::default() }
 }
 
 impl Shared {
@@ -118,9 +124,7 @@ impl Shared {
                 self.spawn(more);
                 return Ok(Some((id, chunk)));
             }
-            Ok(ReadStep::Binary) => {
-                self.close(file, Ok(ChunkOutput { is_binary: true, ..ChunkOutput::default() }))
-            }
+            Ok(ReadStep::Refused(reason)) => self.close(file, Ok(refused(reason))),
             Err(Error::Interrupted) => return Err(Stopped),
             Err(error) => self.close(file, Err(error)),
         }
@@ -141,8 +145,8 @@ impl Shared {
     }
 
     fn open_file(&self, named: &InputFile) -> Result<FileReader, Error> {
-        let InputFile { path, is_standard_input, refuses_binary } = named;
-        FileReader::open(path, *is_standard_input, *refuses_binary, &self.meter)
+        let InputFile { path, is_standard_input, reading } = named;
+        FileReader::open(path, *is_standard_input, *reading, &self.meter)
     }
 
     /// Adds the last result of a file.
@@ -176,12 +180,7 @@ impl Shared {
             let chunk = match reader.read(&self.task.cut_rule(), self.chunk, Vec::new(), &check) {
                 Ok(ReadStep::More) => continue,
                 Ok(ReadStep::Chunk(chunk)) => chunk,
-                Ok(ReadStep::Binary) => {
-                    return self.close(
-                        file,
-                        Ok(ChunkOutput { is_binary: true, ..ChunkOutput::default() }),
-                    );
-                }
+                Ok(ReadStep::Refused(reason)) => return self.close(file, Ok(refused(reason))),
                 Err(error) => return self.close(file, Err(error)),
             };
             let mut state = self.lock();
