@@ -7,9 +7,9 @@ python=${PYTHON:-python}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/venv"
-# Shadows nothing: the tests import what is installed here.
 "$folder/venv/bin/pip" install --quiet '.[vocab]' pytest pytest-xdist hypothesis tiktoken
-unset PYTHON_GIL # which would turn the lock off or on, whatever the module says
+# It would turn the lock off or on, whatever the module says.
+unset PYTHON_GIL
 "$folder/venv/bin/python" - << 'CHECK'
 import sys
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes THIRD-PARTY.md: the crates that are linked into a wheel, with their licences and the texts of these.
+"""Writes THIRD-PARTY.md: the crates that are linked into a wheel, with their licences.
 
     scripts/third_party.py            # after a change of Cargo.lock
     scripts/third_party.py --check    # exits with 1 if the page is not as it would be written
 
-It asks `cargo` which crates are linked on any platform, and reads the licences that their sources have. Where a
-crate may be had under MIT or another licence, MIT is taken, as for the project itself.
+It asks `cargo` which crates are linked on any platform, and reads the texts of licences that their
+sources have. Where a crate may be had under MIT or another licence, MIT is taken, as for the
+project itself.
 """
 
 import json
@@ -18,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "THIRD-PARTY.md"
 HEAD = """# Licences of what is linked
 
-A wheel of llama3_tok has these crates in it. `scripts/third_party.py` writes this page from what Cargo.lock has.
+A wheel of llama3_tok has these crates in it. `scripts/third_party.py` writes this page from
+Cargo.lock and the sources of the crates.
 
 """
 
@@ -29,7 +31,7 @@ def linked() -> list[dict]:
     tree += ["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]
     lines = subprocess.run(tree, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     words = [line.split() for line in lines.splitlines() if line]
-    names = {(word[0], word[1].removeprefix("v")) for word in words} - {("llama3_tok", "0.1.0")}
+    names = {(word[0], word[1].removeprefix("v")) for word in words}
     command = ["cargo", "metadata", "--locked", "--format-version", "1", "--features", "python"]
     found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     packages = json.loads(found)["packages"]
@@ -43,7 +45,8 @@ def texts(package: dict) -> list[str]:
     files = sorted(
         path
         for path in [*folder.iterdir(), *folder.glob("*/LICENSE*")]
-        if path.is_file() and path.name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "NOTICE"))
+        if path.is_file()
+        and path.name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "NOTICE"))
     )
     mit = [path for path in files if "MIT" in path.name.upper()]
     if mit and " AND " not in package["license"]:
@@ -63,7 +66,7 @@ def page() -> str:
     without = []
     for package in packages:
         found = texts(package)
-        for text in found:
+        for text in dict.fromkeys(found):
             of_text[text].append(package["name"])
         if not found:
             without.append(package["name"])
@@ -80,7 +83,10 @@ def main() -> int:
     if sys.argv[1:] == ["--check"]:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted
         if not same:
-            print("THIRD-PARTY.md is not what Cargo.lock has; run scripts/third_party.py", file=sys.stderr)
+            print(
+                "THIRD-PARTY.md is not what Cargo.lock has; run scripts/third_party.py",
+                file=sys.stderr,
+            )
         return 0 if same else 1
     PAGE.write_text(wanted, encoding="utf-8")
     return 0
