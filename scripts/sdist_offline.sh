@@ -12,7 +12,7 @@ cd "$folder"/llama3_tok-*
 
 # The one step with the network: on another machine this folder is copied.
 mkdir .cargo
-cargo vendor --locked --quiet vendor > .cargo/config.toml
+cargo vendor --locked vendor > .cargo/config.toml 2> vendor.log
 
 # An empty home of cargo, so that no crate is found that was fetched before.
 export CARGO_HOME=$folder/cargo CARGO_NET_OFFLINE=true

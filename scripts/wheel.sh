@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the wheels of one target into `dist`, the same bytes each time for the same commit and tools:
+# Builds the wheels of one target into `dist`, with nothing in them of the time or the paths of the machine:
 #
 #     scripts/wheel.sh x86_64-unknown-linux-gnu             for Python 3.11 and later
 #     scripts/wheel.sh x86_64-unknown-linux-gnu python3.14t the free-threaded one
