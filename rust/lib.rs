@@ -1,4 +1,6 @@
-//! The exact Llama 3 tokenizer: text to ids and back.
+#![doc = include_str!("README.md")]
+//!
+//! # How it works
 //!
 //! ```text
 //! text (bytes)
@@ -21,19 +23,26 @@
 //! first. Text is bytes throughout; a byte that is not part of valid UTF-8 is a character of its own, which
 //! is neither letter, number nor space, so encoding is total and loses nothing. Nothing here panics on any
 //! input: clippy denies the ways to panic outside tests, and every failure is an [`Error`].
+//!
+//! Modules that these pages do not show are public for benchmarks and may change in any release.
 
+// Comments link to what is private, for those who read the source: `cargo doc --document-private-items`.
+#![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
 pub mod error;
+#[doc(hidden)]
 pub mod counters;
 mod steps;
+#[doc(hidden)]
 pub mod machine;
 pub mod text;
 pub mod profile;
 pub mod added;
+#[doc(hidden)]
 pub mod bpe;
 pub mod vocabulary;
 pub mod encode;
@@ -44,6 +53,7 @@ mod python;
 #[cfg(test)]
 mod reference;
 
+pub use added::Selection;
 pub use encode::Encoder;
 pub use encode::options::Options;
 pub use error::Error;

@@ -55,6 +55,18 @@ def test_the_same_from_standard_input_and_a_file(tmp_path):
     assert filed["files"][0]["path"] == "a.txt"
 
 
+def test_of_files_the_answers_come_first_and_few_beginnings_follow(tmp_path):
+    for number in range(7):
+        (tmp_path / f"{number}.txt").write_text(TEXT)
+    lines = output("compare", "-f", ".", cwd=tmp_path).decode().splitlines()
+    first = next(at for at, line in enumerate(lines) if "│" in line)
+    for answer in ("why ", "tokens of script", "tokens of file", "context of"):
+        assert any(line.startswith(answer) for line in lines[:first]), answer
+        assert not any(line.startswith(answer) for line in lines[first:]), answer
+    assert sum(line.endswith(".txt") for line in lines[first - 1 :]) == 5
+    assert lines[-1] == "the beginnings of 2 more files are not shown here; --html shows more"
+
+
 def test_a_page_is_written_beside_the_lines(tmp_path):
     page = tmp_path / "page.html"
     assert output("compare", "--html", str(page), TEXT) == output("compare", TEXT)

@@ -29,12 +29,22 @@ def test_equal_files_are_a_table_and_exit_0(folder):
     printed = output("parity", "--reference", "tiktoken", "fine.txt", cwd=folder).decode()
     lines = printed.splitlines()
     assert lines[0].split() == [
-        *("items", "bytes", "tokens", "equal", "explained", "different", "failed", "MB/s")
+        *("items", "bytes", "tokens", "equal", "explained", "different", "failed")
     ]
     assert lines[1].split()[:5] == ["llama3_tok", *lines[1].split()[1:2], "1", "11", "2"]
     assert lines[2].split()[:8] == ["tiktoken", "0.14.0", "1", "11", "2", "1", "0", "0"]
     assert lines[-1] == "1 comparison; all equal"
+    assert [line for line in lines if line.startswith("No speed is shown for 11 bytes: ")]
     assert "\x1b" not in printed
+
+
+def test_a_large_file_has_speeds(folder):
+    (folder / "large.txt").write_text("This is a test sentence. " * 40_000)
+    printed = output("parity", "--reference", "tiktoken", "large.txt", cwd=folder).decode()
+    lines = printed.splitlines()
+    assert lines[0].split()[-1] == "MB/s"
+    assert [float(line.split()[-1]) > 0 for line in lines[1:3]] == [True, True]
+    assert "No speed" not in printed
 
 
 def test_a_difference_is_shown_in_aligned_rows_and_exit_1(folder):

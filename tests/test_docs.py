@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,14 @@ def commands(text):
 
 def output(command):
     """What a shell writes to standard output when it runs a command of the documentation."""
-    shell = f'set -o pipefail; llama3-tok() {{ {shlex.join(COMMAND)} "$@"; }}\n{command}'
+    python = shlex.quote(sys.executable)
+    shell = f"""
+        set -o pipefail
+        llama3-tok() {{ {shlex.join(COMMAND)} "$@"; }}
+        # What it says is all on standard error.
+        llama3-tok-budget() {{ {python} -m llama3_tok.cli.budget "$@" 2>&1; }}
+        python() {{ {python} "$@"; }}
+        {command}"""
     done = subprocess.run(
         ["bash", "-c", shell], capture_output=True, env=environment(), timeout=120, check=False
     )

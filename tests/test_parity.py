@@ -55,8 +55,16 @@ def test_on_the_battery_all_is_equal_or_explained(on_the_battery):
     assert {one.version for one in references.values()} >= {"0.14.0", "0.3.0"}
     assert on_the_battery.mismatches == 0
     assert on_the_battery.ok
-    for one in (*references.values(), on_the_battery.ours):
-        assert one.megabytes_per_second > 0
+    assert on_the_battery.title == (
+        "The built-in battery: the ids of llama3_tok beside tiktoken, tokenizers, meta and "
+        "transformers"
+    )
+    # Its odd strings say nothing of how fast anybody is.
+    assert "odd strings" in on_the_battery.without_speed
+    value = on_the_battery.to_json()
+    speeds = [one["megabytes_per_second"] for one in (value["ours"], *value["references"])]
+    assert speeds == [None] * 5
+    assert "MB/s" not in on_the_battery.to_html()
     for one in references.values():
         total = one.total
         assert total.items == total.equal + total.explained + total.failures
@@ -137,6 +145,61 @@ def test_the_example_in_the_documentation_is_what_the_command_gives_today(on_the
         if one["version"] == now["version"]:
             assert one["total"] == now["total"]
     assert value["verdict"] in (docs / "parity.html").read_text()
+
+
+# What a report says of itself
+
+
+def test_a_speed_is_shown_from_the_size_on_at_which_it_means_something():
+    text = "This is a test sentence. " * 40_000
+    report = parity(texts=[text], references=["tiktoken"])
+    assert report.without_speed is None
+    for one in (report.ours, *report.references):
+        assert one.megabytes_per_second > 0
+    assert "MB/s" in report.to_html()
+    report = parity(texts=[text[:-25]], references=["tiktoken"])
+    assert report.without_speed.startswith("No speed is shown for 999,975 bytes: below 1,000,000")
+    html = report.to_html()
+    assert "MB/s" not in html
+    assert f"{report.without_speed}." in html
+    assert report.to_json()["references"][0]["megabytes_per_second"] is None
+
+
+def test_the_title_says_what_was_compared(tmp_path):
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt", "d.txt")]
+    for path in paths:
+        path.write_text("Hello")
+
+    def title(paths=(), texts=()):
+        report = parity(paths, texts=texts, references=["tiktoken"])
+        assert f"<h1>{report.title}</h1>" in report.to_html()
+        assert f"<title>{report.title}</title>" in report.to_html()
+        assert report.title == report.to_json()["title"]
+        what, beside = report.title.split(": ")
+        assert beside == "the ids of llama3_tok beside tiktoken"
+        return what
+
+    assert title(texts=["one"]) == "1 text"
+    assert title(texts=["one", "two"]) == "2 texts"
+    assert title(paths[:1]) == "a.txt"
+    assert title(paths[:3]) == "a.txt, b.txt and c.txt"
+    assert title(paths) == "4 files"
+    assert title(paths[:1], ["one"]) == "a.txt and texts"
+
+
+def test_progress_has_its_total_from_the_beginning(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("Hello world")
+
+    def calls(**given):
+        seen = []
+        parity(references=["tiktoken"], progress=lambda *call: seen.append(call), **given)
+        return seen
+
+    assert calls(texts=["one", "three"]) == [(0, 8), (3, 8), (8, 8)]
+    seen = calls(paths=[path], texts=["one"])
+    assert (seen[0], seen[-1]) == ((0, 14), (14, 14))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
 # Wrong tokenizers

@@ -5,6 +5,7 @@ import gzip
 import importlib
 import json
 import os
+import re
 from collections import Counter
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -253,6 +254,33 @@ def test_folders_types_faults_and_binary_files(tokenizer, llama2_path, tmp_path)
     ]
     only = report.compare(paths=[tmp_path], globs=["*.py"], tokenizer=tokenizer, llama2=llama2_path)
     assert len(only.files) == 2
+
+
+def test_the_page_of_files_has_the_answers_first_and_as_many_excerpts_as_it_bears(
+    tokenizer, llama2_path, tmp_path
+):
+    for number in range(30):
+        (tmp_path / f"{number:02}.txt").write_text("In 2024 the weather was 12345. " * 400)
+
+    def page(**given):
+        made = report.compare(tokenizer=tokenizer, llama2=llama2_path, **given).to_html()
+        return made, re.findall(r"<h2[^>]*>(.*?)</h2>", made)
+
+    html, headings = page(paths=[tmp_path])
+    assert "<h1>Llama 3 beside Llama 2: 30 files</h1>" in html
+    assert headings[-2:] == ["Token by token", "About this page"]
+    assert headings[:3] == ["Counts", "Why they differ", "By script"]
+    # 20 beginnings are kept, which are few enough.
+    assert html.count('class="flow"') + html.count("class=flow") == 20
+    assert "The beginnings of 10 more files are not shown here." in html
+    # With 12,000 bytes of each it would be too many.
+    html, _ = page(paths=[tmp_path], excerpt=12_000)
+    shown = html.count('class="flow"') + html.count("class=flow")
+    assert 1 < shown < 10
+    assert f"The beginnings of {30 - shown} more files are not shown here." in html
+    # Of a text itself the tokens come first.
+    _, headings = page(text="In 2024 it rained.")
+    assert headings[:3] == ["Counts", "Token by token", "Why they differ"]
 
 
 def test_added_tokens_of_a_folder_are_text(tokenizer, llama2_path, tmp_path):

@@ -9,23 +9,30 @@
 
 pub mod options;
 pub mod sink;
+#[doc(hidden)]
 pub mod cache;
+#[doc(hidden)]
 pub mod round;
 mod unknown;
 mod validate;
 pub mod offsets;
 pub mod canonical;
+#[doc(hidden)]
 pub mod partial_counts;
 pub mod truncate;
 pub mod decode;
+#[doc(hidden)]
 pub mod pool;
+#[doc(hidden)]
 pub mod groups;
 pub mod parallel;
+pub mod plainly;
 pub mod slices;
 pub mod incremental;
 pub mod prefixes;
 pub mod split;
 pub mod token_index;
+#[doc(hidden)]
 pub mod beginnings;
 #[cfg(test)]
 mod tests;

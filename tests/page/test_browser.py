@@ -154,7 +154,7 @@ def test_white_space_and_controls_are_named_on_demand(opened):
     assert control.evaluate(content) == '"U+0000"'
     assert space.evaluate(content) == '"·"'
     page.locator("#ids").check()
-    token = page.locator(".t").first
+    token = page.locator(".flow .t").first
     shown = token.evaluate("element => getComputedStyle(element, '::after').content")
     assert shown == f'"{token.get_attribute("data-id")}"'
 
@@ -199,12 +199,12 @@ def test_dark_mode_follows_the_system_and_the_switch(opened):
 
 def test_it_can_be_read_without_javascript(opened):
     page = opened(java_script_enabled=False)
-    assert page.locator(".t").first.is_visible()
+    assert page.locator(".flow .t").first.is_visible()
     assert page.locator(".bars rect").first.is_visible()
     assert page.locator("table").first.is_visible()
     # What needs JavaScript is not offered, and what does not need it works.
     assert not page.locator(".search").first.is_visible()
-    assert "byte" in page.locator(".t").first.get_attribute("title")
+    assert "byte" in page.locator(".flow .t").first.get_attribute("title")
     page.locator(".only").first.check()
     assert not page.locator(".flow").first.locator(".p:not(.d)").first.is_visible()
     picture(page, "no-javascript")
@@ -219,10 +219,24 @@ def test_it_fits_400_pixels(opened):
     picture(page, "narrow")
 
 
+def test_sentences_in_tables_are_readable_in_400_pixels(opened):
+    """Each has the width of a line, its header beside it, and nothing has to be scrolled aside."""
+    page = opened(viewport={"width": 400, "height": 800})
+    table = page.locator("table.wordy", has_text="what it means").first
+    cell = table.locator("td[data-h='what it means']").first
+    assert len(cell.inner_text()) > 40
+    assert cell.bounding_box()["width"] > 300
+    shown = cell.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert shown == '"what it means"'
+    assert table.evaluate("one => one.parentElement.scrollWidth <= one.parentElement.clientWidth")
+    wide = opened().locator("td[data-h='what it means']").first
+    assert wide.evaluate("cell => getComputedStyle(cell).display") == "table-cell"
+
+
 def test_ten_thousand_tokens_are_usable(opened):
     start = time.monotonic()
     page = opened("many.html")
-    page.locator(".t").first.hover()
+    page.locator(".flow .t").first.hover()
     assert page.locator("#inspector").inner_text().startswith("a")
     page.locator(".find-token").fill("9999")
     page.locator(".find-token").press("Enter")

@@ -21,7 +21,7 @@ from llama3_tok.cli.terminal import UNUSABLE, UsageError, complain, utf8
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.profiles import DEFAULT_PROFILE, PROFILES
 
-__all__ = ["main"]
+__all__ = ["main", "whole"]
 
 INTERRUPTED = 130
 
@@ -58,10 +58,11 @@ VERBS = (
     "corpus",
     "serve",
     "doctor",
+    "completion",
 )
 
-# The verbs whose tokenizer is that of what they are given.
-_OWN_TOKENIZER = ("convert", "convert-checkpoint", "generate", "chat-with")
+# The verbs whose tokenizer is that of what they are given, or that need none.
+_OWN_TOKENIZER = ("convert", "convert-checkpoint", "generate", "chat-with", "completion")
 
 
 def _verb(name: str) -> Verb:
@@ -184,6 +185,7 @@ def _run(argv: Sequence[str]) -> int:
         if not arguments.verb:
             parser.print_help(sys.stderr)
             return UNUSABLE
+        arguments.whole = whole
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = partial(_warn, parser)
@@ -195,6 +197,11 @@ def _run(argv: Sequence[str]) -> int:
             return UNUSABLE
     except SystemExit as stop:  # how argparse ends for --help and for errors
         return stop.code if isinstance(stop.code, int) else UNUSABLE
+
+
+def whole() -> argparse.ArgumentParser:
+    """The parser of the command with all verbs. A verb finds this function among its arguments."""
+    return _parsers(VERBS)[""]
 
 
 def _parsers(names: Iterable[str]) -> dict[str, _Parser]:

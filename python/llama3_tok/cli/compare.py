@@ -40,6 +40,8 @@ exit codes: 0; 2 if a file can't be read or Llama 2's model is missing"""
 
 BEGINNING = 400
 """Bytes of files that are shown token by token where somebody reads them line by line."""
+EXCERPTS = 5
+"""Files of which that is shown."""
 LABELS = ("Llama 3  ", "Llama 2  ")
 
 
@@ -160,10 +162,26 @@ def _compared(arguments: argparse.Namespace) -> "Comparison":
 
 def lines(comparison: "Comparison") -> Iterator[str]:
     """The report in lines."""
-    for path, excerpt in comparison.excerpts:
+    if not comparison.files:
+        yield from _excerpts(comparison)
+    yield from _answers(comparison)
+    if comparison.files:
+        # The answers come first, and as many beginnings as somebody may scroll over.
+        yield from _excerpts(comparison)
+
+
+def _excerpts(comparison: "Comparison") -> Iterator[str]:
+    for path, excerpt in comparison.excerpts[:EXCERPTS]:
         if path:
+            yield ""
             yield escaped(path)
         yield from side_by_side(comparison, excerpt)
+    if comparison.excerpts and (left := len(comparison.files) - EXCERPTS) > 0:
+        files = "1 more file" if left == 1 else f"{left:,} more files"
+        yield f"the beginnings of {files} are not shown here; --html shows more"
+
+
+def _answers(comparison: "Comparison") -> Iterator[str]:
     total = comparison.total
     yield from table(
         ("", "tokens", "bytes/token", "characters/token"),

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok.cli.progress import progress_bar
@@ -192,6 +193,8 @@ def _print(report: "Parity") -> None:
 
 def _lines(report: "Parity") -> list[str]:
     lines = [*_table(report), ""]
+    if report.compared and report.without_speed:
+        lines.append(f"{report.without_speed}.")
     for one in report.references:
         lines += _about(one)
     facts = report.facts
@@ -208,7 +211,11 @@ def _table(report: "Parity") -> list[str]:
     """A row for us and for each reference; behind them those without numbers, and why."""
     ours = report.ours.total
     sums = [f"{number:,}" for number in (ours.items, ours.bytes, ours.tokens)]
-    rows = [[f"llama3_tok {report.facts['llama3_tok']}", *sums, *[""] * 4, _speed(report.ours)]]
+    # Without a speed to show there is no column for it: `without_speed` says why.
+    is_timed = report.without_speed is None
+    headers = HEADERS if is_timed else HEADERS[:-1]
+    label = f"llama3_tok {report.facts['llama3_tok']}"
+    rows = [[label, *sums, *[""] * 4, *[_speed(report.ours)] * is_timed]]
     notes = []
     for one in report.references:
         label = f"{one.name} {one.version or ''}".strip()
@@ -218,15 +225,15 @@ def _table(report: "Parity") -> list[str]:
         total = one.total
         numbers = [total.items, total.bytes, total.tokens, total.equal, total.explained]
         numbers += [total.mismatches, total.failures]
-        rows.append([label, *(f"{number:,}" for number in numbers), _speed(one)])
+        rows.append([label, *(f"{number:,}" for number in numbers), *[_speed(one)] * is_timed])
     width = max((len(label) for label, _ in notes), default=0)
-    lines = (_framed if is_terminal(sys.stdout) else _plain)(rows)
+    lines = (_framed if is_terminal(sys.stdout) else _plain)(headers, rows)
     return lines + [_shown(f"{label.ljust(width)}  {note}") for label, note in notes]
 
 
-def _plain(rows: list[list[str]]) -> list[str]:
+def _plain(headers: Sequence[str], rows: list[list[str]]) -> list[str]:
     """Numbers to the right, two spaces between."""
-    rows = [["", *HEADERS], *rows]
+    rows = [["", *headers], *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for label, *numbers in rows:
@@ -235,7 +242,7 @@ def _plain(rows: list[list[str]]) -> list[str]:
     return lines
 
 
-def _framed(rows: list[list[str]]) -> list[str]:
+def _framed(headers: Sequence[str], rows: list[list[str]]) -> list[str]:
     """The same as a person reads it."""
     from rich import box
     from rich.console import Console
@@ -244,12 +251,12 @@ def _framed(rows: list[list[str]]) -> list[str]:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for header in HEADERS:
+    for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for label, *numbers in rows:
         cells = [
             Text(number, style=colour if number not in ("0", "") else "")
-            for number, colour in zip(numbers, COLOURS, strict=True)
+            for number, colour in zip(numbers, COLOURS, strict=False)
         ]
         table.add_row(Text(_shown(label)), *cells)
     console = Console(width=columns(), no_color=not has_colours())

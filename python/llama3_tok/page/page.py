@@ -27,6 +27,8 @@ Cell: TypeAlias = str | int | float
 """Numbers stand to the right, and are sorted as numbers."""
 
 
+WORDY = 40
+"""Characters of a cell above which it is a sentence."""
 FEW_ROWS = 8
 """Rows up to which a table is seen at once and needs no search."""
 
@@ -65,8 +67,13 @@ class Page:
     def table(
         self, headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str | None = None
     ) -> None:
-        """A table that can be sorted by its columns and searched."""
+        """A table that can be sorted by its columns and searched.
+
+        If a cell has a sentence, a narrow window shows each row as a list of headers and cells:
+        a column would have room for one word.
+        """
         body = [list(row) for row in rows]
+        is_wordy = any(isinstance(cell, str) and len(cell) > WORDY for row in body for cell in row)
         numeric = [all(_is_figure(row[at]) for row in body) for at in range(len(headers))]
         head = "".join(
             f"<th scope=col{' class=n' if is_number else ''}>{plain(text)}</th>"
@@ -74,19 +81,23 @@ class Page:
         )
         lines = "".join(
             "<tr>"
-            + "".join(_td(value, right) for value, right in zip(row, numeric, strict=True))
+            + "".join(
+                _td(value, right, header if is_wordy else "")
+                for value, right, header in zip(row, numeric, headers, strict=True)
+            )
             + "</tr>"
             for row in body
         )
         title = f"<caption>{plain(caption)}</caption>" if caption else ""
         label = attribute(caption or "table")
+        wordy = " class=wordy" if is_wordy else ""
         search = (
             "<label class=search hidden>Filter <input type=search class=find-row "
             'placeholder="text"></label>'
         ) * (len(body) > FEW_ROWS)
         self._parts.append(
             f"<div class=data>{search}"
-            f'<div class=scroll tabindex=0 role=region aria-label="{label}"><table>{title}'
+            f'<div class=scroll tabindex=0 role=region aria-label="{label}"><table{wordy}>{title}'
             f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
         )
 
@@ -164,11 +175,12 @@ def _is_figure(value: Cell) -> bool:
     return not isinstance(value, str) or _FIGURE.fullmatch(value) is not None
 
 
-def _td(value: Cell, right: bool) -> str:
+def _td(value: Cell, right: bool, header: str) -> str:
+    named = f' data-h="{attribute(header)}"' if header else ""
     if not right:
-        return f"<td>{_cell(value)}</td>"
+        return f"<td{named}>{_cell(value)}</td>"
     number = 0 if value in ("", "-") else value
-    return f'<td class=n data-v="{number}">{_cell(value)}</td>'
+    return f'<td class=n data-v="{number}"{named}>{_cell(value)}</td>'
 
 
 @cache

@@ -72,7 +72,13 @@ def parity(
     inputs = Inputs(tokenizer, [os.fsdecode(path) for path in paths], field=field, chat=chat)
     given = list(_texts(texts))
     uses_battery = not inputs and not given
-    items: Iterable[Item] = battery(tokenizer, seed) if uses_battery else chain(inputs, given)
+    made = list(battery(tokenizer, seed)) if uses_battery else given
+    # Of files what is stored counts, which is known beforehand.
+    total = inputs.size if inputs else 0
+    if total is not None:
+        total += sum(len(item.text) for item in made)
+    if progress is not None:
+        progress(0, total)
     names = list(KNOWN) if references is None else list(dict.fromkeys(references))
     wanted = [_fitting(by_name(name), tokenizer) for name in names]
     for path in against:
@@ -92,13 +98,12 @@ def parity(
                 is_required = reference in required
                 asked.append(_asked(reference, shared, limits, kinds, is_required))
             run = Run(tokenizer, asked)
-            total = inputs.size if inputs else None
             done = 0
-            for item in items:
+            for item in chain(inputs, made):
                 run.compare(item)
-                done += len(item.text)
+                done += len(item.text) if inputs.is_read else 0
                 if progress is not None:
-                    progress(inputs.read if inputs else done, total)
+                    progress(inputs.read + done, total)
         finally:
             for part in asked:
                 part.close()

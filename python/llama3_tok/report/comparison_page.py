@@ -15,19 +15,22 @@ from llama3_tok.report.tally import Excerpt, Pair
 __all__ = ["page", "ratio", "summary", "token_rows"]
 
 TOP = 10
+_PAGE_TOKENS = 40_000
+"""Tokens of both rows in all excerpts of a page; one excerpt is shown in any case."""
+_ROWS = 500
+"""Files in the table of a page: the JSON has all."""
 LLAMA3, LLAMA2 = "Llama 3", "Llama 2"
 _ON_PAGE = ("tokenizer", "tokens", "bytes per token", "characters per token")
 
 
 def page(comparison: Figures) -> Page:
     """The page, to which more may be added."""
-    document = Page("Llama 3 beside Llama 2", summary(comparison))
+    document = Page(_title(comparison), summary(comparison))
     document.heading("Counts")
     _counts(document, comparison)
-    if comparison.excerpts:
-        document.heading("Token by token")
-        for path, excerpt in comparison.excerpts:
-            _excerpt(document, comparison, path or "The text", excerpt)
+    if not comparison.files:
+        # Whoever gives one text wants to see it; of files the answers come first.
+        _excerpts(document, comparison)
     if comparison.causes:
         document.heading("Why they differ")
         _causes(document, comparison)
@@ -47,9 +50,17 @@ def page(comparison: Figures) -> Page:
     _windows(document, comparison)
     document.heading("What differs whatever the text")
     document.table(["", LLAMA3, LLAMA2], comparison.rules)
+    if comparison.files:
+        _excerpts(document, comparison)
     document.heading("About this page")
     _about(document, comparison)
     return document
+
+
+def _title(comparison: Figures) -> str:
+    files = comparison.files
+    what = f"{len(files):,} files" if len(files) > 1 else "".join(each.path for each in files)
+    return f"Llama 3 beside Llama 2: {what}" if what else "Llama 3 beside Llama 2"
 
 
 def summary(comparison: Figures) -> str:
@@ -97,6 +108,23 @@ def _counts(document: Page, comparison: Figures) -> None:
 
 def _quotient(part: int, tokens: int) -> Cell:
     return f"{part / tokens:.2f}" if tokens else "-"
+
+
+def _excerpts(document: Page, comparison: Figures) -> None:
+    """As many as a browser lays out without delay, and how many are left out."""
+    if not comparison.excerpts:
+        return
+    document.heading("Token by token")
+    tokens, shown = 0, 0
+    for path, excerpt in comparison.excerpts:
+        tokens += len(excerpt.llama3.ids) + len(excerpt.llama2.ids)
+        if shown and tokens > _PAGE_TOKENS:
+            break
+        _excerpt(document, comparison, path or "The text", excerpt)
+        shown += 1
+    if left := max(len(comparison.files), len(comparison.excerpts)) - shown:
+        files = "1 more file" if left == 1 else f"{left:,} more files"
+        document.note(f"The beginnings of {files} are not shown here.")
 
 
 def _excerpt(document: Page, comparison: Figures, caption: str, excerpt: Excerpt) -> None:
@@ -209,8 +237,9 @@ def _files(document: Page, comparison: Figures) -> None:
                 each.counts.llama2,
                 ratio(each.counts),
             )
-            for each in comparison.files
+            for each in comparison.files[:_ROWS]
         ],
+        None if len(comparison.files) <= _ROWS else f"{_ROWS:,} of {len(comparison.files):,} files",
     )
     document.table(
         ["type", "files", "bytes", LLAMA3, LLAMA2, "ratio"],

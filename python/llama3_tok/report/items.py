@@ -91,6 +91,8 @@ class Inputs:
         self.inputs: list[Input] = []
         self.read = 0
         """Bytes of files so far, as stored."""
+        self.is_read = False
+        """Whether all items of all files were given."""
         self._tokenizer, self._chat, self._item_bytes = tokenizer, chat, item_bytes
         self._field = "messages" if chat and field is None else field
         paths = list(paths)
@@ -115,6 +117,7 @@ class Inputs:
             if isinstance(source, files.Fault):
                 raise InputError(str(source), source.path, source.line, source.reason)
             yield from self._file(source)
+        self.is_read = True
 
     def _file(self, source: files.Source) -> Iterator[Item]:
         name = "standard input" if source.path == files.STANDARD_INPUT else source.path

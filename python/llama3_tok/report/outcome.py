@@ -1,5 +1,6 @@
 """What came of a run, as plain data: `Outcome` and what it is made of."""
 
+import os
 from dataclasses import dataclass, field
 
 from llama3_tok.page.rows import TokenRow
@@ -10,6 +11,9 @@ from llama3_tok.report.known_causes import Cause
 __all__ = ["Mismatch", "Outcome", "ReferenceOutcome", "Tally", "Witness", "vote"]
 
 OURS = "llama3_tok"
+
+BYTES_TO_TIME = 1_000_000
+"""Bytes below which no speed is given: it would be that of the first calls and of the clock."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,10 @@ class ReferenceOutcome:
 
     @property
     def megabytes_per_second(self) -> float | None:
-        """10^6 bytes a second; None where nothing was encoded."""
-        return self.encoded / self.seconds / 1e6 if self.seconds else None
+        """10^6 bytes a second; None where less than `BYTES_TO_TIME` was encoded."""
+        if self.encoded < BYTES_TO_TIME or not self.seconds:
+            return None
+        return self.encoded / self.seconds / 1e6
 
 
 @dataclass
@@ -116,6 +122,44 @@ class Outcome:
     ours: ReferenceOutcome
     """Our own sums and speed, on the same items."""
     references: list[ReferenceOutcome]
+
+    @property
+    def title(self) -> str:
+        """What was compared, and with what."""
+        beside = [one.name for one in self.references if one.total.items]
+        with_them = f" beside {_listed(beside)}" if beside else ""
+        return f"{self._what}: the ids of {OURS}{with_them}"
+
+    @property
+    def _what(self) -> str:
+        if self.facts["seed"] is not None:
+            return "The built-in battery"
+        count = self.ours.total.items
+        if not self.inputs:
+            return "1 text" if count == 1 else f"{count:,} texts"
+        names = [os.path.basename(one.name) or one.name for one in self.inputs]
+        files = names[0] if len(names) == 1 else f"{len(names):,} files"
+        if len(names) <= 3:
+            files = _listed(names)
+        others = self.ours.groups.keys() - {one.name for one in self.inputs}
+        return f"{files} and texts" if others else files
+
+    @property
+    def without_speed(self) -> str | None:
+        """Why no speed is shown; None if one is."""
+        if self.facts["seed"] is not None:
+            return (
+                "No speed is shown: the battery is made of odd strings, most of them short, and no "
+                "text is like it"
+            )
+        measured = [self.ours, *self.references]
+        if any(one.megabytes_per_second is not None for one in measured):
+            return None
+        size = "1 byte" if self.ours.encoded == 1 else f"{self.ours.encoded:,} bytes"
+        return (
+            f"No speed is shown for {size}: below {BYTES_TO_TIME:,} it would be that of the first "
+            "calls, and not of the tokenizers"
+        )
 
     @property
     def mismatches(self) -> int:

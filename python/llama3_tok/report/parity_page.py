@@ -11,7 +11,7 @@ _DIFFERENCES, _EXPLAINED, _ROWS = 20, 3, 200
 
 def page(report: Outcome) -> str:
     """The report as HTML."""
-    document = Page("Parity of Llama 3 tokenizers", report.verdict)
+    document = Page(report.title, report.verdict)
     document.heading("Result")
     _results(document, report)
     speeds = [
@@ -19,12 +19,14 @@ def page(report: Outcome) -> str:
         for one in (report.ours, *report.references)
         if one.megabytes_per_second is not None
     ]
-    if speeds:
+    if report.without_speed is None:
         document.bars(
             "Speed on these items, in each reference's own process (10^6 bytes a second)",
             speeds,
             "MB/s",
         )
+    elif report.compared:
+        document.note(f"{report.without_speed}.")
     for one in report.references:
         if one.mismatches or one.failures:
             _about(document, one)
@@ -38,18 +40,24 @@ def page(report: Outcome) -> str:
 
 
 def _results(document: Page, report: Outcome) -> None:
+    """A row for us and for each reference; after them those without numbers, and why."""
     sums = ("items", "bytes", "tokens", "equal", "explained", "different", "failed")
     total, version = report.ours.total, report.facts["llama3_tok"]
     lines: list[list[str | int | float]] = [
-        [f"llama3_tok {version}", "", total.items, total.bytes, total.tokens, *"----"]
+        [f"llama3_tok {version}", total.items, total.bytes, total.tokens, *"----"]
     ]
+    notes = []
     for one in report.references:
         total = one.total
-        status = f"{one.status}: {one.reason}" if one.reason else one.status
         name = f"{one.name} {one.version or ''}".strip()
-        numbers = (total.items, total.bytes, total.tokens, total.equal)
-        lines.append([name, status, *numbers, total.explained, total.mismatches, total.failures])
-    document.table(["", "status", *sums], lines)
+        if one.reason:
+            notes.append((name, f"{one.status}: {one.reason}"))
+        if total.items:
+            numbers = (total.items, total.bytes, total.tokens, total.equal)
+            lines.append([name, *numbers, total.explained, total.mismatches, total.failures])
+    document.table(["", *sums], lines)
+    if notes:
+        document.facts(notes)
     causes = [
         (one.name, cause.name, count, cause.shown_by, "yes" if cause.excuses else "no")
         for one in report.references
@@ -134,7 +142,7 @@ def _compared(document: Page, report: Outcome) -> None:
                 (one.name, one.bytes, one.items, one.sha256, "yes" if one.cut else "no")
                 for one in report.inputs[:_ROWS]
             ],
-            f"{min(len(report.inputs), _ROWS):,} of {len(report.inputs):,} files",
+            None if len(report.inputs) <= _ROWS else f"{_ROWS:,} of {len(report.inputs):,} files",
         )
         if any(one.cut for one in report.inputs):
             document.note(

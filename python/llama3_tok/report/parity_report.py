@@ -18,6 +18,7 @@ class Parity(Outcome):
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
         return {
+            "title": self.title,
             "verdict": self.verdict,
             "ok": self.ok,
             "compared": self.compared,
@@ -25,10 +26,15 @@ class Parity(Outcome):
             "mismatches": self.mismatches,
             "failures": self.failures,
             "facts": self.facts,
+            "without_speed": self.without_speed,
             "inputs": [dataclasses.asdict(one) for one in self.inputs],
-            "ours": _ours(self.ours),
-            "references": [_outcome(one) for one in self.references],
+            "ours": _ours(self.ours) | self._speed(self.ours),
+            "references": [_outcome(one) | self._speed(one) for one in self.references],
         }
+
+    def _speed(self, one: ReferenceOutcome) -> dict[str, float | None]:
+        speed = one.megabytes_per_second if self.without_speed is None else None
+        return {"megabytes_per_second": speed}
 
     def to_html(self) -> str:
         """The report as one HTML page that needs nothing else."""
@@ -41,7 +47,6 @@ def _outcome(one: ReferenceOutcome) -> dict[str, Any]:
         for entry in dataclasses.fields(one)
         if entry.name not in ("groups", "causes", "mismatches", "failures", "total")
     }
-    value["megabytes_per_second"] = one.megabytes_per_second
     value["total"] = dataclasses.asdict(one.total)
     value["groups"] = {name: dataclasses.asdict(tally) for name, tally in one.groups.items()}
     value["causes"] = [
@@ -61,7 +66,6 @@ def _ours(one: ReferenceOutcome) -> dict[str, Any]:
         "bytes": total.bytes,
         "tokens": total.tokens,
         "seconds": one.seconds,
-        "megabytes_per_second": one.megabytes_per_second,
     }
 
 
