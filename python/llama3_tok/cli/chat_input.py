@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
-from llama3_tok import _core
 from llama3_tok.cli.terminal import UsageError, check_standard_input, standard_input, utf8
 from llama3_tok.errors import InputError
-from llama3_tok.text.files import JSONL
+from llama3_tok.text.files import JSONL, unpacked
 from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["Conversation", "conversations", "documents", "name_of", "read", "template", "variable"]
@@ -113,7 +112,7 @@ def _conversation(given: object, path: str, place: str) -> Conversation:
 
 def _lines(path: str) -> Iterator[bytes]:
     """The lines of a file, unpacked."""
-    file, rest = _core.UnpackedFile(path), b""
+    file, rest = unpacked(path), b""
     while data := file.read(_READ_BYTES):
         *lines, rest = (rest + data).split(b"\n")
         yield from lines

@@ -111,15 +111,7 @@ class CountCache:
         self._places: list[tuple[bytes, str, bytes]] = []
         self._counts: list[tuple[bytes, str]] = []
         """What is to be written."""
-        definition = tokenizer.definition
-        setup = [
-            __version__,
-            definition.sha256,
-            definition.profile,
-            definition.core.added_tokens,
-            definition.core.roles,
-            how,
-        ]
+        setup = [__version__, files.identity(tokenizer), how]
         self._setup = hashlib.sha256(_json(setup).encode()).digest()
 
     def look_up(self, source: Source | Fault) -> _Looked:

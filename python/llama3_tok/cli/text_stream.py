@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from llama3_tok import _core
 from llama3_tok import arguments as library
 from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.terminal import (
@@ -77,7 +76,7 @@ def _opened(path: str) -> tuple[Callable[[], bytes], Callable[[], int]]:
         # What waits for a pipe can be interrupted here, and gives what is there.
         pipe = open(path, "rb", buffering=0)  # noqa: SIM115 - the process ends with it
         return lambda: pipe.read(READ_BYTES) or b"", lambda: 0
-    file = _core.UnpackedFile(path)
+    file = files.unpacked(path)
     return lambda: file.read(READ_BYTES), lambda: file.stored_read
 
 
@@ -118,9 +117,7 @@ class Text:
 
     def parts(self, encoder: "Tokenizer") -> Iterator[Part]:
         """The parts; the last one, which may be empty, is known only when all was read."""
-        core = encoder.definition.core
         options = library.chosen({"allowed_special": self._allowed}, "encode")
-        options = options or _core.Options(False, False)
         held: list[bytes] = []
         size = 0
         least = wanted = _OPENING_BYTES if self._bos else 1
@@ -131,7 +128,7 @@ class Text:
             if size < wanted:
                 continue
             text = b"".join(held)
-            cut = _core.last_cut(core, text, options)
+            cut = files.last_cut(encoder, text, options)
             if cut and cut >= least:
                 yield Part(text[:cut], is_first, False)
                 is_first, least, wanted = False, 1, 1

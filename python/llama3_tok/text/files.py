@@ -16,7 +16,7 @@ from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llama3_tok._core import CoreTotals, Files
+    from llama3_tok._core import CoreTotals, Files, Options, UnpackedFile
 
 STANDARD_INPUT = "-"
 
@@ -256,6 +256,23 @@ def chunks(
     no chunks. Raises OSError, and InputError for a damaged archive.
     """
     return _core.FileChunks(tokenizer.definition.core, path, lines, size, refuses_binary)
+
+
+def unpacked(path: str) -> "UnpackedFile":
+    """A file whose bytes are read one after the other; `.gz` and `.zst` are unpacked."""
+    return _core.UnpackedFile(path)
+
+
+def last_cut(tokenizer: Tokenizer, text: bytes, options: "Options | None") -> int | None:
+    """The last position where a text may be cut whatever follows it; None if there is none."""
+    return _core.last_cut(tokenizer.definition.core, text, options or _core.Options(False, False))
+
+
+def identity(tokenizer: Tokenizer) -> list[Any]:
+    """What the counts of a tokenizer depend on, as JSON has it."""
+    definition = tokenizer.definition
+    core = definition.core
+    return [definition.sha256, definition.profile, core.added_tokens, core.roles]
 
 
 def record_text(record: bytes, field: str) -> bytes:
