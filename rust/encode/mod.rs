@@ -242,11 +242,12 @@ impl Encoder {
         memory.single.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
-            round.fill(self.path, text, at, is_valid, self.vocabulary.token_table().lines());
-            let ends = round.ends();
-            if !ends.are_complete() {
-                return Err(Error::Internal("a round of pretokens lost some of its text"));
+            let lines = self.vocabulary.token_table().lines();
+            round.fill(self.path, text, at, is_valid, lines, check);
+            if !round.ends().are_complete() {
+                return Err(round.fault());
             }
+            let ends = round.ends();
             count(Event::Pretokens, ends.len());
             count(Event::Token, ends.len() - round.missing().len());
             if round.missing().is_empty() {

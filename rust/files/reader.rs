@@ -16,6 +16,7 @@ use flate2::bufread::GzDecoder;
 use crate::added::AddedTokens;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, always, slice};
+use crate::machine::reserve;
 
 /// How many bytes of a packed file are read at a time.
 const PACKED_BUFFER_BYTES: usize = 1 << 16;
@@ -97,6 +98,7 @@ pub struct Meter {
 impl Meter {
     /// An error if reading is to end.
     pub fn check(&self) -> Result<(), Error> {
+        reserve::check()?;
         if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
@@ -336,7 +338,10 @@ struct Metered<R> {
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         loop {
-            self.meter.check().map_err(std::io::Error::other)?;
+            self.meter.check().map_err(|error| match error {
+                Error::OutOfMemory => ErrorKind::OutOfMemory.into(),
+                error => std::io::Error::other(error),
+            })?;
             match self.inner.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

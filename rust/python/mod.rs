@@ -35,7 +35,8 @@ use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::columns::Rows;
 use self::convert::{
-    GivenIds, array, array_of, bytes_object, bytes_of, list_of, look_for_signals, try_collect,
+    GivenIds, array, array_of, ask_for_objects, bytes_object, bytes_of, list_of, look_for_signals,
+    try_collect,
 };
 use self::core::Core;
 use self::detach::detached;
@@ -98,8 +99,9 @@ impl Core {
 
     /// All added tokens, ascending by id.
     #[getter]
-    fn added_tokens(&self) -> Vec<vocabulary::GivenToken> {
-        self.encoder.added.iter().map(vocabulary::given).collect()
+    fn added_tokens(&self, py: Python) -> PyResult<Vec<vocabulary::GivenToken>> {
+        ask_for_objects(py, self.encoder.added.iter().count())?;
+        Ok(self.encoder.added.iter().map(vocabulary::given).collect())
     }
 
     /// The same vocabulary and profile; the cache of each thread has at most so many bytes.
@@ -124,14 +126,16 @@ impl Core {
     /// Special token names and ids, in the order of the ids.
     #[getter]
     fn special_tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        ask_for_objects(py, self.encoder.added.iter().count())?;
         let special = self.encoder.added.iter().filter(|token| token.special);
         special.map(|token| (&token.name, token.id)).into_py_dict(py)
     }
 
     /// The ids with a meaning of their own.
     #[getter]
-    fn roles(&self) -> vocabulary::GivenRoles {
-        vocabulary::given_roles(&self.encoder.roles)
+    fn roles(&self, py: Python) -> PyResult<vocabulary::GivenRoles> {
+        ask_for_objects(py, self.encoder.roles.stops.len())?;
+        Ok(vocabulary::given_roles(&self.encoder.roles))
     }
 
     #[pyo3(signature = (text, options=None))]
