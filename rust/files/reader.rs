@@ -23,6 +23,63 @@ const PACKED_BUFFER_BYTES: usize = 1 << 16;
 /// A file with a NUL byte this near its beginning is binary.
 const BINARY_HEAD_BYTES: usize = 8192;
 
+/// From so many unpacked bytes on the ratio counts: short files of one character pack better than any text.
+const RATIO_FROM_BYTES: u64 = 64 << 20;
+
+/// How much a packed file may be when it is unpacked. More is an error: a few hundred kilobytes can hold
+/// gigabytes of zeros.
+#[derive(Clone, Copy)]
+pub struct PackedLimits {
+    /// In bytes.
+    pub max_bytes: Option<u64>,
+    /// As a multiple of what is stored.
+    pub max_ratio: Option<u64>,
+}
+
+impl Default for PackedLimits {
+    /// A thousand times as much as is stored.
+    fn default() -> Self {
+        Self { max_bytes: None, max_ratio: Some(1000) }
+    }
+}
+
+impl PackedLimits {
+    fn check(self, stored: u64, unpacked: u64) -> Result<(), String> {
+        if let Some(max) = self.max_bytes.filter(|&max| unpacked > max) {
+            return Err(format!(
+                "it has more than {max} bytes when it is unpacked; max_bytes allows more"
+            ));
+        }
+        let most = |max: u64| stored.saturating_mul(max).max(RATIO_FROM_BYTES);
+        match self.max_ratio.filter(|&max| unpacked > most(max)) {
+            Some(max) => Err(format!(
+                "it has more than {max} times as many bytes when it is unpacked, {unpacked} so far; max_ratio \
+                 allows more"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a packed file unpacks to, within limits.
+struct Limited<R> {
+    inner: R,
+    limits: PackedLimits,
+    /// Of this file: bytes read, and bytes they unpack to.
+    stored: Arc<AtomicU64>,
+    unpacked: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.unpacked += count as u64;
+        let stored = self.stored.load(Ordering::Relaxed);
+        self.limits.check(stored, self.unpacked).map_err(std::io::Error::other)?;
+        Ok(count)
+    }
+}
+
 /// Where a file may be cut.
 pub enum CutRule<'a> {
     /// After a line.
@@ -122,13 +179,14 @@ impl FileReader {
         path: &Path,
         is_standard_input: bool,
         refuses_binary: bool,
+        limits: PackedLimits,
         meter: &Arc<Meter>,
     ) -> Result<Self, Error> {
         let meter = Arc::clone(meter);
         let input = if is_standard_input {
-            Box::new(Metered { inner: std::io::stdin(), meter, left: 0 })
+            Box::new(Metered { inner: std::io::stdin(), meter, left: 0, stored: Arc::default() })
         } else {
-            unpacked(path, meter)?
+            unpacked(path, limits, meter)?
         };
         Ok(Self::new(path, input, refuses_binary))
     }
@@ -223,17 +281,26 @@ impl FileReader {
 }
 
 /// The content of a file; `.gz` and `.zst` are unpacked.
-fn unpacked(path: &Path, meter: Arc<Meter>) -> Result<Box<dyn Read + Send>, Error> {
+fn unpacked(
+    path: &Path,
+    limits: PackedLimits,
+    meter: Arc<Meter>,
+) -> Result<Box<dyn Read + Send>, Error> {
     let failed = |error| read_error(path, error);
     let file = File::open(path).map_err(failed)?;
     // Only the progress needs the size, so an unknown one may count as 0.
     let left = file.metadata().map_or(0, |metadata| metadata.len());
-    let file = Metered { inner: file, meter, left };
+    let stored = Arc::default();
+    let file = Metered { inner: file, meter, left, stored: Arc::clone(&stored) };
     let packed = |file| BufReader::with_capacity(PACKED_BUFFER_BYTES, file);
     Ok(match Packing::of(path) {
-        Some(Packing::Gzip) => Box::new(GzipMembers::First(packed(file))),
+        Some(Packing::Gzip) => {
+            let inner = GzipMembers::First(packed(file));
+            Box::new(Limited { inner, limits, stored, unpacked: 0 })
+        }
         Some(Packing::Zstandard) => {
-            Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
+            let inner = zstd::Decoder::with_buffer(packed(file)).map_err(failed)?;
+            Box::new(Limited { inner, limits, stored, unpacked: 0 })
         }
         None => Box::new(file),
     })
@@ -250,7 +317,7 @@ impl UnpackedFile {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let meter = Arc::new(Meter::default());
-        Ok(Self { path: path.to_owned(), input: unpacked(path, Arc::clone(&meter))?, meter })
+        Ok(Self { path: path.to_owned(), input: unpacked(path, PackedLimits::default(), Arc::clone(&meter))?, meter })
     }
 
     /// The next `size` bytes; fewer at the end of the file.
@@ -333,6 +400,8 @@ struct Metered<R> {
     meter: Arc<Meter>,
     /// Bytes that are not read yet, of as many as the file had when it was opened.
     left: u64,
+    /// Bytes read of this file.
+    stored: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Metered<R> {
@@ -349,6 +418,7 @@ impl<R: Read> Read for Metered<R> {
                     // The file may have grown.
                     self.left = self.left.saturating_sub(count as u64);
                     self.meter.read.fetch_add(count as u64, Ordering::Relaxed);
+                    self.stored.fetch_add(count as u64, Ordering::Relaxed);
                     return Ok(count);
                 }
             }

@@ -15,7 +15,7 @@ use super::raise::raise;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::files::jsonl;
-use crate::files::reader::{CutRule, FileReader, ReadStep};
+use crate::files::reader::{CutRule, FileReader, PackedLimits, ReadStep};
 
 /// An iterator over the chunks of a file, `(offset, line, text)`: the bytes and lines before the chunk,
 /// and its text. A binary file has no chunk if binary files are left out.
@@ -51,7 +51,9 @@ impl FileChunks {
     ) -> PyResult<Self> {
         let meter = Arc::default();
         let reader =
-            detached(py, None, |_, _| FileReader::open(&path, false, refuses_binary, &meter))?;
+            detached(py, None, |_, _| {
+                FileReader::open(&path, false, refuses_binary, PackedLimits::default(), &meter)
+            })?;
         let state = Mutex::new(State::Ready(reader));
         Ok(Self { encoder: Arc::clone(&core.encoder), state, lines, size })
     }

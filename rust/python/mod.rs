@@ -50,6 +50,7 @@ use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
 use crate::encode::parallel::{Ids, Ragged};
 use crate::files::output::{EncodeTask, OutputKind};
+use crate::files::reader::PackedLimits;
 use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
@@ -371,8 +372,9 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
     ) -> PyResult<i64> {
-        let task = self.task(field, OutputKind::Tokens, self.options(options)?);
+        let task = self.task(field, OutputKind::Tokens, self.options(options)?, limits);
         Ok(files::counts(py, task, vec![path], threads)?.iter().sum())
     }
 
@@ -383,8 +385,9 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let task = self.task(field, OutputKind::Tokens, self.options(options)?);
+        let task = self.task(field, OutputKind::Tokens, self.options(options)?, limits);
         array(py, files::counts(py, task, paths, threads)?)
     }
 
@@ -396,9 +399,10 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Files> {
-        let task = self.task(field, OutputKind::Totals, self.options(options)?);
+        let task = self.task(field, OutputKind::Totals, self.options(options)?, limits);
         Ok(Files::new(task, files::given(paths), threads, Gives::Totals, progress))
     }
 
@@ -409,17 +413,26 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
         whole: bool,
     ) -> PyResult<Files> {
-        let task = self.task(field, OutputKind::Ids, self.options(options)?);
+        let task = self.task(field, OutputKind::Ids, self.options(options)?, limits);
         let gives = if whole { Gives::Files } else { Gives::Chunks };
         Ok(Files::new(task, files::named(paths), threads, gives, None))
     }
 }
 
 impl Core {
-    fn task(&self, field: Option<String>, kind: OutputKind, options: Chosen) -> EncodeTask {
-        EncodeTask::new(Arc::clone(&self.encoder), field, kind, options)
+    fn task(
+        &self,
+        field: Option<String>,
+        kind: OutputKind,
+        options: Chosen,
+        (max_bytes, max_ratio): (Option<u64>, Option<u64>),
+    ) -> EncodeTask {
+        let mut task = EncodeTask::new(Arc::clone(&self.encoder), field, kind, options);
+        task.limits = PackedLimits { max_bytes, max_ratio };
+        task
     }
 }
 

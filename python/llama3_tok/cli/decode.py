@@ -1,12 +1,17 @@
 """`llama3-tok decode`: ids back to text, byte for byte."""
 
 import argparse
+import os
 import re
 import sys
 
 from llama3_tok.cli.terminal import UsageError, is_terminal, standard_input, tokenizer, write
+from llama3_tok.text.visible import escaped
 
-PURPOSE = "Print the text of ids: its bytes exactly, with nothing added."
+PURPOSE = (
+    "Print the text of ids: its bytes exactly, with nothing added; on a terminal, controls as "
+    "escapes."
+)
 EXAMPLES = """\
   llama3-tok decode 9906 1917
   llama3-tok encode 'Hello world' | llama3-tok decode
@@ -37,7 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         raise UsageError("give IDS, or - to read standard input")
     ids = parse(words)
-    write(tokenizer(arguments).decode_bytes(ids, skip_special=arguments.skip_special))
+    text = tokenizer(arguments).decode_bytes(ids, skip_special=arguments.skip_special)
+    if is_terminal(sys.stdout):
+        # A model may write what a terminal would obey.
+        text = os.fsencode(escaped(text.decode("utf-8", "surrogateescape"), keep="\n\t"))
+    write(text)
     return 0
 
 

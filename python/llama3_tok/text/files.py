@@ -7,7 +7,8 @@ read is a `Fault` that names it, so that one bad file never hides the counts of 
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from llama3_tok import _core, arguments
@@ -144,12 +145,14 @@ def count(
     field: str | None = None,
     bos: bool = False,
     threads: int | None = None,
+    limits: Mapping[str, int | None] = MappingProxyType({}),
     progress: Callable[[int], object] | None = None,
 ) -> Iterator[tuple[str, Totals | Fault | None]]:
     """The path of each source, with what it holds, or what is wrong; None for a walked binary file.
 
     `field` counts that field of each line's JSON object. `bos` counts BOS for each text. The files
     are counted on up to `threads` threads (default: all processors), and given in their order.
+    `limits` has `max_bytes` and `max_ratio` for packed files, as `Tokenizer.count_file` has them.
     `progress` gets the bytes read so far of all files, as stored.
     """
     given = [
@@ -159,7 +162,12 @@ def count(
     ]
     options = arguments.chosen({"bos": bos}, "count")
     counts = tokenizer.definition.core.totals(
-        given, field, arguments.threads(threads), options, progress
+        given,
+        field,
+        arguments.threads(threads),
+        options,
+        arguments.packed_limits(limits),
+        progress,
     )
     for source in sources:
         yield source.path, source if isinstance(source, Fault) else _next(counts, source.path)

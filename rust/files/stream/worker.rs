@@ -142,7 +142,7 @@ impl Shared {
 
     fn open_file(&self, named: &InputFile) -> Result<FileReader, Error> {
         let InputFile { path, is_standard_input, refuses_binary } = named;
-        FileReader::open(path, *is_standard_input, *refuses_binary, &self.meter)
+        FileReader::open(path, *is_standard_input, *refuses_binary, self.task.limits, &self.meter)
     }
 
     /// Adds the last result of a file.
