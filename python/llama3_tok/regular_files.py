@@ -49,7 +49,7 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
     except RecursionError:
         raise ValueError(f"its values are nested deeper than {MAX_DEPTH} levels") from None
     level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         parts = [one.values() if isinstance(one, dict) else one for one in level]
         level = [one for part in parts for one in part if isinstance(one, dict | list)]
         if not level:

@@ -226,10 +226,12 @@ def checked_names(names: Mapping[str, int], argument: str) -> dict[str, int]:
     checked = {}
     for name, id in names.items():
         if not isinstance(name, str):
-            raise TypeError(f"{argument}: {name!r} is not a name")
+            raise TypeError(f"{argument}: {repr(name)[:100]} is not a name")
         if any("\ud800" <= c <= "\udfff" for c in name):
-            raise ValueError(f"{argument}: {name!r} has half a surrogate pair, which is not text")
-        checked[name] = arguments.count(id, f"{argument}[{name!r}]", 0, (1 << 32) - 1)
+            raise ValueError(
+                f"{argument}: {name[:100]!r} has half a surrogate pair, which is not text"
+            )
+        checked[name] = arguments.count(id, f"{argument}[{name[:100]!r}]", 0, (1 << 32) - 1)
     return checked
 
 

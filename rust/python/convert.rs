@@ -254,7 +254,9 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
             fields.set_item("id", id)?;
             let position = before + index;
             fields.set_item("position", position)?;
-            let message = format!("{id} at position {position} is not a token id");
+            // An integer of very many digits can't be written.
+            let shown = id.str().map_or("an integer".to_owned(), |digits| digits.to_string());
+            let message = format!("{shown:.100} at position {position} is not a token id");
             Err(exception(py, "InvalidTokenId", message, &fields)?)
         }
         Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
