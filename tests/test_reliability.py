@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import mutants
 from cli import on_terminal, output
 from conftest import EXAMPLES
 from interpreter import run_python, seconds_after_control_c
@@ -228,6 +229,17 @@ def test_a_long_message_has_its_beginning_and_its_end():
     assert message.startswith("begin xx")
     assert message.endswith("xx end")
     assert " [...] " in message
+
+
+# Damaged vocabularies and folders
+
+
+def test_a_damaged_vocabulary_is_refused_at_once_or_right():
+    count = EXAMPLES
+    refused, accepted, longest = mutants.run(count)
+    assert refused + accepted == count
+    assert refused > count // 3
+    assert longest < 2
 
 
 # Damaged .pth files

@@ -317,7 +317,11 @@ impl UnpackedFile {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let meter = Arc::new(Meter::default());
-        Ok(Self { path: path.to_owned(), input: unpacked(path, PackedLimits::default(), Arc::clone(&meter))?, meter })
+        Ok(Self {
+            path: path.to_owned(),
+            input: unpacked(path, PackedLimits::default(), Arc::clone(&meter))?,
+            meter,
+        })
     }
 
     /// The next `size` bytes; fewer at the end of the file.

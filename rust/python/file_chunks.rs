@@ -50,10 +50,9 @@ impl FileChunks {
         refuses_binary: bool,
     ) -> PyResult<Self> {
         let meter = Arc::default();
-        let reader =
-            detached(py, None, |_, _| {
-                FileReader::open(&path, false, refuses_binary, PackedLimits::default(), &meter)
-            })?;
+        let reader = detached(py, None, |_, _| {
+            FileReader::open(&path, false, refuses_binary, PackedLimits::default(), &meter)
+        })?;
         let state = Mutex::new(State::Ready(reader));
         Ok(Self { encoder: Arc::clone(&core.encoder), state, lines, size })
     }

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from llama3_tok.arguments import MAX_RATIO
 from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.terminal import (
     UNUSABLE,
@@ -71,6 +72,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_whole,
         help="exit with 1 if the total is above N",
+    )
+    what.add_argument(
+        "--max-ratio",
+        metavar="N",
+        type=_whole,
+        default=MAX_RATIO,
+        help="a packed file may be N times as large as it is stored, or 64 MB; 0 for any ratio "
+        "(default: %(default)s)",
+    )
+    what.add_argument(
+        "--max-bytes",
+        metavar="N",
+        type=_whole,
+        help="a packed file may have N bytes when it is unpacked",
     )
     chats = parser.add_argument_group("conversations")
     chats.add_argument(
@@ -209,6 +224,10 @@ class _Run:
                 field=self._arguments.field,
                 bos=self._arguments.bos,
                 threads=self._arguments.threads,
+                limits={
+                    "max_bytes": self._arguments.max_bytes or None,
+                    "max_ratio": self._arguments.max_ratio or None,
+                },
                 progress=bar,
             )
             for path, totals in counts:
