@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import mutants
+import wrong_calls
 from cli import on_terminal, output
 from conftest import EXAMPLES
 from interpreter import run_python, seconds_after_control_c
@@ -240,6 +241,15 @@ def test_a_damaged_vocabulary_is_refused_at_once_or_right():
     assert refused + accepted == count
     assert refused > count // 3
     assert longest < 2
+
+
+# Wrong calls
+
+
+def test_wrong_calls_raise_what_is_documented():
+    given, raised = wrong_calls.run(20 * EXAMPLES)
+    assert given > EXAMPLES
+    assert raised > 10 * EXAMPLES
 
 
 # Damaged .pth files
