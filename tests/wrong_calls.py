@@ -2,7 +2,8 @@
 
 Each has to give something, or raise what is documented: TypeError, ValueError (with it all errors
 of this package but InternalError), OSError or, where a package is missing, ImportError. Run by
-itself, it makes as many calls as it is told: `PYTHONPATH=python:tests python tests/wrong_calls.py 100000`.
+itself, it makes as many calls as it is told:
+`PYTHONPATH=python:tests python tests/wrong_calls.py 100000`.
 """
 
 import contextlib

@@ -40,7 +40,6 @@ use crate::added::{AddedToken, AddedTokens, Section};
 use crate::counters::{Event, count};
 use crate::encode::beginnings::ByBytes;
 use crate::encode::cache::{Cache, CacheKey, CachedIds, MAX_CACHED_BYTES};
-use crate::encode::decode::whole_characters;
 use crate::encode::options::Options;
 use crate::encode::round::{IDS_AT_ONCE, Round};
 use crate::encode::sink::{Count, Sink};
@@ -51,10 +50,8 @@ use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{Lanes, Vectorized};
 use crate::profile::{Profile, Roles};
 use crate::text::pretokenize::MAX_ENDS;
+use crate::text::utf8::is_utf8;
 use crate::vocabulary::Vocabulary;
-
-/// Bytes that are validated at a time, in about a millisecond.
-const VALIDATED_BYTES: usize = 1 << 23;
 
 /// A vocabulary with the added tokens of a release or a folder. It never changes.
 pub struct Encoder {
@@ -289,19 +286,6 @@ impl Encoder {
         self.encode(text, options, &mut count, check)?;
         Ok(count.0)
     }
-}
-
-/// Whether a text is UTF-8. Gigabytes take a while, so signals are looked for.
-fn is_utf8(mut text: &[u8], check: &Check) -> Result<bool, Error> {
-    while let Some(part) = text.get(..VALIDATED_BYTES) {
-        let Some((part, rest)) = text.split_at_checked(whole_characters(part)) else { break };
-        if part.is_empty() || simdutf8::basic::from_utf8(part).is_err() {
-            return Ok(false);
-        }
-        text = rest;
-        check()?;
-    }
-    Ok(simdutf8::basic::from_utf8(text).is_ok())
 }
 
 /// Emits the ids of a round in which pretokens are missing.

@@ -163,16 +163,3 @@ fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 }
-
-#[test]
-fn a_text_of_many_parts_is_validated_as_a_whole() {
-    let text = "aé漢😀".repeat(super::VALIDATED_BYTES / 4).into_bytes();
-    assert!(super::is_utf8(&text, &reference::go_on).unwrap());
-    for place in [text.len() - 1, super::VALIDATED_BYTES - 1, super::VALIDATED_BYTES + 3, 0] {
-        let mut broken = text.clone();
-        broken[place] = 0xFF;
-        assert!(!super::is_utf8(&broken, &reference::go_on).unwrap());
-    }
-    assert!(!super::is_utf8(&vec![0x80; super::VALIDATED_BYTES + 9], &reference::go_on).unwrap());
-    assert!(super::is_utf8(&text, &|| Err(Error::Interrupted)).is_err());
-}

@@ -13,10 +13,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::raise::{exception, raise};
-use crate::encode::decode::whole_characters;
 use crate::encode::parallel::Ids;
 use crate::machine::prefetch::prefetch;
 use crate::machine::reserve;
+use crate::text::utf8::whole_characters;
 
 /// How many integers are shared: as many as Llama 3 has ids. They are made once lists have had so many ids.
 const INTEGER_COUNT: u32 = 128_257;
