@@ -17,7 +17,7 @@ import pytest
 
 import mutants
 import wrong_calls
-from cli import on_terminal, output
+from cli import fails, on_terminal, output
 from conftest import EXAMPLES
 from interpreter import run_python, seconds_after_control_c
 from llama3_tok import CheckpointError, InputError, Llama3TokError, Tokenizer, VocabularyError
@@ -106,6 +106,12 @@ def test_a_packed_file_unpacks_to_so_many_bytes_at_most(tmp_path, tokenizer, bom
             tokenizer.count_file(small, **{name: 0})
         with pytest.raises(TypeError, match=f"{name} must be an int"):
             tokenizer.count_file(small, **{name: "x"})
+
+
+def test_the_command_has_the_limits_of_packed_files(bomb):
+    assert "more than 1000 times as many bytes" in fails("count", bomb)
+    assert "max_bytes allows more" in fails("count", "--max-bytes", "1000", bomb)
+    assert output("count", "--max-ratio", "0", bomb).strip().isdigit()
 
 
 # Files that are none
