@@ -176,6 +176,9 @@ class Ranks:
     @staticmethod
     def of(core: Core) -> Ranks: ...
 
+# How many bytes a packed file may unpack to, and how many times as many as are stored.
+PackedLimits: TypeAlias = tuple[int | None, int | None]
+
 @final
 class Core:
     def __new__(cls, ranks: Ranks, file: str, profile: str) -> Core: ...
@@ -256,10 +259,20 @@ class Core:
     def is_canonical(self, ids: _Ids) -> bool: ...
     def token_id(self, token: str | bytes) -> int: ...
     def count_file(
-        self, path: str, field: str | None, threads: int, options: Options | None
+        self,
+        path: str,
+        field: str | None,
+        threads: int,
+        options: Options | None,
+        limits: PackedLimits,
     ) -> int: ...
     def count_files(
-        self, paths: list[str], field: str | None, threads: int, options: Options | None
+        self,
+        paths: list[str],
+        field: str | None,
+        threads: int,
+        options: Options | None,
+        limits: PackedLimits,
     ) -> npt.NDArray[np.int64]: ...
     def totals(
         self,
@@ -267,6 +280,7 @@ class Core:
         field: str | None,
         threads: int,
         options: Options | None,
+        limits: PackedLimits,
         progress: Callable[[int], object] | None,
         decodes_utf16: bool,
         skips: bool,
@@ -274,11 +288,23 @@ class Core:
     ) -> Files[CoreTotals | Literal["binary", "utf-16"]]: ...
     @overload
     def encode_files(
-        self, paths: list[str], field: None, threads: int, options: Options | None, whole: bool
+        self,
+        paths: list[str],
+        field: None,
+        threads: int,
+        options: Options | None,
+        limits: PackedLimits,
+        whole: bool,
     ) -> Files[npt.NDArray[np.uint32]]: ...
     @overload
     def encode_files(
-        self, paths: list[str], field: str, threads: int, options: Options | None, whole: bool
+        self,
+        paths: list[str],
+        field: str,
+        threads: int,
+        options: Options | None,
+        limits: PackedLimits,
+        whole: bool,
     ) -> Files[_Ragged]: ...
 
 # What `chat.messages` makes of a conversation; a part is a text, and None for an image.

@@ -48,6 +48,33 @@ class BatchOptions(TextOptions, total=False):
     threads: int | None
 
 
+class FileOptions(BatchOptions, total=False):
+    """The options of calls that read files.
+
+    `max_bytes` and `max_ratio` are for packed files: how many bytes one may be when it is unpacked,
+    and how many times as many as are stored; the ratio counts from 64 MB on. By default 1,000
+    times, and any number of bytes; None allows any ratio.
+    """
+
+    max_bytes: int | None
+    max_ratio: int | None
+
+
+# What `Tokenizer.count_file` and the others have besides the options of a text.
+FILE_OPTIONS = ("threads", "field", "max_bytes", "max_ratio")
+MAX_RATIO = 1000
+
+
+def packed_limits(given: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The options `max_bytes` and `max_ratio`, as the core takes them."""
+    limits = {"max_bytes": given.get("max_bytes"), "max_ratio": given.get("max_ratio", MAX_RATIO)}
+    most, ratio = (
+        None if value is None else count(value, name, 1, (1 << 63) - 1)
+        for name, value in limits.items()
+    )
+    return most, ratio
+
+
 class DecodeOptions(TypedDict, total=False):
     """The options of calls that make text of ids; `Tokenizer.decode` says what they mean."""
 
@@ -102,14 +129,14 @@ def unknown(call: str, name: str, known: Iterable[str]) -> TypeError:
 
     known = list(known)
     hint = option(call, name, known) or f"its options are {', '.join(known)}"
-    return TypeError(f"{call}() has no option {name!r}; {hint}")
+    return TypeError(f"{call}() has no option {name[:100]!r}; {hint}")
 
 
 def _names(value: SpecialTokens, argument: str) -> Literal["all"] | list[str] | None:
     if isinstance(value, str) and value == "all":
         return "all"
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        given = repr(value) if isinstance(value, str | bytes) else type(value).__name__
+        given = repr(value[:100]) if isinstance(value, str | bytes) else type(value).__name__
         raise TypeError(f'{argument} must be "all" or a set of names, not {given}')
     names = list(value)
     for name in names:

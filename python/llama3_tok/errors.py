@@ -15,8 +15,25 @@ __all__ = [
 ]
 
 
+# The most characters of a message, and of the reason in it. It may repeat what it is about, as a
+# name that was given, and that may have any length.
+MAX_CHARACTERS = 1000
+_LEFT_OUT = " [...] "
+
+
+def shortened(text: str) -> str:
+    """A text of at most `MAX_CHARACTERS`: its beginning and its end, which says what to do."""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    end = MAX_CHARACTERS // 3
+    return text[: MAX_CHARACTERS - end - len(_LEFT_OUT)] + _LEFT_OUT + text[-end:]
+
+
 class Llama3TokError(ValueError):
-    """The base of all errors of this package."""
+    """The base of all errors of this package. No message has more than 1,000 characters."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
 
 
 class VocabularyNotFound(Llama3TokError):
@@ -34,7 +51,7 @@ class VocabularyError(Llama3TokError):
         self, message: str, file: str = "", line: int | None = None, reason: str = ""
     ) -> None:
         super().__init__(message)
-        self.file, self.line, self.reason = file, line, reason
+        self.file, self.line, self.reason = file, line, shortened(reason)
 
 
 class SpecialTokenError(Llama3TokError):
@@ -102,7 +119,7 @@ class ChatFormatError(Llama3TokError):
         without_row = f"{place}: {reason}" if place else reason
         super().__init__(without_row if row is None else f"row {row}: {without_row}")
         self.index, self.field, self.row = index, field, row
-        self.reason, self.without_row = reason, without_row
+        self.reason, self.without_row = shortened(reason), shortened(without_row)
 
     def in_row(self, row: int) -> "ChatFormatError":
         """The same error of a conversation among several."""
@@ -132,7 +149,7 @@ class InputError(Llama3TokError):
         self, message: str, path: str = "", line: int | None = None, reason: str = ""
     ) -> None:
         super().__init__(message)
-        self.path, self.line, self.reason = path, line, reason
+        self.path, self.line, self.reason = path, line, shortened(reason)
 
 
 class InternalError(Llama3TokError, RuntimeError):

@@ -15,8 +15,10 @@ from llama3_tok import _core, arguments, elsewhere, profiles, thread_cache
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core, Ranks
 from llama3_tok.arguments import (
+    FILE_OPTIONS,
     BatchOptions,
     DecodeOptions,
+    FileOptions,
     FilePath,
     Ids,
     Side,
@@ -24,6 +26,7 @@ from llama3_tok.arguments import (
     Tensors,
     Text,
     TextOptions,
+    packed_limits,
 )
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
@@ -433,7 +436,7 @@ class Tokenizer(metaclass=_TokenizerType):
         path: FilePath,
         *,
         field: str | None = None,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[FileOptions],
     ) -> int:
         """How many ids a text file has, or with `field` that field of a JSONL file's records.
 
@@ -442,6 +445,10 @@ class Tokenizer(metaclass=_TokenizerType):
         `.zst` are unpacked. A text file is counted as it is, a byte order mark included; bytes that
         are not UTF-8 are counted as `encode` has them. The other options are those of `encode`, and
         `bos` and `eos` are for the file, or with `field` for each record.
+
+        A packed file may be at most `max_ratio` times as large when it is unpacked as it is stored
+        (default: 1,000; None for any ratio), or 64 MB, and at most `max_bytes` (default: any
+        number). What is larger raises InputError, so that a small file can't keep a server busy.
 
         Raises OSError for a file that can't be read, and InputError, with path and line, for a
         damaged archive and for a line that is not a JSON object with a string in `field`.
@@ -452,37 +459,39 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.count_file("hello.jsonl", field="text")
         3
         """
-        chosen = self._chosen(options, "count_file", (), "threads", "field")
-        threads = arguments.threads(options.get("threads"))
-        return self._core.count_file(arguments.path(path), arguments.field(field), threads, chosen)
+        chosen = self._chosen(options, "count_file", (), *FILE_OPTIONS)
+        threads, limits = arguments.threads(options.get("threads")), packed_limits(options)
+        return self._core.count_file(
+            arguments.path(path), arguments.field(field), threads, chosen, limits
+        )
 
     def count_files(
         self,
         paths: Iterable[FilePath],
         *,
         field: str | None = None,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[FileOptions],
     ) -> "npt.NDArray[np.int64]":
         """How many ids each file has, as `int64[len(paths)]`.
 
         Parameters and errors as in `count_file`; of several bad files the first one raises.
         """
-        chosen = self._chosen(options, "count_files", (), "threads", "field")
-        threads = arguments.threads(options.get("threads"))
+        chosen = self._chosen(options, "count_files", (), *FILE_OPTIONS)
+        threads, limits = arguments.threads(options.get("threads")), packed_limits(options)
         return self._core.count_files(
-            arguments.paths(paths), arguments.field(field), threads, chosen
+            arguments.paths(paths), arguments.field(field), threads, chosen, limits
         )
 
     @overload
     def encode_file(
-        self, path: FilePath, *, field: None = None, **options: Unpack[BatchOptions]
+        self, path: FilePath, *, field: None = None, **options: Unpack[FileOptions]
     ) -> "npt.NDArray[np.uint32]": ...
     @overload
     def encode_file(
-        self, path: FilePath, *, field: str, **options: Unpack[BatchOptions]
+        self, path: FilePath, *, field: str, **options: Unpack[FileOptions]
     ) -> Ragged: ...
     def encode_file(
-        self, path: FilePath, *, field: str | None = None, **options: Unpack[BatchOptions]
+        self, path: FilePath, *, field: str | None = None, **options: Unpack[FileOptions]
     ) -> "npt.NDArray[np.uint32] | Ragged":
         """The ids of a file: `uint32[n]`, or with `field` a Ragged with those of each record.
 
@@ -499,27 +508,28 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.encode_file("hello.jsonl", field="text")
         Ragged(2 texts, 3 ids)
         """
-        chosen = self._chosen(options, "encode_file", (), "threads", "field")
+        chosen = self._chosen(options, "encode_file", (), *FILE_OPTIONS)
         files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
+        limits = packed_limits(options)
         if field is None:
-            return next(self._core.encode_files(files, None, threads, chosen, True))
+            return next(self._core.encode_files(files, None, threads, chosen, limits, True))
         named = arguments.field(field)
-        return Ragged(*next(self._core.encode_files(files, named, threads, chosen, True)))
+        return Ragged(*next(self._core.encode_files(files, named, threads, chosen, limits, True)))
 
     @overload
     def encode_files(
-        self, paths: Iterable[FilePath], *, field: None = None, **options: Unpack[BatchOptions]
+        self, paths: Iterable[FilePath], *, field: None = None, **options: Unpack[FileOptions]
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def encode_files(
-        self, paths: Iterable[FilePath], *, field: str, **options: Unpack[BatchOptions]
+        self, paths: Iterable[FilePath], *, field: str, **options: Unpack[FileOptions]
     ) -> Iterator[Ragged]: ...
     def encode_files(
         self,
         paths: Iterable[FilePath],
         *,
         field: str | None = None,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[FileOptions],
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """An iterator over the ids of files, in the order of the paths.
 
@@ -536,12 +546,13 @@ class Tokenizer(metaclass=_TokenizerType):
         [9906 1917]
         [9906 1917]
         """
-        chosen = self._chosen(options, "encode_files", (), "threads", "field")
+        chosen = self._chosen(options, "encode_files", (), *FILE_OPTIONS)
         files, threads = arguments.paths(paths), arguments.threads(options.get("threads"))
+        limits = packed_limits(options)
         if field is None:
-            return self._core.encode_files(files, None, threads, chosen, True)
+            return self._core.encode_files(files, None, threads, chosen, limits, True)
         named = arguments.field(field)
-        return starmap(Ragged, self._core.encode_files(files, named, threads, chosen, True))
+        return starmap(Ragged, self._core.encode_files(files, named, threads, chosen, limits, True))
 
     @overload
     def stream_file(
@@ -550,7 +561,7 @@ class Tokenizer(metaclass=_TokenizerType):
         *,
         field: None = None,
         progress: Callable[[int], object] | None = None,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[FileOptions],
     ) -> "Iterator[npt.NDArray[np.uint32]]": ...
     @overload
     def stream_file(
@@ -559,7 +570,7 @@ class Tokenizer(metaclass=_TokenizerType):
         *,
         field: str,
         progress: Callable[[int], object] | None = None,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[FileOptions],
     ) -> Iterator[Ragged]: ...
     def stream_file(
         self,
@@ -567,7 +578,7 @@ class Tokenizer(metaclass=_TokenizerType):
         *,
         field: str | None = None,
         progress: Callable[[int], object] | None = None,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[FileOptions],
     ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
@@ -581,12 +592,15 @@ class Tokenizer(metaclass=_TokenizerType):
         ...     print(ids)
         [9906 1917]
         """
-        chosen = self._chosen(options, "stream_file", (), "threads", "field")
+        chosen = self._chosen(options, "stream_file", (), *FILE_OPTIONS)
         files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
+        limits = packed_limits(options)
         if field is None:
-            return _told(self._core.encode_files(files, None, threads, chosen, False), progress)
+            return _told(
+                self._core.encode_files(files, None, threads, chosen, limits, False), progress
+            )
         named = arguments.field(field)
-        stream = self._core.encode_files(files, named, threads, chosen, False)
+        stream = self._core.encode_files(files, named, threads, chosen, limits, False)
         parts = _told(stream, progress)
         return starmap(Ragged, parts)
 

@@ -6,7 +6,6 @@ tokenizer of the process with the same content and the same added tokens has the
 """
 
 import os
-import stat
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -15,6 +14,7 @@ from llama3_tok import arguments, profiles
 from llama3_tok._core import Content, Core, Ranks, not_a_vocabulary
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError, VocabularyError, VocabularyNotFound
+from llama3_tok.regular_files import IrregularFile, open_regular
 
 if TYPE_CHECKING:
     from llama3_tok.folder import Folder
@@ -226,10 +226,12 @@ def checked_names(names: Mapping[str, int], argument: str) -> dict[str, int]:
     checked = {}
     for name, id in names.items():
         if not isinstance(name, str):
-            raise TypeError(f"{argument}: {name!r} is not a name")
+            raise TypeError(f"{argument}: {repr(name)[:100]} is not a name")
         if any("\ud800" <= c <= "\udfff" for c in name):
-            raise ValueError(f"{argument}: {name!r} has half a surrogate pair, which is not text")
-        checked[name] = arguments.count(id, f"{argument}[{name!r}]", 0, (1 << 32) - 1)
+            raise ValueError(
+                f"{argument}: {name[:100]!r} has half a surrogate pair, which is not text"
+            )
+        checked[name] = arguments.count(id, f"{argument}[{name[:100]!r}]", 0, (1 << 32) - 1)
     return checked
 
 
@@ -321,10 +323,12 @@ def as_text(name: str) -> str:
 def _read(path: str) -> Content:
     """The file's content; a wrong file, which may be huge, is told by its beginning."""
     # Without a buffer, since what is in one would be joined with the rest: another copy of it all.
-    with open(path, "rb", buffering=0) as file:
+    try:
+        opened = open_regular(path)
+    except IrregularFile as error:
+        raise _refused(path, str(error)) from None
+    with opened as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, "this is not a regular file")
         if reason := not_a_vocabulary(file.read(1024)):
             raise _refused(path, reason)
         if status.st_size > MAX_BYTES:

@@ -18,12 +18,12 @@ impl AddedTokens {
         check: &Check,
     ) -> Result<Option<usize>, Error> {
         if self.none_in(allowed) && disallowed.is_none() {
-            return Ok(cuts::last_cut(text));
+            return cuts::last_cut(text, check);
         }
         if self.is_simple {
             let text = self.settled(text)?;
             let after_token = |cut| self.after_token(text, cut, allowed, disallowed);
-            return cuts::last_cut(text).map(after_token).transpose();
+            return cuts::last_cut(text, check)?.map(after_token).transpose();
         }
         self.last_cut_by_names(text, allowed, check)
     }
@@ -113,7 +113,7 @@ impl AddedTokens {
         }
         for (gap, is_cut) in gaps.into_iter().rev() {
             let start = gap.start;
-            if let Some(cut) = cuts::last_cut(slice(text, gap)?) {
+            if let Some(cut) = cuts::last_cut(slice(text, gap)?, check)? {
                 return Ok(Some(start + cut));
             }
             if is_cut {

@@ -34,8 +34,8 @@ mod tests;
 
 use crate::machine::huge_pages;
 
-/// A table of `count` copies of `value`. Where memory is refused the process ends, as it does for all that a
-/// vocabulary is made of.
+/// A table of `count` copies of `value`. Its memory was asked for beforehand, or it is small: see
+/// `machine/reserve.rs`.
 fn allocate_table<T: Copy>(count: usize, value: T) -> Vec<T> {
     huge_pages::table(count, value).unwrap_or_else(|_| vec![value; count])
 }

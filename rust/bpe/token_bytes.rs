@@ -2,6 +2,7 @@
 
 use std::collections::TryReserveError;
 
+use crate::error::Error;
 use crate::machine::huge_pages;
 use crate::machine::lanes;
 
@@ -86,6 +87,12 @@ impl TokenBytes {
             lanes::load_16_bytes(&self.bytes, start),
             *self.ends.get(id as usize)? as usize - start,
         ))
+    }
+
+    /// Memory for one more token of so many bytes.
+    pub(crate) fn try_reserve(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes.try_reserve(bytes)?;
+        Ok(self.ends.try_reserve(1)?)
     }
 
     /// Adds the token with the next id, or says why it can't be one.

@@ -140,21 +140,6 @@ fn add(bytes: &mut Vec<u8>, more: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many bytes at the beginning of UTF-8 are whole characters: all but up to three. For other bytes the
-/// result means nothing.
-pub fn whole_characters(bytes: &[u8]) -> usize {
-    let before = |&(_, &byte): &(usize, &u8)| byte & 0xC0 == 0x80;
-    let last = bytes.iter().enumerate().rev().take(4).find(|byte| !before(byte));
-    let Some((start, &first)) = last else { return bytes.len() };
-    let length = match first {
-        0xF0.. => 4,
-        0xE0.. => 3,
-        0xC0.. => 2,
-        _ => 1,
-    };
-    if start + length > bytes.len() { start } else { bytes.len() }
-}
-
 /// Bytes to text as they come. Text is given as soon as no further byte can change it.
 ///
 /// In all it is the text of `String::from_utf8_lossy`, and of Python's `errors="replace"`: what is not
@@ -327,15 +312,5 @@ mod tests {
         let ids = vec![0; (CHECK_CHUNKS + 1) * CHUNK_IDS];
         let stopped = encoder.decode(&ids, false, &|| Err(Error::Interrupted));
         assert!(matches!(stopped, Err(Error::Interrupted)));
-    }
-
-    #[test]
-    fn whole_characters_end_where_one_is_not_complete() {
-        let text = "aß語😀";
-        for end in 0..=text.len() {
-            let whole = (0..=end).rev().find(|&end| text.is_char_boundary(end)).unwrap();
-            assert_eq!(whole_characters(&text.as_bytes()[..end]), whole);
-        }
-        assert_eq!(whole_characters(&[0x80; 9]), 9);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::encode::pool::pool;
 use crate::error::{Check, Error, always, slice};
+use crate::machine::reserve;
 
 /// Bytes of text that are worth handing to a thread at a time.
 pub(super) const GROUP_BYTES: usize = 1 << 16;
@@ -41,7 +42,10 @@ pub fn map_groups<B: Sync, T: Send>(
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     let run = |sender: mpsc::Sender<(usize, Result<T, Error>)>| {
-        let check = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+        let check = || {
+            reserve::check()?;
+            if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+        };
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(group) = groups.get(index) else { return };

@@ -57,6 +57,7 @@ use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{Lanes, Vectorized};
 use crate::profile::{Profile, Roles};
 use crate::text::pretokenize::MAX_ENDS;
+use crate::text::utf8::is_utf8;
 use crate::vocabulary::Vocabulary;
 
 /// A vocabulary with the added tokens of a release or a folder. It never changes.
@@ -242,18 +243,19 @@ impl Encoder {
         scratch: &mut Scratch,
         check: &Check,
     ) -> Result<(), Error> {
-        let is_valid = simdutf8::basic::from_utf8(text).is_ok();
+        let is_valid = is_utf8(text, check)?;
         let Scratch { round, missing, memory } = scratch;
         memory.cache.begin(self.vocabulary.number(), self.cache_limit);
         memory.unknown.begin(self.vocabulary.number());
         memory.single.begin(self.vocabulary.number());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
-            round.fill(self.path, text, at, is_valid, self.vocabulary.token_table().lines());
-            let ends = round.ends();
-            if !ends.are_complete() {
-                return Err(Error::Internal("a round of pretokens lost some of its text"));
+            let lines = self.vocabulary.token_table().lines();
+            round.fill(self.path, text, at, is_valid, lines, check);
+            if !round.ends().are_complete() {
+                return Err(round.fault());
             }
+            let ends = round.ends();
             count(Event::Pretokens, ends.len());
             count(Event::Token, ends.len() - round.missing().len());
             if round.missing().is_empty() {

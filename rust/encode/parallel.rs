@@ -30,7 +30,10 @@ impl Chunk<'_> {
 
 /// Cuts `text` where that changes no ids, into chunks of about [`CHUNK_BYTES`] bytes. A text that can't
 /// be cut is one chunk.
-fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn text_chunks<'t>(
+    mut text: &'t [u8],
+    check: &Check,
+) -> impl Iterator<Item = Result<&'t [u8], Error>> {
     std::iter::from_fn(move || {
         if text.is_empty() {
             return None;
@@ -38,12 +41,16 @@ fn text_chunks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
         let mut size = CHUNK_BYTES;
         loop {
             // The last chunk is what is left.
-            let Some(head) = text.get(..size) else { return Some(std::mem::take(&mut text)) };
+            let Some(head) = text.get(..size) else { return Some(Ok(std::mem::take(&mut text))) };
             // Without a cut, or with nothing before it, twice as many bytes are tried.
-            match last_cut(head).and_then(|cut| text.split_at_checked(cut)) {
+            let cut = match last_cut(head, check) {
+                Ok(cut) => cut,
+                Err(error) => return Some(Err(error)),
+            };
+            match cut.and_then(|cut| text.split_at_checked(cut)) {
                 Some((chunk @ [_, ..], rest)) => {
                     text = rest;
-                    return Some(chunk);
+                    return Some(Ok(chunk));
                 }
                 _ => size *= 2,
             }
@@ -174,9 +181,9 @@ impl Encoder {
                     chunks.push(Chunk::Added(id));
                 }
                 Section::Text(range) => {
-                    for chunk in text_chunks(slice(text, range)?) {
+                    for chunk in text_chunks(slice(text, range)?, check) {
                         chunks.try_reserve(1)?;
-                        chunks.push(Chunk::Text(chunk));
+                        chunks.push(Chunk::Text(chunk?));
                     }
                 }
             }
@@ -331,7 +338,8 @@ mod tests {
                 let count = encoder.count_parallel(text, &options, &go_on).unwrap();
                 assert_eq!(count, expected.len());
             }
-            assert_eq!(text_chunks(text).collect::<Vec<_>>().concat(), text);
+            let chunks: Vec<_> = text_chunks(text, &go_on).map(Result::unwrap).collect();
+            assert_eq!(chunks.concat(), text);
         }
     }
 

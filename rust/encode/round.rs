@@ -14,6 +14,7 @@
 
 use crate::bpe::token_key::{KEY, KEY_MASKS};
 use crate::bpe::token_table::TokenLines;
+use crate::error::{Check, Error};
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{self, KEYS_AT_ONCE, Lanes, Vectorized};
 use crate::text::pretokenize::{MAX_ENDS, PretokenEnds, masks};
@@ -77,15 +78,22 @@ impl Round {
         from: usize,
         is_valid: bool,
         lines: TokenLines,
+        check: &Check,
     ) {
         let use_masks = is_valid && !path.is_scalar();
-        path.run(FillRound { round: self, text, from, use_masks, lines });
+        path.run(FillRound { round: self, text, from, use_masks, lines, check });
     }
 
     /// Where pretokens end.
     #[inline(always)]
     pub fn ends(&self) -> &PretokenEnds {
         &self.ends
+    }
+
+    /// Why the ends are not complete.
+    #[cold]
+    pub fn fault(&mut self) -> Error {
+        self.ends.fault()
     }
 
     /// The numbers of the pretokens that are not in the lines of the token table.
@@ -116,6 +124,7 @@ struct FillRound<'a> {
     from: usize,
     use_masks: bool,
     lines: TokenLines<'a>,
+    check: &'a Check<'a>,
 }
 
 impl Vectorized for FillRound<'_> {
@@ -123,13 +132,13 @@ impl Vectorized for FillRound<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { round, text, from, use_masks, lines } = self;
+        let Self { round, text, from, use_masks, lines, check } = self;
         let Round { keys, hashes, ids, missing, missing_count, ends } = round;
         // The bounds of the round count from here. After the text's end there is nothing, so no end.
         let rest = text.get(from..).unwrap_or(&[]);
         let mut key_count = 0;
         if use_masks {
-            masks::fill(lanes, text, from, ends, |ends| {
+            masks::fill(lanes, text, from, ends, check, |ends| {
                 while key_count + KEY_LAG + KEYS_AT_ONCE <= ends.len() {
                     make_keys(lanes, rest, ends, key_count, keys, hashes, lines);
                     key_count += KEYS_AT_ONCE;
@@ -140,7 +149,7 @@ impl Vectorized for FillRound<'_> {
                 key_count += KEYS_AT_ONCE;
             }
         } else {
-            masks::fill_scalar(text, from, ends);
+            masks::fill_scalar(text, from, ends, check);
         }
         // There always are so many keys: more ends are an error, see `PretokenEnds::are_complete`.
         let (keys_left, hashes_left) =

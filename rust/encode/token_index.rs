@@ -47,7 +47,10 @@ impl TokenIndex {
         places.push(place);
         while place.bytes < text.len() {
             let from = place.bytes + STEP;
-            let cut = if from < text.len() { first_cut(text, from, text.len()) } else { None };
+            let cut = match from < text.len() {
+                true => first_cut(text, from, text.len(), check)?,
+                false => None,
+            };
             let end = cut.unwrap_or(text.len());
             let part = slice(text, place.bytes..end)?;
             let mut tokens = Count::default();

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use flate2::bufread::GzDecoder;
 
 use crate::error::{Check, Error};
+use crate::files::packed_limits::{Limited, PackedLimits};
+use crate::machine::reserve;
 
 /// How many bytes of a packed file are read at a time.
 const PACKED_BUFFER_BYTES: usize = 1 << 16;
@@ -25,31 +27,42 @@ pub struct Meter {
 impl Meter {
     /// An error if reading is to end.
     pub fn check(&self) -> Result<(), Error> {
+        reserve::check()?;
         if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 
 /// The content of a file; `.gz` and `.zst` are unpacked.
-pub fn unpacked(path: &Path, meter: Arc<Meter>) -> Result<Box<dyn Read + Send>, Error> {
+pub fn unpacked(
+    path: &Path,
+    limits: PackedLimits,
+    meter: Arc<Meter>,
+) -> Result<Box<dyn Read + Send>, Error> {
     let failed = |error| read_error(path, error);
     let file = File::open(path).map_err(failed)?;
     // Only the progress needs the size, so an unknown one may count as 0.
     let left = file.metadata().map_or(0, |metadata| metadata.len());
-    let file = Metered { inner: file, meter, left };
-    let packed = |file| BufReader::with_capacity(PACKED_BUFFER_BYTES, file);
+    let stored = Arc::default();
+    let file = Metered { inner: file, meter, left, stored: Arc::clone(&stored) };
     Ok(match Packing::of(path) {
-        Some(Packing::Gzip) => Box::new(GzipMembers::First(packed(file))),
-        Some(Packing::Zstandard) => {
-            Box::new(zstd::Decoder::with_buffer(packed(file)).map_err(failed)?)
-        }
         None => Box::new(file),
+        Some(packing) => {
+            let input = BufReader::with_capacity(PACKED_BUFFER_BYTES, file);
+            packing.unpack(input, limits, stored).map_err(failed)?
+        }
     })
 }
 
 /// Standard input, which has no name: whether it is packed its first bytes say.
-pub fn standard_input(path: &Path, meter: Arc<Meter>) -> Result<Box<dyn Read + Send>, Error> {
+pub fn standard_input(
+    path: &Path,
+    limits: PackedLimits,
+    meter: Arc<Meter>,
+) -> Result<Box<dyn Read + Send>, Error> {
     let failed = |error| read_error(path, error);
-    let mut input = Metered { inner: std::io::stdin(), meter, left: 0 };
+    let stored = Arc::default();
+    let mut input =
+        Metered { inner: std::io::stdin(), meter, left: 0, stored: Arc::clone(&stored) };
     let mut head = Vec::new();
     while head.len() < MAGIC_BYTES && may_be_packed(&head) {
         // One byte at a time: no more is waited for than tells what this is.
@@ -61,11 +74,10 @@ pub fn standard_input(path: &Path, meter: Arc<Meter>) -> Result<Box<dyn Read + S
     }
     let packing = Packing::by_content(&head);
     let input = BufReader::with_capacity(PACKED_BUFFER_BYTES, Cursor::new(head).chain(input));
-    Ok(match packing {
-        Some(Packing::Gzip) => Box::new(GzipMembers::First(input)),
-        Some(Packing::Zstandard) => Box::new(zstd::Decoder::with_buffer(input).map_err(failed)?),
-        None => Box::new(input),
-    })
+    match packing {
+        Some(packing) => packing.unpack(input, limits, stored).map_err(failed),
+        None => Ok(Box::new(input)),
+    }
 }
 
 /// A file that is read as it is, but unpacked.
@@ -79,7 +91,8 @@ impl UnpackedFile {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let meter = Arc::new(Meter::default());
-        Ok(Self { path: path.to_owned(), input: unpacked(path, Arc::clone(&meter))?, meter })
+        let input = unpacked(path, PackedLimits::default(), Arc::clone(&meter))?;
+        Ok(Self { path: path.to_owned(), input, meter })
     }
 
     /// The next `size` bytes; fewer at the end of the file.
@@ -135,6 +148,21 @@ impl Packing {
             _ => None,
         }
     }
+
+    /// What `input` unpacks to, of which `stored` counts what is read.
+    fn unpack(
+        self,
+        input: impl BufRead + Send + 'static,
+        limits: PackedLimits,
+        stored: Arc<AtomicU64>,
+    ) -> std::io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Gzip => Box::new(Limited::new(GzipMembers::First(input), limits, stored)),
+            Self::Zstandard => {
+                Box::new(Limited::new(zstd::Decoder::with_buffer(input)?, limits, stored))
+            }
+        })
+    }
 }
 
 /// How a gzip file begins (RFC 1952).
@@ -179,12 +207,17 @@ struct Metered<R> {
     meter: Arc<Meter>,
     /// Bytes that are not read yet, of as many as the file had when it was opened.
     left: u64,
+    /// Bytes read of this file.
+    stored: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         loop {
-            self.meter.check().map_err(std::io::Error::other)?;
+            self.meter.check().map_err(|error| match error {
+                Error::OutOfMemory => ErrorKind::OutOfMemory.into(),
+                error => std::io::Error::other(error),
+            })?;
             match self.inner.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -192,6 +225,7 @@ impl<R: Read> Read for Metered<R> {
                     // The file may have grown.
                     self.left = self.left.saturating_sub(count as u64);
                     self.meter.read.fetch_add(count as u64, Ordering::Relaxed);
+                    self.stored.fetch_add(count as u64, Ordering::Relaxed);
                     return Ok(count);
                 }
             }

@@ -8,6 +8,7 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, slice};
 use crate::files::jsonl::{field_of, why_not};
+use crate::files::packed_limits::PackedLimits;
 use crate::files::reader::{CutRule, FileChunk, Refusal};
 use crate::text::unicode::count_chars;
 
@@ -137,6 +138,8 @@ pub struct EncodeTask {
     bos: bool,
     /// Whether a text ends with EOS.
     eos: bool,
+    /// How much packed files may be when they are unpacked.
+    pub limits: PackedLimits,
 }
 
 impl EncodeTask {
@@ -148,7 +151,7 @@ impl EncodeTask {
         mut options: Options,
     ) -> Self {
         let (bos, eos) = (take(&mut options.bos), take(&mut options.eos));
-        Self { encoder, records, kind, options, bos, eos }
+        Self { encoder, records, kind, options, bos, eos, limits: PackedLimits::default() }
     }
 
     /// Whether the files are JSONL, so that each may have several texts.

@@ -13,6 +13,7 @@ use crate::added::AddedTokens;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, always, slice};
 use crate::files::input::{Meter, read_error, standard_input, unpacked};
+use crate::files::packed_limits::PackedLimits;
 use crate::files::utf16_input::{Utf16Input, has_utf16_mark};
 
 /// A file with a NUL byte this near its beginning is binary.
@@ -119,11 +120,15 @@ impl FileReader {
         path: &Path,
         is_standard_input: bool,
         reading: Reading,
+        limits: PackedLimits,
         meter: &Arc<Meter>,
     ) -> Result<Self, Error> {
         let meter = Arc::clone(meter);
-        let input =
-            if is_standard_input { standard_input(path, meter)? } else { unpacked(path, meter)? };
+        let input = if is_standard_input {
+            standard_input(path, limits, meter)?
+        } else {
+            unpacked(path, limits, meter)?
+        };
         let input = if reading.decodes_utf16 { Box::new(Utf16Input::new(input)) } else { input };
         Ok(Self::new(path, input, reading))
     }

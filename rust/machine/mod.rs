@@ -5,9 +5,11 @@
 //! code_path    which of these the process uses
 //! prefetch     begins to load memory before its value is needed
 //! huge_pages   memory for large tables
+//! reserve      memory that is refused, without the end of the process
 //! ```
 
 pub mod lanes;
 pub mod code_path;
 pub mod prefetch;
 pub mod huge_pages;
+pub mod reserve;

@@ -7,20 +7,28 @@ use std::thread::Builder;
 
 use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyOverflowError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use super::raise::exception;
-use crate::encode::decode::whole_characters;
+use super::raise::{exception, raise};
 use crate::encode::parallel::Ids;
 use crate::machine::prefetch::prefetch;
+use crate::machine::reserve;
+use crate::text::utf8::whole_characters;
 
 /// How many integers are shared: as many as Llama 3 has ids. They are made once lists have had so many ids.
 const INTEGER_COUNT: u32 = 128_257;
 const MANY_IDS: usize = 1 << 16;
 /// The most ids of a list whose memory can't be refused.
 const SHORT_LIST: usize = 4096;
+/// With fewer bytes it is memory that is missing where NumPy can't be used.
+const NUMPY_BYTES: usize = 1 << 24;
+/// Python requests memory for small objects a megabyte at a time.
+const OBJECTS_BYTES: usize = 1 << 21;
+/// A dictionary of some fields, and a text.
+const OBJECT_BYTES: usize = 1 << 11;
 /// Bytes of text that become one string, which is then joined with others.
 const PART_BYTES: usize = 1 << 14;
 /// Items of a list between two looks for signals, some milliseconds.
@@ -227,6 +235,13 @@ impl<'py> GivenIds<'py> {
     }
 }
 
+/// An error if there is no memory for a few thousand Python objects of a dictionary each. The crate `pyo3` would
+/// panic where memory for one is refused.
+pub(super) fn ask_for_objects(py: Python, count: usize) -> PyResult<()> {
+    let bytes = OBJECTS_BYTES + count.saturating_mul(OBJECT_BYTES);
+    reserve::ask(bytes).map_err(|error| raise(py, error))
+}
+
 fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> PyResult<i64> {
     let py = id.py();
     if index % LIST_CHECK == LIST_CHECK - 1 {
@@ -239,7 +254,9 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
             fields.set_item("id", id)?;
             let position = before + index;
             fields.set_item("position", position)?;
-            let message = format!("{id} at position {position} is not a token id");
+            // An integer of very many digits can't be written.
+            let shown = id.str().map_or("an integer".to_owned(), |digits| digits.to_string());
+            let message = format!("{shown:.100} at position {position} is not a token id");
             Err(exception(py, "InvalidTokenId", message, &fields)?)
         }
         Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
@@ -263,9 +280,16 @@ pub(super) fn load_numpy(py: Python) -> PyResult<()> {
         py.import("numpy")?;
         // Once more, by the crate: on another thread, where no signal handler runs.
         let empty = || Python::attach(|py| drop(PyArray1::<u32>::from_vec(py, Vec::new())));
-        let used = || Builder::new().spawn(empty).is_ok_and(|thread| thread.join().is_ok());
-        let error = || PyImportError::new_err("NumPy can't be used: no thread, or another version");
-        py.detach(used).then_some(()).ok_or_else(error)
+        let used = || Builder::new().spawn(empty).map(|thread| thread.join().is_ok());
+        match py.detach(used) {
+            Ok(true) => Ok(()),
+            // Memory or threads are refused.
+            Err(_) => Err(PyMemoryError::new_err("out of memory")),
+            Ok(false) if reserve::ask(NUMPY_BYTES).is_err() => {
+                Err(PyMemoryError::new_err("out of memory"))
+            }
+            Ok(false) => Err(PyImportError::new_err("this version of NumPy can't be used")),
+        }
     };
     LOADED.get_or_try_init(py, load).copied()
 }
@@ -294,15 +318,14 @@ pub(super) fn array_of<'py>(
 /// A list of ids. Integers are objects, and making them is most of the work of a list. So those of all
 /// Llama 3 ids are made once, when lists have had so many ids that it pays.
 pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
-    static INTEGERS: PyOnceLock<Vec<Py<PyInt>>> = PyOnceLock::new();
+    static INTEGERS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
     static GIVEN: AtomicUsize = AtomicUsize::new(0);
-    let integers = match INTEGERS.get(py) {
+    let make_integers = || (0..INTEGER_COUNT).map(|id| Ok(integer_of(py, id)?.unbind()));
+    let integers: &[_] = match INTEGERS.get(py) {
         Some(integers) => integers,
-        None if GIVEN.fetch_add(ids.len(), Ordering::Relaxed) + ids.len() < MANY_IDS => {
-            return PyList::new(py, ids);
-        }
+        None if GIVEN.fetch_add(ids.len(), Ordering::Relaxed) + ids.len() < MANY_IDS => &[],
         None => {
-            INTEGERS.get_or_init(py, || (0..INTEGER_COUNT).map(|id| integer_of(py, id)).collect())
+            INTEGERS.get_or_try_init(py, || try_collect(INTEGER_COUNT as usize, make_integers()))?
         }
     };
     // All integers together do not fit the nearer caches.
@@ -313,14 +336,17 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
         }
     };
     if ids.len() < SHORT_LIST {
-        let known = |(index, &id): (usize, &u32)| {
+        return short_list(py, ids.len(), |index| {
             prefetch_ahead(index);
-            integers.get(id as usize).map_or_else(|| integer_of(py, id), |id| id.clone_ref(py))
-        };
-        return PyList::new(py, ids.iter().enumerate().map(known));
+            // Never beyond the last one.
+            let id = ids.get(index).map_or(0, |&id| id);
+            match integers.get(id as usize) {
+                Some(integer) => Ok(integer.clone_ref(py).into_bound(py)),
+                None => integer_of(py, id),
+            }
+        });
     }
-    // The memory of such a list may be refused. A list that is made from an iterator would then abort
-    // the process.
+    // Signal handlers may run meanwhile, so the list is never without some of its items.
     let list = PyList::new(py, [py.None()])?.mul(ids.len())?.cast_into::<PyList>()?;
     for (index, &id) in ids.iter().enumerate() {
         if index % LIST_CHECK == LIST_CHECK - 1 {
@@ -329,12 +355,35 @@ pub(super) fn list_of<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, 
         prefetch_ahead(index);
         match integers.get(id as usize) {
             Some(integer) => list.set_item(index, integer)?,
-            None => list.set_item(index, id)?,
+            None => list.set_item(index, integer_of(py, id)?)?,
         }
     }
     Ok(list)
 }
 
-fn integer_of(py: Python, id: u32) -> Py<PyInt> {
-    PyInt::new(py, id).unbind()
+/// An integer. That of the crate `pyo3` would panic where memory is refused.
+#[expect(unsafe_code, reason = "the crate has no function that may fail")]
+fn integer_of(py: Python<'_>, id: u32) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the interpreter is attached, and what the function gives is a new reference, or null after an
+    // exception.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLong(id.into())) }
+}
+
+/// A list of `count` items. That of the crate `pyo3` would panic where memory is refused.
+#[expect(unsafe_code, reason = "the crate has no function that may fail")]
+fn short_list<'py>(
+    py: Python<'py>,
+    count: usize,
+    item: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyList>> {
+    // SAFETY: the interpreter is attached, and what the function gives is a new reference to a list, or null
+    // after an exception.
+    let list = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(count as isize))? };
+    for index in 0..count {
+        let item = item(index)?.into_ptr();
+        // SAFETY: nobody else has the list yet, the index is below its length, and the reference is handed over.
+        // A list that is dropped earlier may have items that are null.
+        unsafe { ffi::PyList_SetItem(list.as_ptr(), index as isize, item) };
+    }
+    Ok(list.cast_into()?)
 }

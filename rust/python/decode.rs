@@ -7,9 +7,10 @@ use super::convert::append_text;
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::raise::raise;
-use crate::encode::decode::{MIN_IDS_TO_MAKE_TABLE, whole_characters};
+use crate::encode::decode::MIN_IDS_TO_MAKE_TABLE;
 use crate::encode::parallel::Ids;
 use crate::error::{Check, slice};
+use crate::text::utf8::whole_characters;
 
 /// Up to so many ids are decoded while attached to the interpreter: a few microseconds.
 pub(super) const FEW_IDS: usize = 1 << 9;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::raise::raise;
 use crate::error::{Check, Error};
+use crate::machine::reserve;
 
 /// How often long work looks for signals.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -23,9 +24,11 @@ pub(super) fn detached<T: Send>(
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(&Check, &Cell<u64>) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
+    reserve::ready().map_err(|error| raise(py, error))?;
     let (result, raised) = py.detach(|| {
         let (raised, last, read) = (RefCell::new(None), Cell::new(None), Cell::new(0));
         let check = || {
+            reserve::check()?;
             let now = Instant::now();
             if last.replace(Some(last.get().unwrap_or(now))).is_some_and(|at| now - at < SIGNALS) {
                 return Ok(());

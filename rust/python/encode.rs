@@ -14,6 +14,7 @@ use super::raise::raise;
 use crate::encode::options::Options;
 use crate::encode::parallel::Ragged;
 use crate::error::{Check, Error};
+use crate::machine::reserve;
 
 /// Text of up to so many bytes is encoded while attached to the interpreter: a few microseconds.
 pub(super) const MAX_ATTACHED_BYTES: usize = 1 << 11;
@@ -35,6 +36,7 @@ impl Core {
     ) -> PyResult<T> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
+        reserve::ready().map_err(|error| raise(py, error))?;
         if bytes.len() > MAX_REUSED_BYTES {
             let encode =
                 |check: &Check, _: &_| self.encoder.encode_parallel(&bytes, &options, check);
@@ -58,6 +60,7 @@ impl Core {
     pub(super) fn counted(&self, text: &Bound<PyAny>, options: Given) -> PyResult<usize> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
+        reserve::ready().map_err(|error| raise(py, error))?;
         if bytes.len() <= MAX_ATTACHED_BYTES {
             let counted = self.encoder.count(&bytes, &options, &go_on);
             return counted.map_err(|error| raise(py, error));

@@ -15,6 +15,7 @@ use super::raise::raise;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::files::jsonl;
+use crate::files::packed_limits::PackedLimits;
 use crate::files::reader::{CutRule, FileReader, ReadStep, Reading};
 
 /// An iterator over the chunks of a file, `(offset, line, text)`: the bytes and lines before the chunk,
@@ -51,7 +52,9 @@ impl FileChunks {
     ) -> PyResult<Self> {
         let meter = Arc::default();
         let reading = Reading { refuses_binary, ..Reading::default() };
-        let reader = detached(py, None, |_, _| FileReader::open(&path, false, reading, &meter))?;
+        let reader = detached(py, None, |_, _| {
+            FileReader::open(&path, false, reading, PackedLimits::default(), &meter)
+        })?;
         let state = Mutex::new(State::Ready(reader));
         Ok(Self { encoder: Arc::clone(&core.encoder), state, lines, size })
     }

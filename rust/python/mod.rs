@@ -35,7 +35,8 @@ use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::columns::Rows;
 use self::convert::{
-    GivenIds, array, array_of, bytes_object, bytes_of, list_of, look_for_signals, try_collect,
+    GivenIds, array, array_of, ask_for_objects, bytes_object, bytes_of, list_of, look_for_signals,
+    try_collect,
 };
 use self::core::Core;
 use self::detach::detached;
@@ -49,6 +50,7 @@ use crate::encode::cache::CacheInfo as Cached;
 use crate::encode::options::Options as Chosen;
 use crate::encode::parallel::{Ids, Ragged};
 use crate::files::output::{EncodeTask, OutputKind, Records};
+use crate::files::packed_limits::PackedLimits;
 use crate::profile::PROFILES;
 use crate::text::pretokenize::PATTERN;
 use crate::text::unicode::UNICODE_VERSION;
@@ -98,8 +100,9 @@ impl Core {
 
     /// All added tokens, ascending by id.
     #[getter]
-    fn added_tokens(&self) -> Vec<vocabulary::GivenToken> {
-        self.encoder.added.iter().map(vocabulary::given).collect()
+    fn added_tokens(&self, py: Python) -> PyResult<Vec<vocabulary::GivenToken>> {
+        ask_for_objects(py, self.encoder.added.iter().count())?;
+        Ok(self.encoder.added.iter().map(vocabulary::given).collect())
     }
 
     /// The same vocabulary and profile; the cache of each thread has at most so many bytes.
@@ -124,14 +127,16 @@ impl Core {
     /// Special token names and ids, in the order of the ids.
     #[getter]
     fn special_tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        ask_for_objects(py, self.encoder.added.iter().count())?;
         let special = self.encoder.added.iter().filter(|token| token.special);
         special.map(|token| (&token.name, token.id)).into_py_dict(py)
     }
 
     /// The ids with a meaning of their own.
     #[getter]
-    fn roles(&self) -> vocabulary::GivenRoles {
-        vocabulary::given_roles(&self.encoder.roles)
+    fn roles(&self, py: Python) -> PyResult<vocabulary::GivenRoles> {
+        ask_for_objects(py, self.encoder.roles.stops.len())?;
+        Ok(vocabulary::given_roles(&self.encoder.roles))
     }
 
     #[pyo3(signature = (text, options=None))]
@@ -367,8 +372,9 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
     ) -> PyResult<i64> {
-        let task = self.task(field, OutputKind::Tokens, self.options(options)?);
+        let task = self.task(field, OutputKind::Tokens, self.options(options)?, limits);
         Ok(files::counts(py, task, vec![path], threads)?.iter().sum())
     }
 
@@ -379,8 +385,9 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let task = self.task(field, OutputKind::Tokens, self.options(options)?);
+        let task = self.task(field, OutputKind::Tokens, self.options(options)?, limits);
         array(py, files::counts(py, task, paths, threads)?)
     }
 
@@ -395,6 +402,7 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
         progress: Option<Py<PyAny>>,
         decodes_utf16: bool,
         skips: bool,
@@ -402,7 +410,9 @@ impl Core {
     ) -> PyResult<Files> {
         let records = field.map(|field| Records { field, skips, limit });
         let encoder = Arc::clone(&self.encoder);
-        let task = EncodeTask::new(encoder, records, OutputKind::Totals, self.options(options)?);
+        let mut task =
+            EncodeTask::new(encoder, records, OutputKind::Totals, self.options(options)?);
+        task.limits = packed(limits);
         let files = files::given(paths, decodes_utf16);
         Ok(Files::new(task, files, threads, Gives::Totals, progress))
     }
@@ -414,19 +424,33 @@ impl Core {
         field: Option<String>,
         threads: usize,
         options: GivenOptions,
+        limits: (Option<u64>, Option<u64>),
         whole: bool,
     ) -> PyResult<Files> {
-        let task = self.task(field, OutputKind::Ids, self.options(options)?);
+        let task = self.task(field, OutputKind::Ids, self.options(options)?, limits);
         let gives = if whole { Gives::Files } else { Gives::Chunks };
         Ok(Files::new(task, files::named(paths), threads, gives, None))
     }
 }
 
 impl Core {
-    fn task(&self, field: Option<String>, kind: OutputKind, options: Chosen) -> EncodeTask {
+    fn task(
+        &self,
+        field: Option<String>,
+        kind: OutputKind,
+        options: Chosen,
+        limits: (Option<u64>, Option<u64>),
+    ) -> EncodeTask {
         let records = field.map(|field| Records { field, ..Records::default() });
-        EncodeTask::new(Arc::clone(&self.encoder), records, kind, options)
+        let mut task = EncodeTask::new(Arc::clone(&self.encoder), records, kind, options);
+        task.limits = packed(limits);
+        task
     }
+}
+
+/// The limits of packed files: bytes, and how many times what is stored.
+fn packed((max_bytes, max_ratio): (Option<u64>, Option<u64>)) -> PackedLimits {
+    PackedLimits { max_bytes, max_ratio }
 }
 
 /// Ragged ids as arrays; those of the ids have their memory.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use numpy::PyArray1;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 
-use super::convert::{array, try_collect};
+use super::convert::{array, bytes_object, try_collect};
 use super::core::Core;
 use super::detach::detached;
 use crate::bpe::merge::MergeMemory;
@@ -23,20 +23,23 @@ const PRETOKENS_CHECK: usize = 1 << 14;
 /// The bytes of each token, special tokens not among them.
 #[pyfunction]
 pub(super) fn tokens<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(
-        py,
-        core.encoder
-            .vocabulary
-            .iter()
-            .map(|(_, token)| PyBytes::new(py, token))
-            .collect::<Vec<_>>(),
-    )
+    let list = PyList::empty(py);
+    for (_, token) in core.encoder.vocabulary.iter() {
+        list.append(bytes_object(py, token)?)?;
+    }
+    Ok(list)
 }
 
 /// Where the last pretoken of a text begins; 0 for the empty text.
 #[pyfunction]
-pub(super) fn last_pretoken(text: &[u8]) -> usize {
-    Pretokens::new(text).last().map_or(0, |pretoken| pretoken.start)
+pub(super) fn last_pretoken(py: Python, text: &[u8]) -> PyResult<usize> {
+    detached(py, None, |check, _| {
+        let mut start = 0;
+        for pretoken in Pretokens::new(text, check) {
+            start = pretoken?.start;
+        }
+        Ok(start)
+    })
 }
 
 /// Where each pretoken of a text ends, in bytes, as `int64[n]`.
@@ -47,7 +50,8 @@ pub(super) fn pretoken_ends<'py>(
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let ends = detached(py, None, |check, _| {
         let mut ends: Vec<i64> = Vec::new();
-        for pretoken in Pretokens::new(text) {
+        for pretoken in Pretokens::new(text, check) {
+            let pretoken = pretoken?;
             if ends.len().is_multiple_of(PRETOKENS_CHECK) {
                 check()?;
             }
@@ -66,7 +70,7 @@ pub(super) fn pretoken_cuts<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Cuts<
     let (ends, alternatives) = detached(py, None, |check, _| {
         let (mut ends, mut alternatives): (Vec<i64>, Vec<u8>) = Default::default();
         let mut at = 0;
-        while let Some(Cut { end, alternative }) = cut(text, at) {
+        while let Some(Cut { end, alternative }) = cut(text, at, check)? {
             if ends.len().is_multiple_of(PRETOKENS_CHECK) {
                 check()?;
             }

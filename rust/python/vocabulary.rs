@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use super::convert::{ask_for_objects, bytes_object};
 use super::core::Core;
 use super::detach::detached;
 use crate::added::AddedToken;
@@ -79,8 +80,10 @@ impl Ranks {
 
     /// The added tokens of the file; `None` if it has none.
     #[getter]
-    fn added(&self) -> Option<Vec<GivenToken>> {
-        Some(self.vocabulary.added()?.iter().map(given).collect())
+    fn added(&self, py: Python) -> PyResult<Option<Vec<GivenToken>>> {
+        let Some(added) = self.vocabulary.added() else { return Ok(None) };
+        ask_for_objects(py, added.len())?;
+        Ok(Some(added.iter().map(given).collect()))
     }
 
     /// What a `tokenizer.json` puts around texts, as JSON; `None` if it has nothing of the kind.
@@ -95,8 +98,8 @@ impl Ranks {
     }
 
     /// The bytes of a token; `None` if there is none with the id.
-    fn token<'py>(&self, py: Python<'py>, id: u32) -> Option<Bound<'py, PyBytes>> {
-        Some(PyBytes::new(py, self.vocabulary.token(id)?))
+    fn token<'py>(&self, py: Python<'py>, id: u32) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.vocabulary.token(id).map(|token| bytes_object(py, token)).transpose()
     }
 
     /// The id of the token that a `tokenizer.json` writes as `token`; `None` if there is none.

@@ -1,5 +1,6 @@
 //! Where a text may be cut without changing its ids, whatever is on the other side of the cut.
 
+use crate::error::{CHECK_BYTES, Check, Error};
 use crate::text::unicode::{Class, char_at};
 
 /// The last position where `text` may be cut whatever follows it: the ids of the two sides, end to end,
@@ -10,15 +11,15 @@ use crate::text::unicode::{Class, char_at};
 /// middle, what decides about the left side does not look beyond it, and there is no lookbehind. The
 /// character after the cut must be seen whole, so the last three bytes, which may be the beginning
 /// of one, are left out.
-pub fn last_cut(text: &[u8]) -> Option<usize> {
+pub fn last_cut(text: &[u8], check: &Check) -> Result<Option<usize>, Error> {
     let mut window = 256;
     loop {
         let from = text.len().saturating_sub(window);
-        if let Some(cut) = last_cut_from(text, from) {
-            return Some(cut);
+        if let Some(cut) = last_cut_from(text, from, check)? {
+            return Ok(Some(cut));
         }
         if from == 0 {
-            return None;
+            return Ok(None);
         }
         window *= 4;
     }
@@ -35,18 +36,28 @@ pub fn is_cut(before: Class, after: Class) -> bool {
 
 /// The first such position after `from` and before `end`, where a character must begin. What is before
 /// `from` may be any text.
-pub fn first_cut(text: &[u8], from: usize, end: usize) -> Option<usize> {
+pub fn first_cut(
+    text: &[u8],
+    from: usize,
+    end: usize,
+    check: &Check,
+) -> Result<Option<usize>, Error> {
     let (mut at, mut before) = (from + tail_bytes(text, from), Class::Other);
+    let mut next_check = at.saturating_add(CHECK_BYTES);
     while at < end
         && let Some((class, length)) = char_at(text, at)
     {
         if is_cut(before, class) {
-            return Some(at);
+            return Ok(Some(at));
         }
         before = class;
         at += length;
+        if at >= next_check {
+            check()?;
+            next_check = at + CHECK_BYTES;
+        }
     }
-    None
+    Ok(None)
 }
 
 /// How many bytes at `from` may belong to a character that begins earlier: these are continuation bytes,
@@ -57,8 +68,9 @@ fn tail_bytes(text: &[u8], from: usize) -> usize {
     rest.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count()
 }
 
-fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
+fn last_cut_from(text: &[u8], from: usize, check: &Check) -> Result<Option<usize>, Error> {
     let skip = tail_bytes(text, from);
+    let mut next_check = from.saturating_add(CHECK_BYTES);
     let (mut at, mut cut, mut before) = (from + skip, None, Class::Other);
     while at + 4 <= text.len()
         && let Some((class, length)) = char_at(text, at)
@@ -68,8 +80,12 @@ fn last_cut_from(text: &[u8], from: usize) -> Option<usize> {
         }
         before = class;
         at += length;
+        if at >= next_check {
+            check()?;
+            next_check = at + CHECK_BYTES;
+        }
     }
-    cut
+    Ok(cut)
 }
 
 #[cfg(test)]
@@ -90,17 +106,18 @@ mod tests {
         let bytes = text.repeat(3).into_bytes();
         let mut cuts = 0;
         for end in 0..=bytes.len() {
-            let Some(cut) = last_cut(&bytes[..end]) else { continue };
+            let Some(cut) = last_cut(&bytes[..end], &go_on).unwrap() else { continue };
             cuts += 1;
             assert!(cut + 4 <= end);
             assert_eq!([ids(&bytes[..cut]), ids(&bytes[cut..])].concat(), ids(&bytes), "{end}");
         }
         assert!(cuts > bytes.len() / 2);
         for lines in ["|---|\n", "😀\r\n", "0af1", "'re2"] {
-            assert!(last_cut(lines.repeat(100).as_bytes()).unwrap() > lines.len() * 98);
+            let cut = last_cut(lines.repeat(100).as_bytes(), &go_on).unwrap();
+            assert!(cut.unwrap() > lines.len() * 98);
         }
-        assert_eq!(last_cut(&[b'a'; 5000]), None);
+        assert_eq!(last_cut(&[b'a'; 5000], &go_on).unwrap(), None);
         let far = [b"a,".as_slice(), &[b'a'; 5000]].concat();
-        assert_eq!(last_cut(&far), Some(1));
+        assert_eq!(last_cut(&far, &go_on).unwrap(), Some(1));
     }
 }

@@ -6,28 +6,52 @@
 //! text, is handed on as it is: a caller gets such tokens by `bos=` and `eos=`. Truncation and padding
 //! are not read.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::added::AddedToken;
 use crate::bpe::token_bytes::{MAX_TOKENS, TokenBytes};
+use crate::error::Error;
+use crate::machine::{huge_pages, reserve};
 use crate::text::pretokenize::PATTERN;
 use crate::vocabulary::byte_level::Alphabet;
 use crate::vocabulary::{Fault, Vocabulary};
 
-#[derive(Deserialize)]
-struct File {
-    model: Option<Model>,
-    #[serde(default)]
-    added_tokens: Vec<Added>,
-    normalizer: Option<serde_json::Value>,
-    pre_tokenizer: Option<serde_json::Value>,
-    post_processor: Option<serde_json::Value>,
+/// The most bytes of a part whose values are read one by one. Published ones have three thousand.
+const MAX_PART_BYTES: usize = 1 << 18;
+/// What such a part takes at most for each byte: a node of a map, for the six bytes of `{"":0}`.
+const PART_COST: usize = 128;
+/// What serde_json takes at most besides for each byte of the file: one text that has escapes, which grows.
+const TEXT_COST: usize = 3;
+/// What an added token takes besides its name.
+const ADDED_COST: usize = 256;
+/// How the reason begins where memory was refused.
+const REFUSED: &str = "memory is refused";
+
+#[derive(serde::Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    model: Option<Model<'a>>,
+    #[serde(borrow, default)]
+    added_tokens: List<Added<'a>>,
+    #[serde(borrow)]
+    normalizer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pre_tokenizer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    post_processor: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Added {
+#[derive(serde::Deserialize)]
+struct Added<'a> {
     id: u32,
-    content: String,
+    #[serde(borrow)]
+    content: Text<'a>,
     #[serde(default)]
     special: bool,
     #[serde(default)]
@@ -39,59 +63,219 @@ struct Added {
     normalized: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Model {
-    #[serde(rename = "type")]
-    kind: Option<String>,
+#[derive(serde::Deserialize)]
+struct Model<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Text<'a>>,
     dropout: Option<f64>,
-    unk_token: Option<String>,
-    continuing_subword_prefix: Option<String>,
-    end_of_word_suffix: Option<String>,
+    #[serde(borrow)]
+    unk_token: Option<Text<'a>>,
+    #[serde(borrow)]
+    continuing_subword_prefix: Option<Text<'a>>,
+    #[serde(borrow)]
+    end_of_word_suffix: Option<Text<'a>>,
     #[serde(default)]
     byte_fallback: bool,
     #[serde(default)]
     ignore_merges: bool,
-    #[serde(default)]
-    vocab: serde_json::Value,
-    #[serde(default)]
-    merges: Vec<Merge>,
+    #[serde(borrow, default)]
+    vocab: Vocab<'a>,
+    #[serde(borrow, default)]
+    merges: List<Merge<'a>>,
 }
 
+/// A text: a part of the file, unless it has escapes.
+struct Text<'a>(Cow<'a, str>);
+
+/// The tokens with their ids, as they are written; `None` for what is not an object.
+#[derive(Default)]
+struct Vocab<'a>(Option<Vec<(Text<'a>, &'a RawValue)>>);
+
 /// Written as `"left right"` by older versions, as `["left", "right"]` by newer ones.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Merge {
-    Text(String),
-    Pair(String, String),
+enum Merge<'a> {
+    Text(Text<'a>),
+    Pair(Text<'a>, Text<'a>),
+}
+
+/// A list whose memory may be refused.
+struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+fn refused<E: de::Error>(_: std::collections::TryReserveError) -> E {
+    E::custom(REFUSED)
+}
+
+fn copied<E: de::Error>(text: &str) -> Result<Text<'static>, E> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len()).map_err(refused)?;
+    copy.push_str(text);
+    Ok(Text(Cow::Owned(copy)))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfText;
+        impl<'a> Visitor<'a> for OfText {
+            type Value = Text<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Text<'a>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'a>, E> {
+                copied(text)
+            }
+        }
+        deserializer.deserialize_str(OfText)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Merge<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfMerge;
+        impl<'a> Visitor<'a> for OfMerge {
+            type Value = Merge<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a merge, as a string or as two")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Merge<'a>, E> {
+                Ok(Merge::Text(Text(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Merge<'a>, E> {
+                copied(text).map(Merge::Text)
+            }
+
+            fn visit_seq<S: SeqAccess<'a>>(self, mut parts: S) -> Result<Merge<'a>, S::Error> {
+                let pair = (parts.next_element()?, parts.next_element()?);
+                match (pair, parts.next_element::<IgnoredAny>()?) {
+                    ((Some(left), Some(right)), None) => Ok(Merge::Pair(left, right)),
+                    _ => Err(de::Error::custom("a merge is not of two parts")),
+                }
+            }
+        }
+        deserializer.deserialize_any(OfMerge)
+    }
+}
+
+impl<'a, T: Deserialize<'a>> Deserialize<'a> for List<T> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfList<T>(PhantomData<T>);
+        impl<'a, T: Deserialize<'a>> Visitor<'a> for OfList<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+
+            fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<List<T>, S::Error> {
+                let mut all = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    all.try_reserve(1).map_err(refused)?;
+                    all.push(item);
+                }
+                Ok(List(all))
+            }
+        }
+        deserializer.deserialize_seq(OfList(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Vocab<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfVocab;
+        impl<'a> Visitor<'a> for OfVocab {
+            type Value = Vocab<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("an object of tokens and ids")
+            }
+
+            fn visit_unit<E>(self) -> Result<Vocab<'a>, E> {
+                Ok(Vocab(None))
+            }
+
+            fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<Vocab<'a>, S::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Vocab(None))
+            }
+
+            fn visit_map<M: MapAccess<'a>>(self, mut entries: M) -> Result<Vocab<'a>, M::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    all.try_reserve(1).map_err(refused)?;
+                    all.push(entry);
+                }
+                Ok(Vocab(Some(all)))
+            }
+        }
+        deserializer.deserialize_any(OfVocab)
+    }
 }
 
 /// Reads and checks the file.
 pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
+    reserve::ask(data.len().saturating_mul(TEXT_COST))?;
     let file: File = serde_json::from_slice(data).map_err(|error| {
-        Fault::in_line(
-            error.line(),
-            format!("this is not the tokenizer.json of a BPE model: {error}"),
-        )
+        let reason = error.to_string();
+        if reason.starts_with(REFUSED) {
+            return Fault::Core(Error::OutOfMemory);
+        }
+        let reason = format!("this is not the tokenizer.json of a BPE model: {reason}");
+        Fault::in_line(error.line(), reason)
     })?;
     let Some(model) = &file.model else {
         let reason = "this is JSON without a \"model\", so no tokenizer.json";
         return Err(Fault::without_line(reason.to_owned()));
     };
-    check_settings(&file, model).map_err(Fault::without_line)?;
+    check_settings(&file, model)?;
     let alphabet = Alphabet::new();
-    let tokens = read_tokens(model, &alphabet).map_err(Fault::without_line)?;
+    let tokens = read_tokens(model, &alphabet)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
-    check_merges(&vocabulary, &model.merges, &alphabet).map_err(Fault::without_line)?;
-    let added =
-        read_added(&file.added_tokens, &vocabulary, &alphabet).map_err(Fault::without_line)?;
-    vocabulary.set_added(added, file.post_processor.map(|value| value.to_string()));
+    check_merges(&vocabulary, &model.merges.0, &alphabet).map_err(Fault::without_line)?;
+    let added = read_added(&file.added_tokens.0, &vocabulary, &alphabet)?;
+    let around = file.post_processor.map(|raw| part("post_processor", raw)).transpose()?;
+    vocabulary.set_added(added, around.map(|value| value.to_string()));
     Ok(vocabulary)
 }
 
+/// The values of a part of the file.
+fn part(name: &str, raw: &RawValue) -> Result<Value, Fault> {
+    let bytes = raw.get().len();
+    if bytes > MAX_PART_BYTES {
+        let reason = format!("{name} has {bytes} bytes; at most {MAX_PART_BYTES} are read");
+        return Err(Fault::without_line(reason));
+    }
+    reserve::ask(bytes * PART_COST)?;
+    serde_json::from_str(raw.get())
+        .map_err(|error| Fault::without_line(format!("{name} can't be read: {error}")))
+}
+
 /// Refuses every setting that would give other ids, by name.
-fn check_settings(file: &File, model: &Model) -> Result<(), String> {
+fn check_settings(file: &File, model: &Model) -> Result<(), Fault> {
+    check_model(model).map_err(Fault::without_line)?;
+    if let Some(normalizer) = file.normalizer {
+        let kind = kind_of(&part("normalizer", normalizer)?);
+        return Err(Fault::without_line(format!("there is a normalizer {kind}; Llama 3 has none")));
+    }
+    let steps = file.pre_tokenizer.map(|raw| part("pre_tokenizer", raw)).transpose()?;
+    check_pre_tokenizer(&steps.unwrap_or(Value::Null)).map_err(Fault::without_line)
+}
+
+fn check_model(model: &Model) -> Result<(), String> {
     // Older files do not name the type.
-    let kind = model.kind.as_deref().unwrap_or("BPE");
+    let kind = model.kind.as_ref().map_or("BPE", |kind| &*kind.0);
     if kind != "BPE" {
         return Err(format!("model.type is {kind:?}; only \"BPE\" is Llama 3's"));
     }
@@ -106,7 +290,8 @@ fn check_settings(file: &File, model: &Model) -> Result<(), String> {
         ("end_of_word_suffix", &model.end_of_word_suffix),
     ];
     for (name, value) in texts {
-        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+        if let Some(value) = value.as_ref().map(|value| &*value.0).filter(|value| !value.is_empty())
+        {
             return Err(format!("model.{name} is {value:?}; Llama 3 has none"));
         }
     }
@@ -118,14 +303,11 @@ fn check_settings(file: &File, model: &Model) -> Result<(), String> {
             "model.byte_fallback is true; Llama 3 has every byte in its vocabulary".to_owned()
         );
     }
-    if let Some(normalizer) = &file.normalizer {
-        return Err(format!("there is a normalizer {}; Llama 3 has none", kind_of(normalizer)));
-    }
-    check_pre_tokenizer(file.pre_tokenizer.as_ref().unwrap_or(&serde_json::Value::Null))
+    Ok(())
 }
 
 /// Llama 3's is a sequence of a split by the pattern and the byte-level alphabet.
-fn check_pre_tokenizer(value: &serde_json::Value) -> Result<(), String> {
+fn check_pre_tokenizer(value: &Value) -> Result<(), String> {
     let steps = value.get("pretokenizers").and_then(|steps| steps.as_array());
     let Some([split, byte_level]) = steps.map(Vec::as_slice) else {
         return Err(format!(
@@ -144,7 +326,7 @@ fn check_pre_tokenizer(value: &serde_json::Value) -> Result<(), String> {
             ));
         }
     }
-    let settings: [(_, _, serde_json::Value); 6] = [
+    let settings: [(_, _, Value); 6] = [
         (split, "type", "Split".into()),
         (split, "behavior", "Isolated".into()),
         (split, "invert", false.into()),
@@ -153,7 +335,7 @@ fn check_pre_tokenizer(value: &serde_json::Value) -> Result<(), String> {
         (byte_level, "use_regex", false.into()),
     ];
     for (step, name, expected) in settings {
-        let found = step.get(name).unwrap_or(&serde_json::Value::Null);
+        let found = step.get(name).unwrap_or(&Value::Null);
         if *found != expected {
             return Err(format!("{name} of {} is {found}; Llama 3's is {expected}", kind_of(step)));
         }
@@ -161,37 +343,40 @@ fn check_pre_tokenizer(value: &serde_json::Value) -> Result<(), String> {
     Ok(())
 }
 
-fn kind_of(value: &serde_json::Value) -> String {
+fn kind_of(value: &Value) -> String {
     value.get("type").map_or_else(|| "absent".to_owned(), ToString::to_string)
 }
 
-fn read_tokens(model: &Model, alphabet: &Alphabet) -> Result<TokenBytes, String> {
-    let Some(vocab) = model.vocab.as_object() else {
-        return Err("model.vocab is not an object of tokens and ids".to_owned());
+fn read_tokens(model: &Model, alphabet: &Alphabet) -> Result<TokenBytes, Fault> {
+    let fault = Fault::without_line;
+    let Some(vocab) = &model.vocab.0 else {
+        return Err(fault("model.vocab is not an object of tokens and ids".to_owned()));
     };
     if vocab.len() > MAX_TOKENS {
-        return Err(format!(
-            "model.vocab has {} tokens; at most {MAX_TOKENS} are allowed",
-            vocab.len()
-        ));
+        let count = vocab.len();
+        let reason = format!("model.vocab has {count} tokens; at most {MAX_TOKENS} are allowed");
+        return Err(fault(reason));
     }
-    let mut by_id: Vec<Option<&str>> = vec![None; vocab.len()];
-    for (token, id) in vocab {
-        let index = id.as_u64().and_then(|id| usize::try_from(id).ok());
-        let slot = index.and_then(|index| by_id.get_mut(index)).ok_or_else(|| {
+    let mut by_id: Vec<Option<&str>> = huge_pages::table(vocab.len(), None).map_err(Error::from)?;
+    for (Text(token), id) in vocab {
+        let index = id.get().parse().ok();
+        let slot = index.and_then(|index: usize| by_id.get_mut(index)).ok_or_else(|| {
             let last = vocab.len() - 1;
-            format!("model.vocab gives {token:?} the id {id}; its ids are 0 to {last}")
+            fault(format!("model.vocab gives {token:?} the id {id}; its ids are 0 to {last}"))
         })?;
         if let Some(earlier) = slot.replace(token) {
-            return Err(format!("model.vocab gives the id {id} to {earlier:?} and to {token:?}"));
+            let reason = format!("model.vocab gives the id {id} to {earlier:?} and to {token:?}");
+            return Err(fault(reason));
         }
     }
     let mut tokens = TokenBytes::default();
     for (id, token) in by_id.into_iter().enumerate() {
         // There are as many tokens as ids, and no id twice. To skip one would shift all after it.
-        let token = token.ok_or_else(|| format!("model.vocab has no token with the id {id}"))?;
-        let bytes = alphabet.bytes(token)?;
-        tokens.push(&bytes).map_err(|reason| format!("model.vocab, {token:?}: {reason}"))?;
+        let missing = || fault(format!("model.vocab has no token with the id {id}"));
+        let token = token.ok_or_else(missing)?;
+        let bytes = alphabet.bytes(token).map_err(fault)?;
+        tokens.try_reserve(bytes.len())?;
+        tokens.push(&bytes).map_err(|reason| fault(format!("model.vocab, {token:?}: {reason}")))?;
     }
     Ok(tokens)
 }
@@ -203,23 +388,27 @@ fn read_added(
     added: &[Added],
     vocabulary: &Vocabulary,
     alphabet: &Alphabet,
-) -> Result<Vec<AddedToken>, String> {
+) -> Result<Vec<AddedToken>, Fault> {
     let mut next = vocabulary.len() as u32;
+    let names: usize = added.iter().map(|token| token.content.0.len()).sum();
+    reserve::ask(names.saturating_add(added.len().saturating_mul(ADDED_COST)))?;
     let mut tokens = Vec::new();
-    for Added { id, content, special, single_word, lstrip, rstrip, normalized } in added {
+    for Added { id, content: Text(content), special, single_word, lstrip, rstrip, normalized } in
+        added
+    {
         let expected = vocabulary.id_written(content, alphabet).unwrap_or(next);
         if *id != expected {
-            return Err(format!(
+            return Err(Fault::without_line(format!(
                 "added_tokens gives {content:?} the id {id}; new tokens follow the vocabulary in order and \
                  without gaps, so {expected} was expected"
-            ));
+            )));
         }
         if expected == next {
             next += 1;
         }
         tokens.push(AddedToken {
             id: *id,
-            name: content.clone(),
+            name: content.to_string(),
             special: *special,
             single_word: *single_word,
             lstrip: *lstrip,
@@ -243,11 +432,11 @@ fn check_merges(
     for (index, merge) in merges.iter().enumerate() {
         let (left, right) = match merge {
             // Without a space the right part is empty, which is not a token and so refused below.
-            Merge::Text(text) => text.split_once(' ').unwrap_or((text, "")),
-            Merge::Pair(left, right) => (left.as_str(), right.as_str()),
+            Merge::Text(Text(text)) => text.split_once(' ').unwrap_or((text, "")),
+            Merge::Pair(Text(left), Text(right)) => (&**left, &**right),
         };
         let fault = |reason: &str| format!("merge {index}, {left:?} and {right:?}: {reason}");
-        if matches!(merge, Merge::Text(text) if text.starts_with("#version")) {
+        if matches!(merge, Merge::Text(Text(text)) if text.starts_with("#version")) {
             return Err(fault("Hugging Face's library takes it for a header and drops it"));
         }
         let mut bytes = alphabet.bytes(left)?;

@@ -31,6 +31,7 @@ use crate::bpe::token_bytes::TokenBytes;
 use crate::bpe::token_table::{NotBuilt, TokenTable};
 use crate::error::{Check, Error};
 use crate::machine::code_path::CodePath;
+use crate::machine::reserve;
 use crate::text::span::Span;
 use crate::vocabulary::byte_level::Alphabet;
 use crate::vocabulary::decode_table::DecodeTable;
@@ -61,6 +62,11 @@ impl From<Error> for Fault {
         Self::Core(error)
     }
 }
+
+/// What the tables of a vocabulary take, and what they take for each token: 128,000 tokens of Meta took 9 MB in
+/// all, a million random ones 66 MB. Their memory can't be refused, so it is asked for before.
+const BUILD_BYTES: usize = 4 << 20;
+const BUILD_COST: usize = 128;
 
 /// A checked vocabulary. It never changes.
 pub struct Vocabulary {
@@ -94,6 +100,7 @@ impl Vocabulary {
         pairs: impl FnOnce(&TokenTable) -> Result<(Pairs, Vec<Split>), Error>,
         line_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Self, Fault> {
+        reserve::ask(BUILD_BYTES + tokens.len().saturating_mul(BUILD_COST))?;
         let mut token_table = TokenTable::build(tokens).map_err(|why| match why {
             NotBuilt::Same(earlier, later) => {
                 let reason = format!("rank {later} has the same bytes as rank {earlier}");

@@ -9,6 +9,7 @@ use base64::{DecodeError, Engine, decoded_len_estimate};
 
 use crate::bpe::token_bytes::{MAX_TOKENS, TokenBytes};
 use crate::error::always;
+use crate::machine::reserve;
 use crate::vocabulary::Fault;
 
 /// The tokens of a rank file by rank, and the line of each, unless the lines are in that order.
@@ -35,6 +36,7 @@ fn read_in_order(data: &[u8]) -> Option<TokenBytes> {
         }
         let needed = end + decoded_len_estimate(base64.len());
         if needed > bytes.len() {
+            bytes.try_reserve_exact(2 * needed - bytes.len()).ok()?;
             bytes.resize(2 * needed, 0);
         }
         end += STANDARD.decode_slice(base64, bytes.get_mut(end..)?).ok()?;
@@ -75,8 +77,12 @@ impl Decimal {
     }
 }
 
+/// What reading line by line takes at most for each byte of the file: the tokens twice, ranks and lines.
+const LINES_COST: usize = 6;
+
 /// [`read`], line by line.
 fn read_lines(data: &[u8]) -> Result<(TokenBytes, Option<Vec<usize>>), Fault> {
+    reserve::ask(data.len().saturating_mul(LINES_COST))?;
     let (mut by_line, mut ranks) = (TokenBytes::with_capacity(data.len()), Vec::new());
     let mut token = Vec::new();
     let body = data.strip_suffix(b"\n").unwrap_or(data);

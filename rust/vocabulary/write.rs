@@ -3,6 +3,8 @@
 //! What is written reads back as the same tokens with the same ids. A rank file is the one that Meta
 //! would have written, byte for byte.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -10,48 +12,63 @@ use crate::error::{Error, always};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level;
 
+/// The most bytes of a rank in a rank file, with the space before it and the line break after it.
+const MAX_RANK_BYTES: usize = 9;
+
 impl Vocabulary {
     /// The vocabulary as a rank file: a line `base64 rank` for each token, in the order of the ranks.
-    pub fn rank_file(&self) -> Vec<u8> {
+    pub fn rank_file(&self) -> Result<Vec<u8>, Error> {
         let mut file = String::new();
         for (rank, token) in self.iter() {
+            file.try_reserve(token.len().div_ceil(3) * 4 + MAX_RANK_BYTES)?;
             STANDARD.encode_string(token, &mut file);
-            file.push_str(&format!(" {rank}\n"));
+            // Writing to a string does not fail.
+            let _ = writeln!(file, " {rank}");
         }
-        file.into_bytes()
+        Ok(file.into_bytes())
     }
 
-    /// The tokens in the byte-level alphabet, in the order of their ids.
-    pub fn written_tokens(&self) -> Vec<String> {
-        let written = |(_, token): (u32, &[u8])| {
-            let mut text = String::new();
-            byte_level::write(token, &mut text);
-            text
-        };
-        self.iter().map(written).collect()
+    /// The tokens in the byte-level alphabet, which has no line break, in the order of their ids: one on each
+    /// line.
+    pub fn written_tokens(&self) -> Result<String, Error> {
+        let mut text = String::new();
+        for (_, token) in self.iter() {
+            write_token(token, &mut text)?;
+            text.push('\n');
+        }
+        text.pop();
+        Ok(text)
     }
 
-    /// Every way to make a token of two, as `left right` in the byte-level alphabet.
+    /// Every way to make a token of two, as `left right` in the byte-level alphabet, one on each line.
     ///
     /// They are in the order of the tokens' ids, and for one token in the order of the left part's
     /// and then the right part's: Hugging Face's conversion of rank files has them so, and takes the
     /// earliest merge where tiktoken takes the one that gives the lowest rank.
-    pub fn written_merges(&self) -> Result<Vec<String>, Error> {
+    pub fn written_merges(&self) -> Result<String, Error> {
         let part = |id| always(self.token(id), "a part of a token is not a token");
-        let (mut merges, mut splits) = (Vec::new(), Vec::new());
+        // A token has fewer splits than bytes, so their memory is small.
+        let (mut text, mut splits) = (String::new(), Vec::new());
         for (_, token) in self.iter() {
             splits.extend(self.merges_of(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
-                let mut text = String::new();
-                byte_level::write(part(left)?, &mut text);
+                write_token(part(left)?, &mut text)?;
                 text.push(' ');
-                byte_level::write(part(right)?, &mut text);
-                merges.push(text);
+                write_token(part(right)?, &mut text)?;
+                text.push('\n');
             }
         }
-        Ok(merges)
+        text.pop();
+        Ok(text)
     }
+}
+
+/// Adds a token in the byte-level alphabet, with memory for one byte more.
+fn write_token(token: &[u8], text: &mut String) -> Result<(), Error> {
+    text.try_reserve(2 * token.len() + 1)?;
+    byte_level::write(token, text);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -98,7 +115,7 @@ mod tests {
         ) {
             let more: Vec<Vec<u8>> = more.into_iter().collect();
             let (vocabulary, tokens) = vocabulary(&more);
-            prop_assert_eq!(vocabulary.rank_file(), file_of(&tokens));
+            prop_assert_eq!(vocabulary.rank_file().unwrap(), file_of(&tokens));
         }
     }
 
@@ -106,8 +123,9 @@ mod tests {
     fn merges_are_every_split_in_the_order_of_ids_and_then_of_parts() {
         let more = ["bc", "abc", "ab", " a"].map(|token| token.as_bytes().to_vec());
         let (vocabulary, _) = vocabulary(&more);
-        assert_eq!(vocabulary.written_merges().unwrap(), ["b c", "a bc", "ab c", "a b", "Ġ a"]);
-        let written = vocabulary.written_tokens();
+        assert_eq!(vocabulary.written_merges().unwrap(), "b c\na bc\nab c\na b\nĠ a");
+        let written = vocabulary.written_tokens().unwrap();
+        let written: Vec<&str> = written.split('\n').collect();
         assert_eq!(written.iter().collect::<BTreeSet<_>>().len(), 260);
         assert_eq!(&written[256..], ["bc", "abc", "ab", "Ġa"]);
     }

@@ -70,6 +70,8 @@ class _Run:
             decodes_utf16=arguments.decode,
             skips=arguments.on_error == "skip",
             limit=self._each,
+            max_bytes=arguments.max_bytes or None,
+            max_ratio=arguments.max_ratio or None,
         )
 
     def __iter__(self) -> Iterator[tuple[str, Totals]]:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from llama3_tok.arguments import MAX_RATIO
 from llama3_tok.cli.terminal import UsageError, utf8
 
 __all__ = ["add", "check"]
@@ -104,6 +105,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--decode",
         action="store_true",
         help="decode files that begin with the byte order mark of UTF-16",
+    )
+    what.add_argument(
+        "--max-ratio",
+        metavar="N",
+        type=_whole,
+        default=MAX_RATIO,
+        help="a packed file may be N times as large as it is stored, or 64 MB; 0 for any ratio "
+        "(default: %(default)s)",
+    )
+    what.add_argument(
+        "--max-bytes",
+        metavar="N",
+        type=_whole,
+        help="a packed file may have N bytes when it is unpacked",
     )
     what.add_argument(
         "--on-error",

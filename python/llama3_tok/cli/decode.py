@@ -1,6 +1,8 @@
 """`llama3-tok decode`: ids back to text, byte for byte."""
 
 import argparse
+import codecs
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,8 +19,12 @@ from llama3_tok.cli.terminal import (
 )
 from llama3_tok.errors import InvalidTokenId
 from llama3_tok.text import files
+from llama3_tok.text.visible import escaped
 
-PURPOSE = "Print the text of ids: its bytes exactly, with nothing added."
+PURPOSE = (
+    "Print the text of ids: its bytes exactly, with nothing added; on a terminal, controls as "
+    "escapes."
+)
 EXAMPLES = """\
   llama3-tok decode 9906 1917
   llama3-tok encode 'Hello world' | llama3-tok decode
@@ -60,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         raise UsageError("give IDS, or - to read standard input")
     decoder = tokenizer(arguments)
+    printable = _Printable() if is_terminal(sys.stdout) else None
     position = 0
     for ids in parsed(given if is_terminal(sys.stdout) else _shown(given)):
         try:
@@ -74,9 +81,23 @@ def run(arguments: argparse.Namespace) -> int:
                 position + error.position,
             ) from None
         position += len(ids)
-        write(data)
+        write(data if printable is None else printable.of(data))
         flush()
+    if printable is not None:
+        write(printable.of(b"", is_last=True))
     return 0
+
+
+class _Printable:
+    """Text that comes in pieces, for a terminal: a model may write what it would obey."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def of(self, data: bytes, *, is_last: bool = False) -> bytes:
+        """A piece with controls as escapes, as far as its last character is whole."""
+        text = self._decoder.decode(data, is_last)
+        return os.fsencode(escaped(text, keep="\n\t"))
 
 
 def _shown(given: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,20 +1,17 @@
 """Reading the files of a folder."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import NoReturn, TypeAlias
 
 from llama3_tok.errors import VocabularyError
 from llama3_tok.folder.says import CONFIG, TEMPLATE, TEMPLATES, Json, Templates
+from llama3_tok.regular_files import IrregularFile, parse_json, read_regular
 
 __all__ = ["Files", "default_first", "read_json", "refuse", "stop_ids", "templates"]
 
 # The objects of JSON files by their names; None where there is no such file.
 Files: TypeAlias = Mapping[str, Json | None]
-
-# No file of these is larger; the largest have some thousand tokens with their flags.
-_MAX_BYTES = 64 << 20
 
 
 def stop_ids(folder: str | None, files: Files, size: int) -> list[int] | None:
@@ -82,8 +79,8 @@ def read_json(folder: str | None, name: str) -> Json | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         refuse(path, f"it is not valid JSON: {error}")
     if not isinstance(value, dict):
         refuse(path, "it is not a JSON object")
@@ -93,10 +90,10 @@ def read_json(folder: str | None, name: str) -> Json | None:
 def _text(path: str) -> str | None:
     if not os.path.isfile(path):
         return None
-    if os.path.getsize(path) > _MAX_BYTES:
-        refuse(path, f"it has more than {_MAX_BYTES:,} bytes, so it is not such a file")
-    with open(path, "rb") as file:
-        data = file.read()
+    try:
+        data = read_regular(path)
+    except IrregularFile as error:
+        refuse(path, str(error))
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -9,9 +9,16 @@ import struct
 from collections.abc import Iterator
 from typing import TypeAlias, cast
 
+from llama3_tok.regular_files import IrregularFile, open_regular
+
 Value: TypeAlias = "bool | int | float | str | list[Value]"
 
 MAGIC = b"GGUF"
+
+# More than any model has: a file that says so is damaged, and would take minutes and gigabytes.
+_MAX_FIELDS = 1 << 16
+_MAX_ITEMS = 1 << 22
+_MAX_TEXT_BYTES = 64 << 20
 
 # The types of values by number: as `struct` has them, then strings and lists.
 _NUMBERS = ("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?", None, None, "<Q", "<q", "<d")
@@ -24,8 +31,12 @@ def fields(path: str) -> Iterator[tuple[str, Value]]:
 
     Raises ValueError for what is no GGUF file, or a damaged one, and OSError.
     """
+    try:
+        opened = open_regular(path)
+    except IrregularFile as error:
+        raise ValueError(str(error)) from None
     with (
-        open(path, "rb") as file,
+        opened as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
         try:
@@ -45,7 +56,10 @@ class _Fields:
         if self._data[: len(MAGIC)] != MAGIC or version not in (2, 3):
             raise ValueError(f"its version is {version}; 2 and 3 are known, in little-endian order")
         self._count("<Q")  # of tensors
-        for _ in range(self._count("<Q")):
+        count = self._count("<Q")
+        if count > _MAX_FIELDS:
+            raise ValueError(f"it has {count:,} fields; at most {_MAX_FIELDS:,} are read")
+        for _ in range(count):
             yield self._string(), self._value(self._count("<I"))
 
     def _value(self, type: int) -> Value:
@@ -55,6 +69,10 @@ class _Fields:
             inner, count = self._count("<I"), self._count("<Q")
             if inner == _LIST or count > len(self._data):
                 raise ValueError(f"it has a list of {count} values of type {inner}")
+            if count > _MAX_ITEMS:
+                raise ValueError(
+                    f"it has a list of {count:,} values; at most {_MAX_ITEMS:,} are read"
+                )
             return [self._value(inner) for _ in range(count)]
         number = _NUMBERS[type] if type < len(_NUMBERS) else None
         if number is None:
@@ -71,6 +89,10 @@ class _Fields:
 
     def _string(self) -> str:
         length = self._count("<Q")
+        if length > _MAX_TEXT_BYTES:
+            raise ValueError(
+                f"it has a text of {length:,} bytes; at most {_MAX_TEXT_BYTES:,} are read"
+            )
         start, self._at = self._at, self._at + length
         if self._at > len(self._data):
             raise IndexError(self._at)

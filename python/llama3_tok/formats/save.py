@@ -16,6 +16,7 @@ from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder import TEMPLATE, TEMPLATES
 from llama3_tok.formats import hugging_face, whole_files
 from llama3_tok.formats.whole_files import Draft
+from llama3_tok.regular_files import IrregularFile, parse_json, read_regular
 from llama3_tok.vocabulary import as_text
 
 
@@ -98,11 +99,10 @@ def _drafts(definition: Definition, folder: str) -> dict[str, Draft]:
 def _settings(path: str) -> dict[str, Any]:
     """The settings of a `generation_config.json` that stay when a tokenizer is saved beside it."""
     try:
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
+        config = parse_json(read_regular(path).decode())
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError) as error:
+    except (ValueError, IrregularFile) as error:
         raise _unreadable(path, str(error)) from None
     if not isinstance(config, dict):
         raise _unreadable(path, "it is not an object")

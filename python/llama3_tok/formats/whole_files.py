@@ -13,8 +13,9 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, NamedTuple
 
 from llama3_tok.errors import Llama3TokError
@@ -57,11 +58,13 @@ def write(drafts: Mapping[str, Draft]) -> None:
     for path in drafts:
         if os.path.exists(path) and not os.path.isfile(path):
             raise Llama3TokError(f"{path} exists and is not a file, so it is not replaced")
-    with _beside(drafts) as temporary:
+    _remove_left(drafts)
+    with _beside(drafts) as temporary, ExitStack() as held:
         for path, draft in drafts.items():
             with _named(path, temporary[path]):
                 permissions = _permissions(path)
-                _create(temporary[path], 0o666 if permissions is None else 0o600)
+                handle = _create(temporary[path], 0o666 if permissions is None else 0o600)
+                held.callback(os.close, handle)
                 draft.write(temporary[path])
                 _settle(temporary[path])
                 if draft.check is not None:
@@ -153,6 +156,9 @@ def locked(folder: str) -> Iterator[bool]:
         os.close(handle)
 
 
+# Seconds in which a file that is being written gets its lock, by far.
+_NEW = 2
+
 _PARTIAL = re.compile(r"(.*)\.[0-9a-f]{16}\.partial", re.DOTALL)
 
 
@@ -206,9 +212,50 @@ def _permissions(path: str) -> int | None:
     return stat.S_IMODE(mode) if stat.S_ISREG(mode) else None
 
 
-def _create(path: str, permissions: int) -> None:
-    """Makes an empty file; what comes into it may be for nobody else to see."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions))
+def _create(path: str, permissions: int) -> int:
+    """Makes an empty file; what comes into it may be for nobody else to see.
+
+    The handle has a lock: as long as it is open, the file is not taken for a left one.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions)
+    with suppress(OSError):  # some file systems have no locks; there nothing is removed, either
+        _lock(handle)
+    return handle
+
+
+def _lock(handle: int) -> bool:
+    """Whether the system has locks on files; OSError if another process has this one."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True
+
+
+def _remove_left(paths: Iterable[str]) -> None:
+    """Removes what was left of writing these files where a process was killed.
+
+    That is a file of such a name which nobody has locked. Of a new one the lock may be missing yet.
+    """
+    for folder in {os.path.dirname(path) for path in paths}:
+        names = [os.path.basename(path) for path in paths if os.path.dirname(path) == folder]
+        try:
+            left = [name for name in os.listdir(folder or ".") if is_partial(name, names)]
+        except OSError:  # it may be written and not listed
+            continue
+        for path in (os.path.join(folder, name) for name in left):
+            try:
+                if time.time() - os.lstat(path).st_mtime < _NEW:
+                    continue
+                handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+                try:
+                    if _lock(handle):
+                        os.remove(path)
+                finally:
+                    os.close(handle)
+            except OSError:  # somebody writes it, or was faster
+                continue
 
 
 def _settle(path: str) -> None:

@@ -1,5 +1,6 @@
 """A text in chunks that fit, `Tokenizer.split`; and `TokenIndex`, the tokens of any part of it."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -41,6 +42,8 @@ def split(
     arguments.choice(at, "at", _PLACES)
     if overlap >= max_tokens:
         raise ValueError(f"overlap must be less than max_tokens, {max_tokens:,}; it is {overlap:,}")
+    # No text has more tokens than bytes.
+    max_tokens, overlap = (min(number, sys.maxsize) for number in (max_tokens, overlap))
     found = _core.Splitter(definition.core, text, max_tokens, overlap, at, options)
     return _chunks(text, found)
 

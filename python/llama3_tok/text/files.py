@@ -63,6 +63,10 @@ class How(NamedTuple):
     """Skip lines that have no text in `field`; otherwise the first one is the file's fault."""
     limit: int | None = None
     """Count how many records have more tokens."""
+    max_bytes: int | None = None
+    """How many bytes a packed file may unpack to."""
+    max_ratio: int | None = arguments.MAX_RATIO
+    """How many times as many bytes as it is stored with."""
 
 
 WHOLE_TEXT = How()
@@ -235,6 +239,7 @@ def count(
         how.field,
         arguments.threads(threads),
         arguments.chosen({"bos": how.bos}, "count"),
+        arguments.packed_limits({"max_bytes": how.max_bytes, "max_ratio": how.max_ratio}),
         progress,
         how.decodes_utf16,
         how.skips,

@@ -141,7 +141,7 @@ impl Search<'_> {
         let mut bases = VecDeque::with_capacity(MAX_BASES);
         let mut checked = cut;
         while tokens < limit
-            && let Some(end) = pretoken_end(text, start)
+            && let Some(end) = pretoken_end(text, start, check)?
         {
             if end - checked >= CHECK_BYTES {
                 checked = end;
@@ -151,7 +151,7 @@ impl Search<'_> {
                 bases.pop_front();
             }
             bases.push_back(Base { start, after, tokens });
-            after = unchanged_after(text, start, end);
+            after = unchanged_after(text, start, end, check)?;
             // A pretoken that is too long in any case need not be counted.
             if end - start > self.most_bytes(limit - tokens) {
                 break;
@@ -180,7 +180,7 @@ impl Search<'_> {
     ) -> Result<(usize, usize), Error> {
         let (mut at, mut tokens, mut size) = (0, 0, self.sizes.first);
         while let Some(chunk) = text.get(at..at + size) {
-            let Some(cut) = last_cut(chunk) else {
+            let Some(cut) = last_cut(chunk, check)? else {
                 size *= 2;
                 continue;
             };
@@ -203,8 +203,10 @@ impl Search<'_> {
         room: usize,
         check: &Check,
     ) -> Result<Option<usize>, Error> {
-        let white_space_end = Scan(text).white_space(start).end;
-        let end = always(pretoken_end(text, start), NO_PRETOKEN)?.max(white_space_end);
+        let scan = Scan::new(text, check);
+        let white_space_end = scan.white_space(start).end;
+        let pretoken_end = pretoken_end_by(text, start, &scan);
+        let end = always(scan.result(pretoken_end)?, NO_PRETOKEN)?.max(white_space_end);
         let end = end.min(start.saturating_add(self.most_bytes(room)));
         let mut memory = MergeMemory::default();
         memory.begin(self.encoder.vocabulary.number());
@@ -318,7 +320,7 @@ impl Search<'_> {
     fn skip_end(&self, text: &[u8], limit: usize, check: &Check) -> Result<(usize, usize), Error> {
         let (mut end, mut tokens, mut size) = (text.len(), 0, self.sizes.first);
         while let Some(from) = end.checked_sub(size) {
-            let Some(cut) = first_cut(text, from, end) else {
+            let Some(cut) = first_cut(text, from, end, check)? else {
                 size *= 2;
                 continue;
             };
@@ -340,15 +342,12 @@ impl Search<'_> {
 
 /// Cuts up to this position change the pretoken `start..end`. If it is white space whose last character
 /// begins the next pretoken, it is the end of that white space; else the end of the pretoken.
-fn unchanged_after(text: &[u8], start: usize, end: usize) -> usize {
+fn unchanged_after(text: &[u8], start: usize, end: usize, check: &Check) -> Result<usize, Error> {
     // Only a pretoken that begins with a space leaves a character of its run to the next pretoken.
-    match char_at(text, start) {
-        Some((Class::Space, _)) => {
-            let run = Scan(text).white_space(start);
-            if run.newline_end.is_none() && end < run.end { run.end } else { end }
-        }
-        _ => end,
-    }
+    let Some((Class::Space, _)) = char_at(text, start) else { return Ok(end) };
+    let scan = Scan::new(text, check);
+    let run = scan.white_space(start);
+    scan.result(if run.newline_end.is_none() && end < run.end { run.end } else { end })
 }
 
 #[cfg(test)]

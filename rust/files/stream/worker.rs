@@ -146,7 +146,7 @@ impl Shared {
 
     fn open_file(&self, named: &InputFile) -> Result<FileReader, Error> {
         let InputFile { path, is_standard_input, reading } = named;
-        FileReader::open(path, *is_standard_input, *reading, &self.meter)
+        FileReader::open(path, *is_standard_input, *reading, self.task.limits, &self.meter)
     }
 
     /// Adds the last result of a file.

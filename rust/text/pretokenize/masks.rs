@@ -17,8 +17,8 @@
 //! The text must be valid UTF-8; any other text goes to the scalar scanner.
 
 use super::pages::{by_page, one_by_one};
-use super::scalar;
-use crate::error::Error;
+use super::scalar::{self, Scan};
+use crate::error::{Check, Error};
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{Lanes, Masks, Vectorized, WINDOW};
 use crate::text::span::Span;
@@ -27,9 +27,10 @@ use crate::text::unicode::Classes;
 /// The most ends that [`fill`] gives.
 pub const MAX_ENDS: usize = 384;
 
-/// No window begins so many bytes after the beginning of a round, so that offsets have 32 bits: half as
-/// much to write and to read as with 64.
-const FAR: usize = 1 << 31;
+/// No window begins so many bytes after the beginning of a round. So offsets have 32 bits, half as much to
+/// write and to read as with 64; and letters that go on for so long are left to the scanner, which looks for
+/// signals.
+const FAR: usize = 1 << 22;
 
 /// Where the pretokens of a round end. Offsets count from the beginning of the round.
 pub struct PretokenEnds {
@@ -45,8 +46,11 @@ pub struct PretokenEnds {
     limit: usize,
     /// Windows begin before this offset.
     far: usize,
-    /// Whether there were more ends than there is room for: a fault, see [`PretokenEnds::are_complete`].
+    /// Whether there were more ends than there is room for, which is a fault, or the work was stopped: see
+    /// [`PretokenEnds::are_complete`].
     lost: bool,
+    /// What stopped it.
+    stopped: Option<Error>,
 }
 
 impl Default for PretokenEnds {
@@ -60,6 +64,7 @@ impl Default for PretokenEnds {
             limit: MAX_ENDS - WINDOW,
             far: FAR,
             lost: false,
+            stopped: None,
         }
     }
 }
@@ -131,12 +136,26 @@ impl PretokenEnds {
     }
 
     /// Whether these are the ends of pretokens without a gap, none of them lost, and no more than
-    /// [`MAX_ENDS`]. They are, unless the loop of [`fill`] is wrong; this one check a round makes that
-    /// an error and not lost text.
+    /// [`MAX_ENDS`]. They are, unless the loop of [`fill`] is wrong or was stopped; this one check a round
+    /// makes that an error and not lost text: see [`PretokenEnds::fault`].
     #[inline(always)]
     pub fn are_complete(&self) -> bool {
         !self.lost & (self.count > 0) & (self.count <= MAX_ENDS)
             && self.offset(self.count) > Some(self.from)
+    }
+
+    /// Why they are not complete.
+    #[cold]
+    pub fn fault(&mut self) -> Error {
+        let lost = Error::Internal("a round of pretokens lost some of its text");
+        self.stopped.take().unwrap_or(lost)
+    }
+
+    /// Notes that the work was stopped.
+    #[cold]
+    fn stop(&mut self, error: Error) {
+        self.lost = true;
+        self.stopped = Some(error);
     }
 
     fn begin(&mut self, from: usize) {
@@ -178,35 +197,39 @@ impl PretokenEnds {
 impl CodePath {
     /// Cuts `text` from `from`, where a pretoken must begin, into as many pretokens as `ends` takes;
     /// none at the text's end. The text must be valid UTF-8, except for [`CodePath::SCALAR`].
-    pub fn fill(self, text: &[u8], from: usize, ends: &mut PretokenEnds) {
-        struct Fill<'a>(&'a [u8], usize, &'a mut PretokenEnds);
+    pub fn fill(self, text: &[u8], from: usize, ends: &mut PretokenEnds, check: &Check) {
+        struct Fill<'a>(&'a [u8], usize, &'a mut PretokenEnds, &'a Check<'a>);
         impl Vectorized for Fill<'_> {
             type Output = ();
 
             #[inline(always)]
             fn run<L: Lanes>(self, lanes: L) {
-                fill(lanes, self.0, self.1, self.2, |_| {});
+                fill(lanes, self.0, self.1, self.2, self.3, |_| {});
             }
         }
         if self.is_scalar() {
-            fill_scalar(text, from, ends)
+            fill_scalar(text, from, ends, check)
         } else {
-            self.run(Fill(text, from, ends))
+            self.run(Fill(text, from, ends, check))
         }
     }
 }
 
 /// The same by the scalar scanner, for any bytes.
-pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds) {
+pub fn fill_scalar(text: &[u8], from: usize, ends: &mut PretokenEnds, check: &Check) {
     ends.begin(from);
     // After the text's end there is nothing, so no end: see `PretokenEnds::are_complete`.
     let text = text.get(from..).unwrap_or(&[]);
-    let mut at = 0;
+    let (mut at, scan) = (0, Scan::new(text, check));
     while ends.take_more(at)
-        && let Some(end) = scalar::pretoken_end(text, at)
+        && let Some(end) = scalar::pretoken_end_by(text, at, &scan)
+        && !scan.is_stopped()
     {
         ends.push(end);
         at = end;
+    }
+    if let Err(error) = scan.result(()) {
+        ends.stop(error);
     }
 }
 
@@ -221,6 +244,7 @@ pub fn fill<L: Lanes>(
     text: &[u8],
     from: usize,
     ends: &mut PretokenEnds,
+    check: &Check,
     mut meanwhile: impl FnMut(&PretokenEnds),
 ) {
     ends.begin(from);
@@ -258,20 +282,22 @@ pub fn fill<L: Lanes>(
         } else if last > 0 {
             at += last;
         } else {
-            match scalar::pretoken_end(text, at) {
-                Some(end) => at = end,
+            match scalar::pretoken_end(text, at, check) {
+                Ok(Some(end)) => at = end,
                 // Never, since there is text left.
-                None => return ends.lost = true,
+                Ok(None) => return ends.lost = true,
+                Err(error) => return ends.stop(error),
             }
             ends.push(at);
         }
     }
-    if in_letters
-        && ends.is_empty()
-        && let Some(end) = scalar::pretoken_end(text, 0)
-    {
+    if in_letters && ends.is_empty() {
         // The letters go on past `far`, after which no window is cut.
-        ends.push(end);
+        match scalar::pretoken_end(text, 0, check) {
+            Ok(Some(end)) => ends.push(end),
+            Ok(None) => ends.lost = true,
+            Err(error) => ends.stop(error),
+        }
     }
 }
 
@@ -449,13 +475,13 @@ fn starts_after_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::long_texts;
+    use crate::reference::{go_on, long_texts};
     use proptest::prelude::*;
 
     fn all(path: CodePath, text: &[u8], ends: &mut PretokenEnds) -> Vec<usize> {
         let (mut all, mut at) = (Vec::new(), 0);
         while at < text.len() {
-            path.fill(text, at, ends);
+            path.fill(text, at, ends, &go_on);
             assert!(ends.are_complete());
             all.extend(ends.iter());
             at = ends.last();

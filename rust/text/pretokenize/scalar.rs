@@ -14,31 +14,36 @@
 //! its bytes. Every character is looked at a bounded number of times, so the scan is linear. There
 //! is no lookbehind: where a pretoken begins, the rest is scanned as if the text began there.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
+use crate::error::{CHECK_BYTES, Check, Error};
 use crate::text::unicode::{Class, char_at};
 
 /// The pretokens of a text, as byte ranges in order.
 pub struct Pretokens<'t> {
     text: &'t [u8],
     at: usize,
+    check: &'t Check<'t>,
 }
 
 impl<'t> Pretokens<'t> {
     /// Cuts `text`, which may be any bytes.
-    pub fn new(text: &'t [u8]) -> Self {
-        Self { text, at: 0 }
+    pub fn new(text: &'t [u8], check: &'t Check<'t>) -> Self {
+        Self { text, at: 0, check }
     }
 }
 
 impl Iterator for Pretokens<'_> {
-    type Item = Range<usize>;
+    type Item = Result<Range<usize>, Error>;
 
     #[inline]
-    fn next(&mut self) -> Option<Range<usize>> {
+    fn next(&mut self) -> Option<Result<Range<usize>, Error>> {
         let start = self.at;
-        self.at = pretoken_end(self.text, start)?;
-        Some(start..self.at)
+        Some(pretoken_end(self.text, start, self.check).transpose()?.map(|end| {
+            self.at = end;
+            start..end
+        }))
     }
 }
 
@@ -63,24 +68,71 @@ pub struct WhiteSpace {
     pub newline_end: Option<usize>,
 }
 
-/// Finds the ends of runs by looking at the text.
-pub struct Scan<'t>(pub &'t [u8]);
+/// Finds the ends of runs by looking at the text. A run may be as long as the text, so it calls `check` now
+/// and then. Once that says to stop, the ends are wrong, and [`Scan::result`] is the error.
+pub struct Scan<'t> {
+    text: &'t [u8],
+    check: &'t Check<'t>,
+    error: RefCell<Option<Error>>,
+}
+
+impl<'t> Scan<'t> {
+    /// Of `text`.
+    pub fn new(text: &'t [u8], check: &'t Check<'t>) -> Self {
+        Self { text, check, error: RefCell::new(None) }
+    }
+
+    /// Whether `check` has said to stop.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.error.borrow().is_some()
+    }
+
+    /// `found`, or the error of `check`.
+    pub fn result<T>(self, found: T) -> Result<T, Error> {
+        self.error.into_inner().map_or(Ok(found), Err)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stops(&self) -> bool {
+        if let Err(error) = (self.check)() {
+            self.error.replace(Some(error));
+        }
+        self.is_stopped()
+    }
+}
 
 impl Runs for Scan<'_> {
     #[inline]
     fn end(&self, mut at: usize, class: Class) -> usize {
-        while let Some((found, length)) = char_at(self.0, at)
+        let mut next_check = at.saturating_add(CHECK_BYTES);
+        while let Some((found, length)) = char_at(self.text, at)
             && found == class
         {
             at += length;
+            if at >= next_check {
+                if self.stops() {
+                    break;
+                }
+                next_check = at + CHECK_BYTES;
+            }
         }
         at
     }
 
     fn white_space(&self, start: usize) -> WhiteSpace {
         let mut run = WhiteSpace { end: start, last: start, newline_end: None };
-        while let Some((class @ (Class::Newline | Class::Space), length)) = char_at(self.0, run.end)
+        let mut next_check = start.saturating_add(CHECK_BYTES);
+        while let Some((class @ (Class::Newline | Class::Space), length)) =
+            char_at(self.text, run.end)
         {
+            if run.end >= next_check {
+                if self.stops() {
+                    break;
+                }
+                next_check = run.end + CHECK_BYTES;
+            }
             run.last = run.end;
             run.end += length;
             if class == Class::Newline {
@@ -93,8 +145,10 @@ impl Runs for Scan<'_> {
 
 /// Where the pretoken that begins at `start` ends; `None` at the end of the text.
 #[inline]
-pub fn pretoken_end(text: &[u8], start: usize) -> Option<usize> {
-    pretoken_end_by(text, start, &Scan(text))
+pub fn pretoken_end(text: &[u8], start: usize, check: &Check) -> Result<Option<usize>, Error> {
+    let scan = Scan::new(text, check);
+    let end = pretoken_end_by(text, start, &scan);
+    scan.result(end)
 }
 
 /// The same, with the ends of runs from `runs`.
@@ -114,8 +168,10 @@ pub struct Cut {
 
 /// How the pretoken that begins at `start` is cut; `None` at the end of the text.
 #[inline]
-pub fn cut(text: &[u8], start: usize) -> Option<Cut> {
-    cut_by(text, start, &Scan(text))
+pub fn cut(text: &[u8], start: usize, check: &Check) -> Result<Option<Cut>, Error> {
+    let scan = Scan::new(text, check);
+    let cut = cut_by(text, start, &scan);
+    scan.result(cut)
 }
 
 #[inline(always)]
@@ -193,9 +249,10 @@ fn white_space_cut(text: &[u8], start: usize, runs: &impl Runs) -> (u8, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference::go_on;
 
     fn cut(text: &str) -> Vec<&str> {
-        Pretokens::new(text.as_bytes()).map(|range| &text[range]).collect()
+        Pretokens::new(text.as_bytes(), &go_on).map(|range| &text[range.unwrap()]).collect()
     }
 
     /// One worked example for each alternative; `reference.rs` compares everything else.
@@ -215,8 +272,12 @@ mod tests {
     #[test]
     fn each_cut_names_its_alternative() {
         let alternatives = |text: &str| -> Vec<u8> {
-            let starts = Pretokens::new(text.as_bytes()).map(|range| range.start);
-            starts.map(|at| super::cut(text.as_bytes(), at).unwrap().alternative).collect()
+            let (text, mut at, mut found) = (text.as_bytes(), 0, Vec::new());
+            while let Some(Cut { end, alternative }) = super::cut(text, at, &go_on).unwrap() {
+                found.push(alternative);
+                at = end;
+            }
+            found
         };
         assert_eq!(alternatives("I'LL don'ſt 'x"), [2, 1, 2, 1, 2, 4, 2]);
         assert_eq!(alternatives("a\tb (c \u{a0}d"), [2, 2, 4, 2, 6, 2]);

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeGuard
 import numpy as np
 
 from llama3_tok.errors import CheckpointError
+from llama3_tok.regular_files import IrregularFile, parse_json, read_regular
 
 # A tensor's elements, or some rows of them, as unsigned integers of their size.
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,11 +39,12 @@ def refuse(file: str, reason: str, tensor: str = "") -> NoReturn:
 def read_json(path: str) -> dict[str, Any]:
     """The object in a JSON file; CheckpointError says what is wrong with another file."""
     try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
+        value = parse_json(read_regular(path).decode())
     except FileNotFoundError:
         refuse(path, "there is no such file")
-    except (ValueError, RecursionError) as error:
+    except IrregularFile as error:
+        refuse(path, str(error))
+    except ValueError as error:
         check_pointer(path)
         refuse(path, f"it is not valid JSON: {error}")
     if not isinstance(value, dict):

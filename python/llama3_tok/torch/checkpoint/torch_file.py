@@ -6,6 +6,7 @@ bytes are where the archive's table says.
 
 import io
 import json
+import math
 import os
 import pickle
 import re
@@ -17,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from llama3_tok.errors import CheckpointError
 from llama3_tok.torch.checkpoint.stored import (
     STORAGES,
     WIDTH,
@@ -47,15 +49,24 @@ class TorchFile:
         self._storages: dict[str, _Storage] = {}
         self._sound: set[str] = set()
         self.tensors: dict[str, Info] = {}
-        with open(path, "rb") as file:
-            table = self._table(file)
-            for name, view in table.items():
-                if not isinstance(name, str) or not isinstance(view, _View):
-                    refuse(path, f"{name!r} is a {type(view).__name__}, and no tensor")
-                if view.key not in self._storages:
-                    self._storages[view.key] = self._storage(file, name, view)
-                self.tensors[name] = self._info(name, view)
-                self._views[name] = view
+        try:
+            with open(path, "rb") as file:
+                self._read(file)
+        except CheckpointError:
+            raise
+        # What a damaged directory or table leads to.
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            refuse(path, f"it is damaged ({error}); copy or download it again")
+
+    def _read(self, file: IO[bytes]) -> None:
+        """Takes the tensors in."""
+        for name, view in self._table(file).items():
+            if not isinstance(name, str) or not isinstance(view, _View):
+                refuse(self.path, f"{name!r} is a {type(view).__name__}, and no tensor")
+            if view.key not in self._storages:
+                self._storages[view.key] = self._storage(file, name, view)
+            self.tensors[name] = self._info(name, view)
+            self._views[name] = view
 
     def _directory(self) -> dict[str, zipfile.ZipInfo]:
         """The archive's records by their names."""
@@ -75,7 +86,7 @@ class TorchFile:
             with zipfile.ZipFile(self.path) as archive:
                 return {entry.filename: entry for entry in archive.infolist()}
         # What zipfile comes upon in a damaged directory.
-        except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError, ValueError) as e:
+        except _DAMAGE as e:
             refuse(
                 self.path,
                 f"it begins as a zip archive and does not end as one ({e}); it is cut or damaged, "
@@ -114,6 +125,8 @@ class TorchFile:
 
     def _base(self, file: IO[bytes], entry: zipfile.ZipInfo) -> int:
         """Where the bytes of a record begin in the file."""
+        if not 0 <= entry.header_offset < os.path.getsize(self.path):
+            refuse(self.path, f"the record {entry.filename} is not where its directory says")
         file.seek(entry.header_offset)
         header = file.read(30)
         name = file.read(int.from_bytes(header[26:28], "little"))
@@ -143,6 +156,9 @@ class TorchFile:
         )
         if min(view.shape, default=1) < 1 or min(view.strides, default=0) < 0:
             refuse(self.path, f"its shape is {list(view.shape)}, step {list(view.strides)}", name)
+        # A step of 0 would repeat elements without end; torch saves no such weights.
+        if (count := math.prod(view.shape)) > view.elements:
+            refuse(self.path, f"it has {count:,} elements, and its storage {view.elements:,}", name)
         if not 0 <= view.offset <= last < view.elements:
             refuse(self.path, f"it goes up to element {last:,} of {view.elements:,}", name)
         return Info(view.dtype, view.shape)
@@ -201,6 +217,10 @@ class TorchFile:
         table = [(i.filename, i.file_size, i.CRC, i.header_offset) for i in self._records.values()]
         return status(self.path, json.dumps(table).encode())
 
+
+# What zipfile comes upon in a damaged archive. An OSError without a file's name is that of a place
+# before the beginning.
+_DAMAGE = (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError, ValueError, OSError)
 
 # What every record of an archive begins with.
 _RECORD = b"PK\x03\x04"
