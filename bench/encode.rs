@@ -136,7 +136,7 @@ impl<'v> Plain<'v> {
     }
 
     fn ids(&self, text: &str) -> Vec<u32> {
-        let pretokens = Pretokens::new(text.as_bytes()).map(|range| &text.as_bytes()[range]);
+        let pretokens = pretokens_of(text.as_bytes()).map(|range| &text.as_bytes()[range]);
         let ids = |pretoken| match self.rank(pretoken) {
             NONE => self.merge(pretoken),
             id => vec![id],
@@ -167,6 +167,11 @@ fn span(range: &Range<usize>) -> Span {
     Span { start: range.start, end: range.end }
 }
 
+/// The pretokens of a text, as byte ranges.
+fn pretokens_of(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    Pretokens::new(text, &go_on).map(Result::unwrap)
+}
+
 fn go_on() -> Result<(), Error> {
     Ok(())
 }
@@ -191,7 +196,7 @@ fn cut(criterion: &mut Criterion, texts: &[Text]) {
     let each = |path: CodePath, text: &[u8], take: &mut dyn FnMut(&PretokenEnds)| {
         let (mut ends, mut at) = (PretokenEnds::default(), 0);
         while at < text.len() {
-            path.fill(text, at, &mut ends);
+            path.fill(text, at, &mut ends, &go_on);
             take(&ends);
             assert!(!ends.is_empty(), "some pretoken begins before the text's end");
             at = ends.last();
@@ -202,7 +207,7 @@ fn cut(criterion: &mut Criterion, texts: &[Text]) {
             let (name, bytes) = (format!("{}/{}", path.name(), text.name), text.text.as_bytes());
             let mut cuts = Vec::new();
             each(path, bytes, &mut |ends| cuts.extend(ends.iter()));
-            let expected = Pretokens::new(bytes).map(|range| range.end);
+            let expected = pretokens_of(bytes).map(|range| range.end);
             assert!(cuts.into_iter().eq(expected), "cut: {name}");
             time(&mut group, &name, bytes.len(), || {
                 each(path, black_box(bytes), &mut |ends| _ = black_box(ends));
@@ -236,7 +241,7 @@ fn lookup(criterion: &mut Criterion, texts: &[Text], vocabulary: &Vocabulary, pl
     let mut group = stage(criterion, "lookup");
     for text in texts {
         let bytes = text.text.as_bytes();
-        let pretokens: Vec<Range<usize>> = Pretokens::new(bytes).collect();
+        let pretokens: Vec<Range<usize>> = pretokens_of(bytes).collect();
         for range in &pretokens {
             let found = vocabulary.find(bytes, span(range));
             assert_eq!(found, plain.rank(&bytes[range.clone()]), "lookup: {range:?}");
@@ -257,7 +262,7 @@ fn merge_short(criterion: &mut Criterion, texts: &[Text], vocabulary: &Vocabular
             let pretoken = &bytes[range.clone()];
             pretoken.len() <= SHORT && plain.rank(pretoken) == NONE && seen.insert(pretoken)
         };
-        let pretokens: Vec<Range<usize>> = Pretokens::new(bytes).filter(unseen).collect();
+        let pretokens: Vec<Range<usize>> = pretokens_of(bytes).filter(unseen).collect();
         merge(&mut group, &text.name, bytes, &pretokens, vocabulary, plain);
     }
 }

@@ -297,7 +297,7 @@ fn a_text_of_many_names_can_be_cut_near_its_end() {
 #[test]
 fn a_token_of_the_vocabulary_may_be_added_and_another_id_is_refused() {
     let file = sample_encoder().vocabulary.rank_file();
-    let vocabulary = &Arc::new(Vocabulary::parse(&Content::new(file), "f").unwrap());
+    let vocabulary = &Arc::new(Vocabulary::parse(&Content::new(file.unwrap()), "f").unwrap());
     let is_word = |token: &[u8]| token.len() > 2 && token.iter().all(u8::is_ascii_alphabetic);
     let (id, bytes) = vocabulary.iter().find(|(_, token)| is_word(token)).unwrap();
     let name = std::str::from_utf8(bytes).unwrap().to_owned();
