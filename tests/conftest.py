@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 import llama3_tok
 
 # Examples for each main property. The default is the small profile, with which all tests end in
-# minutes; CI runs a larger one besides, LLAMA3_TOK_EXAMPLES=5000, and `make large` the largest.
+# minutes; CI runs a larger one besides, LLAMA3_TOK_EXAMPLES=2000, and `make large` the largest.
 EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "500"))
-LARGE = 5000
+LARGE = 2000
 
 settings.register_profile(
     "llama3_tok",
