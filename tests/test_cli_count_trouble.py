@@ -200,7 +200,8 @@ def test_ctrl_c_is_exit_code_130_even_while_waiting(verb):
         stderr=subprocess.PIPE,
         env=environment(),
     ) as process:
-        process.stdin.write(b"a beginning")
+        # Nothing is known of it yet: more digits may follow.
+        process.stdin.write(b"12")
         process.stdin.flush()
         # It has begun once it has read what the pipe held.
         deadline, unread = time.monotonic() + 60, array("i", [1])

@@ -109,8 +109,12 @@ def test_links_are_not_followed_in_folders_but_by_name(tmp_path):
 def test_packed_files_of_a_folder_are_read_through(tmp_path):
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one two three"))
     (tmp_path / "b.bin.gz").write_bytes(gzip.compress(b"\x00binary"))
-    printed = output("count", "--json", str(tmp_path))
-    assert [row["tokens"] for row in objects(printed)] == [3, 3]
+    done = run("count", "--json", str(tmp_path))
+    assert done.returncode == 0
+    (row, total) = objects(done.stdout)
+    assert (row["tokens"], total["total_tokens"]) == (3, 3)
+    assert total["skipped_files"]["binary"] == 1
+    assert b"1 file was skipped: 1 binary" in done.stderr
 
 
 def test_gzip_files_may_have_several_members_and_padding(tmp_path):

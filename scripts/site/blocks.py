@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 INDENT = "    "
 DIRECTIVE = re.compile(r"\s*#\s*doctest:.*$")
-COMMANDS = ("llama3-tok ", "pip ", "python ", "make ", "git ", "cargo ", "vllm ", "LLAMA3_TOK_")
+COMMANDS = ("llama3-tok ", "pip ", "python ", "pytest ", "make ", "git ", "cargo ", "vllm ")
+COMMANDS += ("LLAMA3_TOK_", "PYTHONPATH=")
 LIST_ITEM = re.compile(r"\s*([-*+]|\d+\.)\s")
 
 

@@ -23,6 +23,8 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",
+    "SECURITY.md": "security.md",
+    "THIRD-PARTY.md": "third-party.md",
     "bench/README.md": "benchmarks.md",
     "bench": "benchmarks.md",
 }
