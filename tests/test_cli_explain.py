@@ -1,10 +1,14 @@
 """`llama3-tok explain`, and the pages of `explain`, `show` and `chat`."""
 
+import gzip
 import json
+import re
+import shlex
+import subprocess
 
 import pytest
 
-from cli import fails, on_terminal, output, run
+from cli import COMMAND, environment, fails, on_terminal, output, run
 
 
 def test_a_text_is_explained_as_trees():
@@ -17,12 +21,11 @@ def test_a_text_is_explained_as_trees():
         "    ├── ệ  = <E1><BB> + <87>  26298: step 4\n"
         "    │   └── <E1><BB>  = <E1> + <BB>  5080: step 2\n"
         "    └── t  83: a single byte\n"
-        "·  alternative 7: the last white space before text\n"
+        "·  alternative 7: one white space that the next piece does not take\n"
         "└── ·  220: as a whole it is a token\n"
         "123  alternative 3: up to three numbers\n"
         "└── 123  4513: as a whole it is a token\n"
-        "3 tokens, 3 pieces. An id is a rank: of two parts that are a token, the lowest is joined "
-        "first.\n"
+        "3 tokens, 3 pieces\n"
     )
 
 
@@ -32,7 +35,7 @@ def test_names_of_special_tokens_say_what_would_make_them_special():
         printed
     )
     allowed = output("explain", "--allowed-special", "<|eot_id|>", "hi<|eot_id|>").decode()
-    assert "128009: <|eot_id|>, found before the text is cut" in allowed
+    assert "<|eot_id|>  128009: a special or added token, found before the text is cut" in allowed
     assert "plain text" not in allowed
 
 
@@ -57,6 +60,46 @@ def test_colours_are_for_terminals_and_nothing_that_a_terminal_obeys_comes_throu
     assert "\u202e".encode() not in shown
     piped = output("explain", "\x1b[31mred")
     assert b"\x1b" not in piped
+
+
+def test_names_of_a_folder_are_escaped_and_its_remedies_can_be_followed(tmp_path, tokenizer):
+    names = {"\x1b]0;pwn\x07\u202e": 128002, "<a,b>": 128003, "it's<x>": 128005}
+    tokenizer.with_special_tokens(names).save(tmp_path / "mine")
+    (tmp_path / "text").write_text(" ".join(names))
+    for allowed in ([], ["--allowed-special", "all"]):
+        arguments = ("explain", "--vocabulary", "mine", *allowed, "-f", "text")
+        for printed in (output(*arguments, cwd=tmp_path), on_terminal(*arguments, cwd=tmp_path)[1]):
+            assert b"\x1b]" not in printed
+            assert "\u202e".encode() not in printed
+    printed = output("explain", "--vocabulary", "mine", "-f", "text", cwd=tmp_path).decode()
+    remedies = re.findall(r"(--allowed-special \S+) makes it (\d+)", printed)
+    assert [id for _, id in remedies] == ["128002", "128003", "128005"]
+    for option, id in remedies:
+        arguments = ("encode", "--vocabulary", "mine", *shlex.split(option), "-f", "text")
+        assert id in output(*arguments, cwd=tmp_path).decode().split()
+
+
+@pytest.mark.parametrize("verb", ["explain", "show"])
+def test_packed_files_are_unpacked(tmp_path, verb):
+    (tmp_path / "text").write_text("Hello world")
+    (tmp_path / "text.gz").write_bytes(gzip.compress(b"Hello world"))
+    for form in ([], ["--html", "-"]):
+        found = [output(verb, *form, "-f", name, cwd=tmp_path) for name in ("text", "text.gz")]
+        assert found[0] == found[1]
+
+
+def test_a_reader_that_goes_away_is_met_with_silence(tmp_path):
+    (tmp_path / "text").write_text("one two three " * 30_000)
+    with subprocess.Popen(
+        [*COMMAND, "explain", "--all", "-f", "text"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (0, b"")
 
 
 def test_many_pieces_are_cut_unless_all_are_asked_for(tmp_path):

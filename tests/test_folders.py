@@ -253,6 +253,8 @@ def test_no_bos_is_said(tmp_path):
     tokenizer = Tokenizer(make(tmp_path, "nothing"))
     assert tokenizer.bos_id is None
     with pytest.raises(Llama3TokError, match="no bos token; pass bos=False"):
+        tokenizer.explain("a", bos=True)
+    with pytest.raises(Llama3TokError, match="no bos token; pass bos=False"):
         tokenizer.encode("hi", bos=True)
     with pytest.raises(Llama3TokError, match="no bos token"):
         tokenizer.encode("hi" * 1_000_000, bos=True)

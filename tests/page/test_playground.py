@@ -179,6 +179,9 @@ def test_what_is_not_a_question_is_refused(server, body):
         ("explain", {"text": "a"}, "byte must be"),
         ("explain", {"text": "a", "byte": 1}, "byte must be"),
         ("explain", {"text": "a", "byte": -1}, "byte must be"),
+        ("explain", {"text": "ab", "byte": True}, "byte must be"),
+        ("explain", {"text": "xq" * 60_000, "byte": 7}, "100,000 are explained"),
+        ("tokens", {"text": "a", "most": "more"}, "most must be one of few, usual, all"),
         ("chat", {"messages": "hi"}, "messages must be a list"),
         ("chat", {"messages": [{"role": "bishop", "content": "hi"}]}, "bishop"),
         ("chat", {"messages": [{"role": "user", "content": "a"}], "tools": 7}, "tools"),
@@ -231,11 +234,11 @@ def test_text_is_never_markup(server):
 
 def test_a_long_text_is_counted_whole_and_shown_in_part(server, tokenizer):
     text = "The cat sat. " * 80_000
-    answer = server.ask("tokens", text=text)[1]
-    assert answer["count"] == tokenizer.count(text)
-    assert answer["shown"] == 3000
-    assert answer["html"].count("data-id=") == 3000
-    assert server.ask("tokens", text=text, all=True)[1]["shown"] == 20_000
+    for most, shown in (("few", 800), ("usual", 3000), ("all", 20_000)):
+        answer = server.ask("tokens", text=text, most=most)[1]
+        assert answer["count"] == tokenizer.count(text)
+        assert answer["shown"] == shown
+        assert answer["html"].count("data-id=") == shown
 
 
 def test_half_of_a_surrogate_pair_is_what_encode_makes_of_it(server, tokenizer):
@@ -257,6 +260,39 @@ def test_a_conversation_has_structure_and_what_is_learned(server, tokenizer):
     assert answer["html"].count("k-learned") == mask.sum()
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
     assert server.ask("chat", messages=messages, tools=tools)[1]["count"] > len(ids)
+
+
+def test_a_long_conversation_is_shown_in_part(server):
+    messages = [{"role": "user", "content": "word " * 20_100}]
+    status, answer = server.ask("chat", messages=messages)
+    assert status == 200
+    assert answer["count"] > answer["shown"] == 20_000
+
+
+def test_headers_that_decide_stand_once(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(
+            b"POST /tokens HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nOrigin: http://evil.example\r\n"
+            b"Origin: http://127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 2\r\n\r\n{}" % (server.port, server.port)
+        )
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_that_goes_away_and_ctrl_c_during_work_are_met_with_silence():
+    running = Server()
+    with socket.create_connection(("127.0.0.1", running.port)) as connection:
+        connection.sendall(
+            b"POST /tokens HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 1000\r\n\r\n{" % running.port
+        )
+    assert running.request("GET", "/")[0] == 200
+    assert running.stop() == (130, "llama3-tok: Ctrl-C ends it\n")
+
+
+def test_a_folder_does_not_take_the_name_of_a_release(tmp_path, tokenizer):
+    tokenizer.save(tmp_path / "llama3.1")
+    assert "is there already" in fails("serve", "llama3.1", cwd=tmp_path)
 
 
 def test_profiles_and_folders_are_offered(tmp_path, tokenizer):
@@ -363,6 +399,34 @@ def test_everything_is_reached_by_the_keyboard_and_has_a_name(page, expect):
         .map((one) => one.outerHTML)"""
     )
     assert unnamed == []
+
+
+def test_an_explanation_goes_with_its_text(page, expect):
+    page.locator("#text").fill("in Việt Nam")
+    expect(page.locator("#counts")).to_contain_text("3 tokens")
+    page.locator("#tokens .t", has_text="Việt").first.click()
+    expect(page.locator("#explained")).to_contain_text("merging alone")
+    page.locator("#text").fill("another")
+    expect(page.locator("#explained")).to_be_empty()
+    expect(page.locator("#hint")).to_be_visible()
+
+
+def test_a_token_at_the_bottom_of_the_window_can_be_clicked(page, expect):
+    page.locator("#text").fill("in Việt Nam")
+    expect(page.locator("#counts")).to_contain_text("3 tokens")
+    place = page.locator("#tokens .t", has_text="Việt").first.bounding_box()
+    page.set_viewport_size({"width": 1000, "height": int(place["y"] + place["height"]) + 12})
+    page.mouse.move(place["x"] + 4, place["y"] + 4)
+    expect(page.locator("#inspector")).to_be_visible()
+    page.mouse.click(place["x"] + 4, place["y"] + 4)
+    expect(page.locator("#explained")).to_contain_text("merging alone")
+
+
+def test_text_from_right_to_left_is_written_so(page, expect):
+    page.locator("#text").fill("1. نص عربي")
+    expect(page.locator("#text")).to_have_attribute("dir", "rtl")
+    page.locator("#text").fill("Latin نص")
+    expect(page.locator("#text")).to_have_attribute("dir", "ltr")
 
 
 def test_special_tokens_are_asked_for(page, expect):

@@ -112,11 +112,16 @@ def _conversation(given: object, path: str, place: str) -> Conversation:
 
 def _lines(path: str) -> Iterator[bytes]:
     """The lines of a file, unpacked."""
-    file, rest = unpacked(path), b""
+    file = unpacked(path)
+    begun: list[bytes] = []  # parts of a line, which are joined once
     while data := file.read(_READ_BYTES):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
-    yield rest
+        first, *others = data.split(b"\n")
+        begun.append(first)
+        if others:
+            yield b"".join(begun)
+            yield from others[:-1]
+            begun = [others[-1]]
+    yield b"".join(begun)
 
 
 def _content(path: str) -> bytes:

@@ -14,6 +14,8 @@ from llama3_tok.cli.terminal import (
     write,
     write_file,
 )
+from llama3_tok.text.explaining import Pretoken
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -72,36 +74,61 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(explanation: "Explanation", most: int) -> None:
     """A tree for each piece, what is plain text but might be special, and the sums."""
+    import io
     import sys
 
     from rich.console import Console
+    from rich.text import Text
 
+    drawn = io.StringIO()
     console = Console(
-        file=sys.stdout,
+        file=drawn,
         force_terminal=has_colours(),
         color_system="standard" if has_colours() else None,
         highlight=False,
         width=None if is_terminal(sys.stdout) else WIDE,
     )
+
+    def show(what: "Tree | Text") -> None:
+        console.print(what)
+        write(drawn.getvalue().encode())
+        drawn.seek(0)
+        drawn.truncate()
+
     for piece in explanation[:most]:
-        console.print(_tree(piece.tree()))
+        show(_tree(piece.tree()))
     if len(explanation) > most:
-        console.print(f"and {len(explanation) - most:,} more pieces; --all shows them", style="dim")
+        show(Text(f"and {len(explanation) - most:,} more pieces; --all shows them", style="dim"))
     for mention in explanation.mentions[:most]:
-        console.print(
-            f"{mention.name} at byte {mention.start:,} is plain text; --allowed-special "
-            f"'{mention.name}' makes it {mention.id}",
-            style="yellow",
-            markup=False,
+        show(
+            Text(
+                f"{escaped(mention.name)} at byte {mention.start:,} is plain text; "
+                f"--allowed-special {_option(mention.name)} makes it {mention.id}",
+                style="yellow",
+            )
         )
-    console.print(sums(explanation), style="dim")
+    show(Text(sums(explanation), style="dim"))
+
+
+def _option(name: str) -> str:
+    """The value of --allowed-special that allows a token."""
+    import shlex
+
+    # A list of names has commas between them, and no space about them.
+    plain = "," not in name and name.strip() == name and escaped(name) == name
+    return shlex.quote(name) if plain else "all"
 
 
 def sums(explanation: "Explanation") -> str:
     """The last line: how much there is, and what the ids say."""
     counts = ((len(explanation.ids), "token"), (len(explanation), "piece"))
     said = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
-    return f"{said}. An id is a rank: of two parts that are a token, the lowest is joined first."
+    merged = any(
+        isinstance(piece, Pretoken) and not piece.vocab_first for piece in explanation[:99]
+    )
+    if not merged:
+        return said
+    return f"{said}. An id is a rank: of all pairs that are a token, the lowest is joined first."
 
 
 def _tree(node: "Node") -> "Tree":
@@ -128,7 +155,7 @@ def _line(node: "Node") -> "Text":
     if node.middle:
         left, right = node.piece[: node.middle], node.piece[node.middle :]
         line.append(f"= {shown(left)} + {shown(right)}  ", style="cyan")
-    line.append(node.note, style="yellow" if "instead" in node.note else "")
+    line.append(node.note, style="yellow" if node.differs else "")
     return line
 
 

@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         listening = socket.create_server((HOST, arguments.port))
     except OSError as error:
         raise UsageError(
-            f"port {arguments.port} can't be used: {error.strerror}; --port 0 takes a free one"
+            f"port {arguments.port} can't be used: {os.strerror(error.errno or 0)}; --port 0 takes "
+            "a free one"
         ) from None
     with listening:
         port = listening.getsockname()[1]
@@ -82,9 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
             http="h11",
             ws="none",
             lifespan="off",
-            log_level="warning",
+            # What it would say is of no use: faults are answers, and Ctrl-C ends requests.
+            log_level="critical",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
         uvicorn.Server(config).run(sockets=[listening])
@@ -101,6 +104,10 @@ def _tokenizers(arguments: argparse.Namespace) -> "dict[str, Tokenizer]":
         for profile in PROFILES:
             found.setdefault(profile, Tokenizer(arguments.vocabulary, profile=profile))
     for folder in arguments.folders:
+        if folder in found:
+            raise UsageError(
+                f"{folder} is there already; name the folder in another way, as ./{folder}"
+            )
         found[folder] = Tokenizer(folder)
     return found
 

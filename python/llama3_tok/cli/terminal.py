@@ -130,8 +130,16 @@ def given_text(arguments: argparse.Namespace) -> bytes:
 
 
 def given_file(name: str | None) -> bytes:
-    """The content of a file, or of standard input if that is the name, or none on a pipe."""
+    """The content of a file, or of standard input if that is the name, or none on a pipe.
+
+    A file that is packed, by its name, is unpacked, as in all verbs.
+    """
     if name is not None and name != "-":
+        if name.lower().endswith((".gz", ".zst")):
+            from llama3_tok.text.files import unpacked
+
+            packed = unpacked(name)
+            return b"".join(iter(lambda: packed.read(1 << 20), b""))
         with open(name, "rb") as file:
             return file.read()
     if name is None and is_terminal(sys.stdin):

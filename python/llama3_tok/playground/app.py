@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,6 +41,8 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+# What decides whether a request is let in.
+_READ = (b"host", b"origin", b"sec-fetch-site", b"content-type")
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 # The files of the page, each with the folder that has it.
 _FILES = {
@@ -85,12 +87,15 @@ def _about(playground: Playground) -> Endpoint:
 def _view(view: Callable[[dict[str, Any]], dict[str, Any]]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                # What is still on its way is not read.
-                reason = f"a request may have at most {MAX_BODY >> 20} MB"
-                return JSONResponse({"error": reason}, 413, {"connection": "close"})
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY:
+                    # What is still on its way is not read.
+                    reason = f"a request may have at most {MAX_BODY >> 20} MB"
+                    return JSONResponse({"error": reason}, 413, {"connection": "close"})
+        except ClientDisconnect:
+            return _refusal(400, "nobody waits for the answer")
         try:
             asked = json.loads(body)
             if not isinstance(asked, dict):
@@ -100,8 +105,10 @@ def _view(view: Callable[[dict[str, Any]], dict[str, Any]]) -> Endpoint:
         try:
             # In a thread: a long text does not keep the page's other requests waiting.
             return JSONResponse(await run_in_threadpool(view, asked))
-        except (Llama3TokError, TypeError) as error:
+        except (Llama3TokError, TypeError, ValueError, RecursionError) as error:
             return _refusal(400, str(error))
+        except Exception as error:  # a fault of this program, which the page shows
+            return _refusal(500, f"a fault of this program: {type(error).__name__}: {error}")
 
     return endpoint
 
@@ -115,7 +122,9 @@ class _Guard:
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
-        names = [f"{host}:{port}" for host in ("127.0.0.1", "localhost")]
+        hosts = ("127.0.0.1", "localhost")
+        # A browser leaves out the port of HTTP.
+        names = [f"{host}:{port}" for host in hosts] + list(hosts) * (port == 80)
         self._hosts = {name.encode() for name in names}
         self._origins = {f"http://{name}".encode() for name in names}
 
@@ -136,7 +145,10 @@ class _Guard:
         """The answer to a request that is not from this page; None if it may be."""
         headers = [(name, value) for name, value in scope["headers"]]
         given: dict[bytes, bytes] = dict(headers)
-        if [name for name, _ in headers].count(b"host") != 1 or given[b"host"] not in self._hosts:
+        names = [name for name, _ in headers if name in _READ]
+        if len(names) != len(set(names)):
+            return _refusal(400, "a header stands twice")
+        if given.get(b"host", b"").lower() not in self._hosts:
             return _refusal(403, "this server answers only to its own address, 127.0.0.1")
         if given.get(b"origin", next(iter(self._origins))) not in self._origins:
             return _refusal(403, "this request comes from another page")

@@ -5,7 +5,8 @@
   const by = (id) => document.getElementById(id);
   const text = by("text"), figure = by("tokens"), trouble = by("trouble");
   const MAX_FILE = 4 << 20;
-  const ROLES = ["system", "user", "assistant", "tool"];
+  const PAUSE = 300;  // milliseconds without typing, after which more tokens are shown
+  const ROLES = ["system", "user", "assistant"];
 
   const ask = async (name, question) => {
     const answer = await fetch(`/${name}`, {
@@ -13,7 +14,7 @@
       headers: { "content-type": "application/json" },
       body: JSON.stringify(question),
     });
-    const found = await answer.json();
+    const found = await answer.json().catch(() => ({ error: `The server answers ${answer.status}.` }));
     if (!answer.ok) throw new Error(found.error);
     return found;
   };
@@ -30,7 +31,7 @@
   const counted = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
 
   // One question after the other; the latest wins.
-  let asking = false, again = false, all = false, drawn = null;
+  let asking = false, again = false, most = "few", drawn = null, pause = 0;
   const renew = async () => {
     if (asking) {
       again = true;
@@ -46,12 +47,24 @@
       } catch (error) {
         say(error instanceof TypeError ? "The server does not answer; is it still running?" : error.message);
       }
-      figure.classList.toggle("waiting", !trouble.hidden);
+      for (const one of [figure, by("counts")]) one.classList.toggle("waiting", !trouble.hidden);
     } while (again);
     asking = false;
   };
+  // Direction by the first letter; dir=auto takes a minute for some megabytes.
+  const rightToLeft = /^[^\p{L}]*[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC]/u;
+  const direct = (area) => {
+    area.dir = rightToLeft.test(area.value.slice(0, 500)) ? "rtl" : "ltr";
+  };
   const later = () => {
-    all = false;
+    document.querySelectorAll("textarea").forEach(direct);
+    most = "few";
+    clearTimeout(pause);
+    pause = setTimeout(() => {
+      if (most !== "few" || by("more").hidden) return;
+      most = "usual";
+      renew();
+    }, PAUSE);
     renew();
   };
 
@@ -60,13 +73,14 @@
     tokenizer: by("tokenizer").value,
     special: by("special").checked,
     bos: by("bos").checked,
-    all,
+    most,
   });
 
   const renewText = async () => {
     const question = asked();
     const found = await ask("tokens", question);
     drawn = question;
+    forget(question.text);
     const labels = ["Llama 3"];
     const parts = [
       element("span", {}, element("b", {}, number(found.count)), ` token${found.count === 1 ? "" : "s"}`),
@@ -113,17 +127,28 @@
     by("only-label").hidden = isChat || labels.length < 2;
     if (by("only-label").hidden) figure.querySelector(".only").checked = false;
     const more = by("more");
-    more.hidden = isChat || all || found.shown >= found.count;
+    more.hidden = isChat || most === "all" || found.shown >= found.count;
     more.textContent = `${number(found.shown)} of ${number(found.count)} are shown: show more`;
     figure.dispatchEvent(new Event("renewed"));
+  };
+
+  // An explanation is of one text; another text has none yet.
+  let explained = null;
+  const forget = (now) => {
+    if (explained === null || explained === now) return;
+    explained = null;
+    by("explained").replaceChildren();
+    by("hint").hidden = false;
   };
 
   // A token that is clicked, or has the focus when Enter is pressed, is explained.
   const explain = async (token) => {
     if (drawn === null || token.dataset.a === token.dataset.e) return;
+    const question = { ...drawn, byte: Number(token.dataset.a) };
     try {
-      const found = await ask("explain", { ...drawn, byte: Number(token.dataset.a) });
+      const found = await ask("explain", question);
       by("hint").hidden = true;
+      explained = question.text;
       by("explained").innerHTML = found.html;
     } catch (error) {
       say(error.message);
@@ -162,7 +187,7 @@
   const add = (role, content) => {
     const select = element("select", {}, ...ROLES.map((name) => element("option", {}, name)));
     select.value = role;
-    const area = element("textarea", { value: content, rows: 2, spellcheck: false, dir: "auto" });
+    const area = element("textarea", { value: content, rows: 2, spellcheck: false });
     const remove = element("button", { type: "button", className: "quiet" }, "×");
     const item = element("li", {}, select, area, remove);
     select.addEventListener("change", later);
@@ -217,10 +242,14 @@
     event.preventDefault();
     read(event.dataTransfer.files[0]);
   });
-  by("file").addEventListener("change", (event) => read(event.target.files[0]));
+  by("file").addEventListener("change", async (event) => {
+    await read(event.target.files[0]);
+    event.target.value = ""; // the text is shown, and may be changed
+  });
 
   const switchMode = () => {
     const isChat = by("mode-chat").checked;
+    figure.querySelector(".find-token").value = "";
     by("text-part").hidden = isChat;
     by("chat-part").hidden = !isChat;
     by("explanation").hidden = isChat;
@@ -230,7 +259,7 @@
   for (const id of ["special", "bos", "tokenizer", "prompt"]) by(id).addEventListener("change", later);
   for (const id of ["text", "tools"]) by(id).addEventListener("input", later);
   by("more").addEventListener("click", () => {
-    all = true;
+    most = "all";
     renew();
   });
 

@@ -4,7 +4,7 @@ The tokens go out as the HTML that all pages have (`llama3_tok.page`), in which 
 markup.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +13,21 @@ from llama3_tok.errors import Llama3TokError
 from llama3_tok.page.rows import Token, TokenRow, flow
 from llama3_tok.page.texts import chat_tokens, text_tokens
 from llama3_tok.page.trees import tree
+from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
     from llama3_tok.report.llama2 import Llama2
     from llama3_tok.tokenizer import Tokenizer
 
-__all__ = ["MAX_LLAMA2", "MAX_SHOWN", "Playground"]
+__all__ = ["MAX_LLAMA2", "MOST", "Playground"]
 
-MAX_SHOWN = 3000
-"""Tokens on the page at first. More are shown when they are asked for: a browser takes a while."""
-MAX_ALL = 20_000
-"""Tokens on the page when all are asked for."""
+MOST = {"few": 800, "usual": 3000, "all": 20_000}
+"""Tokens that are sent while one types, when one pauses, and when more are asked for."""
 MAX_LLAMA2 = 200_000
 """Bytes of a text up to which Llama 2 is asked as one types; sentencepiece takes 0.1 s for them."""
+
+MAX_EXPLAINED = 100_000
+"""Bytes of a piece that is explained: merging them takes 0.1 s."""
 
 Json = dict[str, Any]
 
@@ -53,8 +55,7 @@ class Playground:
         options = _options(asked)
         encoding = tokenizer.encode_with_offsets(text, **options)
         data = text.encode()
-        most = MAX_ALL if asked.get("all") is True else MAX_SHOWN
-        shown = text_tokens(tokenizer, encoding, most)
+        shown = text_tokens(tokenizer, encoding, MOST[_choice(asked, "most", MOST)])
         end = shown[-1].end if len(shown) < len(encoding) else len(data)
         rows = [TokenRow("Llama 3", shown)]
         llama2, row = self._beside(data, end)
@@ -74,9 +75,13 @@ class Playground:
         """How the pretoken that has a byte of the text became ids."""
         tokenizer, text = self._tokenizer(asked), _text(asked)
         byte = asked.get("byte")
-        if not isinstance(byte, int) or not 0 <= byte < len(text.encode()):
+        if type(byte) is not int or not 0 <= byte < len(text.encode()):
             raise Refused("byte must be the place of a byte of the text")
         piece = tokenizer.explain(text, **_options(asked)).at(byte)
+        if len(piece.bytes) > MAX_EXPLAINED:
+            raise Refused(
+                f"the piece has {len(piece.bytes):,} bytes; {MAX_EXPLAINED:,} are explained"
+            )
         return {"start": piece.start, "end": piece.end, "html": tree([piece.tree()])}
 
     def chat(self, asked: Json) -> Json:
@@ -95,7 +100,8 @@ class Playground:
         except Llama3TokError:
             # Not every template tells what is learned; without ids the error is the same.
             ids, mask = tokenizer.encode_chat(messages, **options), None
-        data, tokens = chat_tokens(tokenizer, ids[:MAX_ALL], mask)
+        shown = None if mask is None else mask[: MOST["all"]]
+        data, tokens = chat_tokens(tokenizer, ids[: MOST["all"]], shown)
         rows = [TokenRow("Llama 3", tokens)]
         return {
             "count": len(ids),
@@ -106,10 +112,7 @@ class Playground:
         }
 
     def _tokenizer(self, asked: Json) -> "Tokenizer":
-        name = asked.get("tokenizer")
-        if not isinstance(name, str) or name not in self.tokenizers:
-            raise Refused(f"tokenizer must be one of {', '.join(self.tokenizers)}")
-        return self.tokenizers[name]
+        return self.tokenizers[_choice(asked, "tokenizer", self.tokenizers)]
 
     def _beside(self, data: bytes, end: int) -> tuple[Json | None, TokenRow | None]:
         """What Llama 2 makes of the text, and its tokens up to a place."""
@@ -125,6 +128,15 @@ class Playground:
             if stop <= end
         ]
         return {"count": len(found.ids)}, TokenRow("Llama 2", tokens)
+
+
+def _choice(asked: Json, name: str, known: Iterable[str]) -> str:
+    """What is asked for of a few names; the first one if nothing is said."""
+    choices = list(known)
+    chosen = asked.get(name, choices[0])
+    if chosen not in choices:
+        raise Refused(f"{name} must be one of {', '.join(choices)}")
+    return str(chosen)
 
 
 def _text(asked: Json) -> str:
@@ -146,7 +158,7 @@ def _mentions(tokenizer: "Tokenizer", text: str, options: TextOptions) -> list[s
     found = tokenizer.added_spans(text, allowed_special="all")
     plain = set(found) - set(tokenizer.added_spans(text, allowed_special=allowed))
     names = {token.id: token.content for token in tokenizer.added_tokens.values()}
-    return sorted({names[id] for _, _, id in plain})
+    return sorted({escaped(names[id]) for _, _, id in plain})
 
 
 class Refused(Llama3TokError):

@@ -45,8 +45,8 @@ ALTERNATIVES = (
     Alternative(3, r"\p{N}{1,3}", "up to three numbers"),
     Alternative(4, r" ?[^\s\p{L}\p{N}]+[\r\n]*", "symbols, with line ends after them"),
     Alternative(5, r"\s*[\r\n]+", "white space up to its last line end"),
-    Alternative(6, r"\s+(?!\S)", "white space, but for the last before text"),
-    Alternative(7, r"\s+", "the last white space before text"),
+    Alternative(6, r"\s+(?!\S)", "white space; the last before a word is left to the word"),
+    Alternative(7, r"\s+", "one white space that the next piece does not take"),
 )
 
 
@@ -68,6 +68,8 @@ class Node(NamedTuple):
     parts: "tuple[Node, ...]" = ()
     middle: int = 0
     """Where the two parts of the piece that were joined meet; 0 for what was not joined."""
+    differs: bool = False
+    """Whether this is what merging alone would give instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,32 +120,39 @@ class Pretoken:
             return Node(self.bytes, cut, (whole,))
         ids = " ".join(map(str, self.merged_ids))
         said = f"merging alone would give {len(self.merged_ids)} tokens instead: {ids}"
-        return Node(self.bytes, cut, (whole, Node(self.bytes, said, self._merged(most))))
+        alone = Node(self.bytes, said, self._merged(most), differs=True)
+        return Node(self.bytes, cut, (whole, alone))
 
     def _merged(self, most: int) -> tuple[Node, ...]:
-        """The tokens that merging gives, each with the two parts that it was joined from."""
-        steps = self.merge_steps
+        """The tokens that merging gives; with at most `most` steps, how each was joined."""
+        ids = self.merged_ids
+        if len(self.bytes) - len(ids) > most:  # each step makes one part of two
+            return self._without_steps(ids, most)
         single = {piece: self._core.token_id(piece) for piece in _single_bytes(self.bytes)}
         # What begins at a byte so far: a byte by itself, or what the steps have joined.
         nodes = {
             at: Node(self.bytes[at : at + 1], f"{single[self.bytes[at : at + 1]]}: a single byte")
             for at in range(len(self.bytes))
         }
-        for number, step in enumerate(steps, 1):
+        for number, step in enumerate(self.merge_steps, 1):
             both = (nodes[step.start], nodes.pop(step.middle))
             # A byte by itself says nothing that the sum does not.
             parts = tuple(node for node in both if len(node.piece) > 1)
             nodes[step.start] = Node(
                 self.bytes[step.start : step.end],
                 f"{step.id}: step {number}",
-                parts if len(steps) <= most else (),
+                parts,
                 step.middle - step.start,
             )
-        tokens = tuple(nodes.values())
-        if len(tokens) > most:
-            rest = Node(b"", f"and {len(tokens) - most:,} more tokens")
-            return (*tokens[:most], rest)
-        return tokens
+        return _first(list(nodes.values()), len(nodes), most)
+
+    def _without_steps(self, ids: tuple[int, ...], most: int) -> tuple[Node, ...]:
+        nodes, at = [], 0
+        for id in ids[:most]:
+            end = at + len(self._core.decode([id], False))
+            nodes.append(Node(self.bytes[at:end], str(id)))
+            at = end
+        return _first(nodes, len(ids), most)
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -184,11 +193,8 @@ class AddedPiece:
 
     def tree(self, most: int = 200) -> Node:
         """What happened, for people."""
-        if self.bytes:
-            note = f"{self.id}: {self.name}, found before the text is cut"
-        else:
-            note = f"{self.id}: {self.name}, added since it was asked for"
-        return Node(self.bytes or self.name.encode(), note)
+        how = "found before the text is cut" if self.bytes else "added, as BOS or EOS"
+        return Node(self.bytes or self.name.encode(), f"{self.id}: a special or added token, {how}")
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -289,7 +295,8 @@ class Explanation(Sequence[Piece]):
 
     def __repr__(self) -> str:
         """For people."""
-        return f"Explanation({len(self.ids):,} ids of {len(self):,} pieces)"
+        ids, pieces = len(self.ids), len(self)
+        return f"Explanation({ids:,} id{'s' * (ids != 1)} of {pieces:,} piece{'s' * (pieces != 1)})"
 
     def as_json(self) -> dict[str, Any]:
         """As plain data: the pieces in order, and the names that are plain text."""
@@ -307,6 +314,7 @@ def explain(core: "_core.Core", text: Text, **options: Unpack[TextOptions]) -> E
 
     chosen = arguments.chosen(options, "explain")
     data = arguments.utf8(text, "text")
+    core.encode(b"", chosen)  # BOS or EOS that are asked for and not there are an error
     names: TextOptions = {}
     for name in ("allowed_special", "disallowed_special"):
         if name in options:
@@ -343,6 +351,13 @@ def _mentions(core: "_core.Core", data: bytes, added: list[tuple[int, int, int]]
     found = set(core.added_spans(data, everything)) - set(added)
     names = {token["id"]: token["content"] for token in core.added_tokens}
     return [Mention(start, end, id, names[id]) for start, end, id in sorted(found)]
+
+
+def _first(nodes: list[Node], count: int, most: int) -> tuple[Node, ...]:
+    """The first of `count` nodes, and how many there are besides."""
+    if count <= most:
+        return tuple(nodes)
+    return (*nodes[:most], Node(b"", f"and {count - most:,} more tokens"))
 
 
 def _single_bytes(data: bytes) -> set[bytes]:
