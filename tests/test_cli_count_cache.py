@@ -1,7 +1,11 @@
 """`llama3-tok count --cache`: what is known is not counted again, and never wrong."""
 
+import gzip
 import os
 import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -133,8 +137,6 @@ def test_a_binary_file_is_left_out_where_it_was_found_and_counted_where_it_is_na
 
 
 def test_how_a_file_is_packed_belongs_to_its_content(cache):
-    import gzip
-
     data = gzip.compress(TEXT.encode())
     (cache / "a.gz").write_bytes(data)
     (cache / "a.bin").write_bytes(data)
@@ -174,3 +176,47 @@ def test_two_may_count_at_once(cache, tmp_path):
         other.execute("SELECT * FROM counts").fetchall()
         assert tokens_of(cache / "a") == [count_of(TEXT)]
     other.close()
+
+
+def test_names_that_begin_with_dots_are_packed_as_the_core_reads_them(cache, tmp_path):
+    packed = gzip.compress(b"one two three four")
+    names = [".gz", "..gz", "...gz", "x.GZ", "plain", "x.gz", "a.zst.gz.txt"]
+    for name in names:
+        (tmp_path / name).write_bytes(packed)
+    paths = [str(tmp_path / name) for name in names]
+    without = [files.count(Tokenizer(), [Source(path, walked=False)]) for path in paths]
+    expected = [found.tokens for [(_, found)] in without]
+    for _ in range(2):
+        assert [tokens_of(path)[0] for path in paths] == expected
+    assert [files.packing(path) for path in paths] == ["", ".gz", ".gz", ".gz", "", ".gz", ""]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_what_the_system_makes_up_is_not_kept(cache, asked):
+    for _ in range(2):
+        assert tokens_of("/proc/self/status")[0] > 0
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "row", ["x", "{}", "5", '"zzz"', "[1]", "null", '["a", 1, 1, 1, false, 0, 0, 0, 0, null]', 7]
+)
+def test_a_row_that_is_no_count_is_counted_again(cache, tmp_path, row):
+    path = tmp_path / "a.txt"
+    path.write_text("one two three")
+    expected = tokens_of(path)
+    with closing(sqlite3.connect(count_cache.cache_file())) as connection:
+        assert connection.execute("UPDATE counts SET counted = ?", [row]).rowcount == 1
+        connection.commit()
+    assert tokens_of(path) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_with_a_name_is_read_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[b"abc\xff def"])
+    writer.start()
+    done = run("count", "pipe", cwd=tmp_path)
+    writer.join()
+    assert done.returncode == 0
+    assert b"not all of it is UTF-8" in done.stderr

@@ -10,8 +10,9 @@
 //! Work whose infallible parts are larger, as reading a vocabulary, asks for them beforehand: [`ask`].
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::spin_loop;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::error::Error;
 
@@ -19,12 +20,10 @@ use crate::error::Error;
 const RESERVE_BYTES: usize = 8 << 20;
 /// The most bytes of a piece that the block is given back for.
 const SMALL_BYTES: usize = 1 << 20;
-const LAYOUT: Layout = match Layout::from_size_align(RESERVE_BYTES, 16) {
-    Ok(layout) => layout,
-    Err(_) => Layout::new::<u128>(),
-};
 
 static RESERVE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+/// Whether a thread gives the block back just now. Another one that was refused memory waits for that.
+static IS_GIVING: AtomicBool = AtomicBool::new(false);
 
 /// The system's allocator, with the reserve. It is the allocator of the Python module alone.
 pub struct Allocator;
@@ -54,32 +53,84 @@ pub fn ask(bytes: usize) -> Result<(), Error> {
 }
 
 #[cold]
-#[expect(unsafe_code, reason = "memory by itself, and not for a value")]
 fn fill() -> Result<(), Error> {
-    // SAFETY: the layout has a size.
-    let block = unsafe { System.alloc(LAYOUT) };
+    let block = block::request();
     if block.is_null() {
         return Err(Error::OutOfMemory);
     }
     let empty = RESERVE.compare_exchange(null_mut(), block, Ordering::AcqRel, Ordering::Relaxed);
     if empty.is_err() {
-        // SAFETY: it was just requested with this layout, and another thread's is in its place.
-        unsafe { System.dealloc(block, LAYOUT) };
+        // Another thread's is in its place.
+        block::give_back(block);
     }
     Ok(())
 }
 
 /// Whether a piece of so many bytes is small. Then the block is given back.
 #[cold]
-#[expect(unsafe_code, reason = "memory by itself, and not for a value")]
 fn is_small(bytes: usize) -> bool {
     let small = bytes <= SMALL_BYTES;
-    let block = if small { RESERVE.swap(null_mut(), Ordering::AcqRel) } else { null_mut() };
-    if !block.is_null() {
-        // SAFETY: `fill` requested it with this layout, and only the thread that took it out has it.
-        unsafe { System.dealloc(block, LAYOUT) };
+    if small {
+        // A lock of the standard library may allocate.
+        while IS_GIVING.swap(true, Ordering::Acquire) {
+            spin_loop();
+        }
+        let block = RESERVE.swap(null_mut(), Ordering::AcqRel);
+        if !block.is_null() {
+            block::give_back(block);
+        }
+        IS_GIVING.store(false, Ordering::Release);
     }
     small
+}
+
+/// The block on Linux: a mapping, since glibc keeps what is freed of its own heap, where other threads can't
+/// use it.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "memory by itself, and not for a value")]
+mod block {
+    use std::ptr::null_mut;
+
+    use super::RESERVE_BYTES;
+
+    pub(super) fn request() -> *mut u8 {
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, where the system likes, of no file.
+        let block = unsafe { libc::mmap(null_mut(), RESERVE_BYTES, access, kind, -1, 0) };
+        if block == libc::MAP_FAILED { null_mut() } else { block.cast() }
+    }
+
+    /// `block` is what `request` gave, and nobody else has it.
+    pub(super) fn give_back(block: *mut u8) {
+        // SAFETY: it is a whole mapping, and nothing is in it.
+        unsafe { libc::munmap(block.cast(), RESERVE_BYTES) };
+    }
+}
+
+/// The block elsewhere.
+#[cfg(not(target_os = "linux"))]
+#[expect(unsafe_code, reason = "memory by itself, and not for a value")]
+mod block {
+    use std::alloc::{GlobalAlloc, Layout, System};
+
+    use super::RESERVE_BYTES;
+
+    const LAYOUT: Layout = match Layout::from_size_align(RESERVE_BYTES, 16) {
+        Ok(layout) => layout,
+        Err(_) => Layout::new::<u128>(),
+    };
+
+    pub(super) fn request() -> *mut u8 {
+        // SAFETY: the layout has a size.
+        unsafe { System.alloc(LAYOUT) }
+    }
+
+    /// `block` is what `request` gave, and nobody else has it.
+    pub(super) fn give_back(block: *mut u8) {
+        // SAFETY: it was requested with this layout.
+        unsafe { System.dealloc(block, LAYOUT) }
+    }
 }
 
 #[expect(

@@ -6,9 +6,10 @@ for, so a copy, or a file that was only touched, is read and not counted. The to
 that change a count, and the version of this package belong to both keys.
 
 What could be wrong is not kept. A file has to be as it was before and after it was read, and its
-last change must be older than the ticks of any file system, so that a later change can't have the
-same time. Setting a file's time back changes that of its status. Windows has no such time, so
-there the content is always asked.
+last change must be older than the ticks of any file system. Setting a file's time back changes that
+of its status. What a system makes up when it is read, as in /proc, is never kept. Windows has no
+time of the status, so there the content is always asked. One change has no time at all until the
+system writes it to the disk: that of a file through a mapping of its memory.
 """
 
 import hashlib
@@ -129,6 +130,8 @@ class CountCache:
                     return _Looked(source, counted, identity, content)
             with open(source.path, "rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
+                if file.tell() != os.fstat(file.fileno()).st_size:
+                    return nothing  # what a system makes up when it is read
         except OSError:  # counting says what is wrong
             return nothing
         looked = _Looked(source, self._count_of(source, content), identity, content)
@@ -199,11 +202,22 @@ class CountCache:
         row = self._connection.execute("SELECT counted FROM counts WHERE key = ?", [key]).fetchone()
         if row is None:
             return None
-        value: Any = json.loads(row[0])
-        return Totals(*value) if isinstance(value, list) else value
+        return _counted(row[0])
 
     def _key(self, *parts: object) -> bytes:
         return hashlib.sha256(self._setup + _json(parts).encode()).digest()
+
+
+def _counted(row: object) -> Counted | None:
+    """A row of the database as a count; None for what is none, and is counted again."""
+    try:
+        value: Any = json.loads(row) if isinstance(row, str) else None
+    except (ValueError, RecursionError):
+        return None
+    if value in ("binary", "utf-16"):
+        return "binary" if value == "binary" else "utf-16"
+    sums = value[:5] if isinstance(value, list) and len(value) == len(Totals.__slots__) else []
+    return Totals(*value) if sums and all(isinstance(sum, int) for sum in sums) else None
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
@@ -213,15 +227,14 @@ def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
 
 def _kind(source: Source | Fault) -> list[Any]:
     """What counting depends on besides the content: whether it was named, and how it is packed."""
-    end = os.path.splitext(source.path)[1].lower()
     is_walked = isinstance(source, Source) and source.walked
-    return [is_walked, end if end in (".gz", ".zst") else ""]
+    return [is_walked, files.packing(source.path)]
 
 
 def _identity(path: str) -> str | None:
-    """What changes when a file does; None for what is no file, as a pipe."""
+    """What changes when a file does; None for what is no file on a disk, as a pipe."""
     status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         return None
     changed, status_changed = status.st_mtime_ns, status.st_ctime_ns
     return _json([status.st_dev, status.st_ino, status.st_size, changed, status_changed])

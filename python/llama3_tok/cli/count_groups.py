@@ -4,11 +4,9 @@ import os
 from collections.abc import Iterable
 
 from llama3_tok.cli.count_languages import language_of
-from llama3_tok.text.files import STANDARD_INPUT, Totals
+from llama3_tok.text.files import STANDARD_INPUT, Totals, packing
 
 __all__ = ["Group", "extension_of", "grouped"]
-
-_PACKED = (".gz", ".zst")
 
 
 class Group:
@@ -34,8 +32,7 @@ def grouped(rows: Iterable[tuple[str, Totals]], by: str) -> dict[str, Group]:
 def unpacked_name(path: str) -> str:
     """The name of a file, without the end that says how it is packed."""
     name = os.path.basename(path)
-    stem, end = os.path.splitext(name)
-    return stem if end.lower() in _PACKED else name
+    return name[: len(name) - len(packing(path))]
 
 
 def extension_of(path: str) -> str:

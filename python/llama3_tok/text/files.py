@@ -178,12 +178,25 @@ def is_folder(path: str) -> bool:
 
 
 def is_utf16(path: str) -> bool:
-    """Whether a file begins with the byte order mark of UTF-16; standard input is not asked."""
-    if path == STANDARD_INPUT:
+    """Whether a file begins with the byte order mark of UTF-16; a pipe is not asked."""
+    try:
+        if path == STANDARD_INPUT or not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except OSError:  # it was counted, and is gone
         return False
-    with open(path, "rb") as file:
-        head = file.read(4)
     return head.startswith((b"\xff\xfe", b"\xfe\xff")) and head != b"\xff\xfe\0\0"
+
+
+def packing(path: str) -> str:
+    """How a file is packed, by its name as the core reads it: ".gz", ".zst" or "".
+
+    Whatever is before the last dot is a name, also another dot.
+    """
+    before, _, end = os.path.basename(path).rpartition(".")
+    packed = f".{end.lower()}"
+    return packed if before and packed in (".gz", ".zst") else ""
 
 
 def stored_size(path: str) -> int | None:
