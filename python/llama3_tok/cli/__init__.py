@@ -122,6 +122,9 @@ class _Parser(argparse.ArgumentParser):
     def _option(self, match: re.Match[str]) -> str:
         name, values = match.groups()
         option = "--" + name.replace("_", "-")
+        # A form of conversations is an option by itself.
+        if name == "form" and values and (form := f"--{values.translate(_UNQUOTED)}"):
+            return form if form in self._option_string_actions else match[0]
         if option not in self._option_string_actions or (values is None and match.start() > 0):
             return match[0]
         if values in (None, "True"):
