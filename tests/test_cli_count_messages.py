@@ -120,11 +120,29 @@ def test_sharegpt(folder):
     ("words", "message"),
     [
         (["--messages", "-", "-"], "standard input can be counted only once"),
-        (["--messages", "a.jsonl", "--field", "x"], "--field is for texts"),
-        (["--messages", "a.jsonl", "--long"], "--long is for texts"),
-        (["--messages", "a.jsonl", "--by", "language"], "--by is for texts"),
-        (["--messages", "a.jsonl", "-t", "x"], "--text is for texts"),
-        (["--messages", "a.jsonl", "--top", "1"], "--top is for texts"),
+        (
+            ["--messages", "a.jsonl", "--field", "x"],
+            "--field does not go with --messages: it picks one text",
+        ),
+        (
+            ["--messages", "a.jsonl", "--long"],
+            "--long does not go with --messages: there are other",
+        ),
+        (
+            ["--messages", "a.jsonl", "--by", "language"],
+            "--by does not go with --messages: conversations have",
+        ),
+        (
+            ["--messages", "a.jsonl", "-t", "x"],
+            "--text does not go with --messages: it counts a text",
+        ),
+        (
+            ["--messages", "a.jsonl", "--top", "1"],
+            "--top does not go with --messages: --max N --list",
+        ),
+        (["--messages", "a.jsonl", "--cache"], "messages: counts of conversations are not rem"),
+        (["--messages", "a.jsonl", "--each"], "--each does not go with --messages: --budget is"),
+        (["--messages", "a.jsonl", "--sort", "path"], "--messages: files stay as they are named"),
         (["--max", "5", "a.jsonl"], "--max is for conversations"),
         (["--messages", "none.jsonl"], "none.jsonl: No such file or directory"),
         (["--messages", "broken.json"], "broken.json: this is not JSON"),

@@ -82,7 +82,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "template does not tell it",
     )
     form.add_argument(
-        "--html", metavar="FILE", help="write a page: structure, content and what training learns"
+        "--html",
+        metavar="FILE",
+        help="write a page with one conversation (--row says which): structure, content and what "
+        "training learns",
     )
     parser.add_argument("--tools", metavar="FILE", help="JSON: a list of tools, in place of FILE's")
     parser.add_argument(

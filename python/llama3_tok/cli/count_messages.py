@@ -26,11 +26,22 @@ if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
 
 ABOVE = 1
-# Options of `count` that say nothing about conversations.
-FOR_TEXTS = (
-    *("field", "long", "bos", "texts", "files_from", "by", "tree", "sort", "top"),
-    *("no_total", "each", "decode", "cache"),
-)
+# Options of `count` that do not go with conversations, and why.
+FOR_TEXTS = {
+    "texts": "it counts a text as it is; give conversations as files or on standard input",
+    "field": "it picks one text of each record, and a conversation is counted as a whole",
+    "files_from": "name the files or folders as PATH",
+    "bos": "the format of a conversation has its own beginning",
+    "long": "there are other columns: tokens, rows, the mean, the longest and its line",
+    "by": "conversations have a line for each file",
+    "tree": "conversations have a line for each file",
+    "sort": "files stay as they are named; --max N --list has the longest conversations",
+    "top": "--max N --list has the longest conversations",
+    "no_total": "the total of conversations is always printed",
+    "each": "--budget is for the total, and --max N for each conversation",
+    "decode": "JSON is UTF-8",
+    "cache": "counts of conversations are not remembered",
+}
 HEADER = ("tokens", "rows", "mean", "longest")
 
 
@@ -66,12 +77,10 @@ class _File:
 
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
-    for name in FOR_TEXTS:
+    for name, reason in FOR_TEXTS.items():
         if getattr(arguments, name) not in (None, False, []):
             option = {"texts": "text"}.get(name, name.replace("_", "-"))
-            raise UsageError(
-                f"--{option} is for texts, and --messages has its own output; take it out"
-            )
+            raise UsageError(f"--{option} does not go with --messages: {reason}")
     encoder = tokenizer(arguments)
     files, faults = [], 0
     for path in _paths(arguments):
