@@ -24,6 +24,7 @@ from llama3_tok.cli.terminal import (
     UsageError,
     flush,
     has_colours,
+    hinting,
     is_terminal,
     tokenizer,
     utf8,
@@ -171,12 +172,13 @@ def run(arguments: argparse.Namespace) -> int:
         "chat_template": template(encoder, arguments.template),
         "template_variables": dict(arguments.set),
     }
-    if arguments.html is not None:
-        found = _only(found)
-    for one in found:
-        own = one.tools if tools is None else tools
-        _print(encoder, one, {**options, "tools": own}, arguments)
-        flush()
+    with hinting(arguments.file, "FILE is a file; JSON itself is given on standard input, as -"):
+        if arguments.html is not None:
+            found = _only(found)
+        for one in found:
+            own = one.tools if tools is None else tools
+            _print(encoder, one, {**options, "tools": own}, arguments)
+            flush()
     return 0
 
 

@@ -59,8 +59,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     groups.add_argument(
         "--by",
         choices=GROUPS,
-        help="a line for each directory, extension or language: tokens, with --long bytes, characters "
-        "and bytes per token, the number of files, and the name",
+        help="a line for each directory, extension or language; the columns are tokens, with "
+        "--long bytes, characters and bytes per token, then files, and the name",
     )
     groups.add_argument(
         "--summary",
