@@ -166,6 +166,9 @@ def test_standard_input_is_a_file_of_conversations(folder):
     assert (result.returncode, result.stdout) == (2, b"")
     assert b"llama3-tok: standard input, line 2: messages: the row does not" in result.stderr
     assert b"PATH" in cli.keyboard_only("count", "--messages").stderr
+    # One line that is an empty list is a conversation without messages, not a list of none.
+    result = cli.run("count", "--messages", stdin=b"[]")
+    assert b"standard input, line 1: messages: there are no messages" in result.stderr
 
 
 def test_a_folder_has_its_files_of_conversations(folder):

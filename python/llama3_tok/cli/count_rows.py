@@ -63,11 +63,13 @@ def _copied(pipe: IO[bytes]) -> Iterator[str]:
     """
     head = pipe.read(4)
     packed = next((end for magic, end in _PACKED if head.startswith(magic)), "")
-    with tempfile.NamedTemporaryFile(suffix=f".jsonl{packed}") as copy:
-        copy.write(head)
-        shutil.copyfileobj(pipe, copy, _READ_BYTES)
-        copy.flush()
-        yield copy.name
+    # In a folder of its own, since Windows opens no temporary file twice.
+    with tempfile.TemporaryDirectory(prefix="llama3-tok-") as folder:
+        path = os.path.join(folder, f"copy.jsonl{packed}")
+        with open(path, "wb") as copy:
+            copy.write(head)
+            shutil.copyfileobj(pipe, copy, _READ_BYTES)
+        yield path
 
 
 def _given(file: str, name: str) -> Given:
@@ -87,7 +89,7 @@ def _one_value(path: str, *, is_json: bool) -> list[Any] | None:
             return None
     else:
         # A line by itself is a line, unless it is a list of conversations, or its name says JSON.
-        if follows or not (is_json or _is_rows(value)):
+        if follows or not (is_json or (value and _is_rows(value))):
             return None
         return value if _is_rows(value) else [value]
     data = _content(path, None if is_json else _SEEMING_BYTES)
