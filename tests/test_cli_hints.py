@@ -92,3 +92,8 @@ def test_a_vocabulary_that_does_not_exist_is_one_sentence(tmp_path):
     assert "is a profile: pass it as --profile llama3.1\n" in fails(
         "count", "-t", "x", "--vocabulary", "llama3.1", cwd=tmp_path
     )
+
+
+@pytest.mark.parametrize("words", [["generate", "nothere", "Hi"], ["chat-with", "nothere"]])
+def test_a_model_folder_that_does_not_exist_is_no_matter_of_what_is_installed(words, tmp_path):
+    assert fails(*words, cwd=tmp_path) == "llama3-tok: nothere: there is no such folder\n"
