@@ -4,7 +4,6 @@ A pipe or a device would hold the process up for ever, a file with holes would f
 values nested without end would exhaust the stack, here or where they are written again.
 """
 
-import json
 import os
 import stat
 from typing import Any, BinaryIO
@@ -44,6 +43,8 @@ def read_regular(path: str, most: int = MAX_BYTES) -> bytes:
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
     """The value of a JSON text. Raises ValueError, also for one that is nested too deep."""
+    import json  # which counting does without
+
     try:
         value = json.loads(text)
     except RecursionError:
