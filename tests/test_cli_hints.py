@@ -97,3 +97,17 @@ def test_a_vocabulary_that_does_not_exist_is_one_sentence(tmp_path):
 @pytest.mark.parametrize("words", [["generate", "nothere", "Hi"], ["chat-with", "nothere"]])
 def test_a_model_folder_that_does_not_exist_is_no_matter_of_what_is_installed(words, tmp_path):
     assert fails(*words, cwd=tmp_path) == "llama3-tok: nothere: there is no such folder\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("count", "The columns are tokens, rows, the mean, the longest, its line"),
+        ("count", "the columns are tokens, with --long bytes, characters and bytes per token"),
+        ("count", "without it names are written as they are in a pipe"),
+        ("chat", "write a page with one conversation (--row says which)"),
+        ("decode", "what stands before a word that is not an id may be printed"),
+    ],
+)
+def test_the_help_says_what_is_printed(verb, words):
+    assert words in " ".join(output(verb, "--help", COLUMNS="100").decode().split())
