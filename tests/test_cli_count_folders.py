@@ -142,6 +142,28 @@ def test_a_tree_has_the_tokens_of_folders(tree):
     assert [child["name"] for child in root["children"]] == ["docs", "src"]
 
 
+def test_a_tree_begins_at_the_folder_that_was_named(tree):
+    inner = tree / "a/b"
+    inner.mkdir(parents=True)
+    (inner / "c").mkdir()
+    (inner / "c/x.txt").write_text("x")
+    for name in ("a/b", "a/b/", str(inner), "./a/b", "../" + tree.name + "/a/b"):
+        lines = output("count", "--tree", name, cwd=tree).decode().splitlines()
+        shown = name.rstrip("/")
+        assert lines[0] == f"└── {shown}/ (1 token)"
+        assert [line.strip() for line in lines[1:3]] == ["└── c/ (1 token)", "└── x.txt (1 token)"]
+        (root,) = objects(output("count", "--tree", "--json", name, cwd=tree))
+        assert root["children"][0]["name"] == shown
+    lines = output("count", "--tree", ".", cwd=tree).decode().splitlines()
+    assert lines[0].startswith("├── a/")
+
+
+def test_a_tree_without_other_columns_names_what_was_given(tree):
+    for given in (["--long"], ["--top", "3"], ["--long", "--top", "3"]):
+        options = " and ".join(word for word in given if word != "3")
+        assert f"take {options} out\n" in fails("count", "--tree", *given, ".", cwd=tree)
+
+
 def test_a_tree_may_be_deeper_than_functions_may_call():
     from llama3_tok.cli.count_tree import _lines, tree_of
     from llama3_tok.text.files import Totals

@@ -89,7 +89,10 @@ def test_named_files_are_counted_whatever_they_are(tree):
 
 
 def test_an_empty_folder_has_a_total_of_nothing(tmp_path):
-    assert output("count", str(tmp_path)) == b"0  total\n"
+    for options in ([], ["--budget", "5"], ["-g", "*.none"]):
+        done = run("count", *options, str(tmp_path))
+        assert (done.returncode, done.stdout) == (0, b"0  total\n")
+        assert done.stderr == b"llama3-tok: note: no file matches\n"
 
 
 # JSONL

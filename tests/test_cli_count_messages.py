@@ -83,7 +83,8 @@ def test_json_has_each_row_and_a_total_under_another_name(folder):
     *rows, total = map(json.loads, result.stdout.splitlines())
     many = counts(ROWS)
     assert [row["tokens"] for row in rows] == [*many, many[0]]
-    assert [row["line"] for row in rows] == [1, 3, 5, 1]
+    assert [row["line"] for row in rows[:-1]] == [1, 3, 5]
+    assert rows[-1]["row"] == 1
     whole = sum(many) + many[0]
     assert total == {
         "total": True,
@@ -118,13 +119,30 @@ def test_sharegpt(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--messages"], "--messages needs PATH"),
-        (["--messages", "-"], "--messages needs PATH"),
-        (["--messages", "a.jsonl", "--field", "x"], "--field is for texts"),
-        (["--messages", "a.jsonl", "--long"], "--long is for texts"),
-        (["--messages", "a.jsonl", "--by", "language"], "--by is for texts"),
-        (["--messages", "a.jsonl", "-t", "x"], "--text is for texts"),
-        (["--messages", "a.jsonl", "--top", "1"], "--top is for texts"),
+        (["--messages", "-", "-"], "standard input can be counted only once"),
+        (
+            ["--messages", "a.jsonl", "--field", "x"],
+            "--field does not go with --messages: it picks one text",
+        ),
+        (
+            ["--messages", "a.jsonl", "--long"],
+            "--long does not go with --messages: there are other",
+        ),
+        (
+            ["--messages", "a.jsonl", "--by", "language"],
+            "--by does not go with --messages: conversations have",
+        ),
+        (
+            ["--messages", "a.jsonl", "-t", "x"],
+            "--text does not go with --messages: it counts a text",
+        ),
+        (
+            ["--messages", "a.jsonl", "--top", "1"],
+            "--top does not go with --messages: --max N --list",
+        ),
+        (["--messages", "a.jsonl", "--cache"], "messages: counts of conversations are not rem"),
+        (["--messages", "a.jsonl", "--each"], "--each does not go with --messages: --budget is"),
+        (["--messages", "a.jsonl", "--sort", "path"], "--messages: files stay as they are named"),
         (["--max", "5", "a.jsonl"], "--max is for conversations"),
         (["--messages", "none.jsonl"], "none.jsonl: No such file or directory"),
         (["--messages", "broken.json"], "broken.json: this is not JSON"),
@@ -135,6 +153,86 @@ def test_wrong_usage_says_what_is_right(folder, words, message):
     result = run(folder, *words)
     assert (result.returncode, result.stdout) == (2, b"")
     assert message in result.stderr.decode()
+
+
+def test_standard_input_is_a_file_of_conversations(folder):
+    data, whole = (folder / "a.jsonl").read_bytes(), sum(counts(ROWS))
+    for words in ([], ["-"]):
+        for given in (data, gzip.compress(data), (folder / "rows.json").read_bytes()):
+            result = cli.run("count", "--messages", *words, stdin=given)
+            assert (result.returncode, result.stderr) == (0, b"")
+            assert table(result)[0][:2] == [str(whole), "3"]
+    result = cli.run("count", "--messages", stdin=(folder / "bad.jsonl").read_bytes())
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"llama3-tok: standard input, line 2: messages: the row does not" in result.stderr
+    assert b"PATH" in cli.keyboard_only("count", "--messages").stderr
+    # One line that is an empty list is a conversation without messages, not a list of none.
+    result = cli.run("count", "--messages", stdin=b"[]")
+    assert b"standard input, line 1: messages: there are no messages" in result.stderr
+
+
+def test_a_folder_has_its_files_of_conversations(folder):
+    for name in ("bad.jsonl", "s.jsonl"):
+        (folder / name).unlink()
+    (folder / "notes.txt").write_text("none")
+    result = run(folder, "--messages", ".")
+    assert (result.returncode, result.stderr) == (0, b"")
+    names = ["./a.jsonl", "./a.jsonl.gz", "./one.json", "./row.json", "./rows.json", "total"]
+    assert [row[-1] for row in table(result)] == names
+    result = run(folder, "--messages", ".", "-g", "*.gz")
+    assert [row[-1] for row in table(result)] == ["./a.jsonl.gz"]
+
+
+def test_a_folder_without_any_is_noted(tmp_path):
+    result = run(tmp_path, "--messages", ".", "--budget", "5")
+    assert (result.returncode, result.stderr) == (0, b"llama3-tok: note: no file matches\n")
+
+
+def test_what_a_file_is_its_content_tells(folder):
+    many = counts(ROWS)
+    (folder / "lines.json").write_bytes((folder / "a.jsonl").read_bytes())
+    for name in ("pretty.jsonl", "pretty.txt", "pretty.json"):
+        (folder / name).write_text("\n" + json.dumps(ROWS, indent=2))
+    (folder / "line.jsonl").write_text(json.dumps(ROWS))
+    (folder / "pretty.jsonl.gz").write_bytes(gzip.compress(json.dumps(ROWS, indent=1).encode()))
+    for name in ("pretty.jsonl", "pretty.txt", "pretty.json", "line.jsonl", "pretty.jsonl.gz"):
+        *rows, _ = cli.objects(run(folder, "--messages", name, "--json").stdout)
+        assert [row["tokens"] for row in rows] == many
+        assert [row["row"] for row in rows] == [1, 2, 3]
+        assert not any("line" in row for row in rows)
+    *rows, _ = cli.objects(run(folder, "--messages", "lines.json", "--json").stdout)
+    assert [(row["line"], row["tokens"]) for row in rows] == list(zip([1, 3, 5], many, strict=True))
+    listed = run(folder, "--messages", "pretty.json", "--list").stdout.decode().split("\n")
+    assert listed[2] == f"{many[2]}  pretty.json[3]"
+
+
+def test_a_row_of_a_list_is_named_as_such(folder):
+    (folder / "rows.json").write_text(json.dumps([ROWS[0], {"x": 1}]))
+    result = run(folder, "--messages", "rows.json")
+    assert b"llama3-tok: rows.json, row 2: messages: the row does not have it" in result.stderr
+    result = run(folder, "--messages", "rows.json", "--on-error", "skip", "--json")
+    assert b"llama3-tok: rows.json[2]: messages: the row does not have it" in result.stderr
+    assert cli.objects(result.stdout)[-1]["skipped_rows"] == 1
+
+
+def test_a_broken_first_line_is_that_of_json_lines(folder):
+    (folder / "broken.jsonl").write_text('{\n{"messages": []}\n')
+    result = run(folder, "--messages", "broken.jsonl")
+    assert b"broken.jsonl, line 1: the line is not valid JSON" in result.stderr
+
+
+def test_json_has_only_what_is_listed(folder):
+    result = run(folder, "--messages", "a.jsonl", "--max", "50", "--list", "--json")
+    *rows, total = cli.objects(result.stdout)
+    assert [row["line"] for row in rows] == [3, 5]
+    assert (total["rows"], total["above"]) == (3, 2)
+
+
+def test_the_other_form_is_named_as_an_option(folder):
+    assert b"; --sharegpt reads 'conversations'" in run(folder, "--messages", "s.jsonl").stderr
+    assert b"; --messages reads 'messages'" in run(folder, "--sharegpt", "a.jsonl").stderr
+    result = run(folder, "--sharegpt", "one.json")
+    assert b"; --messages reads role and content" in result.stderr
 
 
 # In Python

@@ -142,9 +142,9 @@ def test_messages_that_cannot_be_written_leave_the_exit_code(folder):
     assert rows(done.stdout.decode())["b.txt"] == count_of(OTHER)
 
 
-def test_a_missing_vocabulary_says_how_to_give_one(tmp_path):
-    message = fails("count", "--vocabulary", str(tmp_path / "nosuch"))
-    assert "LLAMA3_TOK_VOCAB" in message
+def test_a_vocabulary_in_the_environment_that_does_not_exist_is_named_with_it(folder):
+    message = fails("count", "a.txt", cwd=folder, LLAMA3_TOK_VOCAB="nosuch")
+    assert message.startswith("llama3-tok: the environment variable LLAMA3_TOK_VOCAB names the ")
 
 
 # Pipes, signals and time
@@ -200,7 +200,7 @@ def test_ctrl_c_is_exit_code_130_even_while_waiting(verb):
         stderr=subprocess.PIPE,
         env=environment(),
     ) as process:
-        # Nothing is known of it yet: more digits may follow.
+        # A word that may go on, as text and as an id: nothing can be printed of it yet.
         process.stdin.write(b"12")
         process.stdin.flush()
         # It has begun once it has read what the pipe held.

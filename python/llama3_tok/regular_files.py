@@ -43,7 +43,7 @@ def read_regular(path: str, most: int = MAX_BYTES) -> bytes:
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
     """The value of a JSON text. Raises ValueError, also for one that is nested too deep."""
-    import json  # most programs never need it
+    import json  # which counting does without
 
     try:
         value = json.loads(text)

@@ -114,20 +114,20 @@ def _resolve(candidate: Candidate) -> str:
         raise _refused(path, reason)
     if not os.path.exists(path):
         raise VocabularyNotFound(
-            f"{candidate.way} names the vocabulary {path}, which does not exist. "
-            f"{_meant(candidate.path)}{WAYS}"
+            f"{candidate.way} names the vocabulary {path}, which does not exist"
+            f"{_meant(candidate.path)}"
         )
     return path
 
 
 def _meant(path: str) -> str:
-    """What a path that does not exist may have been meant as: a sentence, or nothing."""
+    """What a path that does not exist may have been meant as, or nothing."""
     if path in profiles.PROFILES:
-        return f"{path!r} is a profile: pass it as profile={path!r}. "
+        return f". {path!r} is a profile: pass it as profile={path!r}"
     owner, _, name = path.partition("/")
     if owner and name and "/" not in name and "." not in owner and not os.path.exists(owner):
         return (
-            f"If {path!r} is a model of a hub: nothing is downloaded; pass the path of its folder. "
+            f". If {path!r} is a model of a hub: nothing is downloaded; pass the path of its folder"
         )
     return ""
 

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any, NoReturn, Protocol, TextIO, cast
 
 from llama3_tok import __version__
+from llama3_tok.cli.hints import hint_of_name, plainer, unexpected
 from llama3_tok.cli.terminal import UNUSABLE, UsageError, complain, utf8
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.profiles import DEFAULT_PROFILE, PROFILES
@@ -105,7 +106,7 @@ class _Parser(argparse.ArgumentParser):
         self.set_defaults(in_options=self.in_options)
 
     def error(self, message: str) -> NoReturn:
-        complain(message)
+        complain(plainer(self, message))
         self.exit(UNUSABLE, f"Try '{self.prog} --help'.\n")
 
     def in_options(self, message: str) -> str:
@@ -122,6 +123,9 @@ class _Parser(argparse.ArgumentParser):
     def _option(self, match: re.Match[str]) -> str:
         name, values = match.groups()
         option = "--" + name.replace("_", "-")
+        # A form of conversations is an option by itself.
+        if name == "form" and values and (form := f"--{values.translate(_UNQUOTED)}"):
+            return form if form in self._option_string_actions else match[0]
         if option not in self._option_string_actions or (values is None and match.start() > 0):
             return match[0]
         if values in (None, "True"):
@@ -173,15 +177,15 @@ def _warn(
 
 
 def _run(argv: Sequence[str]) -> int:
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
     # Only what is asked for is built; without a verb, or with a wrong one, the help names all.
     parsers = _parsers(argv[:1] if argv[:1] and argv[0] in VERBS else VERBS)
     try:
         arguments, surplus = parsers[""].parse_known_args(_shielded(argv))
         parser = parsers[arguments.verb or ""]
         if surplus:
-            options = any(word.startswith("-") for word in surplus)
-            hint = "" if options else "; a text with spaces needs quotation marks"
-            parser.error(f"unexpected: {' '.join(surplus)}{hint}")
+            parser.error(unexpected(parser, surplus))
         if not arguments.verb:
             parser.print_help(sys.stderr)
             return UNUSABLE
@@ -193,7 +197,7 @@ def _run(argv: Sequence[str]) -> int:
         except UsageError as error:
             parser.error(str(error))
         except Llama3TokError as error:
-            complain(parser.in_options(str(error)))
+            complain(parser.in_options(str(error)) + hint_of_name(error, arguments))
             return UNUSABLE
     except SystemExit as stop:  # how argparse ends for --help and for errors
         return stop.code if isinstance(stop.code, int) else UNUSABLE
@@ -209,7 +213,7 @@ def _parsers(names: Iterable[str]) -> dict[str, _Parser]:
     top = _Parser(
         prog="llama3-tok",
         description="Counts, encodes and decodes text exactly as Llama 3 does.",
-        epilog="'llama3-tok VERB --help' tells more about each.",
+        epilog="'llama3-tok help VERB', or 'llama3-tok VERB --help', tells more about each.",
         formatter_class=_Help,
         allow_abbrev=False,
     )

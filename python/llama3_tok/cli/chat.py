@@ -24,6 +24,7 @@ from llama3_tok.cli.terminal import (
     UsageError,
     flush,
     has_colours,
+    hinting,
     is_terminal,
     tokenizer,
     utf8,
@@ -82,7 +83,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "template does not tell it",
     )
     form.add_argument(
-        "--html", metavar="FILE", help="write a page: structure, content and what training learns"
+        "--html",
+        metavar="FILE",
+        help="write a page with one conversation (--row says which): structure, content and what "
+        "training learns",
     )
     parser.add_argument("--tools", metavar="FILE", help="JSON: a list of tools, in place of FILE's")
     parser.add_argument(
@@ -168,12 +172,13 @@ def run(arguments: argparse.Namespace) -> int:
         "chat_template": template(encoder, arguments.template),
         "template_variables": dict(arguments.set),
     }
-    if arguments.html is not None:
-        found = _only(found)
-    for one in found:
-        own = one.tools if tools is None else tools
-        _print(encoder, one, {**options, "tools": own}, arguments)
-        flush()
+    with hinting(arguments.file, "FILE is a file; JSON itself is given on standard input, as -"):
+        if arguments.html is not None:
+            found = _only(found)
+        for one in found:
+            own = one.tools if tools is None else tools
+            _print(encoder, one, {**options, "tools": own}, arguments)
+            flush()
     return 0
 
 

@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     what = given(arguments)
     counting = _Run(arguments, tokenizer(arguments), what)
     count_output.show(arguments, counting, what)
+    if arguments.paths and not (what.sources or what.texts):
+        complain("note: no file matches")
     return _status(counting, arguments)
 
 

@@ -50,12 +50,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--json",
         action="store_true",
-        help="one JSON object a line; the last one of several has the sums as its total",
+        help="one JSON object a line; the last one of several has the sums as its total; for "
+        "scripts, since any name is right in it: without it names are written as they are in a "
+        "pipe, also those with line breaks",
     )
     form.add_argument("--no-total", action="store_true", help="without the sums of all files")
     groups = form.add_mutually_exclusive_group()
     groups.add_argument(
-        "--by", choices=GROUPS, help="a line for each directory, extension or language"
+        "--by",
+        choices=GROUPS,
+        help="a line for each directory, extension or language; the columns are tokens, with "
+        "--long bytes, characters and bytes per token, then files, and the name",
     )
     groups.add_argument(
         "--summary",
@@ -136,8 +141,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     chats.add_argument(
         "--messages",
         action="store_true",
-        help="the files are conversations: JSON, or JSONL with one on each line; a row is a list "
-        'of messages, or an object with "messages" and perhaps "tools"',
+        help="conversations: JSON, or JSONL with one on each line, which the content of a file "
+        "tells; of a folder the .json and .jsonl files; a row is a list of messages, or an object "
+        'with "messages" and perhaps "tools". The columns are tokens, rows, the mean, the '
+        "longest, its line (or its row in a list), and with --max how many are above",
     )
     chats.add_argument(
         "--sharegpt",
@@ -193,4 +200,12 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.texts and (arguments.field is not None or arguments.tree or arguments.by):
         raise UsageError("-t counts texts as they are; --field, --by and --tree are for files")
     if arguments.tree and (arguments.long or arguments.top is not None):
-        raise UsageError("--tree has its own output; take --long and --top out")
+        given = " and ".join(
+            option
+            for option, is_given in (
+                ("--long", arguments.long),
+                ("--top", arguments.top is not None),
+            )
+            if is_given
+        )
+        raise UsageError(f"--tree has its own output; take {given} out")

@@ -58,7 +58,10 @@ def given(arguments: argparse.Namespace) -> Given:
 
 def _listed(name: str, separator: bytes) -> list[str]:
     """The paths in a file, one after the other; a `-` among them is a file of that name."""
-    lines = given_file(name).split(separator)
+    data = given_file(name)
+    if separator == b"\n" and b"\0" in data:
+        raise UsageError("--files-from: a NUL ends each name; give -0")
+    lines = data.split(separator)
     if separator == b"\n":
         lines = [line.removesuffix(b"\r") for line in lines]
     paths = [os.fsdecode(line) for line in lines if line]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok.cli import count_rows
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
@@ -16,7 +17,8 @@ from llama3_tok.cli.terminal import (
     tokenizer,
     write,
 )
-from llama3_tok.errors import ChatFormatError, Llama3TokError
+from llama3_tok.errors import ChatFormatError, InputError, Llama3TokError
+from llama3_tok.text import files as text_files
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
@@ -24,12 +26,23 @@ if TYPE_CHECKING:
     from llama3_tok.tokenizer import Tokenizer
 
 ABOVE = 1
-# Options of `count` that say nothing about conversations.
-FOR_TEXTS = (
-    *("field", "long", "bos", "texts", "files_from", "by", "tree", "sort", "top"),
-    *("no_total", "each", "decode", "cache"),
-)
-HEADER = ("tokens", "rows", "mean", "longest", "its line")
+# Options of `count` that do not go with conversations, and why.
+FOR_TEXTS = {
+    "texts": "it counts a text as it is; give conversations as files or on standard input",
+    "field": "it picks one text of each record, and a conversation is counted as a whole",
+    "files_from": "name the files or folders as PATH",
+    "bos": "the format of a conversation has its own beginning",
+    "long": "there are other columns: tokens, rows, the mean, the longest and its line",
+    "by": "conversations have a line for each file",
+    "tree": "conversations have a line for each file",
+    "sort": "files stay as they are named; --max N --list has the longest conversations",
+    "top": "--max N --list has the longest conversations",
+    "no_total": "the total of conversations is always printed",
+    "each": "--budget is for the total, and --max N for each conversation",
+    "decode": "JSON is UTF-8",
+    "cache": "counts of conversations are not remembered",
+}
+HEADER = ("tokens", "rows", "mean", "longest")
 
 
 @dataclass
@@ -40,6 +53,13 @@ class _File:
     tokens: list[int] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     """Lines from 1, or in a file that is one JSON value, rows from 1."""
+    unit: str = "line"
+    """Which of them: "line" or "row"."""
+
+    def place(self, number: int) -> str:
+        """Where a row is: `a.jsonl:3` is a line, `a.json[3]` a row."""
+        path = _shown(self.path)
+        return f"{path}[{number}]" if self.unit == "row" else f"{path}:{number}"
 
     def above(self, most: int) -> Iterator[tuple[int, int]]:
         """Lines and tokens of the rows that have more."""
@@ -57,29 +77,60 @@ class _File:
 
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and says with the exit code how it went."""
-    for name in FOR_TEXTS:
+    for name, reason in FOR_TEXTS.items():
         if getattr(arguments, name) not in (None, False, []):
             option = {"texts": "text"}.get(name, name.replace("_", "-"))
-            raise UsageError(
-                f"--{option} is for texts, and --messages has its own output; take it out"
-            )
-    if not arguments.paths or "-" in arguments.paths:
-        raise UsageError("--messages needs PATH: files of conversations")
+            raise UsageError(f"--{option} does not go with --messages: {reason}")
     encoder = tokenizer(arguments)
     files, faults = [], 0
-    for path in arguments.paths:
+    for path in _paths(arguments):
         try:
             file, skipped = _counted(arguments, encoder, path)
+        except InputError as error:  # of a pipe it names a copy
+            complain(_of_place(arguments, path, f", line {error.line}", error.reason))
+            return UNUSABLE
+        except ChatFormatError as error:
+            place = "" if error.row is None else f", row {error.row + 1}"
+            complain(_of_place(arguments, path, place, error.without_row))
+            return UNUSABLE
         except (Llama3TokError, OSError) as error:
             reason = str(error.strerror if isinstance(error, OSError) else error)
             complain(reason if reason.startswith(path) else f"{path}: {reason}")
             return UNUSABLE
         faults += skipped
         files.append(file)
+    if not files:
+        complain("note: no file matches")
     if faults:
         complain(f"{faults:,} rows were skipped" if faults > 1 else "1 row was skipped")
-    _print(arguments, files)
+    _print(arguments, files, faults)
     return _status(arguments, files, faults)
+
+
+def _paths(arguments: argparse.Namespace) -> list[str]:
+    """The files that are named, and those of folders that may have conversations."""
+    paths = arguments.paths
+    if not paths:
+        if is_terminal(sys.stdin):
+            raise UsageError("give PATH, or - to read standard input")
+        return [text_files.STANDARD_INPUT]
+    if paths.count(text_files.STANDARD_INPUT) > 1:
+        raise UsageError("standard input can be counted only once")
+    found = []
+    for source in text_files.find(
+        paths, hidden=arguments.hidden, no_ignore=arguments.no_ignore, globs=arguments.glob
+    ):
+        if isinstance(source, text_files.Fault):
+            complain(str(source))
+        elif not source.walked or source.path.lower().endswith(count_rows.JSON):
+            found.append(source.path)
+    return found
+
+
+def _of_place(arguments: argparse.Namespace, path: str, place: str, reason: str) -> str:
+    """A message about a row, in the words of the command: the file's name is none of them."""
+    name = "standard input" if path == text_files.STANDARD_INPUT else path
+    return f"{name}{place}: {arguments.in_options(reason)}"
 
 
 def _counted(arguments: argparse.Namespace, encoder: "Tokenizer", path: str) -> tuple[_File, int]:
@@ -87,51 +138,35 @@ def _counted(arguments: argparse.Namespace, encoder: "Tokenizer", path: str) -> 
     from llama3_tok.data.chats import count_chats
 
     form: Form = "sharegpt" if arguments.sharegpt else "messages"
-    given = path if not _is_one_value(path) else _rows_of(path)
-    with progress_bar() as bar:
+    with count_rows.opened(path) as given, progress_bar() as bar:
 
         def progress(rows: int) -> None:
             if bar is not None:
                 bar(0, None, f"{rows:,} rows")
 
         found = count_chats(
-            given,
+            given.chats,
             tokenizer=encoder,
             form=form,
             on_error=arguments.on_error,
             threads=arguments.threads,
             progress=progress,
         )
+    numbers = found.rows + 1 if found.lines is None else found.lines
+    file = _File(path, found.tokens.tolist(), numbers.tolist(), given.unit)
     for skipped in found.skipped:
         where = skipped.row + 1 if skipped.line is None else skipped.line
-        complain(f"{path}:{where}: {skipped.reason}")
-    lines = found.rows + 1 if found.lines is None else found.lines
-    return _File(path, found.tokens.tolist(), lines.tolist()), len(found.skipped)
+        complain(f"{file.place(where)}: {arguments.in_options(skipped.reason)}")
+    return file, len(found.skipped)
 
 
-def _is_one_value(path: str) -> bool:
-    return path.endswith(".json")
-
-
-def _rows_of(path: str) -> list[Any]:
-    """The rows of a file that is one JSON value: several rows, or one."""
-    with open(path, "rb") as file:
-        try:
-            value = json.loads(file.read().decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise ChatFormatError(f"this is not JSON: {error}") from None
-    is_rows = isinstance(value, list) and not any(
-        isinstance(one, dict) and ("role" in one or "from" in one) for one in value[:1]
-    )
-    return value if is_rows else [value]
-
-
-def _print(arguments: argparse.Namespace, files: list[_File]) -> None:
+def _print(arguments: argparse.Namespace, files: list[_File], faults: int) -> None:
     most = arguments.max
+    least = most if arguments.list and most is not None else -1
     if arguments.json:
         for file in files:
-            for row, tokens in zip(file.lines, file.tokens, strict=True):
-                _write({"path": file.path, "line": row, "tokens": tokens})
+            for number, tokens in file.above(least):
+                _write({"path": file.path, file.unit: number, "tokens": tokens})
         everything = [tokens for file in files for tokens in file.tokens]
         total: dict[str, Any] = {
             "total": True,
@@ -140,24 +175,31 @@ def _print(arguments: argparse.Namespace, files: list[_File]) -> None:
             "total_tokens": sum(everything),
             "longest": max(everything, default=0),
         }
+        if arguments.on_error == "skip":
+            total["skipped_rows"] = faults
         if most is not None:
             total |= {"max": most, "above": sum(tokens > most for tokens in everything)}
         _write(total)
         return
     if arguments.list:
         for file in files:
-            for row, tokens in file.above(-1 if most is None else most):
-                write(os.fsencode(f"{tokens}  {_shown(file.path)}:{row}\n"))
+            for number, tokens in file.above(least):
+                write(os.fsencode(f"{tokens}  {file.place(number)}\n"))
         return
     rows = [(_numbers(file, most), _shown(file.path)) for file in files]
-    if len(files) > 1:
+    if len(files) != 1:
         together = _File("", [], [])
         for file in files:
             together.tokens += file.tokens
             together.lines += file.lines
         rows.append((_numbers(together, most, is_total=True), "total"))
     if is_terminal(sys.stdout):
-        header = HEADER if most is None else (*HEADER, f"above {most}")
+        units = " or ".join(sorted({file.unit for file in files}))
+        header = (
+            (*HEADER, f"its {units}")
+            if most is None
+            else (*HEADER, f"its {units}", f"above {most}")
+        )
         rows.insert(0, (header, "path"))
     widths = [max(map(len, column)) for column in zip(*(row[0] for row in rows), strict=True)]
     for numbers, name in rows:

@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llama3_tok.cli.terminal import is_terminal, write
 from llama3_tok.text.files import Totals
@@ -28,13 +28,21 @@ class Node:
         """Files in it, or 1."""
 
 
-def tree_of(rows: list[tuple[str, Totals]]) -> Node:
-    """The tree of all files; its root has no name."""
+def tree_of(rows: list[tuple[str, Totals]], named: Sequence[str] = ()) -> Node:
+    """The tree of all files; its root has no name.
+
+    A folder that was named is below the root under the name that it was given, as `du` has it.
+    """
     root = Node()
+    folders = {os.path.join(name, ""): name for name in named if _parts(name)}
     for path, totals in rows:
         node = root
         _add(node, totals)
-        for name in _parts(path):
+        above = max(filter(path.startswith, folders), key=len, default=None)
+        parts = _parts(path)
+        if above is not None:
+            parts = [folders[above].rstrip(os.sep), *_parts(path[len(above) :])]
+        for name in parts:
             node = node.children.setdefault(name, Node())
             _add(node, totals)
     return root
@@ -53,7 +61,7 @@ def _parts(path: str) -> list[str]:
 
 def show(arguments: argparse.Namespace, rows: list[tuple[str, Totals]]) -> None:
     """Prints the tree, or with `--json` one object of it."""
-    root, by = tree_of(rows), arguments.sort
+    root, by = tree_of(rows, arguments.paths), arguments.sort
     if arguments.json:
         write(json.dumps(_json("", root, by)).encode() + b"\n")
         return

@@ -31,10 +31,12 @@ EXAMPLES = """\
   echo '[9906, 1917]' | llama3-tok decode -
 
 There may be any number of ids; their text is printed while they are read, so what stands before
-a word that is not an id is printed."""
+a word that is not an id may be printed."""
 
 # More digits than any id has, and fewer than Python refuses to read.
 _ID = re.compile(rb"-?[0-9]{1,99}")
+# A line of `encode --tokens`.
+_OF_TOKENS = re.compile(rb"^[0-9]+\t", re.MULTILINE)
 _WHITE = b" \t\n\r\x0b\x0c"
 _PLAIN = b"0123456789," + _WHITE
 _SEPARATORS = [bytes([byte]) for byte in _WHITE + b","]
@@ -172,11 +174,20 @@ def _numbers(text: bytes, position: int) -> list[int]:
         return list(map(int, words))
     for index, word in enumerate(words):
         if not _ID.fullmatch(word):
-            raise _not_an_id(word, position + index)
+            raise _not_an_id(word, position + index, _hint(text, word))
     return list(map(int, words))
 
 
-def _not_an_id(word: bytes, position: int) -> UsageError:
+def _hint(text: bytes, word: bytes) -> str:
+    """How to take the ids from what `encode` prints for people and for programs."""
+    if word.startswith(b"{"):
+        return "; of encode --json, jq -c .ids takes the ids, and encode alone prints nothing else"
+    if _OF_TOKENS.search(text):
+        return "; encode without --tokens prints ids alone, and cut -f 1 takes them from its lines"
+    return ""
+
+
+def _not_an_id(word: bytes, position: int, hint: str = "") -> UsageError:
     text = word[:_WORD_BYTES].decode("utf-8", "surrogateescape")
     shown = repr(text) if len(text) <= 40 else f"{text[:40]!r}..."
-    return UsageError(f"{shown} at position {position} is not a token id")
+    return UsageError(f"{shown} at position {position} is not a token id{hint}")

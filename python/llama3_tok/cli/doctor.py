@@ -82,6 +82,7 @@ def _report(
         "ids": loaded.vocab_size if loaded else None,
         "added_tokens": len(loaded.added_tokens) if loaded else None,
         "special_tokens": len(loaded.special_tokens) if loaded else None,
+        "special_token_ids": dict(loaded.special_tokens) if loaded else None,
         "roles": _roles(loaded) if loaded else None,
         "stop_ids": loaded.stop_ids if loaded else None,
         "chat_templates": list(loaded.chat_templates) if loaded else None,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llama3_tok.cli.terminal import complain, is_terminal, utf8, write
+from llama3_tok.errors import CheckpointError
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
@@ -119,9 +120,12 @@ def loaded(arguments: argparse.Namespace) -> Iterator["Llama3"]:
     """
     from llama3_tok.extras import require
 
+    folder = arguments.folder
+    if not os.path.isdir(folder):  # said before what is not installed
+        raise CheckpointError(f"{folder}: there is no such folder", file=folder)
     shows = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
     if shows:  # importing torch takes seconds, too
-        sys.stderr.write(f"Loading {escaped(arguments.folder)}\n")
+        sys.stderr.write(f"Loading {escaped(folder)}\n")
     require("torch", "torch")
     logging = require("transformers", "torch").utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -132,7 +136,7 @@ def loaded(arguments: argparse.Namespace) -> Iterator["Llama3"]:
         from llama3_tok.torch import Llama3
 
         yield Llama3.load(
-            arguments.folder,
+            folder,
             dtype=arguments.dtype,
             device=arguments.device,
             attention=arguments.attention,

@@ -7,6 +7,8 @@ Messages, and whatever a person is to read, have no character that a terminal wo
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from llama3_tok.text.visible import escaped
@@ -145,6 +147,17 @@ def given_file(name: str | None) -> bytes:
     if name is None and is_terminal(sys.stdin):
         raise UsageError("give FILE, or - to read standard input")
     return standard_input()
+
+
+@contextmanager
+def hinting(path: str | None, hint: str) -> Iterator[None]:
+    """Adds a hint to the error for a path that does not exist, and may be meant as a text."""
+    try:
+        yield
+    except OSError as error:
+        if path is None or error.filename != path or os.path.lexists(path):
+            raise
+        raise OSError(error.errno, f"{error.strerror}; {hint}", path) from None
 
 
 def standard_input() -> bytes:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from llama3_tok.cli.terminal import complain, given_file, tokenizer, write
+from llama3_tok.cli.terminal import complain, given_file, hinting, tokenizer, write
 
 PURPOSE = "Print as much of a text as fits into so many tokens."
 EXAMPLES = """\
@@ -43,7 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is kept."""
-    text = given_file(arguments.file)
+    with hinting(arguments.file, "FILE is a file; a text is given on standard input"):
+        text = given_file(arguments.file)
     encoder = tokenizer(arguments)
     kept = encoder.truncate(text, arguments.max_tokens, side=arguments.side)
     write(kept)
