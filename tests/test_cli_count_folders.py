@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -336,3 +338,17 @@ def test_lines_without_the_field_may_be_skipped(tmp_path):
     assert "--on-error is for lines" in fails(
         "count", "--on-error", "skip", "a.jsonl", cwd=tmp_path
     )
+
+
+def test_a_tree_may_be_deeper_than_functions(tmp_path):
+    depth = 1200
+    make = "import os\nfor _ in range(%d): os.mkdir('d'); os.chdir('d')\nopen('a.txt', 'w').write('Hi')"
+    subprocess.run([sys.executable, "-c", make % depth], cwd=tmp_path, check=True)
+    try:
+        assert output("count", "--tree", ".", cwd=tmp_path).count(b"d/ (1 token)") == depth
+        printed = output("count", "--tree", "--json", ".", cwd=tmp_path).decode()
+    finally:  # Python's own can't remove it
+        subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)
+    assert printed.count('"name": "d"') == depth
+    assert printed.count('"children": [') == printed.count("]}") == depth + 1
+    assert '{"name": "a.txt", "tokens": 1, "bytes": 2, "characters": 2}' in printed

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok.arguments import MAX_RATIO
 from llama3_tok.cli import count_rows
 from llama3_tok.cli.terminal import (
     UNUSABLE,
@@ -41,6 +42,7 @@ FOR_TEXTS = {
     "each": "--budget is for the total, and --max N for each conversation",
     "decode": "JSON is UTF-8",
     "cache": "counts of conversations are not remembered",
+    "max_bytes": "packed conversations have the limit of --max-ratio's default",
 }
 HEADER = ("tokens", "rows", "mean", "longest")
 
@@ -81,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) not in (None, False, []):
             option = {"texts": "text"}.get(name, name.replace("_", "-"))
             raise UsageError(f"--{option} does not go with --messages: {reason}")
+    if arguments.max_ratio != MAX_RATIO:
+        raise UsageError(f"--max-ratio does not go with --messages: {FOR_TEXTS['max_bytes']}")
     encoder = tokenizer(arguments)
     files, faults = [], 0
     for path in _paths(arguments):

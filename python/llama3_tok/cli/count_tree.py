@@ -63,7 +63,9 @@ def show(arguments: argparse.Namespace, rows: list[tuple[str, Totals]]) -> None:
     """Prints the tree, or with `--json` one object of it."""
     root, by = tree_of(rows, arguments.paths), arguments.sort
     if arguments.json:
-        write(json.dumps(_json("", root, by)).encode() + b"\n")
+        for piece in _json(root, by):
+            write(piece.encode())
+        write(b"\n")
         return
     person = is_terminal(sys.stdout)
     for line in _lines(root, by):
@@ -101,14 +103,29 @@ def _tokens(node: Node) -> str:
     return "1 token" if tokens == 1 else f"{tokens:,} tokens"
 
 
-def _json(name: str, node: Node, by: str | None) -> dict[str, object]:
-    found: dict[str, object] = {
-        "name": name,
-        "tokens": node.totals.tokens,
-        "bytes": node.totals.bytes,
-        "characters": node.totals.characters,
-    }
-    if node.children:
-        children = [_json(name, child, by) for name, child in _sorted(node, by)]
-        found |= {"files": node.files, "children": children}
-    return found
+def _json(root: Node, by: str | None) -> Iterator[str]:
+    """The tree as JSON, piece by piece: folders may be nested deeper than `json` goes."""
+    left: list[str | tuple[str, Node]] = [("", root)]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            yield item
+            continue
+        name, node = item
+        sums = {
+            "name": name,
+            "tokens": node.totals.tokens,
+            "bytes": node.totals.bytes,
+            "characters": node.totals.characters,
+        }
+        if not node.children:
+            yield json.dumps(sums)
+            continue
+        opened = json.dumps({**sums, "files": node.files}).removesuffix("}")
+        yield f'{opened}, "children": ['
+        left.append("]}")
+        children = _sorted(node, by)
+        for place, child in enumerate(reversed(children), 1):
+            left.append(child)
+            if place < len(children):
+                left.append(", ")
