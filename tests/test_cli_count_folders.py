@@ -342,7 +342,8 @@ def test_lines_without_the_field_may_be_skipped(tmp_path):
 
 def test_a_tree_may_be_deeper_than_functions(tmp_path):
     depth = 1200
-    make = "import os\nfor _ in range(%d): os.mkdir('d'); os.chdir('d')\nopen('a.txt', 'w').write('Hi')"
+    make = "import os\nfor _ in range(%d): os.mkdir('d'); os.chdir('d')\n"
+    make += "open('a.txt', 'w').write('Hi')"
     subprocess.run([sys.executable, "-c", make % depth], cwd=tmp_path, check=True)
     try:
         assert output("count", "--tree", ".", cwd=tmp_path).count(b"d/ (1 token)") == depth
