@@ -182,7 +182,9 @@ def test_progress_goes_up_to_the_size(tmp_path):
         references=["tiktoken"],
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert [total for _, total in seen] == [3000] * 3
+    # Once before the first, so that a bar has its total, and once for each.
+    assert [total for _, total in seen] == [3000] * 4
     done = [done for done, _ in seen]
     assert done == sorted(done)
+    assert done[0] == 0
     assert done[-1] >= 2000
