@@ -35,8 +35,9 @@ def write_file(path: str, text: str) -> None:
     if path == "-":
         write(text.encode())
         return
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    from llama3_tok.formats.whole_files import write_output
+
+    write_output(path, text.encode())
 
 
 def flush() -> None:
