@@ -135,13 +135,10 @@ def test_pre_commit_fails_by_it(folder):
 
 
 @pytest.mark.large
-def test_pre_commit_installs_it_from_this_repository(folder, monkeypatch):
+def test_pre_commit_installs_it_from_this_repository(folder):
     """As it is for others: cloned, built and run in an environment that pre-commit makes."""
     if not shutil.which("cargo") or not (ROOT / ".git").exists():
         pytest.skip("this needs Rust and the repository's history")
-    # Built in a minute, and not in four.
-    monkeypatch.setenv("CARGO_PROFILE_RELEASE_LTO", "off")
-    monkeypatch.setenv("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
     config = {
         "repos": [
             {
