@@ -1,7 +1,7 @@
 //! Tokens by how they begin: all that a text may go on with if its next bytes are known.
 
 use crate::added::AddedTokens;
-use crate::error::{Error, slice};
+use crate::error::{Error, always, slice};
 use crate::vocabulary::Vocabulary;
 
 /// The ids of all tokens that text can have, special ones not among them, in the order of their bytes.
@@ -16,6 +16,9 @@ impl ByBytes {
         ids.try_reserve_exact(vocabulary.len().max(added.end()))?;
         ids.extend((0..count).filter(|&id| !added.is_special(id)));
         ids.extend(ordinary.map(|token| token.id));
+        for &id in &ids {
+            always(known_bytes(vocabulary, added, id), "an id is neither a token nor added")?;
+        }
         ids.sort_unstable_by_key(|&id| (bytes_of(vocabulary, added, id), id));
         Ok(Self(ids))
     }
@@ -51,11 +54,18 @@ impl ByBytes {
     }
 }
 
-fn bytes_of<'a>(vocabulary: &'a Vocabulary, added: &'a AddedTokens, id: u32) -> &'a [u8] {
+fn known_bytes<'a>(
+    vocabulary: &'a Vocabulary,
+    added: &'a AddedTokens,
+    id: u32,
+) -> Option<&'a [u8]> {
     let name = || added.get(id).map(|token| token.name.as_bytes());
-    let bytes = vocabulary.token(id).or_else(name);
-    debug_assert!(bytes.is_some(), "each of these ids came from one of the two");
-    bytes.unwrap_or_default()
+    vocabulary.token(id).or_else(name)
+}
+
+/// The bytes of an id of [`ByBytes`], which all have some: that was checked when it was made.
+fn bytes_of<'a>(vocabulary: &'a Vocabulary, added: &'a AddedTokens, id: u32) -> &'a [u8] {
+    known_bytes(vocabulary, added, id).unwrap_or_default()
 }
 
 #[cfg(test)]
