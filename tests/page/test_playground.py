@@ -292,7 +292,7 @@ def test_a_client_that_goes_away_and_ctrl_c_during_work_are_met_with_silence():
 
 def test_a_folder_does_not_take_the_name_of_a_release(tmp_path, tokenizer):
     tokenizer.save(tmp_path / "llama3.1")
-    assert "is there already" in fails("serve", "llama3.1", cwd=tmp_path)
+    assert "write the folder as ./llama3.1" in fails("serve", "llama3.1", cwd=tmp_path)
 
 
 def test_profiles_and_folders_are_offered(tmp_path, tokenizer):

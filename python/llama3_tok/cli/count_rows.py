@@ -111,7 +111,7 @@ def _loads(data: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _is_beginning(line: bytes, error: Exception) -> bool:
-    """Whether a line that is no JSON is the first of a value that goes on."""
+    """Whether a line, which is not JSON by itself, is the first line of a longer value."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.doc.lstrip()[:1] in ("[", "{") and error.pos >= len(error.doc.rstrip())

@@ -106,7 +106,7 @@ def _tokenizers(arguments: argparse.Namespace) -> "dict[str, Tokenizer]":
     for folder in arguments.folders:
         if folder in found:
             raise UsageError(
-                f"{folder} is there already; name the folder in another way, as ./{folder}"
+                f"{folder} is the name of another tokenizer; write the folder as ./{folder}"
             )
         found[folder] = Tokenizer(folder)
     return found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok import arguments
 from llama3_tok.arguments import SpecialTokens, TextOptions
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.page.rows import Token, TokenRow, flow
@@ -144,7 +145,7 @@ def _text(asked: Json) -> str:
     if not isinstance(text, str):
         raise Refused("text must be a text")
     # A browser's text may have half of a surrogate pair, which has no UTF-8.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return arguments.utf8(text, "text").decode()
 
 
 def _options(asked: Json) -> TextOptions:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from operator import index as integer
 from typing import TYPE_CHECKING, SupportsIndex, overload
 
-from llama3_tok.arguments import Text
+from llama3_tok.arguments import Text, utf8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ class Encoding:
         >>> llama3_tok.Tokenizer().encode_with_offsets("Việt Nam").tokens
         [b'Vi', b'\xe1\xbb\x87', b't', b' Nam']
         """
-        data = self._text if isinstance(self._text, bytes) else _utf8(self._text)
+        data = self._text if isinstance(self._text, bytes) else utf8(self._text, "text")
         spans = self.byte_spans.tolist()
         return [
             data[start:end] if start < end else self._ends.get(id, b"")
@@ -118,13 +118,6 @@ class Encoding:
 
     def _characters(self) -> int:
         return int(self.char_spans[-1, 1]) if len(self.ids) else 0
-
-
-def _utf8(text: str) -> bytes:
-    """As the core reads a text: surrogate pairs joined, lone ones as U+FFFD."""
-    if text.isascii():
-        return text.encode()
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def _span(number: int, id: int, token: bytes) -> str:
