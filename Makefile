@@ -1,4 +1,4 @@
-.PHONY: check develop test large newest lowest format docs bench
+.PHONY: check develop test large newest lowest checked format docs bench
 
 check: ## everything that CI runs
 	.ci/run
@@ -20,6 +20,10 @@ newest: ## all Python tests with the newest version of every dependency, in a ne
 lowest: ## the same with the lowest versions that pyproject.toml allows
 	python3 scripts/with_versions.py lowest
 	python3 scripts/with_versions.py lowest-core
+
+checked: ## all Python tests on a core with debug assertions and checks of overflow, in a new environment
+	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
+		python3 scripts/with_versions.py newest
 
 format: ## rustfmt, ruff's formatter, and what ruff can mend
 	cargo fmt

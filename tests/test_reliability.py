@@ -17,7 +17,7 @@ import pytest
 
 import mutants
 import wrong_calls
-from cli import fails, on_terminal, output
+from cli import fails, on_terminal, output, run
 from conftest import EXAMPLES
 from interpreter import run_python, seconds_after_control_c
 from llama3_tok import CheckpointError, InputError, Llama3TokError, Tokenizer, VocabularyError
@@ -112,6 +112,16 @@ def test_the_command_has_the_limits_of_packed_files(bomb):
     assert "more than 1000 times as many bytes" in fails("count", bomb)
     assert "max_bytes allows more" in fails("count", "--max-bytes", "1000", bomb)
     assert output("count", "--max-ratio", "0", bomb).strip().isdigit()
+
+
+@pytest.mark.parametrize(
+    "words", [["encode", "-f"], ["show", "-f"], ["explain", "-f"], ["truncate", "-n", "1"]]
+)
+def test_verbs_that_unpack_a_text_have_the_limit(bomb, words):
+    assert "more than 1000 times as many bytes" in fails(*words, bomb)
+    assert "more than 70 times as many bytes" in fails(*words, bomb, "--max-ratio", "70")
+    if words[0] == "truncate":
+        assert run(*words, bomb, "--max-ratio", "0").stdout == bytes(1)
 
 
 # Files that are none

@@ -89,9 +89,9 @@ pub struct UnpackedFile {
 
 impl UnpackedFile {
     /// Opens a file.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, limits: PackedLimits) -> Result<Self, Error> {
         let meter = Arc::new(Meter::default());
-        let input = unpacked(path, PackedLimits::default(), Arc::clone(&meter))?;
+        let input = unpacked(path, limits, Arc::clone(&meter))?;
         Ok(Self { path: path.to_owned(), input, meter })
     }
 
@@ -328,7 +328,7 @@ mod tests {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(&text).unwrap();
         std::fs::write(&path, packed.finish().unwrap()).unwrap();
-        let mut file = UnpackedFile::open(&path).unwrap();
+        let mut file = UnpackedFile::open(&path, PackedLimits::default()).unwrap();
         let parts = [700_001, 1 << 20, 5].map(|size| file.read(size, &go_on).unwrap());
         std::fs::remove_file(&path).unwrap();
         assert_eq!(parts.each_ref().map(Vec::len), [700_001, 499_999, 0]);

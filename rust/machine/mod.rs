@@ -5,6 +5,7 @@
 //! code_path    which of these the process uses
 //! prefetch     begins to load memory before its value is needed
 //! huge_pages   memory for large tables
+//! sync         locks, atomics and threads; tests can have others, which try all orders
 //! reserve      memory that is refused, without the end of the process
 //! ```
 
@@ -12,4 +13,5 @@ pub mod lanes;
 pub mod code_path;
 pub mod prefetch;
 pub mod huge_pages;
+pub mod sync;
 pub mod reserve;

@@ -10,20 +10,17 @@
 //! Work whose infallible parts are larger, as reading a vocabulary, asks for them beforehand: [`ask`].
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::hint::spin_loop;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::error::Error;
+use crate::machine::sync::{AtomicBool, AtomicPtr, Ordering, spin_loop};
 
 /// Bytes of the block.
 const RESERVE_BYTES: usize = 8 << 20;
 /// The most bytes of a piece that the block is given back for.
 const SMALL_BYTES: usize = 1 << 20;
 
-static RESERVE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
-/// Whether a thread gives the block back just now. Another one that was refused memory waits for that.
-static IS_GIVING: AtomicBool = AtomicBool::new(false);
+static RESERVE: Reserve = Reserve::new();
 
 /// The system's allocator, with the reserve. It is the allocator of the Python module alone.
 pub struct Allocator;
@@ -35,14 +32,14 @@ static ALLOCATOR: Allocator = Allocator;
 /// An error if the reserve was needed, and is not there.
 #[inline]
 pub fn check() -> Result<(), Error> {
-    let is_spent = cfg!(feature = "python") && RESERVE.load(Ordering::Relaxed).is_null();
+    let is_spent = cfg!(feature = "python") && !RESERVE.is_there();
     if is_spent { Err(Error::OutOfMemory) } else { Ok(()) }
 }
 
 /// Requests the reserve if it is not there. An error if it is refused: then no work may begin.
 #[inline]
 pub fn ready() -> Result<(), Error> {
-    if check().is_ok() { Ok(()) } else { fill() }
+    if check().is_ok() { Ok(()) } else { RESERVE.fill() }
 }
 
 /// An error if the system would not grant so many bytes now, besides the reserve. Another thread may still take
@@ -52,41 +49,64 @@ pub fn ask(bytes: usize) -> Result<(), Error> {
     Ok(Vec::<u8>::new().try_reserve_exact(bytes)?)
 }
 
-#[cold]
-fn fill() -> Result<(), Error> {
-    let block = block::request();
-    if block.is_null() {
-        return Err(Error::OutOfMemory);
-    }
-    let empty = RESERVE.compare_exchange(null_mut(), block, Ordering::AcqRel, Ordering::Relaxed);
-    if empty.is_err() {
-        // Another thread's is in its place.
-        block::give_back(block);
-    }
-    Ok(())
-}
-
-/// Whether a piece of so many bytes is small. Then the block is given back.
+/// Whether a piece of so many bytes is small. Then the reserve is given back.
 #[cold]
 fn is_small(bytes: usize) -> bool {
     let small = bytes <= SMALL_BYTES;
     if small {
-        // A lock of the standard library may allocate.
-        while IS_GIVING.swap(true, Ordering::Acquire) {
-            spin_loop();
-        }
-        let block = RESERVE.swap(null_mut(), Ordering::AcqRel);
-        if !block.is_null() {
-            block::give_back(block);
-        }
-        IS_GIVING.store(false, Ordering::Release);
+        RESERVE.give_back();
     }
     small
 }
 
+/// The block, or none.
+struct Reserve {
+    block: AtomicPtr<u8>,
+    /// Whether a thread gives the block back just now. Another one that was refused memory waits for that.
+    is_giving: AtomicBool,
+}
+
+impl Reserve {
+    const fn new() -> Self {
+        Self { block: AtomicPtr::new(null_mut()), is_giving: AtomicBool::new(false) }
+    }
+
+    #[inline]
+    fn is_there(&self) -> bool {
+        !self.block.load(Ordering::Relaxed).is_null()
+    }
+
+    #[cold]
+    fn fill(&self) -> Result<(), Error> {
+        let block = block::request();
+        if block.is_null() {
+            return Err(Error::OutOfMemory);
+        }
+        let (acquire, relaxed) = (Ordering::AcqRel, Ordering::Relaxed);
+        if self.block.compare_exchange(null_mut(), block, acquire, relaxed).is_err() {
+            // Another thread's is in its place.
+            block::give_back(block);
+        }
+        Ok(())
+    }
+
+    /// Gives the block back, if it is there. When this ends no other thread is about to.
+    fn give_back(&self) {
+        // A lock of the standard library may allocate.
+        while self.is_giving.swap(true, Ordering::Acquire) {
+            spin_loop();
+        }
+        let block = self.block.swap(null_mut(), Ordering::AcqRel);
+        if !block.is_null() {
+            block::give_back(block);
+        }
+        self.is_giving.store(false, Ordering::Release);
+    }
+}
+
 /// The block on Linux: a mapping, since glibc keeps what is freed of its own heap, where other threads can't
 /// use it.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(all(test, shuttle))))]
 #[expect(unsafe_code, reason = "memory by itself, and not for a value")]
 mod block {
     use std::ptr::null_mut;
@@ -109,7 +129,7 @@ mod block {
 }
 
 /// The block elsewhere.
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(not(target_os = "linux"), not(all(test, shuttle))))]
 #[expect(unsafe_code, reason = "memory by itself, and not for a value")]
 mod block {
     use std::alloc::{GlobalAlloc, Layout, System};
@@ -132,6 +152,9 @@ mod block {
         unsafe { System.dealloc(block, LAYOUT) }
     }
 }
+
+#[cfg(all(test, shuttle))]
+use tests::block;
 
 #[expect(
     unsafe_code,
@@ -180,23 +203,105 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
 
     #[test]
     fn the_block_is_given_back_for_small_pieces_alone_and_requested_again() {
-        fill().unwrap();
-        assert!(!RESERVE.load(Ordering::Relaxed).is_null());
+        RESERVE.fill().unwrap();
+        assert!(RESERVE.is_there());
         assert!(!is_small(SMALL_BYTES + 1));
-        assert!(!RESERVE.load(Ordering::Relaxed).is_null());
+        assert!(RESERVE.is_there());
         assert!(is_small(SMALL_BYTES));
-        assert!(RESERVE.load(Ordering::Relaxed).is_null());
+        assert!(!RESERVE.is_there());
         // Nothing is left to be given back, and a small piece is tried again all the same.
         assert!(is_small(1));
-        fill().unwrap();
-        fill().unwrap();
+        RESERVE.fill().unwrap();
+        RESERVE.fill().unwrap();
         assert!(is_small(1));
         assert!(ask(usize::MAX / 2).is_err() && ask(1).is_ok());
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::machine::sync::thread;
+
+    /// Blocks that were requested and not given back.
+    static BLOCKS: AtomicUsize = AtomicUsize::new(0);
+
+    /// In place of the system: a number for each block, of which none is given back twice.
+    pub(super) mod block {
+        use super::BLOCKS;
+        use crate::machine::sync::{Ordering, thread};
+
+        pub fn request() -> *mut u8 {
+            thread::yield_now();
+            BLOCKS.fetch_add(1, Ordering::SeqCst);
+            Box::into_raw(Box::new(7))
+        }
+
+        #[expect(unsafe_code, reason = "what is given back twice has to be found")]
+        pub fn give_back(block: *mut u8) {
+            thread::yield_now();
+            // SAFETY: it is a box of `request`, or this test has found a fault.
+            assert_eq!(*unsafe { Box::from_raw(block) }, 7);
+            BLOCKS.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn in_every_order_each_block_is_given_back_once() {
+        shuttle::check_random(
+            || {
+                BLOCKS.store(0, Ordering::SeqCst);
+                let reserve = Arc::new(Reserve::new());
+                let threads = [0, 1, 2].map(|number| {
+                    let reserve = Arc::clone(&reserve);
+                    thread::spawn(move || {
+                        for step in 0..3 {
+                            match (number + step) % 3 {
+                                0 => reserve.give_back(),
+                                _ => reserve.fill().unwrap(),
+                            }
+                        }
+                    })
+                });
+                for thread in threads {
+                    thread.join().unwrap();
+                }
+                assert_eq!(BLOCKS.load(Ordering::SeqCst), usize::from(reserve.is_there()));
+                reserve.give_back();
+                assert_eq!(BLOCKS.load(Ordering::SeqCst), 0);
+            },
+            5_000,
+        );
+    }
+
+    #[test]
+    fn in_every_order_the_block_is_back_before_memory_is_tried_again() {
+        shuttle::check_random(
+            || {
+                BLOCKS.store(0, Ordering::SeqCst);
+                let reserve = Arc::new(Reserve::new());
+                reserve.fill().unwrap();
+                let threads = [0, 1, 2].map(|_| {
+                    let reserve = Arc::clone(&reserve);
+                    thread::spawn(move || {
+                        reserve.give_back();
+                        assert_eq!(BLOCKS.load(Ordering::SeqCst), 0);
+                    })
+                });
+                for thread in threads {
+                    thread.join().unwrap();
+                }
+            },
+            5_000,
+        );
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::convert::{array, bytes_object};
 use super::core::Core;
 use super::detach::detached;
+use super::packed;
 use super::options::Options;
 use crate::error::{Error, always, slice};
 use crate::files::input;
@@ -23,8 +24,9 @@ pub(super) struct UnpackedFile(Mutex<input::UnpackedFile>);
 #[pymethods]
 impl UnpackedFile {
     #[new]
-    fn new(py: Python, path: PathBuf) -> PyResult<Self> {
-        detached(py, None, |_, _| Ok(Self(Mutex::new(input::UnpackedFile::open(&path)?))))
+    fn new(py: Python, path: PathBuf, limits: (Option<u64>, Option<u64>)) -> PyResult<Self> {
+        let limits = packed(limits);
+        detached(py, None, |_, _| Ok(Self(Mutex::new(input::UnpackedFile::open(&path, limits)?))))
     }
 
     /// The next `size` bytes; fewer at the end of the file.

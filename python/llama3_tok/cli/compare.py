@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from llama3_tok.cli.cells import PASTELS, Cell, cells, columns
 from llama3_tok.cli.progress import progress_bar
-from llama3_tok.cli.show import PASTELS, Cell, Token, cells, columns
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,
     complain,
-    given_text,
+    given_file,
     has_colours,
+    text_source,
     tokenizer,
     utf8,
     write,
@@ -25,7 +26,6 @@ from llama3_tok.text import files
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
-    from llama3_tok.page import Token as PageToken
     from llama3_tok.report.comparison import Comparison
     from llama3_tok.report.tally import Excerpt
 
@@ -133,8 +133,9 @@ def _compared(arguments: argparse.Namespace) -> "Comparison":
     encoder = tokenizer(arguments)
     if not arguments.file:
         arguments.file = None
+        source = text_source(arguments)
         return compare(
-            given_text(arguments),
+            source if isinstance(source, bytes) else given_file(source),
             llama2=arguments.llama2,
             tokenizer=encoder,
             price=arguments.price,
@@ -277,7 +278,7 @@ def _costs(comparison: "Comparison") -> Iterator[str]:
 
 
 def _visible(text: bytes) -> str:
-    from llama3_tok.cli.show import visible
+    from llama3_tok.cli.cells import visible
 
     return visible(text)
 
@@ -322,7 +323,10 @@ def side_by_side(comparison: "Comparison", excerpt: "Excerpt") -> Iterator[str]:
                 cell
                 for token in row
                 for cell in cells(
-                    _shown(excerpt.text, token.start, token.end, token), next(colour), room
+                    token.id,
+                    excerpt.text[token.start : token.end] or token.piece.encode(),
+                    next(colour),
+                    room,
                 )
             ]
             for row, colour in zip(place.rows, colours, strict=True)
@@ -338,10 +342,6 @@ def side_by_side(comparison: "Comparison", excerpt: "Excerpt") -> Iterator[str]:
             yield from _printed(line)
             line, used = [], 0
     yield from _printed(line)
-
-
-def _shown(text: bytes, start: int, end: int, token: "PageToken") -> Token:
-    return Token(token.id, text[start:end] or token.piece.encode(), False)
 
 
 def _width(row: list[Cell]) -> int:

@@ -2,8 +2,7 @@
 
 import argparse
 
-from llama3_tok.arguments import MAX_RATIO
-from llama3_tok.cli.terminal import UsageError, utf8
+from llama3_tok.cli.terminal import UsageError, add_max_ratio, utf8, whole
 
 __all__ = ["add", "check"]
 
@@ -98,7 +97,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--budget",
         metavar="N",
-        type=_whole,
+        type=whole,
         help="exit with 1 if the total is above N",
     )
     what.add_argument(
@@ -111,18 +110,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="decode files that begin with the byte order mark of UTF-16",
     )
-    what.add_argument(
-        "--max-ratio",
-        metavar="N",
-        type=_whole,
-        default=MAX_RATIO,
-        help="a packed file may be N times as large as it is stored, or 64 MB; 0 for any ratio "
-        "(default: %(default)s)",
-    )
+    add_max_ratio(what)
     what.add_argument(
         "--max-bytes",
         metavar="N",
-        type=_whole,
+        type=whole,
         help="a packed file may have N bytes when it is unpacked",
     )
     what.add_argument(
@@ -154,7 +146,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     chats.add_argument(
         "--max",
         metavar="N",
-        type=_whole,
+        type=whole,
         help="say how many conversations have more than N tokens, and exit with 1 if some do",
     )
     chats.add_argument(
@@ -176,14 +168,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _whole(word: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) < 100):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
-    return int(word)
-
-
 def _at_least_one(word: str) -> int:
-    if not (count := _whole(word)):
+    if not (count := whole(word)):
         raise argparse.ArgumentTypeError("there must be at least one")
     return count
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from llama3_tok.cli.show import visible
+from llama3_tok.cli.cells import visible
 from llama3_tok.cli.terminal import (
     add_text,
     allowed_special,

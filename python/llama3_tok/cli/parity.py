@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok.cli.cells import columns, visible
 from llama3_tok.cli.progress import progress_bar
-from llama3_tok.cli.show import columns, visible
 from llama3_tok.cli.terminal import (
     UNUSABLE,
     UsageError,

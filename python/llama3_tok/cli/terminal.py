@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from llama3_tok.arguments import MAX_RATIO
 from llama3_tok.text.visible import escaped
 
 if TYPE_CHECKING:
@@ -79,10 +80,30 @@ def utf8(word: str) -> str:
     return word
 
 
+def whole(word: str) -> int:
+    """The type of an argument that is a whole number, and not negative."""
+    if not (word.isascii() and word.isdigit() and len(word) < 100):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
+    return int(word)
+
+
+def add_max_ratio(parser: "argparse._ActionsContainer") -> None:
+    """Adds the limit of packed files; in `max_ratio` 0 is for any ratio."""
+    parser.add_argument(
+        "--max-ratio",
+        metavar="N",
+        type=whole,
+        default=MAX_RATIO,
+        help="a packed file may be N times as large as it is stored, or 64 MB; 0 for any ratio "
+        "(default: %(default)s)",
+    )
+
+
 def add_text(parser: argparse.ArgumentParser) -> None:
     """Adds TEXT or a file, and what is done with it."""
     parser.add_argument("text", metavar="TEXT", nargs="?", help="the text; - is standard input")
     parser.add_argument("-f", "--file", metavar="FILE", help="read the text from a file")
+    add_max_ratio(parser)
     parser.add_argument("--bos", action="store_true", help="begin with BOS, <|begin_of_text|>")
     parser.add_argument("--eos", action="store_true", help="end with EOS, <|end_of_text|>")
     parser.add_argument(
@@ -129,10 +150,10 @@ def _is_file(text: str) -> bool:
 def given_text(arguments: argparse.Namespace) -> bytes:
     """The text that `add_text` asked for, as a whole, byte for byte."""
     source = text_source(arguments)
-    return source if isinstance(source, bytes) else given_file(source)
+    return source if isinstance(source, bytes) else given_file(source, arguments.max_ratio)
 
 
-def given_file(name: str | None) -> bytes:
+def given_file(name: str | None, max_ratio: int = MAX_RATIO) -> bytes:
     """The content of a file, or of standard input if that is the name, or none on a pipe.
 
     A file that is packed, by its name, is unpacked, as in all verbs.
@@ -141,7 +162,7 @@ def given_file(name: str | None) -> bytes:
         if name.lower().endswith((".gz", ".zst")):
             from llama3_tok.text.files import unpacked
 
-            packed = unpacked(name)
+            packed = unpacked(name, max_ratio or None)
             return b"".join(iter(lambda: packed.read(1 << 20), b""))
         with open(name, "rb") as file:
             return file.read()

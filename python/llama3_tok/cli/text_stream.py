@@ -57,7 +57,7 @@ def given_text_stream(arguments: argparse.Namespace) -> Iterator["Text"]:
     if isinstance(source, bytes):
         yield Text(arguments, iter([source]), None)
         return
-    read, stored = _opened(source)
+    read, stored = _opened(source, arguments.max_ratio or None)
     pieces = iter(read, b"")
     if is_terminal(sys.stdout):  # where the output would run through the bar
         yield Text(arguments, pieces, None)
@@ -67,7 +67,7 @@ def given_text_stream(arguments: argparse.Namespace) -> Iterator["Text"]:
         yield Text(arguments, pieces, bar and (lambda done: bar(stored() or done, size)))
 
 
-def _opened(path: str) -> tuple[Callable[[], bytes], Callable[[], int]]:
+def _opened(path: str, max_ratio: int | None) -> tuple[Callable[[], bytes], Callable[[], int]]:
     """What reads a file, and what says how many bytes of it as it is stored were read, or 0."""
     if path == files.STANDARD_INPUT:
         check_standard_input()
@@ -76,7 +76,7 @@ def _opened(path: str) -> tuple[Callable[[], bytes], Callable[[], int]]:
         # What waits for a pipe can be interrupted here, and gives what is there.
         pipe = open(path, "rb", buffering=0)  # noqa: SIM115 - the process ends with it
         return lambda: pipe.read(READ_BYTES) or b"", lambda: 0
-    file = files.unpacked(path)
+    file = files.unpacked(path, max_ratio)
     return lambda: file.read(READ_BYTES), lambda: file.stored_read
 
 

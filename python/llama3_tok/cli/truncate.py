@@ -2,7 +2,7 @@
 
 import argparse
 
-from llama3_tok.cli.terminal import complain, given_file, hinting, tokenizer, write
+from llama3_tok.cli.terminal import add_max_ratio, complain, given_file, hinting, tokenizer, write
 
 PURPOSE = "Print as much of a text as fits into so many tokens."
 EXAMPLES = """\
@@ -39,12 +39,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="right",
         help="the side to cut: right keeps the beginning, left the end (default: %(default)s)",
     )
+    add_max_ratio(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is kept."""
     with hinting(arguments.file, "FILE is a file; a text is given on standard input"):
-        text = given_file(arguments.file)
+        text = given_file(arguments.file, arguments.max_ratio)
     encoder = tokenizer(arguments)
     kept = encoder.truncate(text, arguments.max_tokens, side=arguments.side)
     write(kept)

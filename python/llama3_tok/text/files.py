@@ -276,9 +276,9 @@ def chunks(
     return _core.FileChunks(tokenizer.definition.core, path, lines, size, refuses_binary)
 
 
-def unpacked(path: str) -> "UnpackedFile":
+def unpacked(path: str, max_ratio: int | None = arguments.MAX_RATIO) -> "UnpackedFile":
     """A file whose bytes are read one after the other; `.gz` and `.zst` are unpacked."""
-    return _core.UnpackedFile(path)
+    return _core.UnpackedFile(path, arguments.packed_limits({"max_ratio": max_ratio}))
 
 
 def last_cut(tokenizer: Tokenizer, text: bytes, options: "Options | None") -> int | None:

@@ -22,9 +22,7 @@ mod worker;
 use std::collections::VecDeque;
 use std::mem::replace;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rayon_core::ThreadPool;
@@ -34,6 +32,8 @@ use crate::error::{Check, Error, always};
 use crate::files::input::{Meter, is_packed};
 use crate::files::output::{ChunkOutput, EncodeTask};
 use crate::files::reader::{FileChunk, FileReader, Reading};
+use crate::machine::sync::thread::{self, ThreadId};
+use crate::machine::sync::{Condvar, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 18;
@@ -452,10 +452,24 @@ impl Shared {
         };
         for _ in 0..count {
             let shared = Arc::clone(self);
-            pool.spawn(move || shared.run_jobs());
+            spawn_on(pool, move || shared.run_jobs());
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(not(all(test, shuttle)))]
+fn spawn_on(pool: &ThreadPool, work: impl FnOnce() + Send + 'static) {
+    pool.spawn(work);
+}
+
+/// A thread of its own, whose order the test decides.
+#[cfg(all(test, shuttle))]
+fn spawn_on(_: &ThreadPool, work: impl FnOnce() + Send + 'static) {
+    thread::spawn(work);
+}
+
+#[cfg(all(test, not(shuttle)))]
 mod tests;
+
+#[cfg(all(test, shuttle))]
+mod orders;

@@ -1,14 +1,14 @@
 //! What the threads of a [`super::FileStream`] do: they read chunks, encode them and set the results.
 
 use std::mem::take;
-use std::sync::{Arc, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use super::{BYTES_PER_TURN, ChunkId, FILE_COST, InputFile, Job, Shared};
 use crate::error::{Check, Error, always};
 use crate::files::input::read_error;
 use crate::files::output::ChunkOutput;
 use crate::files::reader::{FileChunk, FileReader, ReadStep, Refusal};
+use crate::machine::sync::{PoisonError, thread};
 
 /// The check asked for a stop.
 pub(super) struct Stopped;

@@ -19,6 +19,7 @@ from llama3_tok.data.corpora.plan import Part, Section
 from llama3_tok.data.places import Place
 from llama3_tok.errors import InputError
 from llama3_tok.extras import require
+from llama3_tok.text.files import unpacked
 
 if TYPE_CHECKING:
     from llama3_tok._core import Core, Options
@@ -128,7 +129,7 @@ class _Packed:
     """A packed file, which is read from its beginning."""
 
     def __init__(self, part: Part, place: Place, stack: ExitStack) -> None:
-        self._file = _core.UnpackedFile(stack.enter_context(place.local(part.path)))
+        self._file = unpacked(stack.enter_context(place.local(part.path)))
         self._held, self._begin, self._ended = b"", 0, False
 
     @property

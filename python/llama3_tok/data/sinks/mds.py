@@ -4,9 +4,11 @@ The layout is that of `MDSWriter` (streaming/base/format/mds/writer.py), version
 """
 
 import json
+import shutil
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from llama3_tok.data.sinks.base import Document, Rows, Shard, Sink, little, memo
 __all__ = ["MdsSink", "document", "index", "tokens"]
 
 _SIZE_LIMIT = 1 << 26
+_COPIED_BYTES = 1 << 20
 
 
 def _columns(masked: bool) -> dict[str, str]:
@@ -42,19 +45,49 @@ class MdsSink(Sink):
 
     # Places have 32 bits, in bytes; a sample's mask and sizes come to the ids.
     max_tokens = 1 << 29
+    _is_open = False
+    """Whether a document has begun that has not ended."""
 
     def add(self, rows: Rows, ends: npt.NDArray[np.int64]) -> None:
-        """See `Sink`: what comes first in the file is known last."""
-        self._kept("ids").write(little(rows.ids))
+        """See `Sink`: the samples are kept, since what comes first in the file is known last."""
+        bounds = rows.offsets.tolist()
+        first, last = int(not rows.begins), len(rows) - (not rows.ends)
+        if not rows.begins:
+            self._keep_piece(rows, *bounds[:2])
+            if last > 0:
+                self._end_pieces()
+        self._kept("samples").writelines(_samples(rows, bounds[first : last + 1]))
+        if not rows.ends and last >= first:
+            self._keep_piece(rows, *bounds[-2:])
+
+    def _keep_piece(self, rows: Rows, begin: int, end: int) -> None:
+        """Keeps a piece of a document, whose length is known only when it ends."""
+        self._is_open = True
+        self._kept("ids").write(little(rows.ids[begin:end]))
         if rows.mask is not None:
-            self._kept("mask").write(rows.mask.data)
+            self._kept("mask").write(rows.mask[begin:end].data)
+
+    def _end_pieces(self) -> None:
+        """Makes a sample of the pieces that are kept."""
+        names = ("mask", "ids") if self.is_masked else ("ids",)
+        columns = [self._kept(name) for name in names]
+        length = columns[-1].tell() // 4
+        shape, samples = _shape(length), self._kept("samples")
+        sizes = [len(shape) + column.tell() for column in columns]
+        samples.write(struct.pack(f"<{len(columns)}I", *sizes))
+        for column in columns:
+            samples.write(shape)
+            _copy(column, samples)
+            column.seek(0)
+            column.truncate()
+        self._is_open = False
 
     def finish(self) -> None:
         """See `Sink`."""
-        file, config = (
-            self.file(".mds"),
-            json.dumps(_config(self.is_masked), sort_keys=True).encode(),
-        )
+        if self._is_open:
+            self._end_pieces()
+        file = self.file(".mds")
+        config = json.dumps(_config(self.is_masked), sort_keys=True).encode()
         file.write(struct.pack("<I", self.documents))
         at = 4 + 4 * (self.documents + 1) + len(config)
         file.write(struct.pack("<I", at))
@@ -65,28 +98,36 @@ class MdsSink(Sink):
             file.write(little(ends))
             at = int(ends[-1])
         file.write(config)
-        kept = {
-            name: self._kept(name) for name in (("mask", "ids") if self.is_masked else ("ids",))
-        }
-        for stream in kept.values():
-            stream.seek(0)
-        for lengths in self.lengths():
-            for length in lengths.tolist():
-                shape = _shape(length)
-                columns = []
-                if self.is_masked:
-                    columns.append(shape + kept["mask"].read(length))
-                columns.append(shape + kept["ids"].read(4 * length))
-                sizes = struct.pack(f"<{len(columns)}I", *map(len, columns))
-                file.write(b"".join((sizes, *columns)))
+        _copy(self._kept("samples"), file)
 
     def close(self) -> list[str]:
         """See `Sink`: what was kept goes."""
         names = super().close()
         return [name for name in names if name.endswith(".mds")]
 
-    def _kept(self, what: str) -> Any:  # noqa: ANN401 - a file
+    def _kept(self, what: str) -> IO[bytes]:
         return self.file(f".{what}.scratch")
+
+
+def _samples(rows: Rows, bounds: Sequence[int]) -> Iterator[bytes | memoryview]:
+    """The samples of whole documents: the sizes of the columns, then each with its shape."""
+    ids, mask = memoryview(little(rows.ids)), None if rows.mask is None else rows.mask.data
+    for begin, end in pairwise(bounds):
+        length = end - begin
+        shape = _shape(length)
+        if mask is None:
+            yield struct.pack("<I", len(shape) + 4 * length) + shape
+        else:
+            yield struct.pack("<II", len(shape) + length, len(shape) + 4 * length) + shape
+            yield mask[begin:end]
+            yield shape
+        yield ids[4 * begin : 4 * end]
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    """Writes all of a file to the end of another."""
+    source.seek(0)
+    shutil.copyfileobj(source, target, _COPIED_BYTES)
 
 
 def _shape(length: int) -> bytes:
