@@ -44,22 +44,25 @@ fn taken(stream: &FileStream) -> Vec<Option<Vec<u32>>> {
         .collect()
 }
 
-fn try_orders(name: &str, test: impl Fn(&[PathBuf]) + Send + Sync + 'static) {
+/// Tries orders at random, and where `no_polling`, such in which a thread rarely gives way, which find other faults
+/// (Burckhardt and others, 2010): there a thread that asks again and again would never be answered.
+fn try_orders(name: &str, no_polling: bool, test: impl Fn(&[PathBuf]) + Send + Sync + 'static) {
     let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let paths = files(&folder);
     let test = Arc::new(move || test(&paths));
     let again = Arc::clone(&test);
     shuttle::check_random(move || test(), ORDERS);
-    // Orders in which a thread rarely gives way find other faults (Burckhardt and others, 2010).
-    shuttle::check_pct(move || again(), ORDERS, 3);
+    if no_polling {
+        shuttle::check_pct(move || again(), ORDERS, 3);
+    }
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn in_every_order_all_files_are_given_in_their_order() {
     let expected = std::sync::OnceLock::new();
-    try_orders("orders", move |paths| {
+    try_orders("orders", true, move |paths| {
         let expected = expected.get_or_init(|| taken(&stream(paths, 1)));
         assert_eq!(expected.len(), 4);
         assert!(expected[2].is_none() && expected[0].as_ref().is_some_and(|ids| ids.len() > 9));
@@ -70,9 +73,11 @@ fn in_every_order_all_files_are_given_in_their_order() {
 #[test]
 fn in_every_order_two_takers_get_each_chunk_once() {
     let expected = std::sync::OnceLock::new();
-    try_orders("takers", move |paths| {
+    // Takers poll for their turn.
+    try_orders("takers", false, move |paths| {
         let expected = expected.get_or_init(|| {
-            let mut ids = taken(&stream(paths, 1)).into_iter().flatten().flatten().collect::<Vec<_>>();
+            let mut ids =
+                taken(&stream(paths, 1)).into_iter().flatten().flatten().collect::<Vec<_>>();
             ids.sort_unstable();
             ids
         });
@@ -84,7 +89,8 @@ fn in_every_order_two_takers_get_each_chunk_once() {
                 std::iter::from_fn(next).flatten().flat_map(|output| output.ids).collect::<Vec<_>>()
             })
         });
-        let mut ids: Vec<u32> = takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect();
+        let mut ids: Vec<u32> =
+            takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect();
         ids.sort_unstable();
         assert_eq!(&ids, expected);
     });
@@ -92,7 +98,7 @@ fn in_every_order_two_takers_get_each_chunk_once() {
 
 #[test]
 fn in_every_order_a_stream_that_is_dropped_ends_its_threads() {
-    try_orders("dropped", |paths| {
+    try_orders("dropped", false, |paths| {
         let stream = stream(paths, 3);
         stream.next_output(&go_on).unwrap();
         let shared = Arc::clone(&stream.shared);
