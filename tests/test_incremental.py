@@ -3,6 +3,7 @@
 import copy
 import random
 import threading
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -177,3 +178,27 @@ def test_each_thread_has_its_own(corpus):
     for thread in threads:
         thread.join()
     assert all(found[number] == expected for number in range(4))
+
+
+@pytest.mark.parametrize(
+    "pieces", [["<|begin_of_text|>Hi"], list("<|begin_of_text|>Hi"), ["<|beg"]]
+)
+def test_a_second_bos_is_warned_of(tokenizer, pieces):
+    encoder = tokenizer.encoder(bos=True, allowed_special="all")
+    is_second = len("".join(pieces)) > 10
+    for _ in range(2):  # the next text is looked at as well
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            ids = [id for piece in pieces for id in encoder.push(piece)] + encoder.finish()
+        assert ids[:2] == [128000] * 2 if is_second else ids[0] == 128000
+        assert len(told) == is_second
+        if is_second:
+            assert "begins with <|begin_of_text|> already" in str(told[0].message)
+            assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("options", [{}, {"bos": True}])
+def test_a_text_with_one_bos_or_its_name_is_not_warned_of(tokenizer, options):
+    encoder = tokenizer.encoder(**options)
+    encoder.push("<|begin_of_text|>" + "Hi " * 20)
+    encoder.finish()

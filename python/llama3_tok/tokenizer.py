@@ -799,7 +799,8 @@ class Tokenizer(metaclass=_TokenizerType):
         [9906, 1917]
         """
         chosen = arguments.chosen(options, "encoder")
-        return IncrementalEncoder(_core.IncrementalEncoder(self._core, chosen))
+        core = _core.IncrementalEncoder(self._core, chosen)
+        return IncrementalEncoder(core, second_bos.Opening(chosen, self._bos))
 
     def is_canonical(
         self,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from llama3_tok import _core
+from llama3_tok.text.second_bos import Opening
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,10 +32,10 @@ class IncrementalEncoder:
     ([499, 30], [9906, 1917, 11, 1268, 527, 499, 30])
     """
 
-    __slots__ = ("_core", "_has_ended", "_high")
+    __slots__ = ("_core", "_has_ended", "_high", "_opening")
 
-    def __init__(self, core: _core.IncrementalEncoder) -> None:
-        self._core = core
+    def __init__(self, core: _core.IncrementalEncoder, opening: Opening) -> None:
+        self._core, self._opening = core, opening
         self._high = ""
         """The first half of a surrogate pair, whose second one may come."""
         self._has_ended = False
@@ -47,6 +48,7 @@ class IncrementalEncoder:
         """
         if self._has_ended:
             self._core.forget()
+            self._opening.begin()
             self._has_ended = False
         high = ""
         if isinstance(text, str):
@@ -57,6 +59,7 @@ class IncrementalEncoder:
             text = "\ufffd".encode() + text
         ids = self._core.push(text)
         self._high = high
+        self._opening.add(text)
         return ids
 
     def finish(self) -> list[int]:
@@ -68,6 +71,7 @@ class IncrementalEncoder:
         if self._high:
             ids = self.push(b"")
         ids += self._core.finish()
+        self._opening.add(b"", is_last=True)
         self._has_ended = True
         return ids
 

@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterable
 
 from llama3_tok._core import Options
+from llama3_tok.arguments import Text, utf8
 
-__all__ = ["warn"]
+__all__ = ["Opening", "warn"]
 
 # How conversations of the releases go on after BOS.
 _HEADER = "<|start_header_id|>"
@@ -30,6 +31,29 @@ def warn(texts: Iterable[object], options: Options, bos: str) -> None:
             "special token; encode_chat, or `llama3-tok chat`, gives the ids of a conversation"
         )
     warnings.warn(message, stacklevel=_depth() + 1)
+
+
+class Opening:
+    """The beginning of a text that comes in pieces, until it tells whether to warn."""
+
+    def __init__(self, options: Options | None, bos: str) -> None:
+        self._options = options if options is not None and options.bos else None
+        self._bos, self._most = bos, len((bos + _HEADER).encode())
+        self.begin()
+
+    def begin(self) -> None:
+        """Another text begins."""
+        self._seen = b""
+        self._asks = self._options
+
+    def add(self, text: Text, *, is_last: bool = False) -> None:
+        """Looks at a piece, and warns as `warn`."""
+        if self._asks is None:
+            return
+        self._seen += utf8(text[: self._most], "text")
+        if is_last or len(self._seen) >= self._most:
+            asks, self._asks = self._asks, None
+            warn([self._seen], asks, self._bos)
 
 
 def _depth() -> int:
