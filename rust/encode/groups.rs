@@ -20,8 +20,6 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Calls `work` with groups of consecutive items, and before them the index of the first, on up to
 /// `threads` threads. Gives the results in order; if some fail, the error of the earliest group. `cost`
 /// is about how many bytes of text an item is.
-///
-/// A single group runs on the calling thread.
 pub fn map_groups<B: Sync, T: Send>(
     items: &[B],
     cost: impl Fn(&B) -> usize,
@@ -29,6 +27,26 @@ pub fn map_groups<B: Sync, T: Send>(
     check: &Check,
     work: impl Fn(usize, &[B], &Check) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
+    let mut results = Vec::new();
+    for_each_group(items, cost, threads, check, work, |result| {
+        results.try_reserve(1)?;
+        results.push(result);
+        Ok(())
+    })?;
+    Ok(results)
+}
+
+/// The same, but each result is given to `take` as soon as those before it were, so that not all are in memory.
+///
+/// A single group runs on the calling thread, and `take` always does.
+pub fn for_each_group<B: Sync, T: Send>(
+    items: &[B],
+    cost: impl Fn(&B) -> usize,
+    threads: usize,
+    check: &Check,
+    work: impl Fn(usize, &[B], &Check) -> Result<T, Error> + Sync,
+    mut take: impl FnMut(T) -> Result<(), Error>,
+) -> Result<(), Error> {
     let groups: Vec<Range<usize>> = groups(items, cost).collect();
     let work = |group: &Range<usize>, check: &Check| {
         work(group.start, slice(items, group.clone())?, check)
@@ -36,7 +54,11 @@ pub fn map_groups<B: Sync, T: Send>(
     let threads = threads.min(groups.len());
     let pool = if threads > 1 { pool() } else { None };
     let Some(pool) = pool.filter(|pool| pool.current_num_threads() > 1) else {
-        return groups.iter().map(|group| check().and_then(|()| work(group, check))).collect();
+        for group in &groups {
+            check()?;
+            take(work(group, check)?)?;
+        }
+        return Ok(());
     };
     let threads = threads.min(pool.current_num_threads());
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -62,25 +84,26 @@ pub fn map_groups<B: Sync, T: Send>(
             scope.spawn(|_| run(sender));
         }
         drop(sender);
-        let collected = collect(&receiver, groups.len(), check);
+        let taken = take_in_order(&receiver, groups.len(), check, &mut take);
         stop.store(true, Ordering::Relaxed);
-        collected
+        taken
     })
 }
 
 const NO_RESULT: &str = "no thread has the result of a group";
 
-/// Waits for `count` results and gives them in order. Calls `check` meanwhile, both while it waits and after
-/// each result.
-fn collect<T>(
+/// Waits for `count` results and gives them to `take` in order. Calls `check` meanwhile, both while it waits
+/// and after each result.
+fn take_in_order<T>(
     receiver: &mpsc::Receiver<(usize, Result<T, Error>)>,
     count: usize,
     check: &Check,
-) -> Result<Vec<T>, Error> {
+    take: &mut impl FnMut(T) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut results: Vec<Option<Result<T, Error>>> = Vec::new();
     results.try_reserve_exact(count)?;
     results.resize_with(count, || None);
-    let mut missing = count;
+    let (mut missing, mut next) = (count, 0);
     while missing > 0 {
         check()?;
         match receiver.recv_timeout(WAIT) {
@@ -90,13 +113,17 @@ fn collect<T>(
                     results.get_mut(index),
                     "a thread worked on a group that does not exist",
                 )? = Some(result);
+                while let Some(result) = results.get_mut(next).and_then(Option::take) {
+                    take(result?)?;
+                    next += 1;
+                }
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             // All threads have ended. If one of them panicked, the scope of the pool panics as well.
             Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Internal(NO_RESULT)),
         }
     }
-    results.into_iter().map(|result| always(result, NO_RESULT)?).collect()
+    if next < count { Err(Error::Internal(NO_RESULT)) } else { Ok(()) }
 }
 
 /// Cuts a batch into groups of about [`GROUP_BYTES`].
@@ -156,8 +183,30 @@ mod tests {
             let (sender, receiver) = mpsc::channel();
             indices.iter().for_each(|&index| sender.send((index, Ok(()))).unwrap());
             drop(sender);
-            assert!(sees_a_fault(|| collect(&receiver, 2, &go_on)), "{indices:?}");
+            let taken = || take_in_order(&receiver, 2, &go_on, &mut |()| Ok(()));
+            assert!(sees_a_fault(taken), "{indices:?}");
         }
+    }
+
+    #[test]
+    fn each_result_is_taken_as_soon_as_those_before_it_were() {
+        // The second group waits until the first was taken.
+        let texts = vec![vec![b'x'; GROUP_BYTES]; 2];
+        let is_taken = AtomicBool::new(false);
+        let work = |first: usize, _: &[Vec<u8>], _: &Check| {
+            while first > 0 && !is_taken.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            Ok(first)
+        };
+        let mut taken = Vec::new();
+        let take = |first| {
+            is_taken.store(true, Ordering::Relaxed);
+            taken.push(first);
+            Ok(())
+        };
+        for_each_group(&texts, Vec::len, 2, &go_on, work, take).unwrap();
+        assert_eq!(taken, [0, 1]);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::added::Section;
 use crate::encode::Encoder;
-use crate::encode::groups::{groups, map_groups};
+use crate::encode::groups::{for_each_group, groups, map_groups};
 use crate::encode::options::Options;
-use crate::encode::sink::Count;
+use crate::encode::sink::{Count, Sink};
 use crate::error::{Check, Error, always, slice};
 use crate::text::cuts::last_cut;
 
@@ -84,19 +84,13 @@ impl Ragged {
         Ok(empty)
     }
 
-    /// Several end to end.
-    fn concat(groups: Vec<Self>, check: &Check) -> Result<Self, Error> {
-        let mut all = Self { ids: Vec::new(), offsets: Vec::new() };
-        all.ids.try_reserve_exact(groups.iter().map(|group| group.ids.len()).sum())?;
-        all.offsets.try_reserve_exact(groups.iter().map(|group| group.offsets.len()).sum())?;
-        all.offsets.push(0);
-        for group in groups {
-            check()?;
-            let base = all.ids.len();
-            all.offsets.extend(group.offsets.iter().skip(1).map(|offset| base + offset));
-            all.ids.extend(group.ids);
-        }
-        Ok(all)
+    /// Adds more texts at the end.
+    fn append(&mut self, more: &Self) -> Result<(), Error> {
+        let base = self.ids.len();
+        self.ids.take(&more.ids)?;
+        self.offsets.try_reserve(more.offsets.len())?;
+        self.offsets.extend(more.offsets.iter().skip(1).map(|offset| base + offset));
+        Ok(())
     }
 }
 
@@ -116,28 +110,24 @@ impl Encoder {
         let bos = options.bos.then(|| self.roles.bos()).transpose()?;
         let eos = options.eos.then(|| self.roles.eos()).transpose()?;
         let chunks = self.chunks(text, options, check)?;
-        let groups = map_groups(&chunks, Chunk::len, usize::MAX, check, |_, group, check| {
+        let work = |_, group: &[Chunk], check: &Check| {
             let mut ids = Vec::new();
             for chunk in group {
                 match chunk {
                     Chunk::Text(text) => self.encode_plain(text, &mut ids, check)?,
-                    Chunk::Added(id) => {
-                        ids.try_reserve(1)?;
-                        ids.push(*id);
-                    }
+                    Chunk::Added(id) => ids.take(&[*id])?,
                 }
             }
             Ok(ids)
-        })?;
-        let mut ids = Vec::new();
-        ids.try_reserve_exact(groups.iter().map(Vec::len).sum::<usize>() + 2)?;
-        ids.extend(bos);
-        for group in groups {
-            check()?;
-            ids.extend(group);
-        }
-        ids.extend(eos);
-        Ok(ids)
+        };
+        let mut all: Vec<u32> = Vec::new();
+        all.try_reserve(1)?;
+        all.extend(bos);
+        let take = |ids: Vec<u32>| all.take(&ids);
+        for_each_group(&chunks, Chunk::len, usize::MAX, check, work, take)?;
+        all.try_reserve(1)?;
+        all.extend(eos);
+        Ok(all)
     }
 
     /// How many ids `text` has; a large one is counted in parts by all processors.
@@ -199,12 +189,31 @@ impl Encoder {
         options: &Options,
         check: &Check,
     ) -> Result<Vec<Ragged>, Error> {
+        let mut groups = Vec::new();
+        self.for_each_batch(texts, threads, options, check, |group| {
+            groups.try_reserve(1)?;
+            groups.push(group);
+            Ok(())
+        })?;
+        Ok(groups)
+    }
+
+    /// Encodes each text, and gives the ids of groups of texts to `take`, in order.
+    fn for_each_batch<B: AsRef<[u8]> + Sync>(
+        &self,
+        texts: &[B],
+        threads: usize,
+        options: &Options,
+        check: &Check,
+        take: impl FnMut(Ragged) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let cost = |text: &B| text.as_ref().len();
-        map_groups(texts, cost, threads, check, |first, group, check| {
+        let work = |first: usize, group: &[B], check: &Check| {
             let mut ragged = Ragged::with_capacity(group.len())?;
             self.encode_group(first, group, options, &mut ragged, check)?;
             Ok(ragged)
-        })
+        };
+        for_each_group(texts, cost, threads, check, work, take)
     }
 
     /// The ids of each text, end to end.
@@ -215,11 +224,13 @@ impl Encoder {
         options: &Options,
         check: &Check,
     ) -> Result<Ragged, Error> {
+        let mut all = Ragged::with_capacity(texts.len())?;
         if threads > 1 {
-            return Ragged::concat(self.encode_batch(texts, threads, options, check)?, check);
+            let take = |group| all.append(&group);
+            self.for_each_batch(texts, threads, options, check, take)?;
+            return Ok(all);
         }
         // On one thread all ids are written to their final memory; groups are only for `check`.
-        let mut all = Ragged::with_capacity(texts.len())?;
         for group in groups(texts, |text| text.as_ref().len()) {
             check()?;
             let first = group.start;
