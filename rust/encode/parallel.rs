@@ -58,6 +58,16 @@ fn text_chunks<'t>(
     })
 }
 
+/// Reserves memory for all ids, of which there are about as many for each byte as in a part of the text. What is
+/// not written takes none. Growing step by step would leave the steps behind.
+fn reserve_like(ids: &mut Vec<u32>, ids_of_part: usize, part: usize, all: usize) {
+    if ids.capacity() == 0 && part > 0 {
+        let expected = (ids_of_part as f64 * all as f64 / part as f64 * 1.1) as usize;
+        // If this is refused, less may still be granted.
+        let _ = ids.try_reserve(expected);
+    }
+}
+
 const OTHER_OFFSETS: &str = "the offsets of texts are those of other ids";
 
 /// The ids of several texts end to end.
@@ -118,14 +128,21 @@ impl Encoder {
                     Chunk::Added(id) => ids.take(&[*id])?,
                 }
             }
-            Ok(ids)
+            Ok((ids, group.iter().map(Chunk::len).sum::<usize>()))
         };
         let mut all: Vec<u32> = Vec::new();
-        all.try_reserve(1)?;
-        all.extend(bos);
-        let take = |ids: Vec<u32>| all.take(&ids);
-        for_each_group(&chunks, Chunk::len, usize::MAX, check, work, take)?;
-        all.try_reserve(1)?;
+        for_each_group(&chunks, Chunk::len, usize::MAX, check, work, |(ids, bytes)| {
+            if all.is_empty() && bytes == text.len() {
+                all = ids; // a text that can't be cut
+                return Ok(());
+            }
+            reserve_like(&mut all, ids.len(), bytes, text.len());
+            all.take(&ids)
+        })?;
+        all.try_reserve(2)?;
+        if let Some(bos) = bos {
+            all.insert(0, bos);
+        }
         all.extend(eos);
         Ok(all)
     }
@@ -226,8 +243,14 @@ impl Encoder {
     ) -> Result<Ragged, Error> {
         let mut all = Ragged::with_capacity(texts.len())?;
         if threads > 1 {
-            let take = |group| all.append(&group);
-            self.for_each_batch(texts, threads, options, check, take)?;
+            self.for_each_batch(texts, threads, options, check, |group| {
+                if all.ids.is_empty() {
+                    let bytes = |texts: &[B]| texts.iter().map(|text| text.as_ref().len()).sum();
+                    let first = texts.get(..group.offsets.len() - 1).unwrap_or(texts);
+                    reserve_like(&mut all.ids, group.ids.len(), bytes(first), bytes(texts));
+                }
+                all.append(&group)
+            })?;
             return Ok(all);
         }
         // On one thread all ids are written to their final memory; groups are only for `check`.
