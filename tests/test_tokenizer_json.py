@@ -50,6 +50,27 @@ def test_a_tokenizer_json_gives_the_ids_of_hugging_face(llama3_json):
     check()
 
 
+def test_a_tokenizer_json_has_the_added_tokens_that_it_says_also_none(tmp_path, small_json):
+    content = json.loads(small_json)
+    path = tmp_path / "tokenizer.json"
+    for places in (path, tmp_path):
+        content["added_tokens"] = []
+        path.write_text(json.dumps(content), encoding="utf-8")
+        bare = Tokenizer(places)
+        assert (bare.profile, bare.chat_profile, bare.added_tokens) == ("folder", None, {})
+        assert (len(bare), bare.bos_id) == (len(SMALL), None)
+        with pytest.raises(VocabularyError, match="it has 0, and there are 256; leave the profile"):
+            Tokenizer(places, profile="llama3.1")
+        # A file that does not say has those of the profile, as a rank file.
+        del content["added_tokens"]
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert Tokenizer(places).profile == "llama3.1"
+        assert Tokenizer(places, profile="llama3").profile == "llama3"
+    content["added_tokens"] = None
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, "null", line=1)
+
+
 def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small_json):
     content = json.loads(small_json)
     for profile in llama3_tok.PROFILES:

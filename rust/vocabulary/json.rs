@@ -37,8 +37,9 @@ const REFUSED: &str = "memory is refused";
 struct File<'a> {
     #[serde(borrow)]
     model: Option<Model<'a>>,
-    #[serde(borrow, default)]
-    added_tokens: List<Added<'a>>,
+    /// `None` if the file does not have the field. An empty list says that there are no added tokens.
+    #[serde(borrow, default, deserialize_with = "given")]
+    added_tokens: Option<List<Added<'a>>>,
     #[serde(borrow)]
     normalizer: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -104,6 +105,13 @@ impl<T> Default for List<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
+}
+
+/// A field that is there, which must have a value: `null` is not one.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 fn refused<E: de::Error>(_: std::collections::TryReserveError) -> E {
@@ -244,7 +252,8 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let tokens = read_tokens(model, &alphabet)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
     check_merges(&vocabulary, &model.merges.0, &alphabet).map_err(Fault::without_line)?;
-    let added = read_added(&file.added_tokens.0, &vocabulary, &alphabet)?;
+    let added = file.added_tokens.as_ref();
+    let added = added.map(|list| read_added(&list.0, &vocabulary, &alphabet)).transpose()?;
     let around = file.post_processor.map(|raw| part("post_processor", raw)).transpose()?;
     vocabulary.set_added(added, around.map(|value| value.to_string()));
     Ok(vocabulary)

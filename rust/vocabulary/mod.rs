@@ -88,9 +88,13 @@ impl Vocabulary {
         Self::build(tokens, Pairs::build, |_| None)
     }
 
-    /// Sets what else the file has: the added tokens, and the post-processor as JSON.
-    pub(crate) fn set_added(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
-        self.added = (!added.is_empty()).then_some(added);
+    /// Sets what else the file says: the added tokens, and the post-processor as JSON.
+    pub(crate) fn set_added(
+        &mut self,
+        added: Option<Vec<AddedToken>>,
+        post_processor: Option<String>,
+    ) {
+        self.added = added;
         self.post_processor = post_processor;
     }
 
@@ -285,7 +289,7 @@ impl Vocabulary {
         ids.find(|&id| self.token(id) != other.token(id))
     }
 
-    /// The added tokens in the order of their ids, if the file has any.
+    /// The added tokens in the order of their ids, perhaps none; `None` if the file does not say.
     pub fn added(&self) -> Option<&[AddedToken]> {
         self.added.as_deref()
     }

@@ -30,11 +30,6 @@ def save(definition: Definition, folder: str) -> None:
         raise Llama3TokError("the name of the folder is empty")
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise Llama3TokError(f"{folder} exists and is not a folder, so nothing is written")
-    if not definition.added_tokens:
-        raise Llama3TokError(
-            "a tokenizer without added tokens can't be saved: a folder whose files name none has "
-            "those of a release"
-        )
     whole_files.make_folder(folder)
     drafts = _drafts(definition, folder)
     for name in (*_OTHERS, *_found_templates(folder)):
