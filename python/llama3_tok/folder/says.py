@@ -95,6 +95,12 @@ class Folder(NamedTuple):
         return around(self.post_processor)
 
     @property
+    def noted(self) -> str | None:
+        """The release that `Tokenizer.save` noted: the one that the tokens were made from."""
+        noted = json.loads(self.config).get("profile") if self.config else None
+        return noted if isinstance(noted, str) else None
+
+    @property
     def names(self) -> dict[str, str]:
         """The tokens that have a role in the configuration, as "unk_token"."""
         config = json.loads(self.config) if self.config else {}
@@ -110,12 +116,15 @@ class Folder(NamedTuple):
         """The release whose conversations the core writes for this folder.
 
         None if its chat template has to be run, or there is none. A published template names
-        tokens: they have to be special ones, and BOS the one that it is there.
+        tokens: they have to be special ones, and BOS the one that it is there. Where it is that of
+        several releases and the special tokens are those of none, what `Tokenizer.save` noted says
+        which is meant.
         """
         if not self.templates:
             return self.release
         name, text = self.templates[0]
-        release = profile_of_template(text, self.release) if name == "default" else None
+        meant = self.release or self.noted
+        release = profile_of_template(text, meant) if name == "default" else None
         special = {token.content: token.id for token in self.added if token.special}
         if (
             release is None
