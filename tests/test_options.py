@@ -401,8 +401,14 @@ def test_system_messages_alone_that_do_not_fit_are_an_error(tokenizer):
 def test_a_tokenizer_without_added_tokens_is_not_saved_as_another(tokenizer, tmp_path):
     bare = Tokenizer.from_bytes(tokenizer.rank_file(), all_special_tokens={})
     assert len(bare) == 128000
-    with pytest.raises(Llama3TokError, match="without added tokens can't be saved"):
-        bare.save(tmp_path / "bare")
+    bare.save(tmp_path)
+    again = Tokenizer(tmp_path)
+    assert (again.profile, len(again), again.added_tokens) == ("folder", 128000, {})
+    assert (again.bos_id, again.eos_id, again.stop_ids) == (None, None, [])
+    assert again.encode("hi<|eot_id|>", allowed_special="all") == tokenizer.encode("hi<|eot_id|>")
+    named = again.with_special_tokens({"<|eot_id|>": 128000})
+    named.save(tmp_path)
+    assert Tokenizer(tmp_path).encode("<|eot_id|>", allowed_special="all") == [128000]
 
 
 @pytest.mark.parametrize(
@@ -429,7 +435,10 @@ def test_special_tokens_that_are_none_are_named(tokenizer, names, error, message
 
 def test_roles_that_no_token_can_have_are_refused(tokenizer):
     for options, error, message in (
-        ({"stop_ids": [10**7]}, Llama3TokError, "stop_ids: 10000000 is not a token id"),
+        ({"stop_ids": [1, 10**7]}, Llama3TokError, r"stop_ids\[1\]: 10000000 is not a token id"),
+        ({"stop_ids": [2**32 - 1]}, Llama3TokError, "4294967295 .*; ids run from 0 to 128255$"),
+        ({"stop_ids": [1, 2**32]}, Llama3TokError, r"stop_ids\[1\]: 4294967296 is not a token id"),
+        ({"stop_ids": [1, -1]}, ValueError, r"stop_ids\[1\] must be at least 0, not -1"),
         ({"stop_ids": 5}, TypeError, "stop_ids must be a sequence, not one int"),
         ({"chat_template": 5}, TypeError, "chat_template must be a str or None, not int"),
         ({"pad": "<nothing>"}, Llama3TokError, "is not an added token"),

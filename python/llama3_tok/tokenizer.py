@@ -1162,7 +1162,8 @@ class Tokenizer(metaclass=_TokenizerType):
         stops = None
         if stop_ids is not None:
             arguments.refuse_text(stop_ids, "stop_ids")
-            stops = [arguments.count(id, "stop_ids", 0) for id in stop_ids]
+            given = enumerate(stop_ids)
+            stops = [arguments.count(id, f"stop_ids[{at}]", 0) for at, id in given]
         if chat_template is not None and not isinstance(chat_template, str):
             kind = type(chat_template).__name__
             raise TypeError(f"chat_template must be a str or None, not {kind}")

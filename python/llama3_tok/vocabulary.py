@@ -211,11 +211,15 @@ def with_special(
         raise TypeError("special_tokens: '' is not a name")
     ranks = Ranks.of(definition.core)
     base = definition.folder or usual(definition.profile, ranks.size)
-    changed = with_folder(definition, with_special(base, ranks, tokens, **roles))
-    unknown = [id for id in changed.core.roles["stops"] if id >= changed.core.vocab_size]
-    if unknown:
-        raise Llama3TokError(f"stop_ids: {unknown[0]} is not a token id of this tokenizer")
-    return changed
+    folder = with_special(base, ranks, tokens, **roles)
+    size = max([ranks.size, *(token.id + 1 for token in folder.added)])
+    for at, id in enumerate(roles.get("stop_ids") or ()):
+        if id >= size:
+            raise Llama3TokError(
+                f"stop_ids[{at}]: {id} is not a token id of this tokenizer; "
+                f"ids run from 0 to {size - 1}"
+            )
+    return with_folder(definition, folder)
 
 
 def checked_names(names: Mapping[str, int], argument: str) -> dict[str, int]:

@@ -313,7 +313,7 @@ impl Core {
         let indexed = sequences.iter().enumerate();
         let given = indexed.map(|(index, ids)| {
             look_for_signals(py, index)?;
-            GivenIds::of(&ids, &format!("sequences[{index}]"))
+            GivenIds::in_batch(&ids, index)
         });
         let given = try_collect(sequences.len(), given)?;
         let slices = try_collect(given.len(), given.iter().map(GivenIds::slice))?;

@@ -225,6 +225,10 @@ class Encoding:
 
     def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """The bytes of each token."""
+        try:
+            self._tokenizer.checked_ids(_sequence(tokens))
+        except InvalidTokenId as error:
+            _raise_unknown(error)
         return [self.decode_single_token_bytes(token) for token in tokens]
 
     def decode_with_offsets(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
@@ -435,6 +439,9 @@ def _sequence(tokens: Any) -> Any:  # noqa: ANN401
 
 def _raise_unknown(error: InvalidTokenId) -> NoReturn:
     """tiktoken's errors for ids that no token has."""
+    place = f"{error.id} at position {error.position}"
+    if error.index is not None:
+        place = f"batch[{error.index}]: {place}"
     if error.id not in _RANKS:
-        raise OverflowError(f"{error.id} is out of the range of ids") from error
-    raise KeyError(f"{error.id} at position {error.position} is not the id of a token") from error
+        raise OverflowError(f"{place} is out of the range of ids") from error
+    raise KeyError(f"{place} is not the id of a token") from error
