@@ -4,22 +4,19 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Set
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast, overload
 
 from llama3_tok import _core
 from llama3_tok._core import Options as Options
 from llama3_tok.errors import SpecialTokenError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 Text: TypeAlias = str | bytes
 FilePath: TypeAlias = str | os.PathLike[str]
 SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 # list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
 # no type for "may hold integers", so the annotation says no more than that it can be iterated.
-Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
+Ids: TypeAlias = Iterable[SupportsIndex]
 Side: TypeAlias = Literal["left", "right"]
 Tensors: TypeAlias = Literal["np", "pt"]
 

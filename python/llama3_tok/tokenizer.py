@@ -31,6 +31,7 @@ from llama3_tok.arguments import (
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
+from llama3_tok.lazy import np, npt
 from llama3_tok.text import chunks, healing, second_bos
 from llama3_tok.text.chunks import At, Chunk, TokenIndex
 from llama3_tok.text.encoding import Encoding
@@ -41,9 +42,6 @@ from llama3_tok.text.streaming import StreamDecoder, begin_after
 from llama3_tok.thread_cache import CacheInfo
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from llama3_tok._core import Files, Options
     from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
     from llama3_tok.folder import AddedToken, Around, Folder

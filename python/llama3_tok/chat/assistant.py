@@ -15,9 +15,11 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 from llama3_tok import arguments
+from llama3_tok._core import StreamDecoder
+from llama3_tok.arguments import Ids
 from llama3_tok.chat.calls import PYTHON_TAG, CallReader, Suspicion, ToolCall, leniently, strictly
 from llama3_tok.chat.deltas import (
     CODE_INTERPRETER,
@@ -29,10 +31,6 @@ from llama3_tok.chat.deltas import (
     choice_delta,
 )
 from llama3_tok.definition import Definition
-
-if TYPE_CHECKING:
-    from llama3_tok._core import StreamDecoder
-    from llama3_tok.arguments import Ids
 
 __all__ = ["AssistantMessage", "AssistantStream", "of_ids", "of_text"]
 

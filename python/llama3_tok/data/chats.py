@@ -22,22 +22,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias,
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import FilePath
 from llama3_tok.chat import conversations as chat
-from llama3_tok.chat.messages import ChatOptions, several
+from llama3_tok.chat.messages import ChatOptions, Format, several
 from llama3_tok.data import rows as reading
 from llama3_tok.data.packing import IGNORED
 from llama3_tok.data.rows import Form, Learn, Row
 from llama3_tok.data.sources import Batch, Line, batches, parsed
+from llama3_tok.definition import Definition
 from llama3_tok.errors import ChatFormatError, InputError
+from llama3_tok.lazy import np, npt
 from llama3_tok.text.ragged import Ragged
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from llama3_tok._core import CoreParts
-    from llama3_tok.chat.messages import Format
-    from llama3_tok.definition import Definition
 
 __all__ = [
     "CountedChats",

@@ -5,16 +5,14 @@ copied, and no object is made for a row.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import require
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from llama3_tok.lazy import pa
 
 __all__ = ["ArrowArray", "ArrowStream", "Column", "Texts", "beginning_with", "read"]
 

@@ -15,13 +15,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.frames import HEAD, FrameError, head_of, packed
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["Answer", "Client", "Failure", "Limits", "Unusable"]
 

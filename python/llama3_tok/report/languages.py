@@ -11,14 +11,10 @@ that, and a regional relative (Wu, Egyptian Arabic) is then counted with its sta
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from llama3_tok.extras import require
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.counts import Counts
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["NOT_TOLD", "Languages", "name"]
 

@@ -16,16 +16,13 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 from llama3_tok.extras import require
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.characters import INVALID, sizes_of
 from llama3_tok.vocabulary import is_vocabulary
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["ENVIRONMENT", "Llama2", "Row", "Timer", "find", "load"]
 

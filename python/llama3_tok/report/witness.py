@@ -1,16 +1,13 @@
 """What a person is shown of a difference: the place, and the tokens of both sides about it."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.page.rows import Token, TokenRow
 from llama3_tok.report.ours import Ours
 from llama3_tok.report.outcome import OURS
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.uint32]
+Array: TypeAlias = "npt.NDArray[np.uint32]"
 
 __all__ = ["Place", "Shower"]
 

@@ -3,13 +3,10 @@
 import html
 from collections.abc import Mapping
 from operator import index as integer
-from typing import TYPE_CHECKING, SupportsIndex, overload
+from typing import SupportsIndex, overload
 
 from llama3_tok.arguments import Text, utf8
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["Encoding"]
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from llama3_tok import _core, arguments
-from llama3_tok._core import walk
+from llama3_tok._core import Options, UnpackedFile, walk
 from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llama3_tok._core import CoreTotals, Files, Options, UnpackedFile
+    from llama3_tok._core import CoreTotals, Files
 
 STANDARD_INPUT = "-"
 

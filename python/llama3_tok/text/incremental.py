@@ -1,14 +1,8 @@
 """`IncrementalEncoder`: the ids of a text that comes in pieces."""
 
-from typing import TYPE_CHECKING
-
 from llama3_tok import _core
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from llama3_tok.arguments import Text
+from llama3_tok.arguments import Text
+from llama3_tok.lazy import np, npt
 
 __all__ = ["IncrementalEncoder"]
 

@@ -6,18 +6,14 @@ silently.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llama3_tok import arguments
 from llama3_tok.arguments import Ids, Side, Tensors, Text
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder.says import RESERVED
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+from llama3_tok.lazy import np, npt
 
 __all__ = ["Padded", "Padding", "call", "pad"]
 

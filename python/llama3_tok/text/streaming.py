@@ -1,14 +1,11 @@
 """`StreamDecoder`: text from ids as they are generated."""
 
 from operator import index as integer
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import SupportsIndex
 
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import Ids
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["StreamDecoder", "begin_after"]
 

@@ -10,21 +10,16 @@ import inspect
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.lazy import np, npt, torch
+from llama3_tok.text.healing import Continuation
 from llama3_tok.text.padding import reserved_id
+from llama3_tok.tokenizer import StreamDecoder, Tokenizer
 from llama3_tok.torch.memory import cache_bytes, explained, written
 from llama3_tok.torch.sampling import Sampling, draw, filtered
 from llama3_tok.torch.stopping import StopStrings
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import torch
-
-    from llama3_tok.text.healing import Continuation
-    from llama3_tok.tokenizer import StreamDecoder, Tokenizer
 
 __all__ = ["FinishReason", "Generation", "Reader", "Running", "cache_keyword", "run"]
 

@@ -7,22 +7,18 @@ bfloat16; in float16 its activations overflow.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from llama3_tok import arguments
 from llama3_tok.chat.messages import ChatOptions, Message
-from llama3_tok.data.chats import encode_chats
+from llama3_tok.data.chats import Overflow, encode_chats
 from llama3_tok.data.packing import IGNORED
+from llama3_tok.data.rows import Learn
 from llama3_tok.errors import ChatFormatError, Llama3TokError
 from llama3_tok.extras import require
+from llama3_tok.lazy import torch
 from llama3_tok.text.padding import checked_pad_id
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import torch
-
-    from llama3_tok.data.chats import Overflow
-    from llama3_tok.data.rows import Learn
 
 __all__ = ["add_pad_token", "collate", "precision"]
 

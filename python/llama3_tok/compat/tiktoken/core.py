@@ -6,17 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from llama3_tok.about import PATTERN
 from llama3_tok.arguments import Options
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
+from llama3_tok.lazy import np, npt
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 _T = TypeVar("_T")
 # What tiktoken's parameters take.

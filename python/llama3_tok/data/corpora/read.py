@@ -8,20 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llama3_tok import _core
+from llama3_tok._core import Core, Options
 from llama3_tok.data.corpora.job import Job
 from llama3_tok.data.corpora.plan import Part, Section
 from llama3_tok.data.places import Place
 from llama3_tok.errors import InputError
 from llama3_tok.extras import require
-
-if TYPE_CHECKING:
-    from llama3_tok._core import Core, Options
 
 __all__ = ["Chunk", "Position", "read"]
 
