@@ -225,6 +225,11 @@ def kind_of(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
+def profile(profile: object) -> None:
+    if not isinstance(profile, str | None):
+        raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
+
+
 def quoted(value: object) -> str:
     """What a caller gave as `repr` shows it, for a message; of what is long, the beginning."""
     return shortened(repr(value[: _QUOTED + 1] if isinstance(value, str) else value))
