@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from llama3_tok import arguments
 from llama3_tok.chat.messages import ChatOptions, Message
-from llama3_tok.data.chats import Overflow, encode_chats
+from llama3_tok.data.chat_batches import Overflow
+from llama3_tok.data.chats import encode_chats
 from llama3_tok.data.packing import IGNORED
 from llama3_tok.data.rows import Learn
 from llama3_tok.errors import ChatFormatError, Llama3TokError
