@@ -47,7 +47,7 @@ from llama3_tok.tokenizer import (
 
 if TYPE_CHECKING:
     from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
-    from llama3_tok.chat.calls import ToolCall
+    from llama3_tok.chat.call_reader import ToolCall
     from llama3_tok.chat.deltas import (
         AnswerEnd,
         CallArguments,
@@ -126,7 +126,7 @@ _LAZY = {
     "Pretoken": "text.explaining",
     "Renderer": "chat.renderer",
     "Rollout": "chat.rollout",
-    "ToolCall": "chat.calls",
+    "ToolCall": "chat.call_reader",
 }
 _PACKAGES = {"data": "data", "report": "report", "serving": "serving"}
 

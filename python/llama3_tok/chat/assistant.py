@@ -20,7 +20,8 @@ from typing import Any, SupportsIndex
 from llama3_tok import arguments
 from llama3_tok._core import StreamDecoder
 from llama3_tok.arguments import Ids
-from llama3_tok.chat.calls import PYTHON_TAG, CallReader, Suspicion, ToolCall, leniently, strictly
+from llama3_tok.chat.call_reader import PYTHON_TAG, CallReader, ToolCall
+from llama3_tok.chat.calls import leniently, strictly
 from llama3_tok.chat.deltas import (
     CODE_INTERPRETER,
     AnswerEnd,
@@ -30,6 +31,7 @@ from llama3_tok.chat.deltas import (
     StopReason,
     choice_delta,
 )
+from llama3_tok.chat.suspicion import Suspicion
 from llama3_tok.definition import Definition
 
 __all__ = ["AssistantMessage", "AssistantStream", "of_ids", "of_text"]

@@ -6,6 +6,8 @@ A reader follows it in this order: `job.py` (what is wanted), `plan.py` (section
 """
 
 from llama3_tok.data.corpora.manifest import ManifestError
-from llama3_tok.data.corpora.run import Found, Summary, corpus, inspect, verify
+from llama3_tok.data.corpora.run import corpus
+from llama3_tok.data.corpora.summary import Summary
+from llama3_tok.data.corpora.written import Found, inspect, verify
 
 __all__ = ["Found", "ManifestError", "Summary", "corpus", "inspect", "verify"]
