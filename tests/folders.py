@@ -1,6 +1,7 @@
 """Model folders of the shapes that fine-tunes have, made by program: see `SHAPES`."""
 
 import json
+import random
 from functools import cache
 from pathlib import Path
 
@@ -251,3 +252,24 @@ SHAPES = {
         alone,
     )
 }
+
+
+WORDS = [
+    "Hello", " world", "!", " ", "\n", "  ", "\t", "qzq", "qz", "a", "b", "<", ">", "|", "1", "é",
+    "漢字",
+    ".", "_", "<|", "|>", "<|eot", "<thin", "<｜", "\u00a0", "word", " Sonderwort", "x", "　", "'s",
+]  # fmt: skip
+
+
+def texts(tokenizer, count, seed=0):
+    """Texts with the names of added tokens in them, whole and in part, where all are used."""
+    made = random.Random(seed)
+    names = [name for name in tokenizer.added_tokens if "reserved" not in name]
+    parts = names + names + WORDS + [name[: len(name) // 2] for name in names]
+    parts += [name[1:] for name in names]
+    return ["".join(made.choices(parts, k=made.randint(0, 12))) for _ in range(count)]
+
+
+def make(tmp_path, name):
+    SHAPES[name](tmp_path / name)
+    return tmp_path / name

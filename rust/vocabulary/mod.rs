@@ -9,6 +9,7 @@
 pub mod byte_level;
 pub mod content;
 mod ranks;
+mod json_fields;
 mod json;
 pub mod parse;
 mod write;
