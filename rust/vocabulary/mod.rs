@@ -76,7 +76,7 @@ pub struct Vocabulary {
     /// Made when they are first needed, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
     boundaries: OnceBox<Boundaries>,
     /// A number that no other vocabulary of this process has; never 0.
-    number: u64,
+    serial: u64,
     added: Option<Vec<AddedToken>>,
     post_processor: Option<String>,
     decode_table: OnceLock<Option<DecodeTable>>,
@@ -120,8 +120,8 @@ impl Vocabulary {
                 )));
             }
         }
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let (pairs, splits) = pairs(&token_table)?;
         token_table.set_splits(splits)?;
         let merger = Merger::new(pairs, CertainMerges::build(&token_table)?);
@@ -134,7 +134,7 @@ impl Vocabulary {
             token_table,
             merger,
             boundaries,
-            number,
+            serial,
             added,
             post_processor,
             decode_table,
@@ -275,8 +275,8 @@ impl Vocabulary {
     }
 
     /// A number that no other vocabulary of this process has; never 0.
-    pub fn number(&self) -> u64 {
-        self.number
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// What a `tokenizer.json` puts around texts, as JSON.

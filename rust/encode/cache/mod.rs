@@ -32,7 +32,7 @@ use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
 
 /// Ids of a record that are emitted at a time.
-const IDS_AT_ONCE: usize = 16;
+const RECORD_IDS_AT_ONCE: usize = 16;
 /// A third of a cache may be the ring's.
 const RING_SHARE: usize = 3;
 /// How many lines of 64 bytes a cache begins with, as a power of two.
@@ -250,8 +250,8 @@ impl Cache {
             return Ok(false);
         }
         count(Event::Long, 1);
-        for ids in ids.chunks(IDS_AT_ONCE) {
-            let mut wide = [0; IDS_AT_ONCE];
+        for ids in ids.chunks(RECORD_IDS_AT_ONCE) {
+            let mut wide = [0; RECORD_IDS_AT_ONCE];
             let pairs = wide.iter_mut().zip(ids);
             pairs.for_each(|(id, &[a, b, c])| *id = u32::from_le_bytes([a, b, c, 0]));
             sink.take_first(&wide, ids.len())?;

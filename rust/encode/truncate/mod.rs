@@ -209,7 +209,7 @@ impl Search<'_> {
         let end = always(scan.result(pretoken_end)?, NO_PRETOKEN)?.max(white_space_end);
         let end = end.min(start.saturating_add(self.most_bytes(room)));
         let mut memory = MergeMemory::default();
-        memory.begin(self.encoder.vocabulary.number());
+        memory.begin(self.encoder.vocabulary.serial());
         let mut all = PrefixCounts::new(&self.encoder.vocabulary, start);
         // The white space after the last newline, and how many tokens are before it.
         let mut rest = PrefixCounts::new(&self.encoder.vocabulary, start);
@@ -282,7 +282,7 @@ impl Search<'_> {
         let (end, tokens) = self.skip_end(text, limit, check)?;
         let floor = end.saturating_sub(self.most_bytes(limit - tokens));
         let mut memory = MergeMemory::default();
-        memory.begin(self.encoder.vocabulary.number());
+        memory.begin(self.encoder.vocabulary.serial());
         let mut endings = SuffixCounts::new(&self.encoder.vocabulary, end);
         let mut runs = ReverseRuns::new(end);
         // At index `n`, the tokens of the suffix that begins `n` bytes before `end`.

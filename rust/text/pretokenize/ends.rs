@@ -138,6 +138,12 @@ impl PretokenEnds {
         self.stopped = Some(error);
     }
 
+    /// Notes that text was lost, which is a fault of the loop.
+    #[cold]
+    pub(super) fn lose(&mut self) {
+        self.lost = true;
+    }
+
     /// Begins a round at `from`.
     pub(super) fn begin(&mut self, from: usize) {
         let [first, ..] = &mut self.bounds;

@@ -115,7 +115,7 @@ pub fn fill<L: Lanes>(
             match scalar::pretoken_end(text, at, check) {
                 Ok(Some(end)) => at = end,
                 // Never, since there is text left.
-                Ok(None) => return ends.lost = true,
+                Ok(None) => return ends.lose(),
                 Err(error) => return ends.stop(error),
             }
             ends.push(at);
@@ -125,7 +125,7 @@ pub fn fill<L: Lanes>(
         // The letters go on past `far`, after which no window is cut.
         match scalar::pretoken_end(text, 0, check) {
             Ok(Some(end)) => ends.push(end),
-            Ok(None) => ends.lost = true,
+            Ok(None) => ends.lose(),
             Err(error) => ends.stop(error),
         }
     }
