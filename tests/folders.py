@@ -134,7 +134,7 @@ def added(folder):
 
 
 def reasoning(folder):
-    """Names with full-width bars, tags that are no special tokens, another BOS and EOS."""
+    """Names with full-width bars, tags that are not special tokens, another BOS and EOS."""
     bos, eos = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
     write(
         folder,

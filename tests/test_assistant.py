@@ -136,7 +136,7 @@ def test_calls_as_a_python_list(text, expected):
     assert calls(text) == [(*call, "pythonic") for call in expected]
 
 
-# What is no call
+# What is not a call
 
 
 @pytest.mark.parametrize(

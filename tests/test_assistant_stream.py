@@ -176,7 +176,7 @@ def test_an_answer_without_a_push_is_empty():
         [("\n\n", ""), ("- a", "\n\n- a")],
         [("os", ""), (".c", ""), ("wd(", "os.cwd(")],
         [("x" * 64, ""), ("x", "x" * 65)],
-        # JSON that is no call.
+        # JSON that is not a call.
         [("{", ""), ('"', ""), ("t", ""), ("i", '{"ti'), ('tle": "A', 'tle": "A')],
         [('{"name', ""), ('"', ""), (": ", ""), ("5", '{"name": 5')],
         [('{"name": "Bob", "age', '{"name": "Bob", "age'), ('": 3}', '": 3}')],

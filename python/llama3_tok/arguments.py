@@ -164,7 +164,7 @@ def texts(texts: Iterable[Text]) -> list[Text]:
 
 
 def is_one(value: object) -> bool:
-    """Whether it is no sequence. A text would be taken for its characters; a set has no order."""
+    """Whether it is one value: a text would be taken for its characters, and a set has no order."""
     one = isinstance(value, str | bytes | bytearray | Mapping | Set)
     return one or not isinstance(value, Iterable)
 

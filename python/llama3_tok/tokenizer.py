@@ -644,7 +644,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
     def token_index(self, text: Text) -> TokenIndex:
         """The number of tokens of any part of a text, after encoding it once.
 
-        Special tokens in the text are text. Raises TypeError for what is no text.
+        Special tokens in the text are text. Raises TypeError for anything that is not text.
 
         >>> llama3_tok.Tokenizer().token_index("Hello world, how are you?").count(0, 11)
         2
@@ -1179,7 +1179,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
         Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
         files are read back and compared first. Of a `generation_config.json` that is there, the
-        settings that are no ids stay. For a release, `tokenizer_config.json` notes the profile, as
+        settings that are not ids stay. For a release, `tokenizer_config.json` notes the profile, as
         "profile". What another folder said is written as it was read: flags, chat templates by
         name, what is put around a text, its own settings.
 

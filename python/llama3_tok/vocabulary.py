@@ -83,7 +83,7 @@ def _packaged() -> str | None:
 
     try:
         spec = find_spec("llama_models")
-    except ValueError:  # something that is no package has that name
+    except ValueError:  # something that is not a package has that name
         return None
     for location in (spec and spec.submodule_search_locations) or ():
         file = os.path.join(location, "llama3", "tokenizer.model")

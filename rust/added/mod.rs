@@ -310,7 +310,7 @@ impl AddedTokens {
     }
 }
 
-const NO_TOKEN: &str = "the name of an added token is no token's";
+const NO_TOKEN: &str = "the name of an added token is not a token's";
 
 /// Finds the names in a text, from left to right: those of tokens that are not normalized, and, once two
 /// of these are known, the others between them.

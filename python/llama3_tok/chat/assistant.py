@@ -100,7 +100,7 @@ def of_text(text: str, salvage: bool = False) -> AssistantMessage:
 def of_ids(answer: "Ids", definition: Definition, salvage: bool = False) -> AssistantMessage:
     """An answer as ids, which are those of `definition`: see `llama3_tok.parse_assistant`."""
     given = arguments.ids(answer, "answer")
-    definition.core.decode(given, False, "answer")  # raises for what is no id, with its position
+    definition.core.decode(given, False, "answer")  # raises for what is not an id
     stream = AssistantStream(lambda: definition, salvage=salvage, hold_calls=True)
     stream.push(given)
     stream.finish()
@@ -119,7 +119,7 @@ class AssistantStream:
     Text is held back only while it may be of a call: the first word, which may be the name of a
     built-in tool, and what begins as a call does. A call is told when its arguments begin, and its
     arguments as they come. It ends, with a `CallEnd`, when it is certain: when the answer ends,
-    since there may be more after the call; with `salvage`, at once. If it is no call, there is a
+    since there may be more after the call; with `salvage`, at once. If it is not a call, there is a
     `CallDropped`, and its text follows as content, or as code after `<|python_tag|>`. With
     `hold_calls` a call is told as a whole, when it is certain; then nothing is ever dropped.
 
@@ -328,7 +328,7 @@ class _IdsSource:
     def push(self, answer: Any) -> None:  # noqa: ANN401 - it is being checked
         """More ids."""
         ids = _several(answer)
-        self._checker.push(ids)  # raises for what is no id, with its position
+        self._checker.push(ids)  # raises for what is not an id, with its position
         run: list[int] = []
         for id in map(int, ids):
             if self._end is None and (id in self._stops or id in self._known):

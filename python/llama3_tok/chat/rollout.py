@@ -118,7 +118,7 @@ class Rollout:
         `add`. `logprobs` are as many numbers as there are ids.
 
         Raises ValueError for ids after a stop id, and for another number of `logprobs`;
-        InvalidTokenId for what is no id. The rollout is then as it was.
+        InvalidTokenId for what is not an id. The rollout is then as it was.
         """
         given = self._tokenizer.checked_ids(ids)
         numbers = [float("nan")] * len(given)

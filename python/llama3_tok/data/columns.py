@@ -144,7 +144,7 @@ def _is_dictionary(array: "pa.Array") -> bool:
 
 
 def _texts(array: "pa.Array", row: int) -> Texts:
-    """The texts of an array that is no dictionary; `row` is what its first row is called."""
+    """The texts of an array that is not a dictionary; `row` is what its first row is called."""
     types, kind, rows, offset = (
         require("pyarrow", "data").types,
         array.type,

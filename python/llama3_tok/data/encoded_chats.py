@@ -131,7 +131,7 @@ class CountedChats(NamedTuple):
     """How many tokens conversations have.
 
     `tokens` is `int64[n]`, and `rows`, `int64[n]`, says which row each conversation is. `lines` are
-    their lines in a file, `int64[n]`, from 1; None for what is no file. `skipped` could not be
+    their lines in a file, `int64[n]`, from 1; None for what is not a file. `skipped` could not be
     encoded.
     """
 

@@ -168,7 +168,7 @@ def pack(
     The result depends on the arguments alone. Empty sequences without a separator are in no row.
 
     Raises ValueError for a `length` below 1, for `labels` or `mask` that are not as long as `ids`,
-    and for numbers that are no ids; TypeError for what are no integers.
+    and for numbers that are not ids; TypeError for what are not integers.
 
     >>> from llama3_tok.data import pack
     >>> packed = pack([[1, 2, 3], [4, 5, 6, 7], [8]], 4, strategy="best-fit")

@@ -137,11 +137,11 @@ class Folder(NamedTuple):
 
 
 def content_of(value: Any) -> str | None:  # noqa: ANN401 - of JSON
-    """A token's content, which is given by itself or with flags; None for what is no token."""
+    """A token's content, which is given by itself or with flags; None for what is not a token."""
     content = value.get("content") if isinstance(value, dict) else value
     if not isinstance(content, str):
         return None
-    # Half a surrogate pair, which JSON can have, is no text.
+    # Half a surrogate pair, which JSON can have, is not a text.
     return (
         content
         if content.isascii() or not any("\ud800" <= c <= "\udfff" for c in content)

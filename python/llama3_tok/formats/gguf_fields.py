@@ -29,7 +29,7 @@ _LIST = 9
 def fields(path: str) -> Iterator[tuple[str, Value]]:
     """Each field of the file: its name and its value.
 
-    Raises ValueError for what is no GGUF file, or a damaged one, and OSError.
+    Raises ValueError for what is not a GGUF file, or a damaged one, and OSError.
     """
     try:
         opened = open_regular(path)

@@ -24,7 +24,7 @@ def save(definition: Definition, folder: str) -> None:
     """Writes `folder`: what `Tokenizer.save` says.
 
     Files of these names are replaced. Of a `generation_config.json` that is there the settings
-    which are no ids of tokens stay, as a model's temperature.
+    which are not ids of tokens stay, as a model's temperature.
     """
     if not folder:
         raise Llama3TokError("the name of the folder is empty")
@@ -62,7 +62,7 @@ def names(definition: Definition) -> list[str]:
 def _place(template: str) -> str:
     """Where transformers 5 looks for a chat template first, where one of another model might be.
 
-    Raises Llama3TokError for a name, which a folder may have chosen, that is no name of a file.
+    Raises Llama3TokError for a name, which a folder may have chosen, that is not a name of a file.
     """
     if (
         os.path.basename(template) != template

@@ -17,7 +17,7 @@ MAX_HEADER = 1 << 24
 
 
 class FrameError(Exception):
-    """What came is no frame."""
+    """What came is not a frame."""
 
 
 def packed(header: dict[str, Any], body_size: int = 0) -> bytes:

@@ -149,7 +149,7 @@ class Llama2:
 
     @staticmethod
     def is_byte(id: int) -> bool:
-        """Whether it stands for one byte of a character that is no piece."""
+        """Whether it stands for one byte of a character that is not a piece."""
         return FIRST_BYTE <= id < FIRST_PLAIN
 
     def piece(self, id: int) -> str:

@@ -85,7 +85,7 @@ class Ours:
         return {**item.chat.options, **own}
 
     def piece(self, id: int) -> bytes | None:
-        """The bytes of a token; None for what is no id."""
+        """The bytes of a token; None for what is not an id."""
         try:
             return self.tokenizer.token_bytes(id)
         except InvalidTokenId:

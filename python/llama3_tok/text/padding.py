@@ -97,7 +97,7 @@ def pad(
     arguments.refuse_text(sequences, "sequences")
     filling = checked_pad_id(definition, pad_id)
     given = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
-    definition.core.decode_batch(given, 1, False)  # raises for what are no ids
+    definition.core.decode_batch(given, 1, False)  # raises for what are not ids
     rows = [np.asarray(ids, np.int64) for ids in given]
     length = max(map(len, rows), default=0)
     if max_tokens is not None:

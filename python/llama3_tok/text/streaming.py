@@ -39,7 +39,7 @@ class StreamDecoder:
         """The text that one id, or several, complete.
 
         `ids` is an integer or what `Tokenizer.decode` takes. Raises InvalidTokenId, its position
-        counted from the beginning of the stream, and TypeError for what are no integers; then the
+        counted from the beginning of the stream, and TypeError for what are not integers; then the
         decoder is as it was before.
         """
         if type(ids) is int:

@@ -97,7 +97,7 @@ class Conversation:
         return self._parsed(self.last)
 
     def _parsed(self, last: Generation) -> AssistantMessage:
-        ended_by_text = last.finish_reason == "stop_string"  # which is no part of the answer
+        ended_by_text = last.finish_reason == "stop_string"  # which is not a part of the answer
         return self._model.tokenizer.parse_assistant(last.text if ended_by_text else last.ids)
 
     def _conclude(self, ids: list[int], last: Generation) -> None:

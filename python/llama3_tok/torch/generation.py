@@ -199,7 +199,7 @@ class Reader:
     def _forward(self, ids: "torch.Tensor") -> "torch.Tensor":
         """The logits behind the last id, of the tokenizer's ids alone.
 
-        A network may have more rows, as that of a padding token; they are no tokens of text.
+        A network may have more rows, as that of a padding token; they are not tokens of text.
         """
         import torch
 

@@ -1,7 +1,7 @@
 """What training needs from a tokenizer: a padding token, batches of chats, and numbers that hold.
 
-Llama 3 came without a padding token (Meta's code has -1, which is no row), and choosing one badly
-is silent: a padding token that is a stop id teaches a model not to stop. It was trained in
+Llama 3 came without a padding token (Meta's code has -1, which is not a row), and choosing one
+badly is silent: a padding token that is a stop id teaches a model not to stop. It was trained in
 bfloat16; in float16 its activations overflow.
 """
 

@@ -401,7 +401,7 @@ def _listed(names: _Allowed | _Disallowed) -> Literal["all"] | list[str] | None:
 
 
 def _refuse(text: str, names: Iterable[str]) -> None:
-    """Refuses strings that are no special tokens, which tiktoken may be asked to refuse as well."""
+    """Refuses strings that are not special tokens, as tiktoken may be asked to, too."""
     if names and (found := re.search("|".join(map(re.escape, names)), text)):
         place = len(text[: found.start()].encode("utf-8", "surrogatepass"))
         _raise_disallowed(SpecialTokenError("", found.group(), place))
