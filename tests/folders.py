@@ -115,7 +115,7 @@ def chatml(folder):
 
 
 def added(folder):
-    """Tokens behind the vocabulary, special or not, with all flags; stop ids of the model alone."""
+    """Tokens after the vocabulary, special or not, with all flags; stop ids of the model alone."""
     write(
         folder,
         more=[
@@ -153,7 +153,7 @@ def reasoning(folder):
 
 
 def embedding(folder):
-    """EOS behind a text, and no BOS; a class token of its own."""
+    """EOS after a text, and no BOS; a class token of its own."""
     end = ("<|end_of_text|>", 128001)
     write(
         folder,

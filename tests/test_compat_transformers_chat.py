@@ -83,7 +83,7 @@ def test_text_of_a_message_makes_no_special_token(ours, theirs):
 )
 def test_a_message_is_what_sanitize_control_tokens_makes_of_it(ours, theirs):
     ids = ours.apply_chat_template(CHAT, return_dict=False)
-    # Theirs cuts the text before and behind the name, so some ordinary ids are others.
+    # Theirs cuts the text before and after the name, so some ordinary ids are others.
     safe = theirs.apply_chat_template(CHAT, return_dict=False, sanitize_control_tokens=True)
     assert safe.count(128009) == 3
     assert theirs.decode(safe) == ours.decode(ids)

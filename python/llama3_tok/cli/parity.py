@@ -208,7 +208,7 @@ def _lines(report: "Parity") -> list[str]:
 
 
 def _table(report: "Parity") -> list[str]:
-    """A row for us and for each reference; behind them those without numbers, and why."""
+    """A row for us and for each reference; after them those without numbers, and why."""
     ours = report.ours.total
     sums = [f"{number:,}" for number in (ours.items, ours.bytes, ours.tokens)]
     # Without a speed to show there is no column for it: `without_speed` says why.

@@ -1,7 +1,7 @@
 """Reading the fields of a GGUF file, the format of llama.cpp, by its specification (versions 2, 3).
 
 A file begins with `GGUF`, the version, the numbers of tensors and of fields, and then has the
-fields: a name, a type, a value. Only that is read, however large the tensors behind it are.
+fields: a name, a type, a value. Only that is read, however large the tensors after it are.
 """
 
 import mmap

@@ -21,7 +21,7 @@ class FrameError(Exception):
 
 
 def packed(header: dict[str, Any], body_size: int = 0) -> bytes:
-    """The beginning of a frame, behind which the body goes."""
+    """The beginning of a frame, after which the body goes."""
     data = json.dumps(header).encode()
     return HEAD.pack(len(data), body_size) + data
 

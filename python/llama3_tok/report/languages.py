@@ -81,7 +81,7 @@ class Languages:
     ) -> None:
         """Takes texts in; `continued` if the first goes on with the last one.
 
-        Of their bytes one behind the other: which are of letters, and where characters and the
+        Of their bytes one after the other: which are of letters, and where characters and the
         tokens of each tokenizer begin. What has begun in a line is the line's.
         """
         import numpy as np

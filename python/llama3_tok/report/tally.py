@@ -201,7 +201,7 @@ class Tally:
         return notes
 
     def _pretokens(self, texts: Sequence[bytes]) -> "npt.NDArray[np.int64]":
-        """Where pretokens end, texts one behind the other."""
+        """Where pretokens end, texts one after the other."""
         import numpy as np
 
         at, found = 0, []

@@ -49,7 +49,7 @@ class Shower:
         return np.cumsum(self._lengths[known])
 
     def place(self, ours: "Array", theirs: "Array") -> Place:
-        """Where they part; behind the shorter one if that is the beginning of the other."""
+        """Where they part; after the shorter one if that is the beginning of the other."""
         import numpy as np
 
         length = min(len(ours), len(theirs))
@@ -98,7 +98,7 @@ class Shower:
 def _to_a_common_end(
     left: list[_Span], right: list[_Span], divergence: int
 ) -> tuple[list[_Span], list[_Span]]:
-    """Two rows less what is behind the last place where both have a boundary."""
+    """Two rows less what is after the last place where both have a boundary."""
     last = max({end for _, end, _ in left} & {end for _, end, _ in right}, default=0)
     if last <= divergence:  # they never meet again
         return left, right

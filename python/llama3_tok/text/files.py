@@ -269,7 +269,7 @@ def chunks(
 ) -> Iterator[tuple[int, int, bytes]]:
     """A file, unpacked, in chunks of about `size` bytes: where each begins, lines before it, text.
 
-    They end where the pattern always cuts and no added token reaches over, or with `lines` behind a
+    They end where the pattern always cuts and no added token reaches over, or with `lines` after a
     line break; where there is no such place one is longer. With `refuses_binary` a binary file has
     no chunks. Raises OSError, and InputError for a damaged archive.
     """

@@ -16,7 +16,7 @@ _TAIL = 8
 class StreamDecoder:
     """Decodes ids that come one or a few at a time; `Tokenizer.stream_decoder` makes one.
 
-    What `push` and at the end `flush` give, one behind the other, is exactly `decode` of all ids
+    What `push` and at the end `flush` give, one after the other, is exactly `decode` of all ids
     with `errors="replace"`, however they are divided. A token may end inside a character: only then
     something is held, at most three bytes, and no longer than until they can't become a character.
 

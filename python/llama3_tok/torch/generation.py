@@ -151,11 +151,11 @@ class Reader:
         return int(self.cache.get_seq_length())
 
     def crop(self, length: int) -> None:
-        """Forgets what is behind the first `length` tokens."""
+        """Forgets what is after the first `length` tokens."""
         self.cache.crop(length - self.length)
 
     def read(self, prompts: "Sequence[Sequence[int]]", copies: int = 1) -> "torch.Tensor":
-        """Reads prompts behind what was read, and repeats each: `float[batch * copies, ids]`."""
+        """Reads prompts after what was read, and repeats each: `float[batch * copies, ids]`."""
         import torch
 
         lengths = [len(prompt) for prompt in prompts]
@@ -197,7 +197,7 @@ class Reader:
             self._mask, self._positions = self._mask[kept], self._positions[kept]
 
     def _forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-        """The logits behind the last id, of the tokenizer's ids alone.
+        """The logits after the last id, of the tokenizer's ids alone.
 
         A network may have more rows, as that of a padding token; they are not tokens of text.
         """
@@ -267,7 +267,7 @@ def run(
 ) -> Iterator[None]:
     """Generates until all sequences have ended; yields when each of them has one token more.
 
-    Each prompt has `len(sequences) / len(prompts)` sequences, one behind the other.
+    Each prompt has `len(sequences) / len(prompts)` sequences, one after the other.
     """
     live = list(sequences)
     logits = reader.read(prompts, len(sequences) // len(prompts))

@@ -97,7 +97,7 @@ class Llama3(Runner):
         return_logprobs: bool = False,
         **options: Unpack[Options],
     ) -> Generation | list[Generation]:
-        """What the model writes behind a prompt.
+        """What the model writes after a prompt.
 
         `prompt` is a text, which gets a BOS and in which special tokens are text; or ids, as they
         are; or the messages of a chat. `options` are:
@@ -131,7 +131,7 @@ class Llama3(Runner):
         return_logprobs: bool = False,
         **options: Unpack[Options],
     ) -> list[Generation]:
-        """What the model writes behind each prompt, all at once: as `generate` one by one.
+        """What the model writes after each prompt, all at once: as `generate` one by one.
 
         The sums of a batch are added up in another order, so in bfloat16 two tokens that are almost
         equally likely may change places.

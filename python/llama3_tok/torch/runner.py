@@ -118,7 +118,7 @@ class Runner:
         return dtype
 
     def stream_from(self, reader: Reader, ids: list[int], options: Options) -> Stream:
-        """A stream behind what a reader has read: `ids` are all of the prompt.
+        """A stream after what a reader has read: `ids` are all of the prompt.
 
         The reader's cache may have a beginning of them.
         """

@@ -33,7 +33,7 @@ def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None
     """Gives a model a padding token, and the id of it, which is also for `collate` and `pad`.
 
     Profiles from 3.1 on have a reserved one, 128004, and nothing is resized. With profile "llama3"
-    a row is added behind the model's: the input embedding's is zero, that of the output the mean of
+    a row is added after the model's: the input embedding's is zero, that of the output the mean of
     the others, and the id is called `<pad>`. `pad_id` picks another: a special token without
     another use, or the id of an added row. In any case `config.pad_token_id` is set, also of the
     generation config, and the embedding's `padding_idx`, so that no gradient reaches the row.

@@ -317,7 +317,7 @@ class Encoding:
     def _encode_bytes(self, text: bytes) -> list[int]:
         """The ids of bytes, in tiktoken's way.
 
-        What is not UTF-8 and all behind it is one piece with what it may join: it is not cut.
+        What is not UTF-8 and all after it is one piece with what it may join: it is not cut.
         `Tokenizer.encode` takes bytes as well, and cuts them.
         """
         try:

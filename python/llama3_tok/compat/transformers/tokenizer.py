@@ -156,7 +156,7 @@ class Llama3Tokenizer(Calls):
 
     @property
     def add_eos_token(self) -> bool:
-        """Whether EOS is put behind a text."""
+        """Whether EOS is put after a text."""
         id = self._named("eos_token")
         return id is not None and id in self._sides.after
 
