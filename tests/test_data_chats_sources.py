@@ -244,7 +244,7 @@ def test_a_template_that_tells_no_masks_is_refused_as_by_encode_chat(tokenizer):
     once = "{% generation %}{% for m in messages %}{{ m.content }}{% endfor %}{% endgeneration %}"
     own = tokenizer.with_special_tokens({}, chat_template=once)
     assert encode_chats([[USER, ANSWER] * 2], tokenizer=own).learned_tokens > 0
-    with pytest.raises(ChatFormatError, match="makes 1 {% generation %} blocks of 2 messages"):
+    with pytest.raises(ChatFormatError, match="makes 1 {% generation %} blocks for 2 messages"):
         encode_chats([[USER, ANSWER] * 2], tokenizer=own, learn="last")
     bare = Tokenizer.from_bytes(tokenizer.rank_file(), all_special_tokens={"<a>": 128000})
     with pytest.raises(ChatFormatError, match="this tokenizer has no chat template"):

@@ -59,7 +59,9 @@ def test_a_tokenizer_json_has_the_added_tokens_that_it_says_also_none(tmp_path, 
         bare = Tokenizer(places)
         assert (bare.profile, bare.chat_profile, bare.added_tokens) == ("folder", None, {})
         assert (len(bare), bare.bos_id) == (len(SMALL), None)
-        with pytest.raises(VocabularyError, match="it has 0, and there are 256; leave the profile"):
+        with pytest.raises(
+            VocabularyError, match="the file has 0, and the profile 256; leave the profile"
+        ):
             Tokenizer(places, profile="llama3.1")
         # A file that does not say has those of the profile, as a rank file.
         del content["added_tokens"]
@@ -88,7 +90,9 @@ def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small
     id = content["added_tokens"][-1]["id"]
     content["added_tokens"][-1]["content"] = "<|custom|>"
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(VocabularyError, match=f'{id} is "<.custom.>" in it, and there .*leave the'):
+    with pytest.raises(
+        VocabularyError, match=f'{id} is "<.custom.>" in the file, and .* in the profile; leave the'
+    ):
         Tokenizer(path, profile="meta")
     assert Tokenizer(path).special_tokens["<|custom|>"] == id
     content["added_tokens"][-1]["id"] += 1
@@ -122,7 +126,7 @@ PRE = ("pre_tokenizer", "pretokenizers")
         (("model", "vocab", "é漢"), 263, "not in the byte-level alphabet"),
         (("model", "merges"), [], "there are 0 merges; the ranks of this vocabulary have"),
         (("model", "merges", 0), "x y", "not all three tokens are in the vocabulary"),
-        (("model", "merges", 1), "h e", "the merge stands there twice"),
+        (("model", "merges", 1), "h e", "the merge occurs twice"),
         (("model", "merges", 0), "hel", "merge 0"),
         (("normalizer",), {"type": "NFC"}, 'there is a normalizer "NFC"'),
         (("pre_tokenizer",), None, "pre_tokenizer is absent"),
@@ -167,7 +171,7 @@ def test_special_tokens_that_take_more_than_their_name_are_those_of_no_release(
     path.write_text(json.dumps(content), encoding="utf-8")
     assert Tokenizer(path).profile == "folder"
     assert getattr(Tokenizer(path).added_tokens["<|eot_id|>"], flag)
-    with pytest.raises(VocabularyError, match=r'the flags of "<.eot_id.>" are other ones'):
+    with pytest.raises(VocabularyError, match=r'the flags of "<.eot_id.>" differ'):
         Tokenizer(path, profile="llama3.1")
 
 

@@ -258,7 +258,7 @@ fn check_merges(
             last = merged;
         }
         if splits.contains(&split) {
-            return Err(fault("the merge stands there twice"));
+            return Err(fault("the merge occurs twice"));
         }
         splits.push(split);
     }

@@ -177,9 +177,9 @@ def spans(
     answers = [index for index, one in enumerate(messages) if one.get("role") == "assistant"]
     if len(marked.generated) != len(answers):
         raise ChatFormatError(
-            f"this chat template makes {len(marked.generated)} {{% generation %}} blocks of "
-            f"{len(answers)} messages of the assistant, so which of them is which message's is not "
-            "known, and messages can't be learned by themselves"
+            f"this chat template makes {len(marked.generated)} {{% generation %}} blocks for "
+            f"{len(answers)} messages of the assistant, so it is not known which block belongs to "
+            "which message, and messages can't be learned by themselves"
         )
     other = next((at for at, is_kept in enumerate(keep) if not is_kept and at not in answers), None)
     if other is not None and not kept:

@@ -128,7 +128,7 @@ def _size(word: str) -> int:
     if unit not in UNITS or not (number.isascii() and number.isdigit() and len(number) < 15):
         raise argparse.ArgumentTypeError(f"{word!r} is not a size such as 500M or 4G")
     if not (size := int(number) * UNITS[unit]):
-        raise argparse.ArgumentTypeError("there must be some memory")
+        raise argparse.ArgumentTypeError("the memory must be more than 0")
     return size
 
 

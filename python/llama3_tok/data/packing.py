@@ -279,7 +279,7 @@ def _beside(
     if len(wrong):
         at = int(wrong[0])
         has, needs = (int(array[at + 1] - array[at]) for array in (others, offsets))
-        raise ValueError(f"{name}[{at}] has {has:,} numbers, and ids[{at}] {needs:,} ids")
+        raise ValueError(f"{name}[{at}] has {has:,} numbers, and ids[{at}] has {needs:,} ids")
     return flat
 
 

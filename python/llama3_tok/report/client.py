@@ -217,7 +217,7 @@ class Client:
         try:
             return head_of(bytes(received[: HEAD.size]))
         except FrameError as error:
-            raise _Failed("died", f"it answers what makes no sense: {error}") from None
+            raise _Failed("died", f"its answer can't be read: {error}") from None
 
     def _watch(self, deadline: float, seconds: float) -> None:
         assert self._process is not None

@@ -180,7 +180,7 @@ def call(
             lengths = {len(row) for row in rows}
             if len(lengths) > 1:
                 raise Llama3TokError(
-                    f"texts of {min(lengths):,} to {max(lengths):,} ids make no tensor; "
+                    f"texts of {min(lengths):,} to {max(lengths):,} ids can't be one tensor; "
                     "give padding=True, or truncation=True with max_length="
                 )
             import numpy as np
