@@ -244,7 +244,7 @@ def test_rows_come_as_columns_and_as_one_array():
             ([[1], [2]], 2),
             {"mask": [[1], []]},
             ValueError,
-            "mask[1] has 0 numbers, and ids[1] has 1",
+            "mask[1] has 0 numbers, and ids[1]",
         ),
         (([[1]], 2), {"mask": [[256]]}, ValueError, "mask[0] has 256, and its numbers are from 0"),
         (([[1]], 2), {"labels": np.zeros(2, int)}, ValueError, "labels has 2 numbers, and there"),

@@ -162,9 +162,7 @@ def test_a_call_gives_arrays(tokenizer):
     assert tokenizer(["a", "b"], return_tensors="np").input_ids.shape == (2, 2)
     assert tokenizer(["a b", "b"], padding=True, return_tensors="np").input_ids.shape == (2, 3)
     assert tokenizer([], return_tensors="np").input_ids.shape == (0, 0)
-    with pytest.raises(
-        Llama3TokError, match="texts of 2 to 3 ids can't be one tensor; give padding"
-    ):
+    with pytest.raises(Llama3TokError, match="texts of 2 to 3 ids can't be one tensor; give"):
         tokenizer(["a b", "b"], return_tensors="np")
 
 
