@@ -33,7 +33,7 @@ from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
 from llama3_tok.lazy import LazyModule, np, npt
-from llama3_tok.text import chunks, healing, parts, second_bos
+from llama3_tok.text import chunks, file_ids, healing, second_bos
 from llama3_tok.text.chunks import At, Chunk, TokenIndex
 from llama3_tok.text.encoding import Encoding
 from llama3_tok.text.healing import Continuation
@@ -409,8 +409,8 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         >>> tokenizer.count_file("hello.jsonl", field="text")
         3
         """
-        reading = self._reading("count_file", field, options)
-        return self._core.count_file(arguments.path(path), *reading)
+        task = self._file_task("count_file", field, options)
+        return self._core.count_file(arguments.path(path), *task)
 
     def count_files(
         self, paths: Iterable[FilePath], *, field: str | None = None, **options: Unpack[FileOptions]
@@ -419,8 +419,8 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
         Parameters and errors as in `count_file`; of several bad files the first one raises.
         """
-        reading = self._reading("count_files", field, options)
-        return self._core.count_files(arguments.paths(paths), *reading)
+        task = self._file_task("count_files", field, options)
+        return self._core.count_files(arguments.paths(paths), *task)
 
     @overload
     def encode_file(
@@ -448,8 +448,8 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         >>> tokenizer.encode_file("hello.jsonl", field="text")
         Ragged(2 texts, 3 ids)
         """
-        reading = self._reading("encode_file", field, options)
-        return next(parts.ids(self._core, [arguments.path(path)], reading, are_whole=True))
+        task = self._file_task("encode_file", field, options)
+        return next(file_ids.ids(self._core, [arguments.path(path)], task, are_whole=True))
 
     @overload
     def encode_files(
@@ -477,8 +477,8 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         [9906 1917]
         [9906 1917]
         """
-        reading = self._reading("encode_files", field, options)
-        return parts.ids(self._core, arguments.paths(paths), reading, are_whole=True)
+        task = self._file_task("encode_files", field, options)
+        return file_ids.ids(self._core, arguments.paths(paths), task, are_whole=True)
 
     @overload
     def stream_file(
@@ -518,13 +518,15 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         ...     print(ids)
         [9906 1917]
         """
-        reading = self._reading("stream_file", field, options)
+        task = self._file_task("stream_file", field, options)
         files = [arguments.path(path)]
-        return parts.ids(self._core, files, reading, are_whole=False, progress=progress)
+        return file_ids.ids(self._core, files, task, are_whole=False, progress=progress)
 
-    def _reading(self, call: str, field: str | None, options: Mapping[str, Any]) -> parts.Reading:
-        """How a call reads files."""
-        return parts.Reading(
+    def _file_task(
+        self, call: str, field: str | None, options: Mapping[str, Any]
+    ) -> file_ids.FileTask:
+        """What a call asks of files."""
+        return file_ids.FileTask(
             arguments.field(field),
             arguments.threads(options.get("threads")),
             self._chosen(options, call, (), *arguments.FILE_OPTIONS),

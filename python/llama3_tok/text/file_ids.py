@@ -10,13 +10,13 @@ from llama3_tok.text.ragged import Ragged
 if TYPE_CHECKING:
     from llama3_tok._core import Files
 
-__all__ = ["Reading", "ids"]
+__all__ = ["FileTask", "ids"]
 
 _T = TypeVar("_T")
 
 
-class Reading(NamedTuple):
-    """How files are read, as the core takes it."""
+class FileTask(NamedTuple):
+    """What is asked of files, as the core takes it."""
 
     field: str | None
     """The field of a JSONL file's records that has the text; None for a file of text."""
@@ -29,7 +29,7 @@ class Reading(NamedTuple):
 def ids(
     core: Core,
     files: list[str],
-    reading: Reading,
+    task: FileTask,
     *,
     are_whole: bool,
     progress: Callable[[int], object] | None = None,
@@ -39,9 +39,9 @@ def ids(
     There is one for each file if they `are_whole`, else there are several parts of each. `progress`
     is called with how many bytes were read, before each and at the end.
     """
-    if reading.field is None:
-        return _told(core.encode_files(files, None, *reading[1:], are_whole), progress)
-    records = core.encode_files(files, reading.field, *reading[1:], are_whole)
+    if task.field is None:
+        return _told(core.encode_files(files, None, *task[1:], are_whole), progress)
+    records = core.encode_files(files, task.field, *task[1:], are_whole)
     return starmap(Ragged, _told(records, progress))
 
 
