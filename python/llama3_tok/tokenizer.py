@@ -23,6 +23,7 @@ from llama3_tok.arguments import (
     FileOptions,
     FilePath,
     Ids,
+    Options,
     Side,
     SpecialTokens,
     Tensors,
@@ -291,7 +292,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
     def _chosen(
         self, given: Mapping[str, Any], call: str, texts: Iterable[object] = (), *others: str
-    ) -> _core.Options | None:
+    ) -> Options | None:
         """The options of a call, checked; it warns of a text that would get a second BOS."""
         chosen = arguments.chosen(given, call, *others)
         if chosen is not None and chosen.bos:
@@ -300,13 +301,13 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
     def _batch(
         self, call: str, texts: Iterable[Text], options: Mapping[str, Any]
-    ) -> tuple[list[Text], int, _core.Options | None]:
+    ) -> tuple[list[Text], int, Options | None]:
         """The texts of a call, the number of threads, and its options."""
         texts = arguments.texts(texts)
         chosen = self._chosen(options, call, texts, "threads")
         return texts, arguments.threads(options.get("threads")), chosen
 
-    def _ends(self, chosen: _core.Options | None) -> list[int]:
+    def _ends(self, chosen: Options | None) -> list[int]:
         """The ids that options put around a text."""
         if chosen is None:
             return []
@@ -341,7 +342,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         ['In', ' ', '202', '4', ' we', "'ve"]
         """
         data = arguments.utf8(text, "text")
-        ends = _core.pretoken_ends(data).tolist()
+        ends: list[int] = _core.pretoken_ends(data).tolist()
         found = [data[start:end] for start, end in pairwise([0, *ends])]
         return found if isinstance(text, bytes) else [part.decode() for part in found]
 
@@ -461,7 +462,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
     ) -> Iterator[Ragged]: ...
     def encode_files(
         self, paths: Iterable[FilePath], *, field: str | None = None, **options: Unpack[FileOptions]
-    ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
+    ) -> "Iterator[npt.NDArray[np.uint32] | Ragged]":
         """An iterator over the ids of files, in the order of the paths.
 
         Each is what `encode_file` gives. While one is used the next ones are read ahead, up to some
@@ -505,7 +506,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         field: str | None = None,
         progress: Callable[[int], object] | None = None,
         **options: Unpack[FileOptions],
-    ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
+    ) -> "Iterator[npt.NDArray[np.uint32] | Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
         The parts, one after the other, are exactly what `encode_file` gives; there is at least one.

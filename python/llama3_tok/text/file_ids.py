@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from llama3_tok._core import Core, Options
+from llama3_tok.lazy import np, npt
 from llama3_tok.text.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def ids(
     *,
     are_whole: bool,
     progress: Callable[[int], object] | None = None,
-) -> Iterator[Any]:
+) -> "Iterator[npt.NDArray[np.uint32] | Ragged]":
     """The ids of files: `uint32[n]`, or a Ragged where a field is read.
 
     There is one for each file if they `are_whole`, else there are several parts of each. `progress`
@@ -41,8 +42,8 @@ def ids(
     """
     if task.field is None:
         return _told(core.encode_files(files, None, *task[1:], are_whole), progress)
-    records = core.encode_files(files, task.field, *task[1:], are_whole)
-    return starmap(Ragged, _told(records, progress))
+    records = _told(core.encode_files(files, task.field, *task[1:], are_whole), progress)
+    return starmap(Ragged, records)
 
 
 def _told(parts: "Files[_T]", progress: Callable[[int], object] | None) -> Iterator[_T]:
