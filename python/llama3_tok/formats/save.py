@@ -165,7 +165,7 @@ def compared(definition: Definition, read: Callable[[str], Ranks]) -> Callable[[
         ours, again = definition.core, read(written)
         if again.differs_from(Ranks.of(ours)) is not None or again.added not in (
             None,
-            ours.added_tokens or None,
+            ours.added_tokens,
         ):
             raise Llama3TokError(
                 f"{path}: what was written does not read back as the same tokens, so it was "
