@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Set
 from operator import index as integer
-from typing import Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypedDict, TypeVar, cast, overload
 
 from llama3_tok import _core
 from llama3_tok._core import Options as Options
@@ -12,6 +12,8 @@ from llama3_tok.errors import SpecialTokenError
 from llama3_tok.lazy import np, npt
 
 Text: TypeAlias = str | bytes
+# What is given for a text is what the text is; of either, either.
+AnyText = TypeVar("AnyText", str, bytes, str | bytes)
 FilePath: TypeAlias = str | os.PathLike[str]
 SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 # list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is

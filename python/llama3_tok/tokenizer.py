@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, AnyStr, Literal, NoReturn, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack, overload
 
 from llama3_tok import _core, arguments, elsewhere, thread_cache
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core, Ranks
 from llama3_tok.arguments import (
+    AnyText,
     BatchOptions,
     DecodeOptions,
     FileOptions,
@@ -243,12 +244,12 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
     def truncate(
         self,
-        text: AnyStr,
+        text: AnyText,
         max_tokens: int,
         *,
         side: Side = "right",
         **options: Unpack[TextOptions],
-    ) -> AnyStr:
+    ) -> AnyText:
         """The longest part of a text that has at most `max_tokens` tokens when it is encoded.
 
         With `side="right"` the right side is cut off and the longest such beginning is kept, with
@@ -331,7 +332,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         """
         return explaining.explain(self._core, text, **options)
 
-    def pretokens(self, text: AnyStr) -> list[AnyStr]:
+    def pretokens(self, text: AnyText) -> list[AnyText]:
         """What the pattern cuts a text into before anything is merged; joined, they are the text.
 
         Special tokens in the text are text. The pretokens of a `str` are `str`, in which lone
@@ -343,7 +344,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         """
         data = arguments.utf8(text, "text")
         ends: list[int] = _core.pretoken_ends(data).tolist()
-        found = [data[start:end] for start, end in pairwise([0, *ends])]
+        found: list[Any] = [data[start:end] for start, end in pairwise([0, *ends])]
         return found if isinstance(text, bytes) else [part.decode() for part in found]
 
     def pretoken_ends(self, text: Text) -> "npt.NDArray[np.int64]":
@@ -616,13 +617,13 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
     def split(
         self,
-        text: AnyStr,
+        text: AnyText,
         max_tokens: int,
         *,
         overlap: int = 0,
         at: At = "word",
         **options: Unpack[TextOptions],
-    ) -> Iterator[Chunk[AnyStr]]:
+    ) -> Iterator[Chunk[AnyText]]:
         """The text in chunks, each of which has at most `max_tokens` tokens by its own encoding.
 
         A chunk is as long as it can be, and ends after a "paragraph" (a blank line), a "line", a
