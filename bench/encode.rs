@@ -293,7 +293,7 @@ fn merge(
 ) {
     let each = |take: &mut dyn FnMut(&Range<usize>, &[u32])| {
         let mut memory = MergeMemory::default();
-        memory.begin(vocabulary.number());
+        memory.begin(vocabulary.serial());
         for range in pretokens {
             let ids = vocabulary.merge(CodePath::best(), text, span(range), &mut memory, &go_on);
             take(range, ids.expect("nothing stops it"));

@@ -1,6 +1,7 @@
 """Model folders of the shapes that fine-tunes have, made by program: see `SHAPES`."""
 
 import json
+import random
 from functools import cache
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def chatml(folder):
 
 
 def added(folder):
-    """Tokens behind the vocabulary, special or not, with all flags; stop ids of the model alone."""
+    """Tokens after the vocabulary, special or not, with all flags; stop ids of the model alone."""
     write(
         folder,
         more=[
@@ -133,7 +134,7 @@ def added(folder):
 
 
 def reasoning(folder):
-    """Names with full-width bars, tags that are no special tokens, another BOS and EOS."""
+    """Names with full-width bars, tags that are not special tokens, another BOS and EOS."""
     bos, eos = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
     write(
         folder,
@@ -152,7 +153,7 @@ def reasoning(folder):
 
 
 def embedding(folder):
-    """EOS behind a text, and no BOS; a class token of its own."""
+    """EOS after a text, and no BOS; a class token of its own."""
     end = ("<|end_of_text|>", 128001)
     write(
         folder,
@@ -251,3 +252,24 @@ SHAPES = {
         alone,
     )
 }
+
+
+WORDS = [
+    "Hello", " world", "!", " ", "\n", "  ", "\t", "qzq", "qz", "a", "b", "<", ">", "|", "1", "é",
+    "漢字",
+    ".", "_", "<|", "|>", "<|eot", "<thin", "<｜", "\u00a0", "word", " Sonderwort", "x", "　", "'s",
+]  # fmt: skip
+
+
+def texts(tokenizer, count, seed=0):
+    """Texts with the names of added tokens in them, whole and in part, where all are used."""
+    made = random.Random(seed)
+    names = [name for name in tokenizer.added_tokens if "reserved" not in name]
+    parts = names + names + WORDS + [name[: len(name) // 2] for name in names]
+    parts += [name[1:] for name in names]
+    return ["".join(made.choices(parts, k=made.randint(0, 12))) for _ in range(count)]
+
+
+def make(tmp_path, name):
+    SHAPES[name](tmp_path / name)
+    return tmp_path / name

@@ -58,7 +58,7 @@ def folder(path, profile="llama3.1", dtype=torch.float32, **changes):
 class Scripted(torch.nn.Module):
     """The interface of `LlamaForCausalLM` that generation uses, for answers that are known.
 
-    What comes next is looked up: `script[t]` behind a prompt of any content, t tokens after it.
+    What comes next is looked up: `script[t]` after a prompt of any content, t tokens after it.
     """
 
     def __init__(self, script, prompt_tokens):
@@ -82,6 +82,6 @@ class Scripted(torch.nn.Module):
 
 
 def scripted(script, prompt, tokenizer=None):
-    """A model that says the ids of `script`, whatever it is asked, behind the prompt's ids."""
+    """A model that says the ids of `script`, whatever it is asked, after the prompt's ids."""
     tokenizer = tokenizer or Tokenizer()
     return Llama3(Scripted(list(script), len(tokenizer.encode(prompt, bos=True))), tokenizer)

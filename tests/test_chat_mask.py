@@ -74,7 +74,7 @@ def test_a_token_that_begins_in_the_header_is_learned_if_it_holds_content():
 
 
 def check_increments(tokenizer, messages, **options):
-    """What a message adds behind the prompt for it is learned if it is the assistant's."""
+    """What a message adds after the prompt for it is learned if it is the assistant's."""
     ids, mask = tokenizer.encode_chat(
         messages, return_mask=True, add_generation_prompt=False, **options
     )

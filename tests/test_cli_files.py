@@ -16,7 +16,7 @@ PIECE = 1 << 20  # how much is read at a time
 ACROSS = {
     "letters": "internationalisation",
     "white space": " \t \n \n\n   \u3000 \n  ",
-    "newlines behind symbols": "!!!\r\n\r\n\n x",
+    "newlines after symbols": "!!!\r\n\r\n\n x",
     "contractions": " don't we'LL xſ'ſ 'tis",
     "numbers": "1234567890٣٤",
     "CJK": "漢字かな交じり文、テスト。",

@@ -295,6 +295,18 @@ def test_unstable_ends_are_tiktokens(text, special):
 # Where tiktoken gives no answer
 
 
+@pytest.mark.parametrize("wrong", [128256, 2**32 - 1, 2**32, -1, 2**200])
+def test_ids_of_no_token_are_named_with_their_position(wrong):
+    error = KeyError if wrong in range(2**32) else OverflowError
+    for name in ("decode", "decode_bytes", "decode_tokens_bytes", "decode_with_offsets"):
+        with pytest.raises(error, match=f"{wrong} at position 1 is"):
+            getattr(OURS, name)([1, wrong])
+        with pytest.raises(error):
+            getattr(THEIRS, name)([1, wrong])
+    with pytest.raises(error, match=rf"batch\[1\]: {wrong} at position 0 is"):
+        OURS.decode_batch([[1], [wrong]])
+
+
 def test_what_tiktoken_can_not_do_is_done():
     with pytest.raises(KeyError):
         THEIRS.eot_token  # noqa: B018 - it is a property

@@ -179,7 +179,7 @@ def small_gguf(path, **changes):
         ({"merges": ["a c"]}, "merge 0"),
         ({"bos_token_id": "257"}, "bos_token_id is '257', and there are 259 ids"),
         ({"add_bos_token": "false"}, "add_bos_token is 'false', and must be true or false"),
-        ({}, r"its added tokens are not those of profile .*: it has 2, and there are 256"),
+        ({}, r"its added tokens are not those of profile .*: the file has 2, and the profile 256"),
     ],
 )
 def test_a_gguf_file_of_another_tokenizer_is_refused(tmp_path, changes, reason):
@@ -275,7 +275,7 @@ def test_a_folder_with_one_of_the_files_is_kept(sources, tmp_path):
 
 def test_an_ending_that_says_nothing_is_refused(sources, tmp_path):
     message = fails("convert", str(sources["model"]), str(tmp_path / "out.bin"))
-    assert ".bin is none of .model, .tiktoken, .json, .gguf" in message
+    assert ".bin is not one of .model, .tiktoken, .json, .gguf" in message
     assert list(tmp_path.iterdir()) == []
 
 

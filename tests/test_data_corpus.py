@@ -99,7 +99,7 @@ def test_files_are_documents_in_the_order_of_their_names(tmp_path):
         assert sorted(found) == sorted(expected), inputs
         if number < 3:
             assert found == expected
-    with pytest.raises(Llama3TokError, match="there is no such file, and no file in it or like it"):
+    with pytest.raises(Llama3TokError, match="no file has this name, is in this folder or matches"):
         corpus(tmp_path / "nothing*", tmp_path / "none")
 
 

@@ -240,7 +240,12 @@ def test_rows_come_as_columns_and_as_one_array():
         (([[1 << 70]], 2), {}, ValueError, "ids[0] has 1180591620717411303424, and its numbers"),
         (([[1]], 2), {"separator": -1}, ValueError, "separator must be at least 0, not -1"),
         (([[1]], 2), {"labels": []}, ValueError, "labels has 0 sequences, and ids 1; each"),
-        (([[1], [2]], 2), {"mask": [[1], []]}, ValueError, "mask[1] has 0 numbers, and ids[1] 1"),
+        (
+            ([[1], [2]], 2),
+            {"mask": [[1], []]},
+            ValueError,
+            "mask[1] has 0 numbers, and ids[1]",
+        ),
         (([[1]], 2), {"mask": [[256]]}, ValueError, "mask[0] has 256, and its numbers are from 0"),
         (([[1]], 2), {"labels": np.zeros(2, int)}, ValueError, "labels has 2 numbers, and there"),
         (([[1]], 2), {"labels": np.zeros(1)}, TypeError, "labels must hold integers, not float"),

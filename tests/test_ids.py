@@ -61,7 +61,9 @@ def test_tensors_are_ids_without_importing_torch(tokenizer):
     assert tokenizer.decode(Tensor([])) == "Hello world"
 
 
-@pytest.mark.parametrize("wrong", [128256, -1, 2**31, 2**32 + 5, 2**63, -(2**70), 10**30])
+@pytest.mark.parametrize(
+    "wrong", [128256, -1, 2**31, 2**32 - 1, 2**32, 2**32 + 5, 2**63, -(2**70), 10**30]
+)
 def test_ids_out_of_range_are_named_with_their_position(tokenizer, wrong):
     kinds = [list, tuple]
     if -(2**63) <= wrong < 2**63:
@@ -69,14 +71,21 @@ def test_ids_out_of_range_are_named_with_their_position(tokenizer, wrong):
     if 0 <= wrong < 2**64:
         kinds.append(lambda ids: np.array(ids, "u8"))
     for kind in kinds:
-        for method in (tokenizer.decode, tokenizer.decode_bytes):
-            with pytest.raises(InvalidTokenId, match=f"{wrong} at position 2") as caught:
+        for method in (
+            *(tokenizer.decode, tokenizer.decode_bytes, tokenizer.checked_ids),
+            *(tokenizer.is_canonical, tokenizer.heal, tokenizer.parse_assistant),
+            *(tokenizer.stream_decoder().push, tokenizer.assistant_stream().push),
+        ):
+            with pytest.raises(InvalidTokenId, match=f"^{wrong} at position 2 is not") as caught:
                 method(kind([1, 2, wrong]))
             assert (caught.value.id, caught.value.position) == (wrong, 2)
-    with pytest.raises(InvalidTokenId, match=str(wrong)):
+        for method in (tokenizer.decode_batch, tokenizer.pad):
+            place = rf"^sequences\[1\]: {wrong} at position 2 is not"
+            with pytest.raises(InvalidTokenId, match=place) as caught:
+                method([[1], kind([1, 2, wrong])])
+            assert (caught.value.id, caught.value.position, caught.value.index) == (wrong, 2, 1)
+    with pytest.raises(InvalidTokenId, match=f"^{wrong} at position 0 is not"):
         tokenizer.token_bytes(wrong)
-    with pytest.raises(InvalidTokenId):
-        tokenizer.decode_batch([[1], [wrong]])
 
 
 @pytest.mark.parametrize(

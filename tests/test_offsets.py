@@ -39,7 +39,7 @@ def check(tokenizer, text, **options):
 
     pieces = list(pieces_of(text))
     data = b"".join(piece for _, _, piece in pieces)
-    # The character of each byte, and one behind the last.
+    # The character of each byte, and one after the last.
     chars = [(start, end) for start, end, piece in pieces for _ in piece]
     chars.append((len(text) if isinstance(text, str) else len(pieces),) * 2)
     at, owner = 0, {}

@@ -5,8 +5,6 @@ import inspect
 import itertools
 import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,6 @@ import llama3_tok
 import strategies
 from llama3_tok import (
     ChatFormatError,
-    Llama3TokError,
     SpecialTokenError,
     Tokenizer,
     data,
@@ -248,73 +245,6 @@ def test_the_header_of_an_answer_follows_unless_an_answer_is_last(tokenizer):
         tokenizer.encode_chat(MESSAGES, add_generation_prompt=1)
 
 
-@pytest.mark.parametrize(
-    ("name", "ours"),
-    [
-        ("apply_chat_template", "encode_chat"),
-        ("convert_ids_to_tokens", "token_bytes"),
-        ("convert_tokens_to_ids", "token_id"),
-        ("eos_token_id", "eos_id"),
-        ("encode_ordinary", "encode(text)"),
-        ("n_vocab", "vocab_size"),
-        ("save_pretrained", "save"),
-        ("from_pretrained", "nothing is downloaded"),
-        ("batch_decode", "decode_batch"),
-    ],
-)
-def test_names_of_other_libraries_are_told_what_they_are_here(tokenizer, name, ours):
-    for asked in (tokenizer, Tokenizer):
-        with pytest.raises(AttributeError) as caught:
-            getattr(asked, name)
-        assert ours in str(caught.value)
-        assert "llama3_tok.compat" in str(caught.value)
-        assert not hasattr(asked, name)
-
-
-def test_a_hint_names_only_what_there_is(tokenizer):
-    from llama3_tok import elsewhere
-
-    for name, hint in elsewhere._ATTRIBUTES.items():
-        assert not hasattr(tokenizer, name), name
-        if hint:
-            ours = hint.split("(")[0].split(",")[0].split(".")[0].split("[")[0].split(" ")[0]
-            assert ours == "Tokenizer" or hasattr(tokenizer, ours), hint
-
-
-def test_other_names_that_are_missing_are_missing(tokenizer):
-    with pytest.raises(AttributeError, match="'Tokenizer' object has no attribute 'nothing'$"):
-        _ = tokenizer.nothing
-    assert not hasattr(tokenizer, "__array__")
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda t: t.encode(["a", "b"]),
-            "not list; several texts go to encode_batch",
-        ),
-        (lambda t: t.decode([[1], [2]]), "not list; several sequences go to decode_batch"),
-        (
-            lambda t: t.decode([1], skip_special_tokens=True),
-            "it is skip_special=True",
-        ),
-        (
-            lambda t: t.decode_batch([[1]], clean_up_tokenization_spaces=True),
-            "spaces are never cleaned up",
-        ),
-        (lambda t: t.encode("a", return_tensors="pt"), "encode_array"),
-        (lambda t: t.encode("a", max_length=5), "truncate(text, max_tokens)"),
-        (lambda t: t.encode_chat(MESSAGES, tokenize=False), "render_chat"),
-        (lambda t: t.decode([1], skip_special=1), "skip_special must be a bool, not int"),
-    ],
-)
-def test_arguments_of_other_libraries_are_told_what_they_are_here(tokenizer, call, message):
-    with pytest.raises(TypeError) as caught:
-        call(tokenizer)
-    assert message in str(caught.value)
-
-
 def test_flags_are_python_booleans_and_the_error_names_any_other_kind(tokenizer, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("a")
@@ -398,64 +328,6 @@ def test_system_messages_alone_that_do_not_fit_are_an_error(tokenizer):
         tokenizer.fit_chat(messages, 5)
 
 
-def test_a_tokenizer_without_added_tokens_is_not_saved_as_another(tokenizer, tmp_path):
-    bare = Tokenizer.from_bytes(tokenizer.rank_file(), all_special_tokens={})
-    assert len(bare) == 128000
-    with pytest.raises(Llama3TokError, match="without added tokens can't be saved"):
-        bare.save(tmp_path / "bare")
-
-
-@pytest.mark.parametrize(
-    ("names", "error", "message"),
-    [
-        (["<x>"], TypeError, "must be a dictionary of names and ids, not list"),
-        ({5: 128256}, TypeError, "5 is not a name"),
-        ({"<\ud800>": 128256}, ValueError, "has half a surrogate pair"),
-        ({"<x>": -1}, ValueError, "must be at least 0, not -1"),
-        ({"<x>": 2**70}, ValueError, "must be at most 4294967295"),
-        ({"<x>": "b"}, TypeError, "must be an int, not str"),
-    ],
-)
-def test_special_tokens_that_are_none_are_named(tokenizer, names, error, message):
-    ranks = tokenizer.rank_file()
-    for call in (
-        lambda: tokenizer.with_special_tokens(names),
-        lambda: Tokenizer(special_tokens=names),
-        lambda: Tokenizer.from_bytes(ranks, all_special_tokens=names),
-    ):
-        with pytest.raises(error, match=message):
-            call()
-
-
-def test_roles_that_no_token_can_have_are_refused(tokenizer):
-    for options, error, message in (
-        ({"stop_ids": [10**7]}, Llama3TokError, "stop_ids: 10000000 is not a token id"),
-        ({"stop_ids": 5}, TypeError, "stop_ids must be a sequence, not one int"),
-        ({"chat_template": 5}, TypeError, "chat_template must be a str or None, not int"),
-        ({"pad": "<nothing>"}, Llama3TokError, "is not an added token"),
-    ):
-        with pytest.raises(error, match=message):
-            tokenizer.with_special_tokens({}, **options)
-    with pytest.raises(TypeError, match="folder must be a Folder, not str"):
-        tokenizer.with_folder("x")
-
-
-def test_content_makes_a_tokenizer_as_a_file_does(tokenizer, monkeypatch):
-    ranks = tokenizer.rank_file()
-    assert Tokenizer.from_bytes(ranks, name=tokenizer.vocabulary) == tokenizer
-    assert Tokenizer.from_bytes(ranks, cache_mb=2).cache_info().limit == 2 << 20
-    monkeypatch.setenv("LLAMA3_TOK_CACHE_MB", "4")
-    assert Tokenizer.from_bytes(ranks).cache_info().limit == 4 << 20
-    both = Tokenizer.from_bytes(ranks, all_special_tokens={"<a>": 128000, "<b>": 128000})
-    assert both.encode("<a><b>", allowed_special="all") == [128000, 128000]
-    with pytest.raises(Llama3TokError, match="has no name"):
-        Tokenizer.from_bytes(ranks, all_special_tokens={"": 128000})
-    with pytest.raises(TypeError, match="'' is not a name"):
-        tokenizer.with_special_tokens({"": 128256})
-    with pytest.raises(TypeError, match="name must be a str, not int"):
-        Tokenizer.from_bytes(ranks, name=5)
-
-
 def test_the_warning_of_a_second_bos_is_about_the_callers_line(tokenizer):
     text = "<|begin_of_text|>a"
     given = {"bos": True, "allowed_special": "all"}
@@ -475,14 +347,6 @@ def test_a_missing_extra_can_be_pickled():
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)
     assert (again.package, again.extra) == ("jinja2", "transformers")
-
-
-def test_a_name_that_is_nearly_right_is_suggested(tokenizer):
-    code = "import llama3_tok; llama3_tok.Tokenizer().encode_bach"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "Did you mean: 'encode_batch'?" in run.stderr
-    with pytest.raises(AttributeError, match="^type object 'Tokenizer' has no attribute 'encod'$"):
-        _ = Tokenizer.encod
 
 
 def test_a_message_that_is_no_dictionary_is_named_where_a_template_is_run(tokenizer):

@@ -65,7 +65,7 @@ def test_the_original_profile_says_what_to_do_without_a_padding_token(original):
     assert "learns not to stop" in message
     padded = original.pad(SEQUENCES, pad_id=128002)
     assert padded.input_ids[0].tolist() == [9906, 128002, 128002]
-    # A token that was added behind the vocabulary.
+    # A token that was added after the vocabulary.
     assert original.pad(SEQUENCES, pad_id=np.int64(128256)).input_ids[1, 0] == 128256
 
 
@@ -162,7 +162,7 @@ def test_a_call_gives_arrays(tokenizer):
     assert tokenizer(["a", "b"], return_tensors="np").input_ids.shape == (2, 2)
     assert tokenizer(["a b", "b"], padding=True, return_tensors="np").input_ids.shape == (2, 3)
     assert tokenizer([], return_tensors="np").input_ids.shape == (0, 0)
-    with pytest.raises(Llama3TokError, match="texts of 2 to 3 ids make no tensor; give padding"):
+    with pytest.raises(Llama3TokError, match="texts of 2 to 3 ids can't be one tensor; give"):
         tokenizer(["a b", "b"], return_tensors="np")
 
 

@@ -196,6 +196,25 @@ def test_a_changed_folder_of_3_3_writes_its_conversations_under_its_own_name(tmp
     assert Tokenizer(tmp_path / "again") == tokenizer
 
 
+def test_3_3_with_one_more_token_writes_its_conversations_under_its_own_name(tmp_path):
+    plain = Tokenizer(profile="llama3.3")
+    changed = plain.with_special_tokens({"<|extra|>": 128256})
+    changed.save(tmp_path / "saved")
+    plain.save(tmp_path)
+    added = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    added["added_tokens"].append(added["added_tokens"][-1] | {"id": 128256, "content": "<|extra|>"})
+    (tmp_path / "tokenizer.json").write_text(json.dumps(added), encoding="utf-8")
+    for tokenizer in (changed, Tokenizer(tmp_path / "saved"), Tokenizer(tmp_path)):
+        assert (tokenizer.profile, tokenizer.chat_profile) == ("folder", "llama3.3")
+        assert tokenizer.special_tokens["<|extra|>"] == 128256
+        assert tokenizer.encode_chat(HI) == plain.encode_chat(HI)
+    other = Tokenizer(profile="llama3.2").with_special_tokens({"<|extra|>": 128256})
+    assert other.chat_profile == "llama3.2"
+    # What was noted counts only for a template that is that release's.
+    template = "{{ messages[0].content }}"
+    assert changed.with_special_tokens({}, chat_template=template).chat_profile is None
+
+
 def test_the_published_folder_of_3_3_is_3_1(tmp_path):
     """Its files are those of 3.1, byte for byte where it matters."""
     tokenizer = Tokenizer(profile="llama3.1")

@@ -189,7 +189,7 @@ def lines_of(model, text):
 
 
 def is_cut(llama2, before, behind):
-    """Whether a space or a line break is behind a letter, and Llama 2 may cut there too."""
+    """Whether a space or a line break is after a letter, and Llama 2 may cut there too."""
     return before[-1:].isalpha() and behind[:1] in b" \n" and llama2.may_cut(before, behind)
 
 

@@ -238,7 +238,9 @@ def _imported(module: str, tree: ast.Module) -> set[str]:
             # A name in a package is a module, or else something in its `__init__`.
             known = inside & {*PYTHON, "llama3_tok._core"}
             found |= known if known == inside else known | {str(node.module)}
-        elif isinstance(node, ast.Call) and re.search(r"\bimport_module$", ast.unparse(node.func)):
+        elif isinstance(node, ast.Call) and re.search(
+            r"\b(import_module|LazyModule)$", ast.unparse(node.func)
+        ):
             found |= _loaded(node, module, tree)
     return (found & PYTHON.keys()) - {module}
 
@@ -253,18 +255,21 @@ def test_imports_in_python_are_seen():
     assert "llama3_tok.report.check" in IMPORTS["llama3_tok.report"]
     assert "llama3_tok.torch.training" in IMPORTS["llama3_tok.torch"]
     assert "llama3_tok.cli.chat_with" in IMPORTS["llama3_tok.cli"]  # lazily, whatever its name
-    assert "llama3_tok.torch.scoring" in IMPORTS["llama3_tok.torch.model"]  # in a function
+    assert "llama3_tok.torch.scoring" in IMPORTS["llama3_tok.torch.model"]
+    assert "llama3_tok.chat.conversations" in IMPORTS["llama3_tok.tokenizer"]  # as a lazy module
     assert "llama3_tok.torch.runner" in IMPORTS["llama3_tok.torch.scoring"]  # for types
     code = """
 if TYPE_CHECKING:
     from llama3_tok import about, Tokenizer
 def f():
     import llama3_tok.torch.model as m, json
+    padding = LazyModule("llama3_tok.text.padding")
     importlib.import_module("llama3_tok.errors"), import_module(f"{__name__}.{T[n]}")
 T = {"a": "report"}
 """
     assert _imported("llama3_tok", ast.parse(code)) == {
-        *("llama3_tok.about", "llama3_tok.torch.model", "llama3_tok.errors", "llama3_tok.report")
+        *("llama3_tok.about", "llama3_tok.torch.model", "llama3_tok.errors", "llama3_tok.report"),
+        "llama3_tok.text.padding",
     }
     assert sum(map(len, IMPORTS.values())) > 400
 

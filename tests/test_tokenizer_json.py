@@ -50,6 +50,27 @@ def test_a_tokenizer_json_gives_the_ids_of_hugging_face(llama3_json):
     check()
 
 
+def test_a_tokenizer_json_has_the_added_tokens_that_it_says_also_none(tmp_path, small_json):
+    content = json.loads(small_json)
+    path = tmp_path / "tokenizer.json"
+    for places in (path, tmp_path):
+        content["added_tokens"] = []
+        path.write_text(json.dumps(content), encoding="utf-8")
+        bare = Tokenizer(places)
+        assert (bare.profile, bare.chat_profile, bare.added_tokens) == ("folder", None, {})
+        assert (len(bare), bare.bos_id) == (len(SMALL), None)
+        with pytest.raises(VocabularyError, match="the file has 0, and the profile 256; leave"):
+            Tokenizer(places, profile="llama3.1")
+        # A file that does not say has those of the profile, as a rank file.
+        del content["added_tokens"]
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert Tokenizer(places).profile == "llama3.1"
+        assert Tokenizer(places, profile="llama3").profile == "llama3"
+    content["added_tokens"] = None
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refuse(path, "null", line=1)
+
+
 def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small_json):
     content = json.loads(small_json)
     for profile in llama3_tok.PROFILES:
@@ -67,7 +88,9 @@ def test_a_tokenizer_json_of_another_profile_names_the_right_one(tmp_path, small
     id = content["added_tokens"][-1]["id"]
     content["added_tokens"][-1]["content"] = "<|custom|>"
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(VocabularyError, match=f'{id} is "<.custom.>" in it, and there .*leave the'):
+    with pytest.raises(
+        VocabularyError, match=f'{id} is "<.custom.>" in the file, and .*; leave the'
+    ):
         Tokenizer(path, profile="meta")
     assert Tokenizer(path).special_tokens["<|custom|>"] == id
     content["added_tokens"][-1]["id"] += 1
@@ -101,7 +124,7 @@ PRE = ("pre_tokenizer", "pretokenizers")
         (("model", "vocab", "é漢"), 263, "not in the byte-level alphabet"),
         (("model", "merges"), [], "there are 0 merges; the ranks of this vocabulary have"),
         (("model", "merges", 0), "x y", "not all three tokens are in the vocabulary"),
-        (("model", "merges", 1), "h e", "the merge stands there twice"),
+        (("model", "merges", 1), "h e", "the merge occurs twice"),
         (("model", "merges", 0), "hel", "merge 0"),
         (("normalizer",), {"type": "NFC"}, 'there is a normalizer "NFC"'),
         (("pre_tokenizer",), None, "pre_tokenizer is absent"),
@@ -146,7 +169,7 @@ def test_special_tokens_that_take_more_than_their_name_are_those_of_no_release(
     path.write_text(json.dumps(content), encoding="utf-8")
     assert Tokenizer(path).profile == "folder"
     assert getattr(Tokenizer(path).added_tokens["<|eot_id|>"], flag)
-    with pytest.raises(VocabularyError, match=r'the flags of "<.eot_id.>" are other ones'):
+    with pytest.raises(VocabularyError, match=r'the flags of "<.eot_id.>" differ'):
         Tokenizer(path, profile="llama3.1")
 
 

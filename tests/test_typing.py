@@ -62,7 +62,11 @@ spans: npt.NDArray[np.int64] = encoding.char_spans
 at: int = encoding.token_at(3) + len(encoding)
 shorter: str = tokenizer.truncate("text", 3, side="left")
 fewer: bytes = tokenizer.truncate(b"text", 3)
-tokenizer.truncate("text", 3, side="top")  # type: ignore[call-overload]
+tokenizer.truncate("text", 3, side="top")  # type: ignore[arg-type]
+unknown: str | bytes = input() or b""
+part: str | bytes = tokenizer.truncate(unknown, 3)
+beginnings: list[str | bytes] = tokenizer.pretokens(unknown)
+words_of: list[str | bytes] = [chunk.text for chunk in tokenizer.split(unknown, 3)]
 decoder: llama3_tok.StreamDecoder = tokenizer.stream_decoder(skip_special=True)
 streamed: str = decoder.push(5) + decoder.push(flat) + decoder.push([1, 2]) + decoder.flush()
 canonical: bool = tokenizer.is_canonical(ids)

@@ -141,7 +141,7 @@ def test_lines_may_stand_in_any_order_and_the_last_needs_no_newline(tmp_path, sm
         (258, "bGw= 99999999999999999999", "too high; at most 1000000"),
         (258, "bGw= 1000000", "too high; at most 1000000"),
         (258, "bGw= 999", "too high: 263 tokens have the ranks 0 to 262"),
-        (258, "bGw= 3", "rank 3 stands already in line 4"),
+        (258, "bGw= 3", "rank 3 is already in line 4"),
         (258, "bGw 257", "3 characters, not a multiple of 4"),
         (258, " 257", "the base64 is empty"),
         (258, "b=w= 257", "'=' is not a base64 character"),

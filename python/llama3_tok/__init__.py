@@ -29,6 +29,7 @@ from llama3_tok.errors import (
     VocabularyError,
     VocabularyNotFound,
 )
+from llama3_tok.lazy import LazyModule as _LazyModule
 from llama3_tok.profiles import PROFILES
 from llama3_tok.shared import given as _given
 from llama3_tok.shared import shared as _shared
@@ -46,8 +47,9 @@ from llama3_tok.tokenizer import (
 )
 
 if TYPE_CHECKING:
+    from llama3_tok.chat import assistant as _assistant
     from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
-    from llama3_tok.chat.calls import ToolCall
+    from llama3_tok.chat.call_reader import ToolCall
     from llama3_tok.chat.deltas import (
         AnswerEnd,
         CallArguments,
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     from llama3_tok.chat.rollout import Rollout
     from llama3_tok.text.explaining import AddedPiece, Explanation, Pretoken
     from llama3_tok.text.padding import Padded
+else:
+    _assistant = _LazyModule("llama3_tok.chat.assistant")
 
 __all__ = [
     "PROFILES",
@@ -126,7 +130,7 @@ _LAZY = {
     "Pretoken": "text.explaining",
     "Renderer": "chat.renderer",
     "Rollout": "chat.rollout",
-    "ToolCall": "chat.calls",
+    "ToolCall": "chat.call_reader",
 }
 _PACKAGES = {"data": "data", "report": "report", "serving": "serving"}
 
@@ -147,8 +151,8 @@ def count(text: Text, **options: Unpack[TextOptions]) -> int:
 
 
 def parse_assistant(
-    answer: "str | Ids", *, salvage: bool = False, tokenizer: Tokenizer | None = None
-) -> "AssistantMessage":
+    answer: str | Ids, *, salvage: bool = False, tokenizer: Tokenizer | None = None
+) -> "_assistant.AssistantMessage":
     r"""Reads what a model generated after the header `assistant`, as ids or as text.
 
     Ids are the safe way: only special ids are structure, wherever they stand. The answer ends with
@@ -186,15 +190,13 @@ def parse_assistant(
     ('Let me see. ', (ToolCall(name='f', arguments={}, kind='json'),))
     """
     if isinstance(answer, str) and tokenizer is None:
-        from llama3_tok.chat.assistant import of_text
-
-        return of_text(answer, salvage)
+        return _assistant.of_text(answer, salvage)
     return _given(tokenizer).parse_assistant(answer, salvage=salvage)
 
 
 def assistant_stream(
     *, salvage: bool = False, hold_calls: bool = False, tokenizer: Tokenizer | None = None
-) -> "AssistantStream":
+) -> "_assistant.AssistantStream":
     """A stream that reads an answer while a model generates it, as `parse_assistant` reads a whole.
 
     `AssistantStream` says what it gives. `salvage` and `tokenizer` are as in `parse_assistant`.
@@ -206,11 +208,11 @@ def assistant_stream(
     >>> stream.finish(is_cut=False)
     [AnswerEnd(stop_reason=None, problem=None, finish_reason='stop')]
     """
-    from llama3_tok.chat.assistant import AssistantStream
-
     if tokenizer is not None:
         return _given(tokenizer).assistant_stream(salvage=salvage, hold_calls=hold_calls)
-    return AssistantStream(lambda: _shared().definition, salvage=salvage, hold_calls=hold_calls)
+    return _assistant.AssistantStream(
+        lambda: _shared().definition, salvage=salvage, hold_calls=hold_calls
+    )
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

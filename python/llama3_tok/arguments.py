@@ -4,22 +4,21 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Set
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypedDict, TypeVar, cast, overload
 
 from llama3_tok import _core
 from llama3_tok._core import Options as Options
 from llama3_tok.errors import SpecialTokenError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 Text: TypeAlias = str | bytes
+# What is given for a text is what the text is; of either, either.
+AnyText = TypeVar("AnyText", str, bytes, str | bytes)
 FilePath: TypeAlias = str | os.PathLike[str]
 SpecialTokens: TypeAlias = Literal["all"] | Iterable[str]
 # list[int], an array of any integer dtype, a tensor, or anything with the buffer protocol: there is
 # no type for "may hold integers", so the annotation says no more than that it can be iterated.
-Ids: TypeAlias = "Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]"
+Ids: TypeAlias = Iterable[SupportsIndex]
 Side: TypeAlias = Literal["left", "right"]
 Tensors: TypeAlias = Literal["np", "pt"]
 
@@ -167,7 +166,7 @@ def texts(texts: Iterable[Text]) -> list[Text]:
 
 
 def is_one(value: object) -> bool:
-    """Whether it is no sequence. A text would be taken for its characters; a set has no order."""
+    """Whether it is one value: a text would be taken for its characters, and a set has no order."""
     one = isinstance(value, str | bytes | bytearray | Mapping | Set)
     return one or not isinstance(value, Iterable)
 
@@ -226,6 +225,11 @@ def kind_of(value: object) -> str:
     """The name of a type, with its module if another one may have a type of that name."""
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def profile(profile: object) -> None:
+    if not isinstance(profile, str | None):
+        raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
 
 
 def quoted(value: object) -> str:

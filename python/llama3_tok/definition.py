@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama3_tok import profiles
 from llama3_tok._core import Core
+from llama3_tok.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from llama3_tok.folder import AddedToken, Around, Folder, Roles
+    from llama3_tok import folder as folders
+else:
+    folders = LazyModule("llama3_tok.folder")
 
 __all__ = ["Definition"]
 
@@ -26,22 +29,18 @@ class Definition(NamedTuple):
     """Of the file's content, in hexadecimal."""
     profile: str
     """The release whose special tokens it has, else "folder"."""
-    folder: "Folder | None"
+    folder: "folders.Folder | None"
     """What its folder says, if it is not just what is usual for the release."""
 
     @property
-    def roles(self) -> "Roles":
+    def roles(self) -> "folders.Roles":
         """The ids with a meaning of their own."""
-        from llama3_tok.folder import Roles
-
-        return Roles.of(self.core.roles)
+        return folders.Roles.of(self.core.roles)
 
     @property
-    def added_tokens(self) -> "dict[str, AddedToken]":
+    def added_tokens(self) -> "dict[str, folders.AddedToken]":
         """Every token that a text has by its name, in the order of the ids."""
-        from llama3_tok.folder import AddedToken
-
-        return {token["content"]: AddedToken(**token) for token in self.core.added_tokens}
+        return {token["content"]: folders.AddedToken(**token) for token in self.core.added_tokens}
 
     @property
     def chat_templates(self) -> dict[str, str]:
@@ -67,21 +66,17 @@ class Definition(NamedTuple):
         """What `tokenizer.json` has of what is put around a text."""
         import json
 
-        from llama3_tok.folder import post_processor
-
         if self.folder is None:
-            return post_processor(self.added_tokens.values(), *self._ends)
+            return folders.post_processor(self.added_tokens.values(), *self._ends)
         return json.loads(self.folder.post_processor) if self.folder.post_processor else None
 
     @property
-    def around(self) -> "Around":
+    def around(self) -> "folders.Around":
         """The ids that are put around a text for a model."""
-        from llama3_tok.folder import Around
-
         if self.folder is not None:
             return self.folder.around
         before, after = (() if id is None else (id,) for id in self._ends)
-        return Around(before, after, (before, after, before, after))
+        return folders.Around(before, after, (before, after, before, after))
 
     @property
     def _ends(self) -> tuple[int | None, int | None]:

@@ -5,7 +5,9 @@ of them is offered here, since most do something else there: `llama3_tok.compat`
 their interfaces.
 """
 
-__all__ = ["attribute", "option"]
+from typing import TYPE_CHECKING, NoReturn
+
+__all__ = ["NamesOfOthers", "attribute", "option"]
 
 _COMPAT = "llama3_tok.compat has classes with the interfaces of transformers and tiktoken"
 
@@ -124,6 +126,15 @@ _CHAT = {
     "tools_in_user_message": 'it is tools_in="user" or "system"',
     "truncation": "fit_chat(messages, max_tokens) leaves the oldest turns out",
 }
+
+
+class NamesOfOthers(type):
+    """The metaclass of `Tokenizer`: the error for an unknown name says what it is called here."""
+
+    if not TYPE_CHECKING:  # where each name that is missing is an error already
+
+        def __getattr__(cls, name: str) -> NoReturn:
+            raise attribute(cls, name)
 
 
 def attribute(owner: object, name: str) -> AttributeError:

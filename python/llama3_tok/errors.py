@@ -55,7 +55,7 @@ class VocabularyError(Llama3TokError):
 
 
 class SpecialTokenError(Llama3TokError):
-    """A disallowed special token in a text, or a name that is no special token.
+    """A disallowed special token in a text, or a name that is not a special token.
 
     `token` is the name; `offset` is where it stands in the text, in bytes of UTF-8, or None for an
     unknown name; `index` is the text's in a batch, else None; `path` is the file that the text is
@@ -139,7 +139,7 @@ class CheckpointError(Llama3TokError):
 
 
 class InputError(Llama3TokError):
-    """A file that is not what it was taken for, as a damaged archive or a line that is no JSON.
+    """A file that is not what it was taken for, as a damaged archive or a line that is not JSON.
 
     `path` is the file, `line` the line of the fault (from 1; None if it is not in one line), and
     `reason` what is wrong.

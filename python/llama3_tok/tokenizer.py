@@ -1,37 +1,41 @@
 """`Tokenizer`: text to Llama 3 ids and back. What is allowed is decided here, the work is Rust's.
 
 The ids are those of tiktoken for Meta's 128,000 ranks and the Llama 3 pattern, on the uncut text.
-Each method is a line or two: it checks its arguments and asks the core, or the module whose
-business it is.
+
+This file is long because it is the whole interface on one page: one class without base classes,
+so that each method is where its name is looked for, and half of the lines describe them. A
+method checks its arguments and asks the core (`_core`, which is `rust/python/`), or the module
+whose business it is. Functions there take a `Definition`, and need not import the class.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import pairwise, starmap
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack, overload
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack, overload
 
-from llama3_tok import _core, arguments, elsewhere, profiles, thread_cache
+from llama3_tok import _core, arguments, elsewhere, thread_cache
 from llama3_tok import vocabulary as _vocabulary
 from llama3_tok._core import Core, Ranks
 from llama3_tok.arguments import (
-    FILE_OPTIONS,
+    AnyText,
     BatchOptions,
     DecodeOptions,
     FileOptions,
     FilePath,
     Ids,
+    Options,
     Side,
     SpecialTokens,
     Tensors,
     Text,
     TextOptions,
-    packed_limits,
 )
 from llama3_tok.chat.fit import FittedChat
 from llama3_tok.chat.messages import ChatOptions, Message
 from llama3_tok.definition import Definition
-from llama3_tok.text import chunks, healing, second_bos
+from llama3_tok.lazy import LazyModule, np, npt
+from llama3_tok.text import chunks, file_ids, healing, second_bos
 from llama3_tok.text.chunks import At, Chunk, TokenIndex
 from llama3_tok.text.encoding import Encoding
 from llama3_tok.text.healing import Continuation
@@ -40,15 +44,20 @@ from llama3_tok.text.ragged import Ragged
 from llama3_tok.text.streaming import StreamDecoder, begin_after
 from llama3_tok.thread_cache import CacheInfo
 
+# What most programs don't use is imported when a method needs it.
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from llama3_tok._core import Files, Options
-    from llama3_tok.chat.assistant import AssistantMessage, AssistantStream
-    from llama3_tok.folder import AddedToken, Around, Folder
-    from llama3_tok.text.explaining import Explanation
-    from llama3_tok.text.padding import Padded, Padding
+    from llama3_tok import folder as folders
+    from llama3_tok.chat import assistant, conversations
+    from llama3_tok.formats import save as saving
+    from llama3_tok.text import explaining
+    from llama3_tok.text import padding as _padding
+else:
+    folders = LazyModule("llama3_tok.folder")
+    assistant = LazyModule("llama3_tok.chat.assistant")
+    conversations = LazyModule("llama3_tok.chat.conversations")
+    saving = LazyModule("llama3_tok.formats.save")
+    explaining = LazyModule("llama3_tok.text.explaining")
+    _padding = LazyModule("llama3_tok.text.padding")
 
 __all__ = [
     "Chunk",
@@ -65,19 +74,7 @@ __all__ = [
 ]
 
 
-_T = TypeVar("_T")
-
-
-class _TokenizerType(type):
-    """The metaclass of `Tokenizer`: the error for an unknown name says what it is called here."""
-
-    if not TYPE_CHECKING:  # where each name that is missing is an error already
-
-        def __getattr__(cls, name: str) -> NoReturn:
-            raise elsewhere.attribute(cls, name)
-
-
-class Tokenizer(metaclass=_TokenizerType):
+class Tokenizer(metaclass=elsewhere.NamesOfOthers):
     """The Llama 3 tokenizer.
 
     `vocabulary` is the path of a rank file (Meta's `tokenizer.model`), a `tokenizer.json`, or a
@@ -123,7 +120,7 @@ class Tokenizer(metaclass=_TokenizerType):
         special_tokens: Mapping[str, int] | None = None,
         cache_mb: float | None = None,
     ) -> None:
-        _check_profile(profile)
+        arguments.profile(profile)
         cache_bytes = thread_cache.limit(cache_mb)
         definition = _vocabulary.load(vocabulary, profile)
         if special_tokens is not None:
@@ -158,19 +155,9 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.encode("hi<|im_end|>", allowed_special="all")
         [6151, 128001]
         """
-        if not isinstance(vocabulary, bytes):
-            raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
-        if not isinstance(name, str):
-            raise TypeError(f"name must be a str, not {type(name).__name__}")
-        content, cache_bytes = _core.Content(vocabulary), thread_cache.limit(cache_mb)
-        _check_profile(profile)
-        if all_special_tokens is None:
-            profile = profiles.DEFAULT_PROFILE if profile is None else profile
-            return cls.of(_vocabulary.loaded(content, name, profile), cache_bytes)
-        if profile is not None:
-            raise ValueError("give a profile or all_special_tokens, not both")
-        names = _vocabulary.checked_names(all_special_tokens, "all_special_tokens")
-        return cls.of(_vocabulary.with_names(content, name, names), cache_bytes)
+        cache_bytes = thread_cache.limit(cache_mb)
+        definition = _vocabulary.of_bytes(vocabulary, name, profile, all_special_tokens)
+        return cls.of(definition, cache_bytes)
 
     @classmethod
     def of(cls, definition: Definition, cache_bytes: int | None = None) -> "Tokenizer":
@@ -192,11 +179,7 @@ class Tokenizer(metaclass=_TokenizerType):
 
     # Text to ids
 
-    def encode(
-        self,
-        text: Text,
-        **options: Unpack[TextOptions],
-    ) -> list[int]:
+    def encode(self, text: Text, **options: Unpack[TextOptions]) -> list[int]:
         """The ids of a text.
 
         `bos` and `eos` add the tokens of that name. Special tokens in the text are plain text
@@ -220,47 +203,29 @@ class Tokenizer(metaclass=_TokenizerType):
             return self._core.encode(text)
         return self._core.encode(text, self._chosen(options, "encode", (text,)))
 
-    def encode_array(
-        self,
-        text: Text,
-        **options: Unpack[TextOptions],
-    ) -> "npt.NDArray[np.uint32]":
+    def encode_array(self, text: Text, **options: Unpack[TextOptions]) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
         if not options:
             return self._core.encode_array(text)
         return self._core.encode_array(text, self._chosen(options, "encode_array", (text,)))
 
     def encode_batch(
-        self,
-        texts: Iterable[Text],
-        **options: Unpack[BatchOptions],
+        self, texts: Iterable[Text], **options: Unpack[BatchOptions]
     ) -> list[list[int]]:
         """The ids of each text, encoded on up to `threads` threads (default: all processors).
 
         Parameters and errors otherwise as in `encode`; an error names the index of the text, which
         a SpecialTokenError also has as `index`.
         """
-        texts = arguments.texts(texts)
-        chosen = self._chosen(options, "encode_batch", texts, "threads")
-        threads = arguments.threads(options.get("threads"))
-        return self._core.encode_batch(texts, threads, chosen)
+        given = self._batch("encode_batch", texts, options)
+        return self._core.encode_batch(*given)
 
-    def encode_ragged(
-        self,
-        texts: Iterable[Text],
-        **options: Unpack[BatchOptions],
-    ) -> Ragged:
+    def encode_ragged(self, texts: Iterable[Text], **options: Unpack[BatchOptions]) -> Ragged:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
-        texts = arguments.texts(texts)
-        chosen = self._chosen(options, "encode_ragged", texts, "threads")
-        threads = arguments.threads(options.get("threads"))
-        return Ragged(*self._core.encode_ragged(texts, threads, chosen))
+        given = self._batch("encode_ragged", texts, options)
+        return Ragged(*self._core.encode_ragged(*given))
 
-    def encode_with_offsets(
-        self,
-        text: Text,
-        **options: Unpack[TextOptions],
-    ) -> Encoding:
+    def encode_with_offsets(self, text: Text, **options: Unpack[TextOptions]) -> Encoding:
         """The ids of a text, and which bytes and characters each token is.
 
         Parameters and errors as in `encode`; `Encoding` describes the spans. Takes time and memory
@@ -277,17 +242,14 @@ class Tokenizer(metaclass=_TokenizerType):
         ends = {id: self._core.decode([id], False) for id in self._ends(chosen)}
         return Encoding(*spans, text=text, ends=ends)
 
-    @overload
     def truncate(
-        self, text: str, max_tokens: int, *, side: Side = "right", **options: Unpack[TextOptions]
-    ) -> str: ...
-    @overload
-    def truncate(
-        self, text: bytes, max_tokens: int, *, side: Side = "right", **options: Unpack[TextOptions]
-    ) -> bytes: ...
-    def truncate(
-        self, text: Text, max_tokens: int, *, side: Side = "right", **options: Unpack[TextOptions]
-    ) -> Text:
+        self,
+        text: AnyText,
+        max_tokens: int,
+        *,
+        side: Side = "right",
+        **options: Unpack[TextOptions],
+    ) -> AnyText:
         """The longest part of a text that has at most `max_tokens` tokens when it is encoded.
 
         With `side="right"` the right side is cut off and the longest such beginning is kept, with
@@ -310,11 +272,7 @@ class Tokenizer(metaclass=_TokenizerType):
         chosen = self._chosen(options, "truncate", (text,), "side")
         return self._core.truncate(text, min(limit, sys.maxsize), side == "left", chosen)
 
-    def count(
-        self,
-        text: Text,
-        **options: Unpack[TextOptions],
-    ) -> int:
+    def count(self, text: Text, **options: Unpack[TextOptions]) -> int:
         """How many ids `encode` gives, without making them; parameters and errors as in `encode`.
 
         >>> llama3_tok.count("This is a test sentence.")
@@ -327,26 +285,30 @@ class Tokenizer(metaclass=_TokenizerType):
         return self._core.count(text, self._chosen(options, "count", (text,)))
 
     def count_batch(
-        self,
-        texts: Iterable[Text],
-        **options: Unpack[BatchOptions],
+        self, texts: Iterable[Text], **options: Unpack[BatchOptions]
     ) -> "npt.NDArray[np.int64]":
         """How many ids each text has, as `int64[len(texts)]`; otherwise as `encode_batch`."""
-        texts = arguments.texts(texts)
-        chosen = self._chosen(options, "count_batch", texts, "threads")
-        threads = arguments.threads(options.get("threads"))
-        return self._core.count_batch(texts, threads, chosen)
+        given = self._batch("count_batch", texts, options)
+        return self._core.count_batch(*given)
 
     def _chosen(
         self, given: Mapping[str, Any], call: str, texts: Iterable[object] = (), *others: str
-    ) -> "Options | None":
+    ) -> Options | None:
         """The options of a call, checked; it warns of a text that would get a second BOS."""
         chosen = arguments.chosen(given, call, *others)
         if chosen is not None and chosen.bos:
             second_bos.warn(texts, chosen, self._bos)
         return chosen
 
-    def _ends(self, chosen: "Options | None") -> list[int]:
+    def _batch(
+        self, call: str, texts: Iterable[Text], options: Mapping[str, Any]
+    ) -> tuple[list[Text], int, Options | None]:
+        """The texts of a call, the number of threads, and its options."""
+        texts = arguments.texts(texts)
+        chosen = self._chosen(options, call, texts, "threads")
+        return texts, arguments.threads(options.get("threads")), chosen
+
+    def _ends(self, chosen: Options | None) -> list[int]:
         """The ids that options put around a text."""
         if chosen is None:
             return []
@@ -355,7 +317,7 @@ class Tokenizer(metaclass=_TokenizerType):
 
     # How a text becomes ids
 
-    def explain(self, text: Text, **options: Unpack[TextOptions]) -> "Explanation":
+    def explain(self, text: Text, **options: Unpack[TextOptions]) -> "explaining.Explanation":
         """How a text becomes ids: its pretokens, and for each what the vocabulary and merging say.
 
         The result is a sequence of `Pretoken` and `AddedPiece`. A pretoken has `bytes`, `start` and
@@ -368,15 +330,9 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> viet.alternative.number, viet.ids, viet.vocab_first, viet.merged_ids
         (2, (101798,), True, (11655, 26298, 83))
         """
-        from llama3_tok.text.explaining import explain
+        return explaining.explain(self._core, text, **options)
 
-        return explain(self._core, text, **options)
-
-    @overload
-    def pretokens(self, text: str) -> list[str]: ...
-    @overload
-    def pretokens(self, text: bytes) -> list[bytes]: ...
-    def pretokens(self, text: Text) -> list[str] | list[bytes]:
+    def pretokens(self, text: AnyText) -> list[AnyText]:
         """What the pattern cuts a text into before anything is merged; joined, they are the text.
 
         Special tokens in the text are text. The pretokens of a `str` are `str`, in which lone
@@ -387,9 +343,9 @@ class Tokenizer(metaclass=_TokenizerType):
         ['In', ' ', '202', '4', ' we', "'ve"]
         """
         data = arguments.utf8(text, "text")
-        ends = _core.pretoken_ends(data).tolist()
-        pieces = [data[start:end] for start, end in pairwise([0, *ends])]
-        return pieces if isinstance(text, bytes) else [piece.decode() for piece in pieces]
+        ends: list[int] = _core.pretoken_ends(data).tolist()
+        found: list[Any] = [data[start:end] for start, end in pairwise([0, *ends])]
+        return found if isinstance(text, bytes) else [part.decode() for part in found]
 
     def pretoken_ends(self, text: Text) -> "npt.NDArray[np.int64]":
         """Where each of the `pretokens` of a text ends, in bytes of UTF-8, as `int64[n]`.
@@ -432,11 +388,7 @@ class Tokenizer(metaclass=_TokenizerType):
     # Files to ids
 
     def count_file(
-        self,
-        path: FilePath,
-        *,
-        field: str | None = None,
-        **options: Unpack[FileOptions],
+        self, path: FilePath, *, field: str | None = None, **options: Unpack[FileOptions]
     ) -> int:
         """How many ids a text file has, or with `field` that field of a JSONL file's records.
 
@@ -459,28 +411,18 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.count_file("hello.jsonl", field="text")
         3
         """
-        chosen = self._chosen(options, "count_file", (), *FILE_OPTIONS)
-        threads, limits = arguments.threads(options.get("threads")), packed_limits(options)
-        return self._core.count_file(
-            arguments.path(path), arguments.field(field), threads, chosen, limits
-        )
+        task = self._file_task("count_file", field, options)
+        return self._core.count_file(arguments.path(path), *task)
 
     def count_files(
-        self,
-        paths: Iterable[FilePath],
-        *,
-        field: str | None = None,
-        **options: Unpack[FileOptions],
+        self, paths: Iterable[FilePath], *, field: str | None = None, **options: Unpack[FileOptions]
     ) -> "npt.NDArray[np.int64]":
         """How many ids each file has, as `int64[len(paths)]`.
 
         Parameters and errors as in `count_file`; of several bad files the first one raises.
         """
-        chosen = self._chosen(options, "count_files", (), *FILE_OPTIONS)
-        threads, limits = arguments.threads(options.get("threads")), packed_limits(options)
-        return self._core.count_files(
-            arguments.paths(paths), arguments.field(field), threads, chosen, limits
-        )
+        task = self._file_task("count_files", field, options)
+        return self._core.count_files(arguments.paths(paths), *task)
 
     @overload
     def encode_file(
@@ -508,13 +450,8 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.encode_file("hello.jsonl", field="text")
         Ragged(2 texts, 3 ids)
         """
-        chosen = self._chosen(options, "encode_file", (), *FILE_OPTIONS)
-        files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
-        limits = packed_limits(options)
-        if field is None:
-            return next(self._core.encode_files(files, None, threads, chosen, limits, True))
-        named = arguments.field(field)
-        return Ragged(*next(self._core.encode_files(files, named, threads, chosen, limits, True)))
+        task = self._file_task("encode_file", field, options)
+        return next(file_ids.ids(self._core, [arguments.path(path)], task, are_whole=True))
 
     @overload
     def encode_files(
@@ -525,12 +462,8 @@ class Tokenizer(metaclass=_TokenizerType):
         self, paths: Iterable[FilePath], *, field: str, **options: Unpack[FileOptions]
     ) -> Iterator[Ragged]: ...
     def encode_files(
-        self,
-        paths: Iterable[FilePath],
-        *,
-        field: str | None = None,
-        **options: Unpack[FileOptions],
-    ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
+        self, paths: Iterable[FilePath], *, field: str | None = None, **options: Unpack[FileOptions]
+    ) -> "Iterator[npt.NDArray[np.uint32] | Ragged]":
         """An iterator over the ids of files, in the order of the paths.
 
         Each is what `encode_file` gives. While one is used the next ones are read ahead, up to some
@@ -546,13 +479,8 @@ class Tokenizer(metaclass=_TokenizerType):
         [9906 1917]
         [9906 1917]
         """
-        chosen = self._chosen(options, "encode_files", (), *FILE_OPTIONS)
-        files, threads = arguments.paths(paths), arguments.threads(options.get("threads"))
-        limits = packed_limits(options)
-        if field is None:
-            return self._core.encode_files(files, None, threads, chosen, limits, True)
-        named = arguments.field(field)
-        return starmap(Ragged, self._core.encode_files(files, named, threads, chosen, limits, True))
+        task = self._file_task("encode_files", field, options)
+        return file_ids.ids(self._core, arguments.paths(paths), task, are_whole=True)
 
     @overload
     def stream_file(
@@ -579,7 +507,7 @@ class Tokenizer(metaclass=_TokenizerType):
         field: str | None = None,
         progress: Callable[[int], object] | None = None,
         **options: Unpack[FileOptions],
-    ) -> "Iterator[npt.NDArray[np.uint32]] | Iterator[Ragged]":
+    ) -> "Iterator[npt.NDArray[np.uint32] | Ragged]":
         """The ids of a file part by part, in a bounded amount of memory whatever its size.
 
         The parts, one after the other, are exactly what `encode_file` gives; there is at least one.
@@ -592,25 +520,24 @@ class Tokenizer(metaclass=_TokenizerType):
         ...     print(ids)
         [9906 1917]
         """
-        chosen = self._chosen(options, "stream_file", (), *FILE_OPTIONS)
-        files, threads = [arguments.path(path)], arguments.threads(options.get("threads"))
-        limits = packed_limits(options)
-        if field is None:
-            return _told(
-                self._core.encode_files(files, None, threads, chosen, limits, False), progress
-            )
-        named = arguments.field(field)
-        stream = self._core.encode_files(files, named, threads, chosen, limits, False)
-        parts = _told(stream, progress)
-        return starmap(Ragged, parts)
+        task = self._file_task("stream_file", field, options)
+        files = [arguments.path(path)]
+        return file_ids.ids(self._core, files, task, are_whole=False, progress=progress)
+
+    def _file_task(
+        self, call: str, field: str | None, options: Mapping[str, Any]
+    ) -> file_ids.FileTask:
+        """What a call asks of files."""
+        return file_ids.FileTask(
+            arguments.field(field),
+            arguments.threads(options.get("threads")),
+            self._chosen(options, call, (), *arguments.FILE_OPTIONS),
+            arguments.packed_limits(options),
+        )
 
     # Ids to text
 
-    def decode(
-        self,
-        ids: Ids,
-        **options: Unpack[DecodeOptions],
-    ) -> str:
+    def decode(self, ids: Ids, **options: Unpack[DecodeOptions]) -> str:
         """The text of ids.
 
         `ids` may be a list, an array of any integer dtype, a tensor, or anything with the buffer
@@ -635,12 +562,7 @@ class Tokenizer(metaclass=_TokenizerType):
                 return text
         return self._core.decode(given, skip_special).decode("utf-8", errors)
 
-    def decode_bytes(
-        self,
-        ids: Ids,
-        *,
-        skip_special: bool = False,
-    ) -> bytes:
+    def decode_bytes(self, ids: Ids, *, skip_special: bool = False) -> bytes:
         """The bytes of ids, exactly; parameters and errors as in `decode`."""
         arguments.flag(skip_special, "skip_special")
         given = ids if type(ids) is list else arguments.ids(ids, "ids")
@@ -693,35 +615,15 @@ class Tokenizer(metaclass=_TokenizerType):
         begin_after(decoder, arguments.ids(prompt_tail, "prompt_tail"))
         return StreamDecoder(decoder)
 
-    @overload
     def split(
         self,
-        text: str,
+        text: AnyText,
         max_tokens: int,
         *,
         overlap: int = 0,
         at: At = "word",
         **options: Unpack[TextOptions],
-    ) -> Iterator[Chunk[str]]: ...
-    @overload
-    def split(
-        self,
-        text: bytes,
-        max_tokens: int,
-        *,
-        overlap: int = 0,
-        at: At = "word",
-        **options: Unpack[TextOptions],
-    ) -> Iterator[Chunk[bytes]]: ...
-    def split(
-        self,
-        text: Text,
-        max_tokens: int,
-        *,
-        overlap: int = 0,
-        at: At = "word",
-        **options: Unpack[TextOptions],
-    ) -> Iterator[Chunk[Any]]:
+    ) -> Iterator[Chunk[AnyText]]:
         """The text in chunks, each of which has at most `max_tokens` tokens by its own encoding.
 
         A chunk is as long as it can be, and ends after a "paragraph" (a blank line), a "line", a
@@ -746,7 +648,7 @@ class Tokenizer(metaclass=_TokenizerType):
     def token_index(self, text: Text) -> TokenIndex:
         """The number of tokens of any part of a text, after encoding it once.
 
-        Special tokens in the text are text. Raises TypeError for what is no text.
+        Special tokens in the text are text. Raises TypeError for anything that is not text.
 
         >>> llama3_tok.Tokenizer().token_index("Hello world, how are you?").count(0, 11)
         2
@@ -782,11 +684,7 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> llama3_tok.Tokenizer().prefix_tokens(" worl").tolist()
         [220, 289, 1917, 4191, 15603, 24670, 24800, 78162, 97706]
         """
-        if isinstance(text, str):
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-        elif not isinstance(text, bytes):
-            raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
-        return self._core.tokens_along(text)
+        return self._core.tokens_along(arguments.utf8(text, "text"))
 
     def encoder(self, **options: Unpack[TextOptions]) -> IncrementalEncoder:
         """An encoder of a text that comes in pieces.
@@ -802,10 +700,7 @@ class Tokenizer(metaclass=_TokenizerType):
         core = _core.IncrementalEncoder(self._core, chosen)
         return IncrementalEncoder(core, second_bos.Opening(chosen, self._bos))
 
-    def is_canonical(
-        self,
-        ids: Ids,
-    ) -> bool:
+    def is_canonical(self, ids: Ids) -> bool:
         """Whether encoding the text of `ids` gives the same ids.
 
         A model may generate a text by other tokens than the tokenizer would; then a model that is
@@ -897,8 +792,6 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.encode_chat([{"role": "user", "content": "hi"}])
         [128000, 128006, 882, 128007, 271, 6151, 128009, 128006, 78191, 128007, 271]
         """
-        from llama3_tok.chat import conversations
-
         arguments.flag(return_mask, "return_mask")
         definition = self._definition
         if return_mask:
@@ -933,8 +826,6 @@ class Tokenizer(metaclass=_TokenizerType):
 
         Parameters and errors as in `encode_chat`.
         """
-        from llama3_tok.chat import conversations
-
         arguments.flag(return_mask, "return_mask")
         call = conversations.encode_masked if return_mask else conversations.encode_array
         return call(self._definition, messages, options, "encode_chat_array")
@@ -947,15 +838,9 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> llama3_tok.Tokenizer().count_chat([{"role": "user", "content": "Hi"}])
         36
         """
-        from llama3_tok.chat import conversations
-
         return len(conversations.encode_array(self._definition, messages, options, "count_chat"))
 
-    def render_chat(
-        self,
-        messages: Iterable[Message],
-        **options: Unpack[ChatOptions],
-    ) -> str:
+    def render_chat(self, messages: Iterable[Message], **options: Unpack[ChatOptions]) -> str:
         r"""The text of a conversation, special tokens by their names, for people to read.
 
         Parameters and errors as in `encode_chat`, which makes ids. Don't encode this text: in it
@@ -965,8 +850,6 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.render_chat([{"role": "user", "content": "hi"}], add_generation_prompt=False)
         '<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>'
         """
-        from llama3_tok.chat import conversations
-
         return conversations.render(self._definition, messages, options)
 
     def fit_chat(
@@ -993,25 +876,23 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.fit_chat(messages, 20, answer_tokens=8).dropped
         [0, 1]
         """
-        from llama3_tok.chat import conversations
-
         return conversations.fitted(self._definition, messages, max_tokens, answer_tokens, options)
 
-    def parse_assistant(self, answer: "str | Ids", *, salvage: bool = False) -> "AssistantMessage":
+    def parse_assistant(
+        self, answer: str | Ids, *, salvage: bool = False
+    ) -> "assistant.AssistantMessage":
         """What a model answered, from its ids or its text: see `llama3_tok.parse_assistant`."""
-        from llama3_tok.chat import assistant
-
         if isinstance(answer, str):
             return assistant.of_text(answer, salvage)
         return assistant.of_ids(answer, self._definition, salvage)
 
     def assistant_stream(
         self, *, salvage: bool = False, hold_calls: bool = False
-    ) -> "AssistantStream":
+    ) -> "assistant.AssistantStream":
         """What a model answers, while it does: see `llama3_tok.assistant_stream`."""
-        from llama3_tok.chat.assistant import AssistantStream
-
-        return AssistantStream(lambda: self._definition, salvage=salvage, hold_calls=hold_calls)
+        return assistant.AssistantStream(
+            lambda: self._definition, salvage=salvage, hold_calls=hold_calls
+        )
 
     # Batches for a model
 
@@ -1024,7 +905,7 @@ class Tokenizer(metaclass=_TokenizerType):
         pad_id: int | None = None,
         pad_to_multiple_of: int | None = None,
         return_tensors: Tensors = "np",
-    ) -> "Padded":
+    ) -> "_padding.Padded":
         """Sequences of ids as one batch: `input_ids` and `attention_mask`, `int64[batch, length]`.
 
         The length is that of the longest sequence, or `max_tokens`, rounded up to a multiple of
@@ -1041,9 +922,7 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> padded.input_ids.tolist(), padded.attention_mask.tolist()
         ([[9906, 128004], [9906, 1917]], [[1, 0], [1, 1]])
         """
-        from llama3_tok.text import padding
-
-        return padding.pad(
+        return _padding.pad(
             self._definition,
             sequences,
             max_tokens,
@@ -1058,13 +937,13 @@ class Tokenizer(metaclass=_TokenizerType):
         text: Text | Iterable[Text],
         *,
         add_special_tokens: bool = True,
-        padding: "Padding" = False,
+        padding: "_padding.Padding" = False,
         truncation: bool = False,
         max_length: int | None = None,
         padding_side: Side = "right",
         pad_to_multiple_of: int | None = None,
         return_tensors: Tensors | None = None,
-    ) -> "Padded":
+    ) -> "_padding.Padded":
         """`input_ids` and `attention_mask` of one text or several, as transformers gives them.
 
         BOS is added unless `add_special_tokens=False`, EOS is not. `padding` is True or "longest",
@@ -1078,9 +957,7 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> llama3_tok.Tokenizer()("Hello world")["input_ids"]
         [128000, 9906, 1917]
         """
-        from llama3_tok.text.padding import call
-
-        return call(
+        return _padding.call(
             self._definition,
             text,
             add_special_tokens,
@@ -1123,7 +1000,7 @@ class Tokenizer(metaclass=_TokenizerType):
         """
         return _core.written_tokens(self._core)
 
-    def with_folder(self, folder: "Folder") -> "Tokenizer":
+    def with_folder(self, folder: "folders.Folder") -> "Tokenizer":
         """A tokenizer with the same ranks, and everything else as `folder` says.
 
         >>> from llama3_tok.folder import usual
@@ -1160,16 +1037,13 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> tokenizer.encode("hi<|im_end|>", allowed_special="all"), tokenizer.eos_id
         ([6151, 128003], 128003)
         """
-        stops = None
-        if stop_ids is not None:
-            arguments.refuse_text(stop_ids, "stop_ids")
-            stops = [arguments.count(id, "stop_ids", 0) for id in stop_ids]
-        if chat_template is not None and not isinstance(chat_template, str):
-            kind = type(chat_template).__name__
-            raise TypeError(f"chat_template must be a str or None, not {kind}")
-        roles = {"bos": bos, "eos": eos, "pad": pad, "chat_template": chat_template}
+        roles = {"bos": bos, "eos": eos, "pad": pad}
         changed = _vocabulary.with_special(
-            self._definition, special_tokens, stop_ids=stops, **roles
+            self._definition,
+            special_tokens,
+            stop_ids=stop_ids,
+            chat_template=chat_template,
+            **roles,
         )
         return self.of(changed, self.cache_info().limit)
 
@@ -1245,7 +1119,7 @@ class Tokenizer(metaclass=_TokenizerType):
         return Ranks.of(self._core).size
 
     @property
-    def folder(self) -> "Folder | None":
+    def folder(self) -> "folders.Folder | None":
         """What a model folder or the caller says of the tokens, besides their ranks.
 
         None if that is only what is usual for the release.
@@ -1272,7 +1146,7 @@ class Tokenizer(metaclass=_TokenizerType):
         return self._definition.post_processor
 
     @property
-    def around(self) -> "Around":
+    def around(self) -> "folders.Around":
         """The ids that are put around a text for a model: by default BOS before it.
 
         >>> llama3_tok.Tokenizer().around.before
@@ -1281,7 +1155,7 @@ class Tokenizer(metaclass=_TokenizerType):
         return self._definition.around
 
     @property
-    def added_tokens(self) -> "dict[str, AddedToken]":
+    def added_tokens(self) -> "dict[str, folders.AddedToken]":
         """Every token that a text has by its name, special or not, in the order of the ids.
 
         Special ones are in a text only if `allowed_special` has them, the others always.
@@ -1310,7 +1184,7 @@ class Tokenizer(metaclass=_TokenizerType):
 
         Files of these names are replaced, each at once: nobody ever sees a half one. The vocabulary
         files are read back and compared first. Of a `generation_config.json` that is there, the
-        settings that are no ids stay. For a release, `tokenizer_config.json` notes the profile, as
+        settings that are not ids stay. For a release, `tokenizer_config.json` notes the profile, as
         "profile". What another folder said is written as it was read: flags, chat templates by
         name, what is put around a text, its own settings.
 
@@ -1324,9 +1198,7 @@ class Tokenizer(metaclass=_TokenizerType):
         >>> llama3_tok.Tokenizer("saved").profile
         'llama3.2'
         """
-        from llama3_tok.formats.save import save
-
-        save(self._definition, os.path.expanduser(arguments.path(folder, "folder")))
+        saving.save(self._definition, os.path.expanduser(arguments.path(folder, "folder")))
 
     def rank_file(self) -> bytes:
         r"""The content of the rank file: for Meta's vocabulary, Meta's own file byte for byte.
@@ -1380,24 +1252,7 @@ def _restore(
     path: str,
     sha256: str,
     profile: str,
-    folder: "Folder | None",
+    folder: "folders.Folder | None",
     cache_bytes: int,
 ) -> Tokenizer:
     return kind.of(_vocabulary.load_again(path, sha256, profile, folder), cache_bytes)
-
-
-def _check_profile(profile: object) -> None:
-    if not isinstance(profile, str | None):
-        raise TypeError(f"profile must be a str or None, not {type(profile).__name__}")
-
-
-def _told(parts: "Files[_T]", progress: Callable[[int], object] | None) -> Iterator[_T]:
-    """The parts, with a call of `progress` before each and at the end."""
-    return parts if progress is None else _telling(parts, progress)
-
-
-def _telling(parts: "Files[_T]", progress: Callable[[int], object]) -> Iterator[_T]:
-    for part in parts:
-        progress(parts.read)
-        yield part
-    progress(parts.read)

@@ -7,17 +7,21 @@ tokenizer of the process with the same content and the same added tokens has the
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from llama3_tok import arguments, profiles
 from llama3_tok._core import Content, Core, Ranks, not_a_vocabulary
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError, VocabularyError, VocabularyNotFound
+from llama3_tok.lazy import LazyModule
 from llama3_tok.regular_files import IrregularFile, open_regular
 
+# Most vocabularies are rank files by themselves, for which this is not needed.
 if TYPE_CHECKING:
-    from llama3_tok.folder import Folder
+    from llama3_tok import folder as folders
+else:
+    folders = LazyModule("llama3_tok.folder")
 
 ENVIRONMENT = "LLAMA3_TOK_VOCAB"
 
@@ -79,7 +83,7 @@ def _packaged() -> str | None:
 
     try:
         spec = find_spec("llama_models")
-    except ValueError:  # something that is no package has that name
+    except ValueError:  # something that is not a package has that name
         return None
     for location in (spec and spec.submodule_search_locations) or ():
         file = os.path.join(location, "llama3", "tokenizer.model")
@@ -136,7 +140,7 @@ def _meant(path: str) -> str:
 MAX_BYTES = 2 << 30
 
 # What a core is made from: the hash of the file, the profile, and what a folder says.
-_Key: TypeAlias = "tuple[str, str, Folder | None]"
+_Key: TypeAlias = "tuple[str, str, folders.Folder | None]"
 
 _cores: weakref.WeakValueDictionary[_Key, Core] = weakref.WeakValueDictionary()
 
@@ -169,30 +173,26 @@ def load(vocabulary: str | os.PathLike[str] | None, profile: str | None) -> Defi
     return Definition(_core(ranks, path, (sha256, profile, None)), path, sha256, profile, None)
 
 
-def _said(directory: str | None, ranks: Ranks, path: str) -> "Folder | None":
+def _said(directory: str | None, ranks: Ranks, path: str) -> "folders.Folder | None":
     """What the files beside a vocabulary say; None if there are none."""
     beside = () if directory is None else (os.path.join(directory, name) for name in COMPANIONS)
     if ranks.added is None and not any(map(os.path.exists, beside)):
         return None
-    from llama3_tok.folder import read
-
-    return read(directory, ranks, path)
+    return folders.read(directory, ranks, path)
 
 
-def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "Folder | None") -> Definition:
+def of_ranks(ranks: Ranks, path: str, sha256: str, folder: "folders.Folder | None") -> Definition:
     """A vocabulary with what a folder says of it, perhaps nothing but what is usual."""
     profile = profiles.DEFAULT_PROFILE
     if folder is not None:
-        from llama3_tok.folder import usual
-
         profile = folder.release or FOLDER
-        if folder.release and folder == usual(profile, ranks.size):
+        if folder.release and folder == folders.usual(profile, ranks.size):
             folder = None
     core = _core(ranks, path, (sha256, profile, folder))
     return Definition(core, path, sha256, profile, folder)
 
 
-def with_folder(definition: Definition, folder: "Folder") -> Definition:
+def with_folder(definition: Definition, folder: "folders.Folder") -> Definition:
     """The same ranks with other added tokens, or what else a folder says."""
     ranks = Ranks.of(definition.core)
     return of_ranks(ranks, definition.path, definition.sha256, folder)
@@ -201,21 +201,35 @@ def with_folder(definition: Definition, folder: "Folder") -> Definition:
 def with_special(
     definition: Definition,
     special_tokens: Mapping[str, int],
-    **roles: Any,  # noqa: ANN401 - those of `folder.with_special`
+    *,
+    stop_ids: Iterable[int] | None = None,
+    chat_template: str | None = None,
+    **roles: str | None,
 ) -> Definition:
     """The same with more special tokens: see `Tokenizer.with_special_tokens`."""
-    from llama3_tok.folder import usual, with_special
-
     tokens = checked_names(special_tokens, "special_tokens")
     if "" in tokens:
         raise TypeError("special_tokens: '' is not a name")
+    if not isinstance(chat_template, str | None):
+        kind = type(chat_template).__name__
+        raise TypeError(f"chat_template must be a str or None, not {kind}")
+    stops = None
+    if stop_ids is not None:
+        arguments.refuse_text(stop_ids, "stop_ids")
+        stops = [arguments.count(id, f"stop_ids[{at}]", 0) for at, id in enumerate(stop_ids)]
     ranks = Ranks.of(definition.core)
-    base = definition.folder or usual(definition.profile, ranks.size)
-    changed = with_folder(definition, with_special(base, ranks, tokens, **roles))
-    unknown = [id for id in changed.core.roles["stops"] if id >= changed.core.vocab_size]
-    if unknown:
-        raise Llama3TokError(f"stop_ids: {unknown[0]} is not a token id of this tokenizer")
-    return changed
+    base = definition.folder or folders.usual(definition.profile, ranks.size)
+    folder = folders.with_special(
+        base, ranks, tokens, stop_ids=stops, chat_template=chat_template, **roles
+    )
+    size = max([ranks.size, *(token.id + 1 for token in folder.added)])
+    for at, id in enumerate(stops or ()):
+        if id >= size:
+            raise Llama3TokError(
+                f"stop_ids[{at}]: {id} is not a token id of this tokenizer; "
+                f"ids run from 0 to {size - 1}"
+            )
+    return with_folder(definition, folder)
 
 
 def checked_names(names: Mapping[str, int], argument: str) -> dict[str, int]:
@@ -279,6 +293,26 @@ def _check_profile(directory: str, path: str, ranks: Ranks, profile: str) -> Non
         )
 
 
+def of_bytes(
+    vocabulary: bytes,
+    name: str,
+    profile: str | None,
+    all_special_tokens: Mapping[str, int] | None,
+) -> Definition:
+    """The vocabulary that is the content of a file: see `Tokenizer.from_bytes`."""
+    if not isinstance(vocabulary, bytes):
+        raise TypeError(f"vocabulary must be bytes, not {type(vocabulary).__name__}")
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}")
+    arguments.profile(profile)
+    content = Content(vocabulary)
+    if all_special_tokens is None:
+        return loaded(content, name, profiles.DEFAULT_PROFILE if profile is None else profile)
+    if profile is not None:
+        raise ValueError("give a profile or all_special_tokens, not both")
+    return with_names(content, name, checked_names(all_special_tokens, "all_special_tokens"))
+
+
 def loaded(content: Content, path: str, profile: str) -> Definition:
     """The vocabulary that a file's content is; `path` is its name. Raises what `load` does."""
     ranks, sha256 = _ranks_of(content, path), content.sha256
@@ -291,9 +325,7 @@ def with_names(content: Content, path: str, names: Mapping[str, int]) -> Definit
     for release in profiles.releases():
         if names == release.special_tokens(ranks.size):
             return loaded(content, path, release.name)
-    from llama3_tok.folder import named
-
-    return of_ranks(ranks, path, content.sha256, named(ranks, names))
+    return of_ranks(ranks, path, content.sha256, folders.named(ranks, names))
 
 
 def _ranks(path: str) -> tuple[Ranks, str]:
@@ -364,7 +396,9 @@ def _core(ranks: Ranks, path: str, key: _Key) -> Core:
     return _cores.setdefault(key, core)
 
 
-def load_again(path: str, sha256: str, profile: str, folder: "Folder | None" = None) -> Definition:
+def load_again(
+    path: str, sha256: str, profile: str, folder: "folders.Folder | None" = None
+) -> Definition:
     """The vocabulary with this hash: already in the process, at `path`, or where one is looked for.
 
     This is how a pickled tokenizer finds its vocabulary, perhaps on another machine; what its

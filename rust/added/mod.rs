@@ -154,12 +154,15 @@ impl AddedTokens {
         });
         match differs {
             Some((ours, theirs)) if (ours.id, &ours.name) == (theirs.id, &theirs.name) => {
-                format!("the flags of {:?} are other ones", theirs.name)
+                format!("the flags of {:?} differ", theirs.name)
             }
             Some((ours, theirs)) => {
-                format!("{} is {:?} in it, and there {:?}", theirs.id, theirs.name, ours.name)
+                format!(
+                    "{} is {:?} in the file, and {:?} in the profile",
+                    theirs.id, theirs.name, ours.name
+                )
             }
-            None => format!("it has {}, and there are {}", others.len(), self.tokens.len()),
+            None => format!("the file has {}, and the profile {}", others.len(), self.tokens.len()),
         }
     }
 
@@ -310,7 +313,7 @@ impl AddedTokens {
     }
 }
 
-const NO_TOKEN: &str = "the name of an added token is no token's";
+const NO_TOKEN: &str = "the name of an added token is not a token's";
 
 /// Finds the names in a text, from left to right: those of tokens that are not normalized, and, once two
 /// of these are known, the others between them.

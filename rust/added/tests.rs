@@ -66,7 +66,7 @@ fn the_disallowed_check_names_the_first_token_and_its_offset() {
         error,
         Error::DisallowedSpecialToken { token, offset: 3 } if token == "<|eot_id|>"
     ));
-    // `<|eom_id|>` is no token of this profile, and a name that is not selected is text.
+    // `<|eom_id|>` is not a token of this profile, and a name that is not selected is text.
     assert!(added.refuse(b"<|eom_id|>", &Selection::All, &go_on).is_ok());
     let other = select(&added, &["<|end_of_text|>"]);
     assert!(added.refuse(b"<|eot_id|>", &other, &go_on).is_ok());

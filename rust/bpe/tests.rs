@@ -168,7 +168,7 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
     let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
     let (mut random, mut memory) = (Random(7), MergeMemory::default());
-    memory.begin(vocabulary.number());
+    memory.begin(vocabulary.serial());
     for _ in 0..count {
         let word = word(&mut random, vocabulary);
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
@@ -197,7 +197,7 @@ fn long_words_are_merged_by_the_rule_with_metas_vocabulary() {
     let vocabulary = &best_encoder().0.vocabulary;
     let count = std::env::var("LLAMA3_TOK_WORDS").map_or(50_000, |count| count.parse().unwrap());
     let (mut random, mut memory) = (Random(11), MergeMemory::default());
-    memory.begin(vocabulary.number());
+    memory.begin(vocabulary.serial());
     for _ in 0..count / 25 {
         let words = 2 + random.below(12);
         let mut long: Vec<u8> = (0..words).flat_map(|_| word(&mut random, vocabulary)).collect();

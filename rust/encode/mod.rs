@@ -175,7 +175,7 @@ impl Encoder {
     /// How large this thread's cache is, and how full.
     pub fn cache_info(&self) -> cache::CacheInfo {
         with_scratch(|scratch| {
-            scratch.memory.cache.begin(self.vocabulary.number(), self.cache_limit);
+            scratch.memory.cache.begin(self.vocabulary.serial(), self.cache_limit);
             scratch.memory.cache.info()
         })
     }
@@ -245,11 +245,12 @@ impl Encoder {
     ) -> Result<(), Error> {
         let is_valid = is_utf8(text, check)?;
         let Scratch { round, missing, memory } = scratch;
-        memory.cache.begin(self.vocabulary.number(), self.cache_limit);
-        memory.unknown.begin(self.vocabulary.number());
-        memory.single.begin(self.vocabulary.number());
+        memory.cache.begin(self.vocabulary.serial(), self.cache_limit);
+        memory.unknown.begin(self.vocabulary.serial());
+        memory.single.begin(self.vocabulary.serial());
         let (mut at, mut next_check) = (0, CHECK_BYTES);
         while at < text.len() {
+            // Cuts the next pretokens, and finds those that are tokens: vocab-first.
             let lines = self.vocabulary.token_table().lines();
             round.fill(self.path, text, at, is_valid, lines, check);
             if !round.ends().are_complete() {
@@ -295,7 +296,8 @@ impl Encoder {
     }
 }
 
-/// Emits the ids of a round in which pretokens are missing.
+/// Emits the ids of a round in which pretokens are missing. The work is `run` below, compiled for each kind of
+/// processor; [`CodePath::run`] calls it.
 struct EmitRound<'a, S: Sink> {
     context: Context<'a>,
     round: &'a Round,

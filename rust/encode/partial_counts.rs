@@ -196,7 +196,7 @@ mod tests {
                 false => merge(&ranks, part).len(),
             };
             let (mut memory, length) = (MergeMemory::default(), text.len());
-            memory.begin(vocabulary.number());
+            memory.begin(vocabulary.serial());
             let mut beginnings = PrefixCounts::new(&vocabulary, 0);
             for from in [0, from.min(length - 1)] {
                 beginnings.restart(from);
@@ -219,7 +219,7 @@ mod tests {
         let vocabulary = &sample_encoder().vocabulary;
         let (text, length) = (b"qxqxqxqx", 8);
         let mut memory = MergeMemory::default();
-        memory.begin(vocabulary.number());
+        memory.begin(vocabulary.serial());
         let mut beginnings = PrefixCounts::new(vocabulary, 0);
         beginnings.at = 2;
         assert!(sees_a_fault(|| beginnings.count(text, 4, length, &mut memory)));

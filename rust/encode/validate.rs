@@ -61,7 +61,7 @@ pub(super) fn validate_added(
                  {first} on"
             )),
             _ if added.id(name.as_bytes()) != Some(*id) => {
-                Some(format!("the added token {name:?} stands there twice"))
+                Some(format!("the added token {name:?} occurs twice"))
             }
             _ => None,
         }

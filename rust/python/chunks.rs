@@ -9,11 +9,11 @@ use pyo3::prelude::*;
 use super::convert::{bytes_of, joined_pairs};
 use super::core::Core;
 use super::detach::{detached, go_on};
-use super::options::Options;
+use super::options::PythonOptions;
 use super::raise::raise;
 use crate::added::Selection;
 use crate::encode::Encoder;
-use crate::encode::options::Options as Chosen;
+use crate::encode::options::Options;
 use crate::encode::split::{Chunk, Division};
 use crate::encode::token_index;
 use crate::error::slice;
@@ -49,7 +49,7 @@ type GivenChunk = (usize, usize, usize, usize, usize);
 #[pyclass(module = "llama3_tok._core")]
 pub(super) struct Splitter {
     encoder: Arc<Encoder>,
-    options: Chosen,
+    options: Options,
     division: Division,
     text: Text,
     /// Where pairs of surrogates were joined, which are two characters for Python.
@@ -68,7 +68,7 @@ impl Splitter {
         limit: usize,
         overlap: usize,
         at: &str,
-        options: Option<&Bound<Options>>,
+        options: Option<&Bound<PythonOptions>>,
     ) -> PyResult<Self> {
         let kind = BreakKind::find(at).ok_or_else(|| PyValueError::new_err("no such place"))?;
         let (py, options) = (text.py(), core.options(options)?);
@@ -77,7 +77,7 @@ impl Splitter {
         detached(py, None, |check, _| added.refuse(&bytes, &options.disallowed, check))?;
         Ok(Self {
             encoder: Arc::clone(&core.encoder),
-            options: Chosen { disallowed: Selection::None, ..options },
+            options: Options { disallowed: Selection::None, ..options },
             division: Division { limit, overlap, kind },
             text: Text::of(text)?,
             pairs: joined_pairs(text)?,

@@ -205,14 +205,24 @@ pub(super) enum GivenIds<'py> {
 
 impl<'py> GivenIds<'py> {
     pub(super) fn of(ids: &Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
-        Self::after(ids, argument, 0)
+        Self::at(ids, Place { argument, before: 0, sequence: None })
     }
 
     /// The same for ids that follow `before` others.
     pub(super) fn after(ids: &Bound<'py, PyAny>, argument: &str, before: usize) -> PyResult<Self> {
+        Self::at(ids, Place { argument, before, sequence: None })
+    }
+
+    /// The same for a sequence of a batch.
+    pub(super) fn in_batch(ids: &Bound<'py, PyAny>, index: usize) -> PyResult<Self> {
+        let argument = &format!("sequences[{index}]");
+        Self::at(ids, Place { argument, before: 0, sequence: Some(index) })
+    }
+
+    fn at(ids: &Bound<'py, PyAny>, place: Place) -> PyResult<Self> {
         if let Ok(list) = ids.cast::<PyList>() {
             let indexed = list.iter().enumerate();
-            let values = indexed.map(|(index, id)| integer(argument, index, before, &id));
+            let values = indexed.map(|(index, id)| integer(place, index, &id));
             return Ok(Self::List(try_collect(list.len(), values)?));
         }
         load_numpy(ids.py())?;
@@ -242,7 +252,19 @@ pub(super) fn ask_for_objects(py: Python, count: usize) -> PyResult<()> {
     reserve::ask(bytes).map_err(|error| raise(py, error))
 }
 
-fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> PyResult<i64> {
+/// Where ids were given, for messages.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// What the caller calls them.
+    argument: &'a str,
+    /// How many were given before them.
+    before: usize,
+    /// Which sequence of a batch they are.
+    sequence: Option<usize>,
+}
+
+fn integer(place: Place, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
+    let Place { argument, before, sequence } = place;
     let py = id.py();
     if index % LIST_CHECK == LIST_CHECK - 1 {
         py.check_signals()?;
@@ -254,9 +276,11 @@ fn integer(argument: &str, index: usize, before: usize, id: &Bound<PyAny>) -> Py
             fields.set_item("id", id)?;
             let position = before + index;
             fields.set_item("position", position)?;
+            fields.set_item("index", sequence)?;
+            let place = sequence.map_or(String::new(), |_| format!("{argument}: "));
             // An integer of very many digits can't be written.
             let shown = id.str().map_or("an integer".to_owned(), |digits| digits.to_string());
-            let message = format!("{shown:.100} at position {position} is not a token id");
+            let message = format!("{place}{shown:.100} at position {position} is not a token id");
             Err(exception(py, "InvalidTokenId", message, &fields)?)
         }
         Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),

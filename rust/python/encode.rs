@@ -9,7 +9,7 @@ use pyo3::types::PyList;
 use super::convert::{all_bytes, bytes_of, try_collect};
 use super::core::Core;
 use super::detach::{detached, go_on};
-use super::options::Given;
+use super::options::GivenOptions;
 use super::raise::raise;
 use crate::encode::options::Options;
 use crate::encode::parallel::Ragged;
@@ -31,7 +31,7 @@ impl Core {
     pub(super) fn with_ids<T>(
         &self,
         text: &Bound<PyAny>,
-        options: Given,
+        options: GivenOptions,
         take: impl FnOnce(Cow<[u32]>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (py, options) = (text.py(), self.options(options)?);
@@ -57,7 +57,7 @@ impl Core {
     }
 
     /// How many ids a text has.
-    pub(super) fn counted(&self, text: &Bound<PyAny>, options: Given) -> PyResult<usize> {
+    pub(super) fn counted(&self, text: &Bound<PyAny>, options: GivenOptions) -> PyResult<usize> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
         reserve::ready().map_err(|error| raise(py, error))?;

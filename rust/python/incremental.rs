@@ -12,12 +12,12 @@ use super::convert::{array, array_of, bytes_object, bytes_of, list_of};
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::encode::MAX_ATTACHED_BYTES;
-use super::options::Options;
+use super::options::PythonOptions;
 use super::raise::raise;
 use crate::chat::ChatSource;
 use crate::encode::Encoder;
 use crate::encode::incremental;
-use crate::encode::options::Options as Chosen;
+use crate::encode::options::Options;
 use crate::encode::prefixes::{self, Kind, PrefixInfo, TextSource};
 use crate::error::slice;
 
@@ -31,7 +31,7 @@ pub(super) struct IncrementalEncoder {
 #[pymethods]
 impl IncrementalEncoder {
     #[new]
-    fn new(py: Python, core: &Core, options: Option<&Bound<Options>>) -> PyResult<Self> {
+    fn new(py: Python, core: &Core, options: Option<&Bound<PythonOptions>>) -> PyResult<Self> {
         let options = core.options(options)?;
         let inner = incremental::IncrementalEncoder::new(Arc::clone(&core.encoder), options);
         Ok(Self { inner: inner.map_err(|error| raise(py, error))?, ids: Vec::new() })
@@ -92,7 +92,7 @@ impl IncrementalEncoder {
 pub(super) struct PrefixCache {
     encoder: Arc<Encoder>,
     /// Without BOS and EOS, which are these.
-    options: Chosen,
+    options: Options,
     bos: Option<u32>,
     eos: Option<u32>,
     cache: prefixes::PrefixCache,
@@ -104,7 +104,7 @@ impl PrefixCache {
     fn new(
         py: Python,
         core: &Core,
-        options: Option<&Bound<Options>>,
+        options: Option<&Bound<PythonOptions>>,
         limit: usize,
     ) -> PyResult<Self> {
         let (encoder, options) = (Arc::clone(&core.encoder), core.options(options)?);
@@ -112,7 +112,7 @@ impl PrefixCache {
         Ok(Self {
             bos,
             eos,
-            options: Chosen { bos: false, eos: false, ..options },
+            options: Options { bos: false, eos: false, ..options },
             cache: prefixes::PrefixCache::new(limit),
             encoder,
         })

@@ -1,5 +1,18 @@
 //! The binding to Python, and the only folder that names pyo3. Each function converts its arguments, detaches
 //! from the interpreter, calls the core and converts the result. What is allowed is decided in Python.
+//!
+//! Here are the methods of `Core`, which the class `Tokenizer` calls. What several of them do is in files of
+//! their own, mostly as further blocks `impl Core`:
+//!
+//! ```text
+//! core       the struct
+//! options    BOS, EOS and special tokens, as Python gives them
+//! encode     with_ids, counted: one text; encode_groups, encode_all, counts: many
+//! decode     ids to bytes, and to text
+//! convert    text and ids from Python, arrays and lists to it
+//! detach     work without the interpreter, and Ctrl-C
+//! raise      the core's errors as exceptions
+//! ```
 
 mod chat;
 mod chats;
@@ -41,13 +54,13 @@ use self::convert::{
 use self::core::Core;
 use self::detach::detached;
 use self::files::{Files, Gives};
-use self::options::{Given as GivenOptions, Options};
+use self::options::{GivenOptions, PythonOptions};
 use self::raise::raise;
 use self::stream_decoder::StreamDecoder;
 use self::vocabulary::{Content, Ranks};
 use crate::encode::Encoder;
 use crate::encode::cache::CacheInfo as Cached;
-use crate::encode::options::Options as Chosen;
+use crate::encode::options::Options;
 use crate::encode::parallel::{Ids, Ragged};
 use crate::files::output::{EncodeTask, OutputKind, Records};
 use crate::files::packed_limits::PackedLimits;
@@ -313,7 +326,7 @@ impl Core {
         let indexed = sequences.iter().enumerate();
         let given = indexed.map(|(index, ids)| {
             look_for_signals(py, index)?;
-            GivenIds::of(&ids, &format!("sequences[{index}]"))
+            GivenIds::in_batch(&ids, index)
         });
         let given = try_collect(sequences.len(), given)?;
         let slices = try_collect(given.len(), given.iter().map(GivenIds::slice))?;
@@ -438,7 +451,7 @@ impl Core {
         &self,
         field: Option<String>,
         kind: OutputKind,
-        options: Chosen,
+        options: Options,
         limits: (Option<u64>, Option<u64>),
     ) -> EncodeTask {
         let records = field.map(|field| Records { field, ..Records::default() });
@@ -465,7 +478,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     module.add_class::<Content>()?;
     module.add_class::<Ranks>()?;
-    module.add_class::<Options>()?;
+    module.add_class::<PythonOptions>()?;
     chat::add(module)?;
     module.add_function(wrap_pyfunction!(chats::encode_chats, module)?)?;
     module.add_class::<StreamDecoder>()?;

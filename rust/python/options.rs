@@ -7,7 +7,7 @@ use pyo3::types::{PyList, PyString};
 use super::core::Core;
 use super::raise::raise;
 use crate::added::Selection;
-use crate::encode::options::Options as Chosen;
+use crate::encode::options::Options;
 
 /// Names of special tokens, not yet looked up: that needs a vocabulary.
 enum Names {
@@ -41,9 +41,9 @@ impl Names {
     }
 }
 
-/// The options of calls that make or count ids. Made once, they may be used with any core.
-#[pyclass(frozen, module = "llama3_tok._core")]
-pub(super) struct Options {
+/// The options of calls that make or count ids: `Options` in Python. Made once, they may be used with any core.
+#[pyclass(frozen, module = "llama3_tok._core", name = "Options")]
+pub(super) struct PythonOptions {
     #[pyo3(get)]
     bos: bool,
     #[pyo3(get)]
@@ -53,7 +53,7 @@ pub(super) struct Options {
 }
 
 #[pymethods]
-impl Options {
+impl PythonOptions {
     /// `allowed` and `disallowed` are `None`, `"all"` or a list of names of special tokens.
     #[new]
     #[pyo3(signature = (bos, eos, allowed=None, disallowed=None))]
@@ -77,18 +77,18 @@ impl Options {
 }
 
 /// Options as Python gives them; `None` for a text alone.
-pub(super) type Given<'a, 'py> = Option<&'a Bound<'py, Options>>;
+pub(super) type GivenOptions<'a, 'py> = Option<&'a Bound<'py, PythonOptions>>;
 
 impl Core {
     /// The options with the names looked up.
-    pub(super) fn options(&self, given: Given) -> PyResult<Chosen> {
-        let Some(given) = given else { return Ok(Chosen::default()) };
+    pub(super) fn options(&self, given: GivenOptions) -> PyResult<Options> {
+        let Some(given) = given else { return Ok(Options::default()) };
         let (py, given) = (given.py(), given.get());
         let allowed = given.allowed.selection(py, self)?;
         let disallowed = match given.disallowed.selection(py, self)? {
             Selection::All => self.encoder.added.complement(&allowed),
             selection => selection,
         };
-        Ok(Chosen { bos: given.bos, eos: given.eos, allowed, disallowed })
+        Ok(Options { bos: given.bos, eos: given.eos, allowed, disallowed })
     }
 }

@@ -108,7 +108,7 @@ pub(super) fn merge_batch(
     let vocabulary = Arc::clone(&core.encoder.vocabulary);
     detached(py, None, |check, _| {
         let mut memory = MergeMemory::default();
-        memory.begin(vocabulary.number());
+        memory.begin(vocabulary.serial());
         let merge = |piece: &Vec<u8>| {
             let ids = vocabulary.merge(
                 core.encoder.path(),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::convert::{array, bytes_object};
 use super::core::Core;
 use super::detach::detached;
-use super::options::Options;
+use super::options::PythonOptions;
 use super::packed;
 use crate::error::{Error, always, slice};
 use crate::files::input;
@@ -54,7 +54,7 @@ pub(super) fn last_cut(
     py: Python,
     core: &Core,
     text: &[u8],
-    options: &Bound<Options>,
+    options: &Bound<PythonOptions>,
 ) -> PyResult<Option<usize>> {
     let chosen = core.options(Some(options))?;
     detached(py, None, |check, _| {

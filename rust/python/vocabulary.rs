@@ -78,7 +78,7 @@ impl Ranks {
         self.vocabulary.len()
     }
 
-    /// The added tokens of the file; `None` if it has none.
+    /// The added tokens of the file, perhaps none; `None` if it does not say which there are.
     #[getter]
     fn added(&self, py: Python) -> PyResult<Option<Vec<GivenToken>>> {
         let Some(added) = self.vocabulary.added() else { return Ok(None) };

@@ -6,11 +6,6 @@
 //! text, is handed on as it is: a caller gets such tokens by `bos=` and `eos=`. Truncation and padding
 //! are not read.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -20,6 +15,7 @@ use crate::error::Error;
 use crate::machine::{huge_pages, reserve};
 use crate::text::pretokenize::PATTERN;
 use crate::vocabulary::byte_level::Alphabet;
+use crate::vocabulary::json_fields::{Added, File, Merge, Model, REFUSED, Text};
 use crate::vocabulary::{Fault, Vocabulary};
 
 /// The most bytes of a part whose values are read one by one. Published ones have three thousand.
@@ -30,199 +26,6 @@ const PART_COST: usize = 128;
 const TEXT_COST: usize = 3;
 /// What an added token takes besides its name.
 const ADDED_COST: usize = 256;
-/// How the reason begins where memory was refused.
-const REFUSED: &str = "memory is refused";
-
-#[derive(serde::Deserialize)]
-struct File<'a> {
-    #[serde(borrow)]
-    model: Option<Model<'a>>,
-    #[serde(borrow, default)]
-    added_tokens: List<Added<'a>>,
-    #[serde(borrow)]
-    normalizer: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pre_tokenizer: Option<&'a RawValue>,
-    #[serde(borrow)]
-    post_processor: Option<&'a RawValue>,
-}
-
-#[derive(serde::Deserialize)]
-struct Added<'a> {
-    id: u32,
-    #[serde(borrow)]
-    content: Text<'a>,
-    #[serde(default)]
-    special: bool,
-    #[serde(default)]
-    single_word: bool,
-    #[serde(default)]
-    lstrip: bool,
-    #[serde(default)]
-    rstrip: bool,
-    normalized: Option<bool>,
-}
-
-#[derive(serde::Deserialize)]
-struct Model<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<Text<'a>>,
-    dropout: Option<f64>,
-    #[serde(borrow)]
-    unk_token: Option<Text<'a>>,
-    #[serde(borrow)]
-    continuing_subword_prefix: Option<Text<'a>>,
-    #[serde(borrow)]
-    end_of_word_suffix: Option<Text<'a>>,
-    #[serde(default)]
-    byte_fallback: bool,
-    #[serde(default)]
-    ignore_merges: bool,
-    #[serde(borrow, default)]
-    vocab: Vocab<'a>,
-    #[serde(borrow, default)]
-    merges: List<Merge<'a>>,
-}
-
-/// A text: a part of the file, unless it has escapes.
-struct Text<'a>(Cow<'a, str>);
-
-/// The tokens with their ids, as they are written; `None` for what is not an object.
-#[derive(Default)]
-struct Vocab<'a>(Option<Vec<(Text<'a>, &'a RawValue)>>);
-
-/// Written as `"left right"` by older versions, as `["left", "right"]` by newer ones.
-enum Merge<'a> {
-    Text(Text<'a>),
-    Pair(Text<'a>, Text<'a>),
-}
-
-/// A list whose memory may be refused.
-struct List<T>(Vec<T>);
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-fn refused<E: de::Error>(_: std::collections::TryReserveError) -> E {
-    E::custom(REFUSED)
-}
-
-fn copied<E: de::Error>(text: &str) -> Result<Text<'static>, E> {
-    let mut copy = String::new();
-    copy.try_reserve_exact(text.len()).map_err(refused)?;
-    copy.push_str(text);
-    Ok(Text(Cow::Owned(copy)))
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfText;
-        impl<'a> Visitor<'a> for OfText {
-            type Value = Text<'a>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Text<'a>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'a>, E> {
-                copied(text)
-            }
-        }
-        deserializer.deserialize_str(OfText)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Merge<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfMerge;
-        impl<'a> Visitor<'a> for OfMerge {
-            type Value = Merge<'a>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("a merge, as a string or as two")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Merge<'a>, E> {
-                Ok(Merge::Text(Text(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Merge<'a>, E> {
-                copied(text).map(Merge::Text)
-            }
-
-            fn visit_seq<S: SeqAccess<'a>>(self, mut parts: S) -> Result<Merge<'a>, S::Error> {
-                let pair = (parts.next_element()?, parts.next_element()?);
-                match (pair, parts.next_element::<IgnoredAny>()?) {
-                    ((Some(left), Some(right)), None) => Ok(Merge::Pair(left, right)),
-                    _ => Err(de::Error::custom("a merge is not of two parts")),
-                }
-            }
-        }
-        deserializer.deserialize_any(OfMerge)
-    }
-}
-
-impl<'a, T: Deserialize<'a>> Deserialize<'a> for List<T> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfList<T>(PhantomData<T>);
-        impl<'a, T: Deserialize<'a>> Visitor<'a> for OfList<T> {
-            type Value = List<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("a list")
-            }
-
-            fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<List<T>, S::Error> {
-                let mut all = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    all.try_reserve(1).map_err(refused)?;
-                    all.push(item);
-                }
-                Ok(List(all))
-            }
-        }
-        deserializer.deserialize_seq(OfList(PhantomData))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Vocab<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfVocab;
-        impl<'a> Visitor<'a> for OfVocab {
-            type Value = Vocab<'a>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("an object of tokens and ids")
-            }
-
-            fn visit_unit<E>(self) -> Result<Vocab<'a>, E> {
-                Ok(Vocab(None))
-            }
-
-            fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<Vocab<'a>, S::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Vocab(None))
-            }
-
-            fn visit_map<M: MapAccess<'a>>(self, mut entries: M) -> Result<Vocab<'a>, M::Error> {
-                let mut all = Vec::new();
-                while let Some(entry) = entries.next_entry()? {
-                    all.try_reserve(1).map_err(refused)?;
-                    all.push(entry);
-                }
-                Ok(Vocab(Some(all)))
-            }
-        }
-        deserializer.deserialize_any(OfVocab)
-    }
-}
 
 /// Reads and checks the file.
 pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
@@ -244,7 +47,8 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     let tokens = read_tokens(model, &alphabet)?;
     let mut vocabulary = Vocabulary::new(tokens)?;
     check_merges(&vocabulary, &model.merges.0, &alphabet).map_err(Fault::without_line)?;
-    let added = read_added(&file.added_tokens.0, &vocabulary, &alphabet)?;
+    let added = file.added_tokens.as_ref();
+    let added = added.map(|list| read_added(&list.0, &vocabulary, &alphabet)).transpose()?;
     let around = file.post_processor.map(|raw| part("post_processor", raw)).transpose()?;
     vocabulary.set_added(added, around.map(|value| value.to_string()));
     Ok(vocabulary)
@@ -454,7 +258,7 @@ fn check_merges(
             last = merged;
         }
         if splits.contains(&split) {
-            return Err(fault("the merge stands there twice"));
+            return Err(fault("the merge occurs twice"));
         }
         splits.push(split);
     }

@@ -9,6 +9,7 @@
 pub mod byte_level;
 pub mod content;
 mod ranks;
+mod json_fields;
 mod json;
 pub mod parse;
 mod write;
@@ -75,7 +76,7 @@ pub struct Vocabulary {
     /// Made when they are first needed, by text beyond ASCII. Without a lock, as [`Merger`]'s prefixes.
     boundaries: OnceBox<Boundaries>,
     /// A number that no other vocabulary of this process has; never 0.
-    number: u64,
+    serial: u64,
     added: Option<Vec<AddedToken>>,
     post_processor: Option<String>,
     decode_table: OnceLock<Option<DecodeTable>>,
@@ -88,9 +89,13 @@ impl Vocabulary {
         Self::build(tokens, Pairs::build, |_| None)
     }
 
-    /// Sets what else the file has: the added tokens, and the post-processor as JSON.
-    pub(crate) fn set_added(&mut self, added: Vec<AddedToken>, post_processor: Option<String>) {
-        self.added = (!added.is_empty()).then_some(added);
+    /// Sets what else the file says: the added tokens, and the post-processor as JSON.
+    pub(crate) fn set_added(
+        &mut self,
+        added: Option<Vec<AddedToken>>,
+        post_processor: Option<String>,
+    ) {
+        self.added = added;
         self.post_processor = post_processor;
     }
 
@@ -115,8 +120,8 @@ impl Vocabulary {
                 )));
             }
         }
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let (pairs, splits) = pairs(&token_table)?;
         token_table.set_splits(splits)?;
         let merger = Merger::new(pairs, CertainMerges::build(&token_table)?);
@@ -129,7 +134,7 @@ impl Vocabulary {
             token_table,
             merger,
             boundaries,
-            number,
+            serial,
             added,
             post_processor,
             decode_table,
@@ -270,8 +275,8 @@ impl Vocabulary {
     }
 
     /// A number that no other vocabulary of this process has; never 0.
-    pub fn number(&self) -> u64 {
-        self.number
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// What a `tokenizer.json` puts around texts, as JSON.
@@ -285,7 +290,7 @@ impl Vocabulary {
         ids.find(|&id| self.token(id) != other.token(id))
     }
 
-    /// The added tokens in the order of their ids, if the file has any.
+    /// The added tokens in the order of their ids, perhaps none; `None` if the file does not say.
     pub fn added(&self) -> Option<&[AddedToken]> {
         self.added.as_deref()
     }

@@ -112,7 +112,7 @@ fn lines_by_rank(ranks: &[u32]) -> Result<Vec<usize>, Fault> {
         match lines.get_mut(rank as usize) {
             Some(slot @ 0) => *slot = line,
             Some(earlier) => {
-                let reason = format!("rank {rank} stands already in line {earlier}");
+                let reason = format!("rank {rank} is already in line {earlier}");
                 return Err(Fault::in_line(line, reason));
             }
             None => {

@@ -144,7 +144,7 @@ def test_folders_have_their_own_tokens(tmp_path):
     folders.SHAPES["reasoning"](tmp_path)
     tokenizer = Tokenizer(tmp_path)
     info = guides.xgrammar(tokenizer)
-    # Tags are no special tokens here: a grammar may have them.
+    # Tags are not special tokens here: a grammar may have them.
     assert info.decoded_vocab[128013] == b"<think>"
     assert sorted(info.stop_token_ids) == sorted(tokenizer.stop_ids)
     compiled = xgrammar.GrammarCompiler(info).compile_grammar(

@@ -129,7 +129,7 @@ def test_only_what_the_assistant_writes_may_count(model):
     counted = [number for number, counts in zip(wanted, mask[1:], strict=True) if counts]
     assert score.tokens == len(counted) == mask.sum()
     assert math.isclose(score.perplexity, math.exp(-np.mean(counted)), rel_tol=1e-4)
-    # `<|eot_id|>` has to be written, and is no text.
+    # `<|eot_id|>` has to be written, and is not a text.
     assert score.bytes == len(b"Gut, danke." + b"Fine.")
     bits = -sum(counted) / math.log(2)
     assert math.isclose(score.bits_per_byte, bits / score.bytes, rel_tol=1e-4)

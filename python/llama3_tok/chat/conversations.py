@@ -13,11 +13,9 @@ from llama3_tok.chat.fit import FittedChat, fit
 from llama3_tok.chat.messages import ChatOptions, Format, Message, several, variables
 from llama3_tok.definition import Definition
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.lazy import np, npt
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from llama3_tok._core import CoreChat
     from llama3_tok.chat.template import Marked
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
-from llama3_tok.chat.calls import PYTHON_TAG, Beginning, Kind, Suspicion, ToolCall
+from llama3_tok.chat.call_reader import PYTHON_TAG, Beginning, Kind, ToolCall
 from llama3_tok.chat.literals import LiteralProblem, json_string
+from llama3_tok.chat.suspicion import Suspicion
 
 __all__ = [
     "CODE_INTERPRETER",

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import quoted
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.lazy import datetime
 from llama3_tok.profiles import find
 
 if TYPE_CHECKING:
-    import datetime
-
     from llama3_tok._core import (
         CoreArgument,
         CoreCall,

@@ -1,4 +1,4 @@
-"""Conversations of a folder with a chat template of its own, which `chat_template` runs."""
+"""Conversations of a folder with a chat template of its own, which `chat/template` runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -8,12 +8,12 @@ from llama3_tok._core import Core, Options
 from llama3_tok.arguments import quoted
 from llama3_tok.definition import Definition
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.lazy import LazyModule, np, npt
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from llama3_tok.chat.template import Marked, Span
+    from llama3_tok.chat import template as rendering
+else:
+    rendering = LazyModule("llama3_tok.chat.template")
 
 __all__ = ["check_mask", "ids", "ids_and_mask", "ids_array", "rendered", "spans", "template_of"]
 
@@ -60,16 +60,14 @@ def rendered(
     messages: Iterable[Mapping[str, Any]],
     continue_in: str | None,
     variables: Mapping[str, Any],
-) -> "Marked":
+) -> "rendering.Marked":
     """A conversation as a template renders it."""
-    from llama3_tok.chat import template as chat_template
-
     reserved = {"messages", *_PARAMETERS} & variables.keys()
     if reserved:
         raise ChatFormatError(
             f"a template variable can't be called {min(reserved)!r}", None, "template_variables"
         )
-    return chat_template.render(
+    return rendering.render(
         template,
         list(messages),
         definition.core.special_tokens,
@@ -83,14 +81,14 @@ def rendered(
 _PARAMETERS = ("template", "names", "tokens", "continue_in")
 
 
-def ids(definition: Definition, marked: "Marked") -> list[int]:
+def ids(definition: Definition, marked: "rendering.Marked") -> list[int]:
     """The ids of a rendered conversation."""
     core = _marked_core(definition.core, tuple(marked.marks.items()))
     text, _ = _with_words(definition, marked)
     return core.encode(text, _ALL)
 
 
-def ids_array(definition: Definition, marked: "Marked") -> "npt.NDArray[np.uint32]":
+def ids_array(definition: Definition, marked: "rendering.Marked") -> "npt.NDArray[np.uint32]":
     """The same as `uint32[n]`."""
     core = _marked_core(definition.core, tuple(marked.marks.items()))
     text, _ = _with_words(definition, marked)
@@ -98,7 +96,9 @@ def ids_array(definition: Definition, marked: "Marked") -> "npt.NDArray[np.uint3
 
 
 def ids_and_mask(
-    definition: Definition, marked: "Marked", among: "Sequence[Span] | None" = None
+    definition: Definition,
+    marked: "rendering.Marked",
+    among: "Sequence[rendering.Span] | None" = None,
 ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]":
     """The ids, `uint32[n]`, and `uint8[n]`: 1 for what stands in generation blocks.
 
@@ -116,7 +116,9 @@ def ids_and_mask(
     return found, mask
 
 
-def _with_words(definition: Definition, marked: "Marked") -> tuple[str, list[tuple[int, int]]]:
+def _with_words(
+    definition: Definition, marked: "rendering.Marked"
+) -> tuple[str, list[tuple[int, int]]]:
     """The marked text in which a token that has to be a whole word, and is not, is its name.
 
     And the places of these marks, each with how many characters more there are now.
@@ -147,7 +149,7 @@ def _marked_core(core: Core, marks: tuple[tuple[str, str], ...]) -> Core:
     return core.with_special_named({name: mark for mark, name in marks})
 
 
-def check_mask(marked: "Marked", messages: Sequence[Mapping[str, Any]]) -> None:
+def check_mask(marked: "rendering.Marked", messages: Sequence[Mapping[str, Any]]) -> None:
     """A mask of nothing but zeros is not given for a conversation in which the assistant writes."""
     if not marked.tells_generated:
         raise ChatFormatError(
@@ -162,8 +164,11 @@ def check_mask(marked: "Marked", messages: Sequence[Mapping[str, Any]]) -> None:
 
 
 def spans(
-    marked: "Marked", messages: Sequence[Mapping[str, Any]], keep: Sequence[bool], kept: bool
-) -> "list[Span]":
+    marked: "rendering.Marked",
+    messages: Sequence[Mapping[str, Any]],
+    keep: Sequence[bool],
+    kept: bool,
+) -> "list[rendering.Span]":
     """The generation blocks of the messages for which `keep` has the value `kept`.
 
     The template must have a block for each message of the assistant, and no message of others may
@@ -172,9 +177,9 @@ def spans(
     answers = [index for index, one in enumerate(messages) if one.get("role") == "assistant"]
     if len(marked.generated) != len(answers):
         raise ChatFormatError(
-            f"this chat template makes {len(marked.generated)} {{% generation %}} blocks of "
-            f"{len(answers)} messages of the assistant, so which of them is which message's is not "
-            "known, and messages can't be learned by themselves"
+            f"this chat template makes {len(marked.generated)} {{% generation %}} blocks for "
+            f"{len(answers)} messages of the assistant, so it is not known which block belongs to "
+            "which message, and messages can't be learned by themselves"
         )
     other = next((at for at, is_kept in enumerate(keep) if not is_kept and at not in answers), None)
     if other is not None and not kept:

@@ -8,16 +8,14 @@ that these libraries read.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import Any, Unpack, cast
 
 from llama3_tok import _core, arguments
+from llama3_tok.arguments import Ids
 from llama3_tok.chat import conversations
 from llama3_tok.chat.messages import ChatOptions, Message, several
 from llama3_tok.chat.turns import Turns
-
-if TYPE_CHECKING:
-    from llama3_tok.arguments import Ids
-    from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["ParsedResponse", "ParsedToolCall", "RenderedTokens", "Renderer"]
 

@@ -1,16 +1,14 @@
 """`Rollout`: a conversation with a model that learns from what it sampled."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
+from llama3_tok.arguments import Ids
 from llama3_tok.chat.assistant import AssistantMessage
 from llama3_tok.chat.messages import ChatOptions, Message, several
 from llama3_tok.chat.turns import Turns
 from llama3_tok.errors import ChatFormatError
-
-if TYPE_CHECKING:
-    from llama3_tok.arguments import Ids
-    from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["Rollout"]
 
@@ -120,7 +118,7 @@ class Rollout:
         `add`. `logprobs` are as many numbers as there are ids.
 
         Raises ValueError for ids after a stop id, and for another number of `logprobs`;
-        InvalidTokenId for what is no id. The rollout is then as it was.
+        InvalidTokenId for what is not an id. The rollout is then as it was.
         """
         given = self._tokenizer.checked_ids(ids)
         numbers = [float("nan")] * len(given)

@@ -86,7 +86,7 @@ def _columns() -> int:
         return int(columns)
     try:
         return os.get_terminal_size(1).columns or 80
-    except OSError:  # standard output is no terminal
+    except OSError:  # standard output is not a terminal
         return 80
 
 

@@ -94,11 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.input_dir is None and not arguments.verify:
         raise UsageError("give --input-dir, or --verify to check what is in --output-dir")
     if arguments.ranks is not None and not arguments.to_meta:
-        raise UsageError("--ranks goes with --to-meta; how many Meta's folder has is told from it")
+        raise UsageError("--ranks goes with --to-meta; Meta's own folder shows how many it has")
     if arguments.shard_size is not None and arguments.to_meta:
-        raise UsageError("--shard-size is for safetensors; with --to-meta there is a file a rank")
+        raise UsageError("--shard-size is for safetensors; --to-meta writes one file for each rank")
     if arguments.merge_adapter is not False and not arguments.to_meta:
-        raise UsageError("--merge-adapter goes with --to-meta; an adapter is for that layout alone")
+        raise UsageError("--merge-adapter goes with --to-meta, which reads that layout")
     if arguments.vocab_rows is not None and arguments.vocab_rows < 1:
         raise UsageError(f"--vocab-rows must be at least 1, not {arguments.vocab_rows}")
     if arguments.dry_run and (arguments.verify or arguments.input_dir is None):

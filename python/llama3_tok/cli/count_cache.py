@@ -232,7 +232,7 @@ def _kind(source: Source | Fault) -> list[Any]:
 
 
 def _identity(path: str) -> str | None:
-    """What changes when a file does; None for what is no file on a disk, as a pipe."""
+    """What changes when a file does; None for what is not a file on a disk, as a pipe."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         return None

@@ -137,7 +137,7 @@ class _Brackets:
     """Takes the brackets about all ids away, which are known when all was read.
 
     A bracket at the end is held back; what follows it other than white space brings it back. One
-    without the other is a word that is no id.
+    without the other is a word that is not an id.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class _Brackets:
         return data[:kept]
 
     def end(self) -> bytes:
-        """What was held back and is no bracket of all ids: raises UsageError for an open one."""
+        """What was held back and is not a bracket of all ids: raises UsageError for an open one."""
         if self._is_opened and not self._held:
             raise UsageError("the list of ids begins with [ and has no ] at its end")
         return b""

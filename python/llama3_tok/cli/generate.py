@@ -1,4 +1,4 @@
-"""`llama3-tok generate`: what a model writes behind a prompt, as it writes it."""
+"""`llama3-tok generate`: what a model writes after a prompt, as it writes it."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from llama3_tok.errors import Llama3TokError
 if TYPE_CHECKING:
     from llama3_tok.torch import Llama3
 
-PURPOSE = "Write what a model writes behind a prompt."
+PURPOSE = "Write what a model writes after a prompt."
 EXAMPLES = """\
   llama3-tok generate Llama-3.2-1B "The capital of France is"
   llama3-tok generate --chat Llama-3.2-1B-Instruct "Explain merge sort."
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _generate(llama: "Llama3", text: bytes, arguments: argparse.Namespace) -> int:
-    """Shows what the model writes behind `text`, or writes one object."""
+    """Shows what the model writes after `text`, or writes one object."""
     prompt: bytes | list[dict[str, str]] = text
     if arguments.chat:
         prompt = [{"role": "user", "content": text.decode("utf-8", "replace")}]

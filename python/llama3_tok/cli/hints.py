@@ -45,7 +45,7 @@ def unexpected(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
 
 
 def hint_of_name(error: Llama3TokError, arguments: argparse.Namespace) -> str:
-    """What a name that is no special token may have been meant as, and where all names are."""
+    """What a name that is not a special token may have been meant as, and where all names are."""
     if not isinstance(error, SpecialTokenError) or error.offset is not None:
         return ""
     if getattr(arguments, "allowed_special", None) is None:

@@ -128,7 +128,7 @@ def _size(word: str) -> int:
     if unit not in UNITS or not (number.isascii() and number.isdigit() and len(number) < 15):
         raise argparse.ArgumentTypeError(f"{word!r} is not a size such as 500M or 4G")
     if not (size := int(number) * UNITS[unit]):
-        raise argparse.ArgumentTypeError("there must be some memory")
+        raise argparse.ArgumentTypeError("the memory must be more than 0")
     return size
 
 
@@ -208,7 +208,7 @@ def _lines(report: "Parity") -> list[str]:
 
 
 def _table(report: "Parity") -> list[str]:
-    """A row for us and for each reference; behind them those without numbers, and why."""
+    """A row for us and for each reference; after them those without numbers, and why."""
     ours = report.ours.total
     sums = [f"{number:,}" for number in (ours.items, ours.bytes, ours.tokens)]
     # Without a speed to show there is no column for it: `without_speed` says why.

@@ -11,17 +11,18 @@ decoder of `Tokenizer.stream_decoder` gives what is certain. What is different: 
 same time however many ids came before, and none raises for bytes that are not UTF-8.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from llama3_tok import arguments
+from llama3_tok.arguments import Ids
+from llama3_tok.lazy import LazyModule
 from llama3_tok.text.streaming import StreamDecoder
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from typing import SupportsIndex
-
-    from llama3_tok.arguments import Ids
-    from llama3_tok.compat.transformers import Llama3Tokenizer
+    from llama3_tok.compat import transformers
+else:
+    transformers = LazyModule("llama3_tok.compat.transformers")
 
 __all__ = ["DecodeStream"]
 
@@ -43,7 +44,7 @@ class DecodeStream:
         self._held = ""
 
     def step(
-        self, tokenizer: "Tokenizer | Llama3Tokenizer", id: "SupportsIndex | Ids"
+        self, tokenizer: "Tokenizer | transformers.Llama3Tokenizer", id: "SupportsIndex | Ids"
     ) -> str | None:
         """The text that one id, or several, complete; None if they complete nothing.
 
@@ -65,7 +66,7 @@ class DecodeStream:
         return text
 
 
-def _inside(tokenizer: "Llama3Tokenizer") -> Tokenizer:
+def _inside(tokenizer: "transformers.Llama3Tokenizer") -> Tokenizer:
     """The tokenizer that the class for transformers has."""
     try:
         return tokenizer.llama3

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llama3_tok.data.arrow import count_arrow, encode_arrow
-    from llama3_tok.data.chats import (
-        CountedChats,
-        EncodedChat,
-        EncodedChats,
-        Skipped,
-        count_chats,
-        encode_chats,
-    )
+    from llama3_tok.data.chats import count_chats, encode_chats
     from llama3_tok.data.corpora import Found, ManifestError, Summary, corpus, inspect, verify
+    from llama3_tok.data.encoded_chats import CountedChats, EncodedChat, EncodedChats, Skipped
     from llama3_tok.data.packing import Packed, PackedRow, pack
 
 __all__ = [
@@ -42,14 +36,14 @@ __all__ = [
 
 # The module of each name.
 _HOME = {
-    "CountedChats": "chats",
-    "EncodedChat": "chats",
-    "EncodedChats": "chats",
+    "CountedChats": "encoded_chats",
+    "EncodedChat": "encoded_chats",
+    "EncodedChats": "encoded_chats",
     "Found": "corpora",
     "ManifestError": "corpora",
     "Packed": "packing",
     "PackedRow": "packing",
-    "Skipped": "chats",
+    "Skipped": "encoded_chats",
     "Summary": "corpora",
     "corpus": "corpora",
     "count_arrow": "arrow",

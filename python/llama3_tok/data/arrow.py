@@ -1,7 +1,7 @@
 """Arrow columns of text as columns of ids: what every library that speaks Arrow is served with."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,10 @@ from llama3_tok.data import columns
 from llama3_tok.data.columns import ArrowArray, ArrowStream, Chunk, Column
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import require
+from llama3_tok.lazy import pa
 from llama3_tok.shared import given
 from llama3_tok.text import second_bos
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["count_arrow", "encode_arrow"]
 

@@ -5,16 +5,14 @@ copied, and no object is made for a row.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.extras import require
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from llama3_tok.lazy import pa
 
 __all__ = ["ArrowArray", "ArrowStream", "Column", "Texts", "beginning_with", "read"]
 
@@ -146,7 +144,7 @@ def _is_dictionary(array: "pa.Array") -> bool:
 
 
 def _texts(array: "pa.Array", row: int) -> Texts:
-    """The texts of an array that is no dictionary; `row` is what its first row is called."""
+    """The texts of an array that is not a dictionary; `row` is what its first row is called."""
     types, kind, rows, offset = (
         require("pyarrow", "data").types,
         array.type,

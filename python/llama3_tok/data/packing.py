@@ -16,16 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from llama3_tok import arguments
 from llama3_tok.arguments import Ids
+from llama3_tok.lazy import np, npt
 from llama3_tok.text.ragged import Ragged
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["IGNORED", "Packed", "PackedRow", "Strategy", "pack"]
 
 Strategy: TypeAlias = Literal["concatenate", "best-fit"]
-Beside: TypeAlias = "npt.NDArray[np.integer[Any]] | Iterable[Ids]"
 
 # The label of what is not learned, which the losses of torch and transformers leave out.
 IGNORED = -100
@@ -153,8 +149,8 @@ def pack(
     *,
     strategy: Strategy = "concatenate",
     separator: int | None = None,
-    labels: "Beside | None" = None,
-    mask: "Beside | None" = None,
+    labels: "npt.NDArray[np.integer[Any]] | Iterable[Ids] | None" = None,
+    mask: "npt.NDArray[np.integer[Any]] | Iterable[Ids] | None" = None,
 ) -> Packed:
     """Packs sequences into rows of at most `length` tokens; no token is lost or comes twice.
 
@@ -172,7 +168,7 @@ def pack(
     The result depends on the arguments alone. Empty sequences without a separator are in no row.
 
     Raises ValueError for a `length` below 1, for `labels` or `mask` that are not as long as `ids`,
-    and for numbers that are no ids; TypeError for what are no integers.
+    and for numbers that are not ids; TypeError for what are not integers.
 
     >>> from llama3_tok.data import pack
     >>> packed = pack([[1, 2, 3], [4, 5, 6, 7], [8]], 4, strategy="best-fit")
@@ -255,7 +251,12 @@ def _ragged(ids: "Ragged | Iterable[Ids]") -> "tuple[npt.NDArray[np.uint32], _Of
     return cast("npt.NDArray[np.uint32]", flat), offsets
 
 
-def _beside(value: "Beside", name: str, offsets: "_Offsets", dtype: Any) -> "_Array":  # noqa: ANN401
+def _beside(
+    value: "npt.NDArray[np.integer[Any]] | Iterable[Ids]",
+    name: str,
+    offsets: "_Offsets",
+    dtype: Any,  # noqa: ANN401
+) -> "_Array":
     """What is packed beside the ids, as a flat array of its type."""
     import numpy as np
 
@@ -278,7 +279,7 @@ def _beside(value: "Beside", name: str, offsets: "_Offsets", dtype: Any) -> "_Ar
     if len(wrong):
         at = int(wrong[0])
         has, needs = (int(array[at + 1] - array[at]) for array in (others, offsets))
-        raise ValueError(f"{name}[{at}] has {has:,} numbers, and ids[{at}] {needs:,} ids")
+        raise ValueError(f"{name}[{at}] has {has:,} numbers, and ids[{at}] has {needs:,} ids")
     return flat
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 from llama3_tok.arguments import TextOptions
 from llama3_tok.data.adapter import Adapter, arrays_of, plain_lists
 from llama3_tok.extras import require
+from llama3_tok.lazy import LazyModule
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
+    from pyspark import sql
+else:
+    sql = LazyModule("pyspark.sql")
 
 __all__ = ["Encode", "count_udf", "encode", "encode_udf", "register"]
 
@@ -39,7 +41,7 @@ class Encode(Adapter):
             ids = self.ids_of(self.column_of(batch))
             yield self.with_column(batch, self.output, plain_lists(ids))
 
-    def schema(self, frame: "DataFrame | StructType") -> "StructType":
+    def schema(self, frame: "sql.DataFrame | sql.types.StructType") -> "sql.types.StructType":
         """The schema of the result for a DataFrame, or for its schema."""
         types = require("pyspark.sql.types", "spark")
         given = frame if isinstance(frame, types.StructType) else frame.schema
@@ -81,7 +83,10 @@ def count_udf(*, tokenizer: Tokenizer | None = None, **options: Unpack[TextOptio
 
 
 def register(
-    session: "SparkSession", *, tokenizer: Tokenizer | None = None, **options: Unpack[TextOptions]
+    session: "sql.SparkSession",
+    *,
+    tokenizer: Tokenizer | None = None,
+    **options: Unpack[TextOptions],
 ) -> None:
     """Makes `llama3_encode(text)` and `llama3_count(text)` functions of the session's SQL.
 

@@ -130,8 +130,6 @@ def with_special(
         templates = (("default", chat_template), *others)
     release = folder.release if added == folder.added else None
     config: Json = json.loads(folder.config) if folder.config else {}
-    if release is None:
-        config.pop("profile", None)
     config |= {
         f"{role}_token": content
         for role, content in (("bos", bos), ("eos", eos), ("pad", pad))

@@ -95,6 +95,12 @@ class Folder(NamedTuple):
         return around(self.post_processor)
 
     @property
+    def noted(self) -> str | None:
+        """The release that `Tokenizer.save` noted: the one that the tokens were made from."""
+        noted = json.loads(self.config).get("profile") if self.config else None
+        return noted if isinstance(noted, str) else None
+
+    @property
     def names(self) -> dict[str, str]:
         """The tokens that have a role in the configuration, as "unk_token"."""
         config = json.loads(self.config) if self.config else {}
@@ -110,12 +116,15 @@ class Folder(NamedTuple):
         """The release whose conversations the core writes for this folder.
 
         None if its chat template has to be run, or there is none. A published template names
-        tokens: they have to be special ones, and BOS the one that it is there.
+        tokens: they have to be special ones, and BOS the one that it is there. Where it is that of
+        several releases and the special tokens are those of none, what `Tokenizer.save` noted says
+        which is meant.
         """
         if not self.templates:
             return self.release
         name, text = self.templates[0]
-        release = profile_of_template(text, self.release) if name == "default" else None
+        meant = self.release or self.noted
+        release = profile_of_template(text, meant) if name == "default" else None
         special = {token.content: token.id for token in self.added if token.special}
         if (
             release is None
@@ -128,11 +137,11 @@ class Folder(NamedTuple):
 
 
 def content_of(value: Any) -> str | None:  # noqa: ANN401 - of JSON
-    """A token's content, which is given by itself or with flags; None for what is no token."""
+    """A token's content, which is given by itself or with flags; None for what is not a token."""
     content = value.get("content") if isinstance(value, dict) else value
     if not isinstance(content, str):
         return None
-    # Half a surrogate pair, which JSON can have, is no text.
+    # Half a surrogate pair, which JSON can have, is not a text.
     return (
         content
         if content.isascii() or not any("\ud800" <= c <= "\udfff" for c in content)

@@ -22,7 +22,7 @@ class Tokens:
         self._ranks, self._file = ranks, file
         given = (AddedToken(**one) for one in ranks.added or ())
         self._of = {token.content: token for token in given}
-        self._is_new = not self._of
+        self._is_new = ranks.added is None
         self._taken: set[str] | None = None
 
     def __iter__(self) -> Iterator[AddedToken]:

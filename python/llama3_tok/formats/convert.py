@@ -68,8 +68,8 @@ def _kind(destination: str) -> str:
         return _KINDS[ending]
     if ending[1:].isalpha():  # not so the rest of "Llama-3.1-8B"
         raise Llama3TokError(
-            f"{destination}: what to write is told by the ending, and {ending} is none of "
-            f"{', '.join(_KINDS)}; end it with {os.sep} for a folder"
+            f"{destination}: the ending says what to write, and {ending} is not one of "
+            f"{', '.join(_KINDS)}; end the name with {os.sep} for a folder"
         )
     return "folder"
 

@@ -1,7 +1,7 @@
 """Reading the fields of a GGUF file, the format of llama.cpp, by its specification (versions 2, 3).
 
 A file begins with `GGUF`, the version, the numbers of tensors and of fields, and then has the
-fields: a name, a type, a value. Only that is read, however large the tensors behind it are.
+fields: a name, a type, a value. Only that is read, however large the tensors after it are.
 """
 
 import mmap
@@ -29,7 +29,7 @@ _LIST = 9
 def fields(path: str) -> Iterator[tuple[str, Value]]:
     """Each field of the file: its name and its value.
 
-    Raises ValueError for what is no GGUF file, or a damaged one, and OSError.
+    Raises ValueError for what is not a GGUF file, or a damaged one, and OSError.
     """
     try:
         opened = open_regular(path)

@@ -7,15 +7,13 @@ and values are those of the files published with Llama 3.
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama3_tok import _core
+from llama3_tok.definition import Definition
+from llama3_tok.folder import AddedToken
 from llama3_tok.folder.says import ROLES, USUAL
 from llama3_tok.profiles import chat_template, usual_config
-
-if TYPE_CHECKING:
-    from llama3_tok.definition import Definition
-    from llama3_tok.folder import AddedToken
 
 Json = dict[str, Any]
 

@@ -24,17 +24,12 @@ def save(definition: Definition, folder: str) -> None:
     """Writes `folder`: what `Tokenizer.save` says.
 
     Files of these names are replaced. Of a `generation_config.json` that is there the settings
-    which are no ids of tokens stay, as a model's temperature.
+    which are not ids of tokens stay, as a model's temperature.
     """
     if not folder:
         raise Llama3TokError("the name of the folder is empty")
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise Llama3TokError(f"{folder} exists and is not a folder, so nothing is written")
-    if not definition.added_tokens:
-        raise Llama3TokError(
-            "a tokenizer without added tokens can't be saved: a folder whose files name none has "
-            "those of a release"
-        )
     whole_files.make_folder(folder)
     drafts = _drafts(definition, folder)
     for name in (*_OTHERS, *_found_templates(folder)):
@@ -67,7 +62,7 @@ def names(definition: Definition) -> list[str]:
 def _place(template: str) -> str:
     """Where transformers 5 looks for a chat template first, where one of another model might be.
 
-    Raises Llama3TokError for a name, which a folder may have chosen, that is no name of a file.
+    Raises Llama3TokError for a name, which a folder may have chosen, that is not a name of a file.
     """
     if (
         os.path.basename(template) != template
@@ -170,7 +165,7 @@ def compared(definition: Definition, read: Callable[[str], Ranks]) -> Callable[[
         ours, again = definition.core, read(written)
         if again.differs_from(Ranks.of(ours)) is not None or again.added not in (
             None,
-            ours.added_tokens or None,
+            ours.added_tokens,
         ):
             raise Llama3TokError(
                 f"{path}: what was written does not read back as the same tokens, so it was "

@@ -77,7 +77,7 @@ def write(drafts: Mapping[str, Draft]) -> None:
 def write_output(path: str, data: bytes) -> None:
     """Writes a file that a person named as the place for a result, as a command's page.
 
-    A link is followed, as by a shell, and what is no file, as `/dev/stdout`, gets the data as it
+    A link is followed, as by a shell, and what is not a file, as `/dev/stdout`, gets the data as it
     is. Raises OSError for a place that can't be written.
     """
     if os.path.exists(path) and not os.path.isfile(path):

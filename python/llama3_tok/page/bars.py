@@ -13,7 +13,7 @@ Bar: TypeAlias = tuple[str, float, str] | tuple[str, Mapping[str, float]]
 LABEL, THICK, GAP = 20, 14, 12
 """Pixels: the line of a label, a bar, and what is below the bars of one label."""
 LONGEST = 74
-"""Percent of the width that the longest bar has; its figure stands behind it."""
+"""Percent of the width that the longest bar has; its figure stands after it."""
 
 
 def bars(caption: str, rows: Sequence[Bar], unit: str) -> str:

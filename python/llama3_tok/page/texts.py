@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 from llama3_tok.page.marks import text_of
 from llama3_tok.page.page import Page
 from llama3_tok.page.rows import Token, TokenRow
-
-if TYPE_CHECKING:
-    from llama3_tok.text.encoding import Encoding
-    from llama3_tok.text.explaining import Explanation
-    from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.text.encoding import Encoding
+from llama3_tok.text.explaining import Explanation
+from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["chat_page", "chat_tokens", "explained_page", "text_page", "text_tokens"]
 

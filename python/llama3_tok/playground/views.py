@@ -6,7 +6,7 @@ markup.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama3_tok import arguments
 from llama3_tok.arguments import SpecialTokens, TextOptions
@@ -14,11 +14,9 @@ from llama3_tok.errors import Llama3TokError
 from llama3_tok.page.rows import Token, TokenRow, flow
 from llama3_tok.page.texts import chat_tokens, text_tokens
 from llama3_tok.page.trees import tree
+from llama3_tok.report.llama2 import Llama2
 from llama3_tok.text.visible import escaped
-
-if TYPE_CHECKING:
-    from llama3_tok.report.llama2 import Llama2
-    from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["MAX_LLAMA2", "MOST", "Playground"]
 

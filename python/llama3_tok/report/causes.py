@@ -173,7 +173,7 @@ class _Place:
         return tuple(cause for cause in MEANINGS if cause in claims and claims[cause]())
 
     def _characters(self, at: int) -> tuple[str, str]:
-        """The characters before and behind a byte; a part of one is surrogates."""
+        """The characters before and after a byte; a part of one is surrogates."""
         left = self._text[max(at - 4, 0) : at].decode("utf-8", "surrogateescape")[-1:]
         return left, self._text[at : at + 4].decode("utf-8", "surrogateescape")[:1]
 

@@ -4,11 +4,8 @@ That is how `surrogateescape` decodes, and how both tokenizers count.
 """
 
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["INVALID", "code_points", "sizes_of"]
 

@@ -15,13 +15,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.frames import HEAD, FrameError, head_of, packed
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["Answer", "Client", "Failure", "Limits", "Unusable"]
 
@@ -220,7 +217,7 @@ class Client:
         try:
             return head_of(bytes(received[: HEAD.size]))
         except FrameError as error:
-            raise _Failed("died", f"it answers what makes no sense: {error}") from None
+            raise _Failed("died", f"its answer can't be read: {error}") from None
 
     def _watch(self, deadline: float, seconds: float) -> None:
         assert self._process is not None

@@ -1,16 +1,14 @@
 """`Comparison`: what a comparison found, as data, as JSON and as a page."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama3_tok.report import languages
 from llama3_tok.report.causes import MEANINGS
 from llama3_tok.report.comparison_page import page
 from llama3_tok.report.counts import Counts
 from llama3_tok.report.figures import Figures
+from llama3_tok.report.llama2 import Row
 from llama3_tok.report.tally import Pair
-
-if TYPE_CHECKING:
-    from llama3_tok.report.llama2 import Row
 
 __all__ = ["Comparison"]
 

@@ -8,8 +8,9 @@ all references; a reference that fails for an item is asked for the next one all
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.page.rows import TokenRow
 from llama3_tok.report.client import Answer, Client, Unusable
 from llama3_tok.report.items import Item
@@ -37,11 +38,7 @@ from llama3_tok.report.shrink import Budget, around, shrink
 from llama3_tok.report.witness import Shower
 from llama3_tok.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.uint32]
+Array: TypeAlias = "npt.NDArray[np.uint32]"
 
 __all__ = ["Asked", "Run"]
 

@@ -17,11 +17,11 @@ MAX_HEADER = 1 << 24
 
 
 class FrameError(Exception):
-    """What came is no frame."""
+    """What came is not a frame."""
 
 
 def packed(header: dict[str, Any], body_size: int = 0) -> bytes:
-    """The beginning of a frame, behind which the body goes."""
+    """The beginning of a frame, after which the body goes."""
     data = json.dumps(header).encode()
     return HEAD.pack(len(data), body_size) + data
 

@@ -1,7 +1,7 @@
 """What is compared: texts out of files, and conversations.
 
 A file that is at most `item_bytes` long is one item, uncut. A longer one is cut where the pattern
-always cuts, so the ids of its items, one behind the other, are those of the file for every
+always cuts, so the ids of its items, one after the other, are those of the file for every
 tokenizer that has the pattern; where it can't be cut an item is longer. A JSONL record is one item.
 Files are read piece by piece. Standard input and pipes go to a temporary file first, which is then
 read like any other.

@@ -9,19 +9,16 @@ give our ids once they are replaced.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from llama3_tok.about import UNICODE_VERSION
 from llama3_tok.errors import ChatFormatError
+from llama3_tok.lazy import np, npt
 from llama3_tok.profiles import releases
 from llama3_tok.report.items import Item
 from llama3_tok.report.ours import CLASSES, Ours
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.uint32]
+Array: TypeAlias = "npt.NDArray[np.uint32]"
 
 __all__ = ["Cause", "Culprit", "explain", "find_culprit", "lacks_vocab_first", "replaced"]
 
@@ -255,7 +252,10 @@ class Culprit:
 
 
 def find_culprit(
-    ours: Ours, witness: bytes, theirs: "Array", ask: Callable[[bytes], "Array | None"]
+    ours: Ours,
+    witness: bytes,
+    theirs: "Array",
+    ask: "Callable[[bytes], npt.NDArray[np.uint32] | None]",
 ) -> Culprit | None:
     """The character of a witness whose class explains the reference's ids; `ask` asks it."""
     text = witness.decode("utf-8", "surrogateescape")

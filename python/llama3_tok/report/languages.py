@@ -11,14 +11,10 @@ that, and a regional relative (Wu, Egyptian Arabic) is then counted with its sta
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from llama3_tok.extras import require
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.counts import Counts
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["NOT_TOLD", "Languages", "name"]
 
@@ -85,7 +81,7 @@ class Languages:
     ) -> None:
         """Takes texts in; `continued` if the first goes on with the last one.
 
-        Of their bytes one behind the other: which are of letters, and where characters and the
+        Of their bytes one after the other: which are of letters, and where characters and the
         tokens of each tokenizer begin. What has begun in a line is the line's.
         """
         import numpy as np

@@ -16,16 +16,13 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from llama3_tok.errors import VocabularyError, VocabularyNotFound
 from llama3_tok.extras import require
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.characters import INVALID, sizes_of
 from llama3_tok.vocabulary import is_vocabulary
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["ENVIRONMENT", "Llama2", "Row", "Timer", "find", "load"]
 
@@ -147,12 +144,12 @@ class Llama2:
             for id, piece in enumerate(self.pieces)
         ]
         self._lengths = np.array([len(piece) for piece in self._written], np.int64)
-        # "\n" is in no piece but its byte: what follows it is encoded as behind any other text.
+        # "\n" is in no piece but its byte: what follows it is encoded as after any other text.
         self._lead = len(processor.encode("\n"))
 
     @staticmethod
     def is_byte(id: int) -> bool:
-        """Whether it stands for one byte of a character that is no piece."""
+        """Whether it stands for one byte of a character that is not a piece."""
         return FIRST_BYTE <= id < FIRST_PLAIN
 
     def piece(self, id: int) -> str:
@@ -160,7 +157,7 @@ class Llama2:
         return self.pieces[id]
 
     def knows(self, data: bytes, *, prefixed: bool = False) -> bool:
-        """Whether some bytes are one piece, or with `prefixed` could be one behind the prefix."""
+        """Whether some bytes are one piece, or with `prefixed` could be one after the prefix."""
         try:
             text = data.decode().replace(" ", SPACE)
         except UnicodeDecodeError:
@@ -173,7 +170,7 @@ class Llama2:
         return pair in self._neighbours
 
     def may_cut(self, before: bytes, after: bytes) -> bool:
-        """Whether the texts before and behind a place give the ids that both together do."""
+        """Whether the texts before and after a place give the ids that both together do."""
         left = before[-4:].decode("utf-8", "surrogateescape")[-1:]
         right = after[:4].decode("utf-8", "surrogateescape")[:1]
         return not left or not right or not self.may_join(left, right)
@@ -198,7 +195,7 @@ class Llama2:
     def row(
         self, texts: Sequence[bytes], *, continued: bool = False, timer: Timer | None = None
     ) -> Row:
-        """The tokens of texts, one behind the other; `continued` if the first is no beginning.
+        """The tokens of texts, one after the other; `continued` if the first is not a beginning.
 
         `timer` measures what the library itself takes. Raises VocabularyError if the model's
         pieces are not the text.

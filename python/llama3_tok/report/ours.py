@@ -2,17 +2,14 @@
 
 import time
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama3_tok.errors import ChatFormatError, InvalidTokenId
+from llama3_tok.lazy import np, npt
 from llama3_tok.profiles import PROFILES, find
 from llama3_tok.report.client import Answer, Failure
 from llama3_tok.report.items import Item
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["Ours"]
 
@@ -88,7 +85,7 @@ class Ours:
         return {**item.chat.options, **own}
 
     def piece(self, id: int) -> bytes | None:
-        """The bytes of a token; None for what is no id."""
+        """The bytes of a token; None for what is not an id."""
         try:
             return self.tokenizer.token_bytes(id)
         except InvalidTokenId:

@@ -6,7 +6,7 @@ The first half is the report's side, which imports none of them. `load` and what
 Each is asked as its users ask it: tiktoken by `encode_ordinary`, Meta's class by `encode` without
 special tokens, tokenizers by `encode`, which takes the names of special tokens in text for them.
 Where that alone makes a difference the report shows it (`known_causes.py`). The tokens of a folder
-that are no special ones, and flags, are known to tokenizers and transformers alone.
+that are not special ones, and flags, are known to tokenizers and transformers alone.
 
 transformers is asked for conversations with our chat template, or if the tokenizer is a folder's
 for all that `AutoTokenizer` makes of the folder: texts, and conversations if it has a template.

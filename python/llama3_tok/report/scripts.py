@@ -10,13 +10,9 @@ that is a part of a character belongs to the script of that character.
 import unicodedata
 from bisect import bisect_right
 from functools import cache
-from typing import TYPE_CHECKING
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.characters import code_points
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["NAMES", "is_letter", "of_characters", "of_tokens"]
 

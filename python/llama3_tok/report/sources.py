@@ -49,7 +49,7 @@ def parts(
 
 
 def size(source: Source) -> int:
-    """Bytes on the disk. Raises Fault for what is no file, as it can't be read twice."""
+    """Bytes on the disk. Raises Fault for what is not a file, as it can't be read twice."""
     if source.path == STANDARD_INPUT:
         raise Fault(source.path, "give standard input as the text: -")
     try:

@@ -6,20 +6,16 @@ says when some had to be forgotten.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.report import scripts
 from llama3_tok.report.causes import Explainer
 from llama3_tok.report.characters import sizes_of
 from llama3_tok.report.counts import Counts
+from llama3_tok.report.languages import Languages
 from llama3_tok.report.llama2 import Llama2, Row, Timer
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from llama3_tok.report.languages import Languages
 
 __all__ = ["Excerpt", "Pair", "Tally"]
 
@@ -205,7 +201,7 @@ class Tally:
         return notes
 
     def _pretokens(self, texts: Sequence[bytes]) -> "npt.NDArray[np.int64]":
-        """Where pretokens end, texts one behind the other."""
+        """Where pretokens end, texts one after the other."""
         import numpy as np
 
         at, found = 0, []

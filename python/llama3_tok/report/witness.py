@@ -1,16 +1,13 @@
 """What a person is shown of a difference: the place, and the tokens of both sides about it."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.page.rows import Token, TokenRow
 from llama3_tok.report.ours import Ours
 from llama3_tok.report.outcome import OURS
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.uint32]
+Array: TypeAlias = "npt.NDArray[np.uint32]"
 
 __all__ = ["Place", "Shower"]
 
@@ -52,7 +49,7 @@ class Shower:
         return np.cumsum(self._lengths[known])
 
     def place(self, ours: "Array", theirs: "Array") -> Place:
-        """Where they part; behind the shorter one if that is the beginning of the other."""
+        """Where they part; after the shorter one if that is the beginning of the other."""
         import numpy as np
 
         length = min(len(ours), len(theirs))
@@ -101,7 +98,7 @@ class Shower:
 def _to_a_common_end(
     left: list[_Span], right: list[_Span], divergence: int
 ) -> tuple[list[_Span], list[_Span]]:
-    """Two rows less what is behind the last place where both have a boundary."""
+    """Two rows less what is after the last place where both have a boundary."""
     last = max({end for _, end, _ in left} & {end for _, end, _ in right}, default=0)
     if last <= divergence:  # they never meet again
         return left, right

@@ -14,14 +14,11 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from llama3_tok.lazy import np, npt
 from llama3_tok.report.frames import HEAD, head_of, packed
 from llama3_tok.report.references import Engine, load
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 # If the other end is gone, nobody else ends a reference that hangs; it kills earlier.
 _GRACE_SECONDS = 15

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llama3_tok import arguments
 from llama3_tok.extras import require
+from llama3_tok.lazy import LazyModule
 from llama3_tok.shared import given
 from llama3_tok.tokenizer import Tokenizer
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     import llguidance as llguidance_
     import outlines_core
     import xgrammar as xgrammar_
+else:
+    # The functions below have the names of the libraries.
+    llguidance_ = LazyModule("llguidance")
+    outlines_core = LazyModule("outlines_core")
+    xgrammar_ = LazyModule("xgrammar")
 
 __all__ = ["llguidance", "outlines", "xgrammar"]
 

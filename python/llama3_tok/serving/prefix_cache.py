@@ -1,18 +1,15 @@
 """`PrefixCache`: the ids of texts that begin as others did."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import Text, TextOptions
 from llama3_tok.chat import conversations
 from llama3_tok.chat.messages import ChatOptions, Message
+from llama3_tok.lazy import np, npt
 from llama3_tok.shared import given
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["PrefixCache", "PrefixInfo"]
 

@@ -10,8 +10,12 @@ all else is as without it.
 import os
 from typing import TYPE_CHECKING, Any
 
+from llama3_tok.lazy import LazyModule
+
 if TYPE_CHECKING:
-    from llama3_tok.compat.transformers import Llama3Tokenizer
+    from llama3_tok.compat import transformers
+else:
+    transformers = LazyModule("llama3_tok.compat.transformers")
 
 __all__ = ["MODE", "VllmTokenizer", "register"]
 
@@ -44,14 +48,12 @@ class VllmTokenizer:
         revision: str | None = None,
         download_dir: str | None = None,
         **options: Any,  # noqa: ANN401
-    ) -> "Llama3Tokenizer":
+    ) -> "transformers.Llama3Tokenizer":
         """The tokenizer of a folder, or of a repository on the hub. No code of it is ever run."""
         from vllm.tokenizers.hf import get_cached_tokenizer
 
-        from llama3_tok.compat.transformers import Llama3Tokenizer
-
-        tokenizer = Llama3Tokenizer.from_pretrained(
+        tokenizer = transformers.Llama3Tokenizer.from_pretrained(
             path_or_repo_id, *args, revision=revision, cache_dir=download_dir, **options
         )
-        cached: Llama3Tokenizer = get_cached_tokenizer(tokenizer)
+        cached: transformers.Llama3Tokenizer = get_cached_tokenizer(tokenizer)
         return cached

@@ -2,27 +2,26 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 from llama3_tok import _core, arguments
-from llama3_tok.arguments import Text
+from llama3_tok.arguments import AnyText, Text
 from llama3_tok.definition import Definition
 
 __all__ = ["At", "Chunk", "TokenIndex", "split"]
 
 At: TypeAlias = Literal["paragraph", "sentence", "line", "word", "token"]
 _PLACES = ("paragraph", "line", "sentence", "word", "token")
-_Text = TypeVar("_Text", str, bytes)
 
 
-class Chunk(NamedTuple, Generic[_Text]):
+class Chunk(NamedTuple, Generic[AnyText]):
     """A part of a text, where it is, and how many tokens it has by itself.
 
     `start` and `end` count in what the text is: the chunk is `text[start:end]`. `byte_start` and
     `byte_end` count bytes of its UTF-8; of `bytes` they are the same.
     """
 
-    text: _Text
+    text: AnyText
     start: int
     end: int
     byte_start: int

@@ -3,13 +3,10 @@
 import html
 from collections.abc import Mapping
 from operator import index as integer
-from typing import TYPE_CHECKING, SupportsIndex, overload
+from typing import SupportsIndex, overload
 
 from llama3_tok.arguments import Text, utf8
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["Encoding"]
 
@@ -24,7 +21,7 @@ class Encoding:
     """The ids of a text with the places they came from.
 
     `ids` is `uint32[n]`. `byte_spans` is `int64[n, 2]`: token `i` is the bytes
-    `byte_spans[i, 0]:byte_spans[i, 1]` of the text in UTF-8, and the spans, one behind the other,
+    `byte_spans[i, 0]:byte_spans[i, 1]` of the text in UTF-8, and the spans, one after the other,
     are the whole text. `char_spans` is `int64[n, 2]`: the characters of the `str` that have these
     bytes. A character that is split over several tokens gives all of them its span; a surrogate
     pair in a `str`, which is encoded as one character, is two. Of `bytes` the characters are those
@@ -113,7 +110,7 @@ class Encoding:
         char, count = integer(char), self._characters()
         if not 0 <= char < count:
             raise IndexError(f"character {char} is out of range for {count} characters")
-        # The first token that ends behind the character; a token that was added ends before it.
+        # The first token that ends after the character; a token that was added ends before it.
         return int(np.searchsorted(self.char_spans[:, 1], char, side="right"))
 
     def _characters(self) -> int:

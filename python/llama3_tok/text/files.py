@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from llama3_tok import _core, arguments
-from llama3_tok._core import walk
+from llama3_tok._core import Options, UnpackedFile, walk
 from llama3_tok.errors import InputError
 from llama3_tok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llama3_tok._core import CoreTotals, Files, Options, UnpackedFile
+    from llama3_tok._core import CoreTotals, Files
 
 STANDARD_INPUT = "-"
 
@@ -269,7 +269,7 @@ def chunks(
 ) -> Iterator[tuple[int, int, bytes]]:
     """A file, unpacked, in chunks of about `size` bytes: where each begins, lines before it, text.
 
-    They end where the pattern always cuts and no added token reaches over, or with `lines` behind a
+    They end where the pattern always cuts and no added token reaches over, or with `lines` after a
     line break; where there is no such place one is longer. With `refuses_binary` a binary file has
     no chunks. Raises OSError, and InputError for a damaged archive.
     """

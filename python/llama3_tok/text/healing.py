@@ -1,13 +1,8 @@
 """Token healing: a prompt that ends inside a word is continued as if it did not."""
 
-from typing import TYPE_CHECKING
-
 from llama3_tok import _core
 from llama3_tok.definition import Definition
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["Continuation", "heal"]
 

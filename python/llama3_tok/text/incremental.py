@@ -1,15 +1,9 @@
 """`IncrementalEncoder`: the ids of a text that comes in pieces."""
 
-from typing import TYPE_CHECKING
-
 from llama3_tok import _core
+from llama3_tok.arguments import Text
+from llama3_tok.lazy import np, npt
 from llama3_tok.text.second_bos import Opening
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from llama3_tok.arguments import Text
 
 __all__ = ["IncrementalEncoder"]
 

@@ -6,18 +6,14 @@ silently.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llama3_tok import arguments
 from llama3_tok.arguments import Ids, Side, Tensors, Text
 from llama3_tok.definition import Definition
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.folder.says import RESERVED
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+from llama3_tok.lazy import np, npt
 
 __all__ = ["Padded", "Padding", "call", "pad"]
 
@@ -101,7 +97,7 @@ def pad(
     arguments.refuse_text(sequences, "sequences")
     filling = checked_pad_id(definition, pad_id)
     given = [arguments.ids(ids, f"sequences[{index}]") for index, ids in enumerate(sequences)]
-    definition.core.decode_batch(given, 1, False)  # raises for what are no ids
+    definition.core.decode_batch(given, 1, False)  # raises for what are not ids
     rows = [np.asarray(ids, np.int64) for ids in given]
     length = max(map(len, rows), default=0)
     if max_tokens is not None:
@@ -184,7 +180,7 @@ def call(
             lengths = {len(row) for row in rows}
             if len(lengths) > 1:
                 raise Llama3TokError(
-                    f"texts of {min(lengths):,} to {max(lengths):,} ids make no tensor; "
+                    f"texts of {min(lengths):,} to {max(lengths):,} ids can't be one tensor; "
                     "give padding=True, or truncation=True with max_length="
                 )
             import numpy as np

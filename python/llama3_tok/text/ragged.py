@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 from operator import index as integer
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["Ragged"]
 

@@ -1,14 +1,11 @@
 """`StreamDecoder`: text from ids as they are generated."""
 
 from operator import index as integer
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import SupportsIndex
 
 from llama3_tok import _core, arguments
 from llama3_tok.arguments import Ids
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from llama3_tok.lazy import np, npt
 
 __all__ = ["StreamDecoder", "begin_after"]
 
@@ -19,7 +16,7 @@ _TAIL = 8
 class StreamDecoder:
     """Decodes ids that come one or a few at a time; `Tokenizer.stream_decoder` makes one.
 
-    What `push` and at the end `flush` give, one behind the other, is exactly `decode` of all ids
+    What `push` and at the end `flush` give, one after the other, is exactly `decode` of all ids
     with `errors="replace"`, however they are divided. A token may end inside a character: only then
     something is held, at most three bytes, and no longer than until they can't become a character.
 
@@ -42,7 +39,7 @@ class StreamDecoder:
         """The text that one id, or several, complete.
 
         `ids` is an integer or what `Tokenizer.decode` takes. Raises InvalidTokenId, its position
-        counted from the beginning of the stream, and TypeError for what are no integers; then the
+        counted from the beginning of the stream, and TypeError for what are not integers; then the
         decoder is as it was before.
         """
         if type(ids) is int:

@@ -7,15 +7,13 @@ template writes an answer that the model gave.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama3_tok.chat.assistant import AssistantMessage
 from llama3_tok.chat.messages import Message
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.torch.generation import Generation, Reader
-
-if TYPE_CHECKING:
-    from llama3_tok.torch.runner import Options, Runner, Stream
+from llama3_tok.torch.runner import Options, Runner, Stream
 
 __all__ = ["Conversation"]
 
@@ -99,7 +97,7 @@ class Conversation:
         return self._parsed(self.last)
 
     def _parsed(self, last: Generation) -> AssistantMessage:
-        ended_by_text = last.finish_reason == "stop_string"  # which is no part of the answer
+        ended_by_text = last.finish_reason == "stop_string"  # which is not a part of the answer
         return self._model.tokenizer.parse_assistant(last.text if ended_by_text else last.ids)
 
     def _conclude(self, ids: list[int], last: Generation) -> None:

@@ -10,21 +10,16 @@ import inspect
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.lazy import np, npt, torch
+from llama3_tok.text.healing import Continuation
 from llama3_tok.text.padding import reserved_id
+from llama3_tok.tokenizer import StreamDecoder, Tokenizer
 from llama3_tok.torch.memory import cache_bytes, explained, written
 from llama3_tok.torch.sampling import Sampling, draw, filtered
 from llama3_tok.torch.stopping import StopStrings
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import torch
-
-    from llama3_tok.text.healing import Continuation
-    from llama3_tok.tokenizer import StreamDecoder, Tokenizer
 
 __all__ = ["FinishReason", "Generation", "Reader", "Running", "cache_keyword", "run"]
 
@@ -156,11 +151,11 @@ class Reader:
         return int(self.cache.get_seq_length())
 
     def crop(self, length: int) -> None:
-        """Forgets what is behind the first `length` tokens."""
+        """Forgets what is after the first `length` tokens."""
         self.cache.crop(length - self.length)
 
     def read(self, prompts: "Sequence[Sequence[int]]", copies: int = 1) -> "torch.Tensor":
-        """Reads prompts behind what was read, and repeats each: `float[batch * copies, ids]`."""
+        """Reads prompts after what was read, and repeats each: `float[batch * copies, ids]`."""
         import torch
 
         lengths = [len(prompt) for prompt in prompts]
@@ -202,9 +197,9 @@ class Reader:
             self._mask, self._positions = self._mask[kept], self._positions[kept]
 
     def _forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-        """The logits behind the last id, of the tokenizer's ids alone.
+        """The logits after the last id, of the tokenizer's ids alone.
 
-        A network may have more rows, as that of a padding token; they are no tokens of text.
+        A network may have more rows, as that of a padding token; they are not tokens of text.
         """
         import torch
 
@@ -272,7 +267,7 @@ def run(
 ) -> Iterator[None]:
     """Generates until all sequences have ended; yields when each of them has one token more.
 
-    Each prompt has `len(sequences) / len(prompts)` sequences, one behind the other.
+    Each prompt has `len(sequences) / len(prompts)` sequences, one after the other.
     """
     live = list(sequences)
     logits = reader.read(prompts, len(sequences) // len(prompts))

@@ -2,11 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-    import transformers
+from llama3_tok.lazy import torch, transformers
 
 __all__ = ["cache_bytes", "explained", "written"]
 

@@ -7,23 +7,20 @@ both, `runner` a network with its tokenizer, `conversation` turns that share a k
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast, overload
+from typing import Any, Literal, TypeAlias, Unpack, cast, overload
 
 from llama3_tok import arguments
 from llama3_tok.arguments import FilePath, Ids, Text
 from llama3_tok.chat.messages import Message
+from llama3_tok.lazy import torch
 from llama3_tok.tokenizer import Tokenizer
+from llama3_tok.torch.conversation import Conversation
 from llama3_tok.torch.folder import Attention, ModelFolder
 from llama3_tok.torch.generation import Generation, Reader, run
 from llama3_tok.torch.runner import Options, Runner, Stream
 from llama3_tok.torch.sampling import generators
+from llama3_tok.torch.scoring import Mask, Score
 from llama3_tok.torch.stopping import checked
-
-if TYPE_CHECKING:
-    import torch
-
-    from llama3_tok.torch.conversation import Conversation
-    from llama3_tok.torch.scoring import Mask, Score
 
 __all__ = ["Llama3", "Prompt"]
 
@@ -100,7 +97,7 @@ class Llama3(Runner):
         return_logprobs: bool = False,
         **options: Unpack[Options],
     ) -> Generation | list[Generation]:
-        """What the model writes behind a prompt.
+        """What the model writes after a prompt.
 
         `prompt` is a text, which gets a BOS and in which special tokens are text; or ids, as they
         are; or the messages of a chat. `options` are:
@@ -134,7 +131,7 @@ class Llama3(Runner):
         return_logprobs: bool = False,
         **options: Unpack[Options],
     ) -> list[Generation]:
-        """What the model writes behind each prompt, all at once: as `generate` one by one.
+        """What the model writes after each prompt, all at once: as `generate` one by one.
 
         The sums of a batch are added up in another order, so in bfloat16 two tokens that are almost
         equally likely may change places.

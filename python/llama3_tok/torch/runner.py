@@ -1,17 +1,15 @@
 """`Runner`: a network and its tokenizer, which go on with ids; and `Stream`, what comes of it."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from llama3_tok import arguments
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.lazy import torch
 from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.generation import Generation, Reader, Running, run
 from llama3_tok.torch.sampling import Sampling, generators
 from llama3_tok.torch.stopping import StopStrings, checked
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["Options", "Runner", "Stream"]
 
@@ -120,7 +118,7 @@ class Runner:
         return dtype
 
     def stream_from(self, reader: Reader, ids: list[int], options: Options) -> Stream:
-        """A stream behind what a reader has read: `ids` are all of the prompt.
+        """A stream after what a reader has read: `ids` are all of the prompt.
 
         The reader's cache may have a beginning of them.
         """

@@ -9,12 +9,9 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from llama3_tok import arguments
-
-if TYPE_CHECKING:
-    import torch
+from llama3_tok.lazy import torch
 
 __all__ = ["Sampling", "draw", "filtered", "generators"]
 

@@ -9,7 +9,7 @@ before them.
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -17,13 +17,10 @@ from llama3_tok import arguments
 from llama3_tok.arguments import Ids, Text
 from llama3_tok.chat.messages import Message
 from llama3_tok.errors import Llama3TokError
+from llama3_tok.lazy import npt
 from llama3_tok.torch.generation import filler
 from llama3_tok.torch.memory import explained, written
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from llama3_tok.torch.runner import Runner
+from llama3_tok.torch.runner import Runner
 
 __all__ = ["Mask", "Score", "Window", "score_all", "windows"]
 

@@ -1,28 +1,25 @@
 """What training needs from a tokenizer: a padding token, batches of chats, and numbers that hold.
 
-Llama 3 came without a padding token (Meta's code has -1, which is no row), and choosing one badly
-is silent: a padding token that is a stop id teaches a model not to stop. It was trained in
+Llama 3 came without a padding token (Meta's code has -1, which is not a row), and choosing one
+badly is silent: a padding token that is a stop id teaches a model not to stop. It was trained in
 bfloat16; in float16 its activations overflow.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from llama3_tok import arguments
 from llama3_tok.chat.messages import ChatOptions, Message
+from llama3_tok.data.chat_batches import Overflow
 from llama3_tok.data.chats import encode_chats
 from llama3_tok.data.packing import IGNORED
+from llama3_tok.data.rows import Learn
 from llama3_tok.errors import ChatFormatError, Llama3TokError
 from llama3_tok.extras import require
+from llama3_tok.lazy import torch
 from llama3_tok.text.padding import checked_pad_id
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import torch
-
-    from llama3_tok.data.chats import Overflow
-    from llama3_tok.data.rows import Learn
 
 __all__ = ["add_pad_token", "collate", "precision"]
 
@@ -36,7 +33,7 @@ def add_pad_token(model: Any, tokenizer: Tokenizer, *, pad_id: int | None = None
     """Gives a model a padding token, and the id of it, which is also for `collate` and `pad`.
 
     Profiles from 3.1 on have a reserved one, 128004, and nothing is resized. With profile "llama3"
-    a row is added behind the model's: the input embedding's is zero, that of the output the mean of
+    a row is added after the model's: the input embedding's is zero, that of the output the mean of
     the others, and the id is called `<pad>`. `pad_id` picks another: a special token without
     another use, or the id of an added row. In any case `config.pad_token_id` is set, also of the
     generation config, and the embedding's `padding_idx`, so that no gradient reaches the row.

@@ -32,7 +32,7 @@ use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
 
 /// Ids of a record that are emitted at a time.
-const IDS_AT_ONCE: usize = 16;
+const RECORD_IDS_AT_ONCE: usize = 16;
 /// A third of a cache may be the ring's.
 const RING_SHARE: usize = 3;
 /// How many lines of 64 bytes a cache begins with, as a power of two.
@@ -250,8 +250,8 @@ impl Cache {
             return Ok(false);
         }
         count(Event::Long, 1);
-        for ids in ids.chunks(IDS_AT_ONCE) {
-            let mut wide = [0; IDS_AT_ONCE];
+        for ids in ids.chunks(RECORD_IDS_AT_ONCE) {
+            let mut wide = [0; RECORD_IDS_AT_ONCE];
             let pairs = wide.iter_mut().zip(ids);
             pairs.for_each(|(id, &[a, b, c])| *id = u32::from_le_bytes([a, b, c, 0]));
             sink.take_first(&wide, ids.len())?;
@@ -368,127 +368,4 @@ fn bytes_beyond_key(pretoken: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Pretokens of many lengths, each with ids that follow from its number.
-    fn word(number: u32) -> (String, Vec<u32>) {
-        let text = format!("{number}{}", "é".repeat(number as usize % 23));
-        let count = 1 + number % 17;
-        (text, (0..count).map(|at| number.wrapping_mul(31 + at) & 0xF_FFFF).collect())
-    }
-
-    fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
-        let (key, place) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
-        let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &key);
-        cache.note_lookups(1, usize::from(!known.is_none()));
-        let mut ids = Vec::new();
-        known.emit(&mut ids).unwrap();
-        let is_known =
-            known.has_ids() || cache.emit_record(&known, text.as_bytes(), &mut ids).unwrap();
-        is_known.then_some(ids)
-    }
-
-    fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
-        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
-        cache.insert(key, text.as_bytes(), ids);
-    }
-
-    #[test]
-    fn what_is_kept_is_found_or_forgotten_but_never_another() {
-        for limit in [0, 1, 1 << 20, DEFAULT_LIMIT, 32 << 20] {
-            let mut cache = Cache::default();
-            cache.begin(1, limit);
-            for (count, at_least) in [(1_000, 950), (60_000, 50_000), (300_000, 50_000)] {
-                for _ in 0..2 {
-                    for number in 0..count {
-                        let (text, ids) = word(number);
-                        if known(&mut cache, &text).is_none() {
-                            keep(&mut cache, &text, &ids);
-                        }
-                        let found = known(&mut cache, &text);
-                        assert!(
-                            found == Some(ids) || (found.is_none() && limit < 1 << 20),
-                            "{text}"
-                        );
-                    }
-                }
-                let found = (0..count).filter(|&number| {
-                    let (text, ids) = word(number);
-                    known(&mut cache, &text).is_some_and(|known| known == ids || panic!("{text}"))
-                });
-                let found = found.count();
-                assert!(found >= at_least || limit < DEFAULT_LIMIT, "{found} {:?}", cache.info());
-                let CacheInfo { bytes, used, entries, .. } = cache.info();
-                assert!(bytes <= limit && used <= entries, "{:?}", cache.info());
-            }
-            cache.begin(2, limit);
-            assert_eq!(known(&mut cache, "1é"), None);
-        }
-    }
-
-    /// A limit that is lowered holds as well, however lines and ring shared the memory before.
-    #[test]
-    fn it_stays_within_a_limit_that_is_lowered() {
-        for (long, limit) in (0..40).map(|turn| (200 * turn, (1 << 20) + turn as usize * (1 << 16)))
-        {
-            let mut cache = Cache::default();
-            cache.begin(1, DEFAULT_LIMIT);
-            // Long pretokens, which go to the ring, again and again.
-            for number in 0..4 * long {
-                let text = format!("{}{}", number % long, "é".repeat(90));
-                if known(&mut cache, &text).is_none() {
-                    keep(&mut cache, &text, &[number % long; 60]);
-                }
-            }
-            // Short pretokens, which need lines only.
-            for number in 0..4 * (8_000 - long) {
-                let (text, id) = (format!("q{number}"), number % 1_000_000);
-                keep(&mut cache, &text, &[id]);
-            }
-            cache.begin(1, limit);
-            for number in 0..60_000 {
-                let (text, ids) = word(number % 20_000);
-                if known(&mut cache, &text).is_none() {
-                    keep(&mut cache, &text, &ids);
-                }
-                let info = cache.info();
-                assert!(info.bytes <= limit, "{long} {limit} {info:?}");
-            }
-        }
-        let mut cache = Cache::default();
-        cache.begin(1, DEFAULT_LIMIT);
-        let before = cache.counted;
-        cache.begin(1, 0);
-        assert!(before > 0 && cache.counted == 0, "what was given back still counts");
-    }
-
-    #[test]
-    fn it_begins_small_and_grows_as_it_pays() {
-        let mut cache = Cache::default();
-        cache.begin(1, DEFAULT_LIMIT);
-        let take = |cache: &mut Cache, number: u32| {
-            let (text, ids) = word(number);
-            if known(cache, &text).is_none() {
-                keep(cache, &text, &ids);
-            }
-        };
-        // Few words, all new: it stays as it is.
-        (0..10_000).for_each(|number| take(&mut cache, number));
-        assert!(cache.info().bytes < 1 << 20, "{:?}", cache.info());
-        // Some come often, as words do.
-        (0..60_000).for_each(|n| take(&mut cache, n * 7919 % 20_000 * (n % 100) / 100));
-        assert!(cache.info().bytes > 2 << 20, "{:?}", cache.info());
-        cache.begin(1, 1 << 20);
-        assert!(cache.info().bytes <= 1 << 20, "{:?}", cache.info());
-        // With less allowed than it has room to grow to, it stays within that.
-        cache.begin(3, DEFAULT_LIMIT);
-        cache.begin(3, 3 << 20);
-        (0..400_000).for_each(|number| take(&mut cache, number % 100_000));
-        assert!(cache.info().bytes <= 3 << 20, "{:?}", cache.info());
-        // Each comes again just after it was forgotten.
-        cache.begin(2, DEFAULT_LIMIT);
-        (0..400_000).for_each(|number| take(&mut cache, number % 20_000));
-        assert!(cache.info().used > 18_000, "{:?}", cache.info());
-    }
-}
+mod tests;

@@ -244,7 +244,7 @@ def _listed(content: Any) -> list[Any]:  # noqa: ANN401
 
 
 def _mark_the_end(rows: list[dict[str, Any]], field: str, stop: str) -> None:
-    """Puts `stop` and a space, which tells whether the template trims, behind the last field."""
+    """Puts `stop` and a space, which tells whether the template trims, after the last field."""
     last = rows[-1] if rows else {}
     content = last.get(field)
     names = [field]
@@ -278,7 +278,7 @@ def _cut(text: str, stop: str) -> str:
 
 
 def _free_characters(texts: list[str], count: int) -> list[str]:
-    """So many characters of private use, one behind the other, that no text has."""
+    """So many characters of private use, one after the other, that no text has."""
     used: set[str] = set().union(*(text for text in texts if not text.isascii()))
     run = 0
     for code in chain(range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE)):

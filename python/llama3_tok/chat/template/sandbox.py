@@ -6,14 +6,25 @@ product, a filter or a method is about to make is measured before it is made, an
 """
 
 import json
-import re
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from functools import lru_cache, wraps
+from functools import lru_cache
 from typing import Any, cast
 
+from llama3_tok.chat.template.limits import (
+    Limits,
+    allow,
+    allow_arguments,
+    allow_filled,
+    allow_replacing,
+    checked,
+    current,
+    joinable,
+    limited,
+    longest_text,
+    size_of,
+)
 from llama3_tok.chat.template.names import longest
 from llama3_tok.errors import ChatFormatError
 from llama3_tok.extras import require
@@ -29,109 +40,8 @@ from jinja2 import nodes  # noqa: E402
 
 __all__ = ["run", "tells_generated"]
 
-ROUNDS = 1_000_000
-"""Rounds of all loops of a template together, at most."""
-SECONDS = 20.0
-"""How long one rendering may take."""
-LENGTH = 1 << 20
-"""Characters that a string may have besides 64 times as many as the template was given."""
-
 _MESSAGE = 500
 """Characters of somebody else's message that are repeated."""
-
-
-class _Limits:
-    """What one rendering may still use."""
-
-    def __init__(self, size: int) -> None:
-        self.rounds = ROUNDS
-        self.length = LENGTH + 64 * size
-        self.until = time.monotonic() + SECONDS
-
-    def tick(self) -> str:
-        self.rounds -= 1
-        if self.rounds < 0:
-            raise ChatFormatError(f"the template's loops make more than {ROUNDS:,} rounds")
-        if time.monotonic() > self.until:
-            raise ChatFormatError(f"the template takes more than {SECONDS:g} seconds")
-        return ""
-
-    def allow(self, length: int) -> None:
-        if length > self.length:
-            raise ChatFormatError(
-                f"the template makes a text of more than {self.length:,} characters"
-            )
-
-
-_limits: ContextVar[_Limits | None] = ContextVar("limits", default=None)
-
-
-def _allow(length: int) -> None:
-    limits = _limits.get()
-    # Without limits where the compiler computes with constants.
-    if limits is not None:
-        limits.allow(length)
-    elif length > LENGTH:
-        raise ChatFormatError(f"the template makes a text of more than {LENGTH:,} characters")
-
-
-def _size(value: Any) -> int:  # noqa: ANN401
-    return len(value) if isinstance(value, str | list | tuple | dict) else 1
-
-
-def _text_size(value: Any) -> int:  # noqa: ANN401
-    """About how many characters a value has as text: of a list all that is in it, each time."""
-    limits = _limits.get()
-    most = limits.length if limits is not None else LENGTH
-    total, rest = 0, [value]
-    while rest:
-        one = rest.pop()
-        total += len(one) + 2 if isinstance(one, str) else 8
-        if isinstance(one, dict):
-            rest += [*one.keys(), *one.values()]
-        elif isinstance(one, list | tuple):
-            rest += one
-        if total > most:
-            _allow(total)
-    return total
-
-
-def _checked(value: Any) -> Any:  # noqa: ANN401 - what the template writes
-    """A value, which as text is not too long."""
-    if not isinstance(value, str):
-        _text_size(value)
-    return value
-
-
-def _depth(value: Any) -> int:  # noqa: ANN401 - a value with a text size
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        lists = [list(one.values()) if isinstance(one, dict) else one for one in level]
-        level = [one for found in lists if isinstance(found, list | tuple) for one in found]
-    return depth
-
-
-def _allow_filled(text: str, sign: str, values: Iterable[Any]) -> None:
-    """A text in which each `sign` may be replaced by all of the values."""
-    _allow_format(text)
-    _allow(len(text) + text.count(sign) * sum(map(_text_size, values)))
-
-
-def _longest_text(values: Iterable[Any]) -> int:
-    return max((len(one) for one in values if isinstance(one, str)), default=0)
-
-
-def _allow_arguments(arguments: Iterable[Any]) -> None:
-    """Widths, counts and formats of a call, each of which may be what a text grows by."""
-    for argument in arguments:
-        if isinstance(argument, int):
-            _allow(abs(argument))
-
-
-def _allow_format(text: str) -> None:
-    for digits in re.findall(r"\d{5,}", text):
-        _allow(int(digits[:30]))
 
 
 class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
@@ -141,21 +51,21 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
         if operator == "+":
-            _allow(_size(left) + _size(right))
+            allow(size_of(left) + size_of(right))
         elif operator == "*":
             if isinstance(left, int) and isinstance(right, int):
-                _allow(left.bit_length() + right.bit_length())
+                allow(left.bit_length() + right.bit_length())
             else:
                 count = right if isinstance(right, int) else left
                 whole = left if isinstance(right, int) else right
-                _allow(_size(whole) * max(count, 0) if isinstance(count, int) else 1)
+                allow(size_of(whole) * max(count, 0) if isinstance(count, int) else 1)
         elif operator == "**":
             if isinstance(left, int) and isinstance(right, int):
-                _allow(left.bit_length() * max(right, 0))
+                allow(left.bit_length() * max(right, 0))
         elif isinstance(left, str):
             values = right if isinstance(right, tuple) else (right,)
-            _allow_arguments(values if "*" in left else ())
-            _allow_filled(left, "%", values)
+            allow_arguments(values if "*" in left else ())
+            allow_filled(left, "%", values)
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -163,91 +73,21 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         method = getattr(__obj, "__wrapped__", __obj)
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
         if isinstance(owner, str):
-            _allow_arguments((*args, *kwargs.values()))
+            allow_arguments((*args, *kwargs.values()))
             if name == "join" and args:
-                args = (_joinable(args[0], owner), *args[1:])
+                args = (joinable(args[0], owner), *args[1:])
             elif name == "replace":
-                _allow_replacing(owner, args, kwargs)
+                allow_replacing(owner, args, kwargs)
             elif name in ("format", "format_map"):
-                _allow_filled(owner, "{", (*args, *kwargs.values()))
+                allow_filled(owner, "{", (*args, *kwargs.values()))
             elif name == "translate" and args and isinstance(args[0], dict):
-                _allow(len(owner) * (1 + _longest_text(args[0].values())))
+                allow(len(owner) * (1 + longest_text(args[0].values())))
             elif name == "expandtabs":
                 widths = [one for one in (*args, *kwargs.values()) if isinstance(one, int)]
-                _allow(len(owner) + owner.count("\t") * max(widths, default=8))
+                allow(len(owner) + owner.count("\t") * max(widths, default=8))
         result = super().call(__context, __obj, *args, **kwargs)
-        _allow(_size(result))
+        allow(size_of(result))
         return result
-
-
-def _joinable(items: Any, between: str) -> list[Any]:  # noqa: ANN401
-    """The items, which together are not too long."""
-    made, total = [], 0
-    for item in items:
-        total += _text_size(item) + len(between)
-        _allow(total)
-        made.append(item)
-    return made
-
-
-def _allow_replacing(text: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    words = [one for one in (*args, *kwargs.values()) if isinstance(one, str)]
-    if len(words) >= 2:
-        found = text.count(words[0]) if words[0] else len(text) + 1
-        _allow(len(text) + found * len(words[1]))
-
-
-# Filters that a number makes long.
-_WITH_WIDTHS = frozenset(
-    ("batch", "center", "format", "indent", "pprint", "round", "slice", "tojson", "truncate")
-) | {"wordwrap"}
-
-
-def _limited(name: str, filter: Any) -> Any:  # noqa: ANN401 - a filter of Jinja
-    """A filter that is called only for what is not too long."""
-
-    @wraps(filter)
-    def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        own = list(args)
-        # Some are given an environment or context before the value.
-        at = 1 if hasattr(filter, "jinja_pass_arg") else 0
-        if name in _WITH_WIDTHS:
-            _allow_arguments((*own[at + 1 :], *kwargs.values()))
-        value = own[at] if len(own) > at else None
-        more = [*own[at + 1 :], *kwargs.values()]
-        if name in ("join", "sum"):
-            place = 2 if name == "join" else 1
-            attribute = kwargs.pop("attribute", None)
-            if attribute is None and len(own) > at + place:
-                attribute, own[at + place] = own[at + place], None
-            if attribute is not None:
-                environment = getattr(own[0], "environment", own[0])
-                value = map(jinja2.filters.make_attrgetter(environment, attribute), value or ())
-            between = _longest_text(more) if name == "join" else 0
-            own[at] = _joinable(value, " " * between)
-            # A sum of lists copies what it has at each step.
-            if name == "sum" and any(isinstance(one, list | tuple) for one in own[at]):
-                _allow(len(own[at]) * sum(map(_size, own[at])))
-        elif name == "replace":
-            _allow_replacing(str(value), own[at + 1 :], kwargs)
-        elif name == "format":
-            _allow_filled(str(value), "%", more)
-        elif name in ("pprint", "string", "urlize", "wordwrap", "xmlattr"):
-            _allow(_text_size(value) * (1 + _longest_text(more)))
-        elif name == "tojson":
-            spaces = [len(one) if isinstance(one, str) else one for one in more]
-            widest = max((one for one in spaces if isinstance(one, int)), default=0)
-            signs = max((sum(map(len, one)) for one in more if isinstance(one, tuple)), default=1)
-            size = _text_size(value)
-            _allow(size * (signs + (widest * _depth(value) if widest > 1 else 0)))
-        elif name == "indent" and isinstance(value, str):
-            most = max((one if isinstance(one, int) else _size(one) for one in more), default=4)
-            _allow(len(value) + (value.count("\n") + 1) * most)
-        result = filter(*own, **kwargs)
-        _allow(_size(result))
-        return result
-
-    return limited
 
 
 class _Generation(jinja2.ext.Extension):
@@ -272,7 +112,7 @@ class _Generation(jinja2.ext.Extension):
         return nodes.ExprStmt(self.call_method("count_round"))
 
     def count_round(self) -> str:
-        limits = _limits.get()
+        limits = current.get()
         return limits.tick() if limits is not None else ""
 
 
@@ -324,12 +164,12 @@ def _environment(blocks: str) -> _Environment:
         lstrip_blocks=True,
         extensions=[_Generation, jinja2.ext.loopcontrols],
         cache_size=0,
-        finalize=_checked,
+        finalize=checked,
     )
     environment.extend(blocks_of_generation=blocks)
     environment.filters["tojson"] = _to_json
     for name, filter in environment.filters.items():
-        environment.filters[name] = _limited(name, filter)
+        environment.filters[name] = limited(name, filter)
     # A text of random words, of any length, which no conversation has.
     del environment.globals["lipsum"]
     environment.globals |= {
@@ -423,11 +263,11 @@ def run(
 
     Raises ChatFormatError for whatever goes wrong in it.
     """
-    limits = _Limits(size)
-    before = _limits.set(None), _now.set(now)
+    limits = Limits(size)
+    before = current.set(None), _now.set(now)
     try:
         compiled = _compiled(template, marks, blocks)
-        _limits.set(limits)
+        current.set(limits)
         parts, length = [], 0
         for part in compiled.generate(variables):
             length += len(part)
@@ -453,7 +293,7 @@ def run(
         where = f"line {line} of the chat template" if line else "the chat template"
         raise ChatFormatError(f"{where}: {_short(str(error) or type(error).__name__)}") from None
     finally:
-        _limits.reset(before[0])
+        current.reset(before[0])
         _now.reset(before[1])
 
 

@@ -6,17 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from operator import index as integer
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from llama3_tok.about import PATTERN
 from llama3_tok.arguments import Options
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
+from llama3_tok.lazy import np, npt
 from llama3_tok.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 _T = TypeVar("_T")
 # What tiktoken's parameters take.
@@ -225,6 +222,10 @@ class Encoding:
 
     def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """The bytes of each token."""
+        try:
+            self._tokenizer.checked_ids(_sequence(tokens))
+        except InvalidTokenId as error:
+            _raise_unknown(error)
         return [self.decode_single_token_bytes(token) for token in tokens]
 
     def decode_with_offsets(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
@@ -316,7 +317,7 @@ class Encoding:
     def _encode_bytes(self, text: bytes) -> list[int]:
         """The ids of bytes, in tiktoken's way.
 
-        What is not UTF-8 and all behind it is one piece with what it may join: it is not cut.
+        What is not UTF-8 and all after it is one piece with what it may join: it is not cut.
         `Tokenizer.encode` takes bytes as well, and cuts them.
         """
         try:
@@ -400,7 +401,7 @@ def _listed(names: _Allowed | _Disallowed) -> Literal["all"] | list[str] | None:
 
 
 def _refuse(text: str, names: Iterable[str]) -> None:
-    """Refuses strings that are no special tokens, which tiktoken may be asked to refuse as well."""
+    """Refuses strings that are not special tokens, as tiktoken may be asked to, too."""
     if names and (found := re.search("|".join(map(re.escape, names)), text)):
         place = len(text[: found.start()].encode("utf-8", "surrogatepass"))
         _raise_disallowed(SpecialTokenError("", found.group(), place))
@@ -435,6 +436,9 @@ def _sequence(tokens: Any) -> Any:  # noqa: ANN401
 
 def _raise_unknown(error: InvalidTokenId) -> NoReturn:
     """tiktoken's errors for ids that no token has."""
+    place = f"{error.id} at position {error.position}"
+    if error.index is not None:
+        place = f"batch[{error.index}]: {place}"
     if error.id not in _RANKS:
-        raise OverflowError(f"{error.id} is out of the range of ids") from error
-    raise KeyError(f"{error.id} at position {error.position} is not the id of a token") from error
+        raise OverflowError(f"{place} is out of the range of ids") from error
+    raise KeyError(f"{place} is not the id of a token") from error

@@ -3,7 +3,7 @@
 Text that is still being written ends anywhere, and what follows may change its last ids: `fant` is
 one token, and so is `fantasy`. So the last pretoken, and white space before it that could join it,
 is taken off as *unstable bytes*. How they may go on is found by trying: each token that has its
-beginning at one of the unstable bytes, or before the first, and covers all behind it, is put there
+beginning at one of the unstable bytes, or before the first, and covers all after it, is put there
 and the whole is encoded. The definition is tiktoken's, whose results these are.
 """
 

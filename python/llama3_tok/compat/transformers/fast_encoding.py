@@ -203,7 +203,7 @@ class FastEncoding:
         return None if found is None else found[0].input.reading.words[found[1]]
 
     def word_to_tokens(self, word_index: int, sequence_index: int = 0) -> tuple[int, int] | None:
-        """The first token of a word and the one behind its last; None without such a word."""
+        """The first token of a word and the one after its last; None without such a word."""
         word, place = _natural(word_index), _natural(sequence_index)
         if place >= len(self._parts):  # then the library tokenizers look in the whole row
             words = self.word_ids

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers.utils import get_json_schema
 
-if TYPE_CHECKING:
-    from llama3_tok.chat.messages import Message
+from llama3_tok.chat.messages import Message
 
 __all__ = ["conversations", "described", "is_batch", "pairs", "words"]
 

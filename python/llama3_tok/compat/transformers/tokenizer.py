@@ -72,7 +72,8 @@ class Llama3Tokenizer(Calls):
         vocabulary = vocab_file if vocab_file is not None else tokenizer_file
         self.llama3 = Tokenizer(vocabulary)
         # transformers hands on what the folder notes, which is no wish of the caller's.
-        if profile not in (None, self.llama3.profile, _noted(self.llama3)):
+        folder = self.llama3.folder
+        if profile not in (None, self.llama3.profile, folder and folder.noted):
             self.llama3 = Tokenizer(vocabulary, profile=profile)
         self.profile = self.llama3.profile
         self._written_ids: dict[str, int] | None = None
@@ -155,7 +156,7 @@ class Llama3Tokenizer(Calls):
 
     @property
     def add_eos_token(self) -> bool:
-        """Whether EOS is put behind a text."""
+        """Whether EOS is put after a text."""
         id = self._named("eos_token")
         return id is not None and id in self._sides.after
 
@@ -321,13 +322,6 @@ class Llama3Tokenizer(Calls):
                 text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
                 whole_files.write({path: whole_files.of_data(text.encode())})
         return file_names + self.save_vocabulary(os.fspath(save_directory), filename_prefix)
-
-
-def _noted(llama3: Tokenizer) -> str | None:
-    """The profile that a folder notes, whatever was added since."""
-    folder = llama3.folder
-    config = json.loads(folder.config) if folder is not None and folder.config else {}
-    return cast(str | None, config.get("profile"))
 
 
 def _theirs(token: Added) -> AddedToken:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llama3_tok.data.chats import encode_chats
+from llama3_tok.data.corpora.chunk import Chunk
 from llama3_tok.data.corpora.job import Job
-from llama3_tok.data.corpora.read import Chunk
 from llama3_tok.data.sinks import Rows
 from llama3_tok.tokenizer import Tokenizer
 

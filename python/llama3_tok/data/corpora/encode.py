@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llama3_tok import _core
+from llama3_tok.data.corpora.chunk import Chunk, Position
 from llama3_tok.data.corpora.job import Job
-from llama3_tok.data.corpora.read import Chunk, Position
 from llama3_tok.data.places import Place
 from llama3_tok.data.sinks import Rows
 from llama3_tok.errors import SpecialTokenError

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llama3_tok.data.corpora.read import Position
+from llama3_tok.data.corpora.chunk import Position
 from llama3_tok.data.places import Place
 from llama3_tok.errors import Llama3TokError
 

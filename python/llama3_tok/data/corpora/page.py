@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from llama3_tok.data.corpora.run import Summary
+from llama3_tok.data.corpora.summary import Summary
 from llama3_tok.page import Page
 
 __all__ = ["as_json", "as_page", "as_text"]

@@ -65,7 +65,9 @@ def files_of(job: Job, inputs: Place) -> list[File]:
     for name in job.inputs:
         files = list(inputs.files(name))
         if not files:
-            raise Llama3TokError(f"{name}: there is no such file, and no file in it or like it")
+            raise Llama3TokError(
+                f"{name}: no file has this name, is in this folder or matches this pattern"
+            )
         for file in files:
             found.setdefault(file.path, file)
     return list(found.values())

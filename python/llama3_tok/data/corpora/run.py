@@ -5,9 +5,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,61 +24,22 @@ from llama3_tok.data.corpora.manifest import (
     committed,
     line_of,
     lines_of,
-    of_file,
 )
+from llama3_tok.data.corpora.summary import Summary, of_counts, of_lines
 from llama3_tok.data.places import File, Local, Place, place_of
-from llama3_tok.data.sinks import FORMATS, Shard
+from llama3_tok.data.sinks import FORMATS
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.formats import whole_files
 from llama3_tok.shared import given
 from llama3_tok.tokenizer import Tokenizer
 
-__all__ = ["Found", "Summary", "corpus", "inspect", "verify"]
+__all__ = ["corpus"]
 
 _JOB, _FILES = "job.json", "files.jsonl"
 _INDEX = "index.json"
 _VERSION = 1
 WAVE = 10_000
 """Sections that are planned at a time."""
-_LENGTH = "length_"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a corpus has.
-
-    `bytes` are those of the text that was encoded. `lengths` are how many documents have 1 token,
-    2 or 3, 4 to 7 and so on, by the least number. `counts` has what else was counted: `skipped`
-    records with faults, `left_out` documents that were not in the sample, and of conversations
-    `learned` tokens, `without_answer`, `dropped`, `cut` and `fitted` ones.
-    """
-
-    folder: str
-    format: str
-    shards: int
-    documents: int
-    tokens: int
-    bytes: int
-    lengths: Mapping[int, int]
-    counts: Mapping[str, int]
-    faults: Sequence[str] = ()
-    is_new: bool = True
-    """Whether this run made anything of it."""
-
-    @property
-    def bytes_per_token(self) -> float | None:
-        """None without tokens."""
-        return self.bytes / self.tokens if self.tokens and self.bytes else None
-
-
-class Found(NamedTuple):
-    """A document of a corpus: its ids, its mask where there is one, and where it is."""
-
-    ids: npt.NDArray[np.uint32]
-    mask: npt.NDArray[np.uint8] | None
-    shard: str
-    number: int
-    """Its number in the shard, from 0."""
 
 
 def corpus(
@@ -235,7 +195,7 @@ def _done(target: Target) -> Summary | None:
     except FileNotFoundError:
         return None
     _check_same(target, header)
-    summary = _summary(target.folder, header, lines, is_new=False)
+    summary = of_lines(target.folder, header, lines, is_new=False)
     # A run may have been killed between the manifest and this.
     target.place.remove_folder(os.path.join(target.folder, PROGRESS))
     return summary
@@ -434,141 +394,7 @@ def _end(
     os.rmdir(drafts)
     _remove_drafts(target)  # of workers that were killed
     place.remove_folder(os.path.join(folder, PROGRESS))
-    return _of_counts(folder, header, end, is_new=True)
-
-
-def _summary(
-    folder: str, header: Mapping[str, Any], lines: Iterator[Mapping[str, Any]], *, is_new: bool
-) -> Summary:
-    end: Mapping[str, Any] = {}
-    for line in lines:
-        end = line
-    return _of_counts(folder, header, end, is_new=is_new)
-
-
-def _of_counts(
-    folder: str, header: Mapping[str, Any], end: Mapping[str, Any], *, is_new: bool
-) -> Summary:
-    counts = dict(end["counts"])
-    lengths = {
-        1 << int(name.removeprefix(_LENGTH)) - 1 if int(name.removeprefix(_LENGTH)) else 0: count
-        for name, count in counts.items()
-        if name.startswith(_LENGTH)
-    }
-    main = {name: counts.pop(name, 0) for name in ("shards", "documents", "tokens", "bytes")}
-    others = {name: n for name, n in counts.items() if n and not name.startswith(_LENGTH)}
-    return Summary(
-        folder=folder,
-        format=header["job"]["format"],
-        **main,
-        lengths=lengths,
-        counts=others,
-        faults=tuple(end["faults"]),
-        is_new=is_new,
-    )
+    return of_counts(folder, header, end, is_new=True)
 
 
 # What was written
-
-
-def verify(
-    folder: "str | os.PathLike[str]",
-    *,
-    progress: Callable[[int, int, int, int], object] | None = None,
-) -> Summary:
-    """Reads all files of a corpus again, and compares them with its manifest.
-
-    Each file has the size and the SHA-256 that are noted, and the shard's own index says as many
-    tokens and documents; no file is missing, and none is there besides. `progress` as in `corpus`.
-
-    Raises ManifestError for the first that is wrong, and FileNotFoundError without a manifest.
-    """
-    place, folder = place_of(os.fspath(folder))
-    header, shards, end = _read(place, folder)
-    job = header["job"]
-    form = FORMATS[job["format"]]
-    total = sum(file["bytes"] for shard in shards for file in shard["files"].values())
-    expected = {MANIFEST, *end["index"]}
-    counts = Counter[str]()
-    for shard in shards:
-        at = os.path.join(folder, shard["split"]) if job["splits"] else folder
-        for name, noted in shard["files"].items():
-            path = os.path.join(at, name)
-            expected.add(os.path.relpath(path, folder))
-            with _reading(place, path) as local:
-                found = of_file(local)
-            if found != noted:
-                raise ManifestError(
-                    f"{path}: it has {found['bytes']:,} bytes with SHA-256 {found['sha256']}, and "
-                    f"the manifest says {noted['bytes']:,} with {noted['sha256']}",
-                    path,
-                )
-            counts["done"] += noted["bytes"]
-        if isinstance(place, Local):
-            said = form.tokens(Shard(at, shard["name"], _has_mask(shard)))
-            if said != (shard["tokens"], shard["documents"]):
-                raise ManifestError(
-                    f"{at}/{shard['name']}: its files have {said[0]:,} tokens in {said[1]:,} "
-                    f"documents, and the manifest says {shard['tokens']:,} in "
-                    f"{shard['documents']:,}",
-                    at,
-                )
-        counts["tokens"] += shard["tokens"]
-        counts["documents"] += shard["documents"]
-        if progress is not None:
-            progress(counts["done"], total, counts["tokens"], counts["documents"])
-    for name, noted in end["index"].items():
-        with _reading(place, os.path.join(folder, name)) as local:
-            if of_file(local) != noted:
-                raise ManifestError(f"{folder}/{name}: it is not as it was written", name)
-    for found_file in place.files(folder):
-        name = os.path.relpath(found_file.path, folder)
-        if name not in expected:
-            raise ManifestError(f"{found_file.path}: the manifest has no such file", name)
-    return _of_counts(folder, header, end, is_new=False)
-
-
-@contextmanager
-def _reading(place: Place, path: str) -> Iterator[str]:
-    try:
-        with place.local(path) as local:
-            os.stat(local)
-            yield local
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: the file is missing", path) from None
-
-
-def _has_mask(shard: Mapping[str, Any]) -> bool:
-    return bool(shard["masked"])
-
-
-def _read(place: Place, folder: str) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    try:
-        header, *shards, end = lines_of(place, folder)
-    except FileNotFoundError:
-        begun = PROGRESS in place.names(folder)
-        why = "is not finished; run the same command again" if begun else "has no manifest"
-        raise ManifestError(f"{folder}: this corpus {why}", folder) from None
-    return header, shards, end
-
-
-def inspect(folder: "str | os.PathLike[str]", document: int, *, split: str = "train") -> Found:
-    """A document of a corpus, or a row of one that is packed; numbers are from 0, in order.
-
-    Raises IndexError for a number that there is not, and as `verify`.
-    """
-    place, folder = place_of(os.fspath(folder))
-    header, shards, _ = _read(place, folder)
-    number = document = arguments.count(document, "document", 0)
-    form, at = FORMATS[header["job"]["format"]], folder
-    if header["job"]["splits"]:
-        at = os.path.join(folder, split)
-    chosen = [shard for shard in shards if shard["split"] == split]
-    for shard in chosen:
-        if number >= shard["documents"]:
-            number -= shard["documents"]
-            continue
-        ids, mask = form.document(Shard(at, shard["name"], _has_mask(shard)), number)
-        return Found(np.asarray(ids), mask, shard["name"], number)
-    count = sum(shard["documents"] for shard in chosen)
-    raise IndexError(f"there is no document {document}; {split} has {count:,}, counted from 0")

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from llama3_tok.data.corpora.ahead import ahead
+from llama3_tok.data.corpora.chunk import Position
 from llama3_tok.data.corpora.encode import Encoded, Encoder, Progress, Target
 from llama3_tok.data.corpora.manifest import Commit, commit_path, of_file
 from llama3_tok.data.corpora.packing import Packer
 from llama3_tok.data.corpora.plan import Section
-from llama3_tok.data.corpora.read import Position, read
+from llama3_tok.data.corpora.read import read
 from llama3_tok.data.sinks import FORMATS, Rows, Sink
 from llama3_tok.errors import Llama3TokError
 

@@ -1,6 +1,6 @@
 """Files of tensors that are there: what both kinds have in common, and `.safetensors`.
 
-Both are a table of names and shapes and the plain bytes of the tensors behind it, and both are read
+Both are a table of names and shapes and the plain bytes of the tensors after it, and both are read
 through a mapping: pages of the file, never a copy of it. `remap` gives the mapping back, with the
 page tables that grow as more of it is read.
 

@@ -171,7 +171,7 @@ class TorchFile:
         return np.ndarray(view.shape, unsigned(view.dtype), data, strides=steps)
 
     def check(self, name: str) -> None:
-        """Compares the bytes behind a tensor with the checksum that the archive has of them.
+        """Compares the bytes after a tensor with the checksum that the archive has of them.
 
         They have just been read, so that they are still in memory. torch can leave the checksum
         out: then it is 0, and nothing is known.
