@@ -3,7 +3,9 @@
 import gzip
 import json
 import os
+import pickle
 import random
+import resource
 import struct
 import subprocess
 import sys
@@ -21,7 +23,8 @@ from llama3_tok import CheckpointError, InputError, Llama3TokError, Tokenizer, V
 from llama3_tok.formats import gguf
 from llama3_tok.formats.whole_files import of_data
 from llama3_tok.formats.whole_files import write as write_whole
-from pth_files import SOUND, pth, read, tensor
+from llama3_tok.torch.checkpoint import pickled
+from pth_files import SOUND, STORAGES, archive, pth, read, tensor
 
 HERE = Path(__file__).parent
 
@@ -304,6 +307,46 @@ def test_a_tensor_of_more_elements_than_its_storage_is_refused(tmp_path, strides
     data = pth({"a": tensor("0", 4, 0, (10**18,), strides)}, {"0": bytes(16)})
     with pytest.raises(CheckpointError, match=r"a.pth: a: it has 1,000,000,000,000,000,000"):
         read(tmp_path / "a.pth", data)
+
+
+# Each of two is the one before twice: as many parts as 2 to the power of 40.
+SHARED = b"K\x01q\x000" + b"h\x00h\x00\x86q\x000" * 40 + b"h\x00"
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (b"}r\xff\xff\xff\x7f.", "it holds a dict"),  # a number of the memo, and its array
+        (b"}" + SHARED + b"K\x01s.", "is the key of a table"),
+        (b"}" + SHARED + b"Q.", "is not a storage"),
+        (SHARED + b"K\x01\x85R.", "it calls"),
+        (b"\x96\xff\xff\xff\xff\xff\x00\x00\x00.", "does not write the operation"),
+        (b"X\xff\xff\xff\x7fa.", "it ends in the middle"),
+        (b"}(K\x01.", "no table of tensors"),
+        (b"0.", "it is damaged"),
+        (b"cbuiltins\nprint\n.", "builtins.print is not part of a table of tensors"),
+        (b"ccollections\nOrderedDict", "it ends in the middle"),
+        (b"}" + b"\x8a\xff" + b"\x7f" * 255 + b"Ns.", "is the key of a table"),
+    ],
+)
+def test_a_small_table_takes_little_time_and_memory(tmp_path, table, reason):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    with pytest.raises(CheckpointError, match=reason):
+        read(tmp_path / "a.pth", archive(b"\x80\x02" + table, STORAGES))
+    assert time.monotonic() - began < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_tables_of_all_protocols_are_read(protocol):
+    made = {"a": [1, -2, 1 << 40, 1.5, None, True], "é" * 300: ("x", (2, 3), {3: ()})}
+    if protocol > 2:
+        made["bytes"] = b"\xff" * 300
+    made["again"] = made["a"]
+    found = pickled.table(pickle.dumps(made, protocol))
+    assert found == made
+    assert found["again"] is found["a"]
 
 
 # Drafts of a killed process

@@ -23,6 +23,9 @@ def main() -> None:
         sys.exit(f"usage: {sys.argv[0]} {{{','.join(TARGETS)}}} [libFuzzer's options]")
     with atheris.instrument_imports(include=["llama3_tok"]):
         target = import_module(f"fuzz_checks.{sys.argv[1]}")
+        # What is imported when it is first used is imported now, so that it is instrumented, too.
+        for data in target.seeds().values():
+            target.check(data)
     atheris.Setup([sys.argv[0], *sys.argv[2:]], target.check)
     atheris.Fuzz()
 

@@ -7,7 +7,7 @@ use llama3_tok::vocabulary::parse::other_format;
 use llama3_tok::{Content, Options, Vocabulary};
 
 use crate::shared::obvious::{self, base64, rank_file};
-use crate::shared::{encoders, ids_of, ranks_of};
+use crate::shared::{ids_of, plain_encoders, ranks_of};
 
 /// The most bytes of a token.
 const MAX_TOKEN_BYTES: usize = 1024;
@@ -87,6 +87,6 @@ fn encodes(vocabulary: Arc<Vocabulary>, tokens: &[Vec<u8>]) {
     let long = tokens.iter().filter(|token| token.len() > 1);
     let text: Vec<u8> = long.flatten().copied().take(MAX_BYTES).collect();
     let expected = obvious::encode(&ranks_of(&vocabulary), &text);
-    let encoder = encoders(&vocabulary, "llama3.1").pop().expect("there is a code path");
+    let encoder = plain_encoders(&vocabulary).pop().expect("there is a code path");
     assert_eq!(ids_of(&encoder, &text, &Options::default()).unwrap(), expected);
 }

@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use llama3_tok::added::{AddedToken, Selection};
 use llama3_tok::encode::offsets::Offsets;
 use llama3_tok::machine::code_path::CodePath;
-use llama3_tok::profile::PROFILES;
+use llama3_tok::profile::{PROFILES, Roles};
 use llama3_tok::text::pretokenize::PATTERN;
 use llama3_tok::{Content, Encoder, Error, Options, Vocabulary};
 
@@ -51,6 +51,17 @@ pub fn encoders(vocabulary: &Arc<Vocabulary>, profile: &str) -> Vec<Encoder> {
     let new = || {
         let encoder = Encoder::new(Arc::clone(vocabulary), "vocabulary", profile);
         encoder.expect("the vocabulary has the tokens of a release")
+    };
+    let paths = CodePath::available().into_iter();
+    paths.map(|path| new().on_path(path).with_cache(0)).chain([new()]).collect()
+}
+
+/// The same without special tokens, for targets that make a vocabulary of each input.
+pub fn plain_encoders(vocabulary: &Arc<Vocabulary>) -> Vec<Encoder> {
+    let new = || {
+        let vocabulary = Arc::clone(vocabulary);
+        let encoder = Encoder::with_added(vocabulary, "", Vec::new(), Roles::default(), None);
+        encoder.expect("nothing is added")
     };
     let paths = CodePath::available().into_iter();
     paths.map(|path| new().on_path(path).with_cache(0)).chain([new()]).collect()

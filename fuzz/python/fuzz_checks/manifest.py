@@ -56,7 +56,7 @@ def check(data: bytes) -> None:
     first, _, rest = data.partition(b"\n")
     for number, part in enumerate((first + b"\n", rest)):
         commit = Commit.of(part)
-        assert commit is None or commit.data() == part
+        assert commit is None or Commit.of(commit.data()) == commit
         open(commit_path(str(folder), 0, number), "wb").write(part)  # noqa: SIM115, PTH123
     committed(Local(), str(folder), 0)
     assert begun(Local(), str(folder)).tolist() == [0]

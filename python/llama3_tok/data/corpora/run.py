@@ -30,7 +30,7 @@ from llama3_tok.data.corpora.manifest import (
     of_file,
 )
 from llama3_tok.data.places import File, Local, Place, place_of
-from llama3_tok.data.sinks import FORMATS, Format, Shard
+from llama3_tok.data.sinks import FORMATS, Document, Format, Shard
 from llama3_tok.errors import Llama3TokError
 from llama3_tok.formats import whole_files
 from llama3_tok.shared import given
@@ -559,6 +559,10 @@ def _of_files(shard: Shard, read: Callable[[Shard], _Read]) -> _Read:
         raise ManifestError(f"{path}: its files can't be read: {error}", path) from None
 
 
+def _document(form: Format, number: int, shard: Shard) -> Document:
+    return form.document(shard, number)
+
+
 def _has_mask(shard: Mapping[str, Any]) -> bool:
     return bool(shard["masked"])
 
@@ -589,8 +593,8 @@ def inspect(folder: "str | os.PathLike[str]", document: int, *, split: str = "tr
         if number >= shard["documents"]:
             number -= shard["documents"]
             continue
-        at_number = partial(form.document, number=number)
-        ids, mask = _of_files(Shard(at, shard["name"], _has_mask(shard)), at_number)
+        read = partial(_document, form, number)
+        ids, mask = _of_files(Shard(at, shard["name"], _has_mask(shard)), read)
         return Found(np.asarray(ids), mask, shard["name"], number)
     count = sum(shard["documents"] for shard in chosen)
     raise IndexError(f"there is no document {document}; {split} has {count:,}, counted from 0")

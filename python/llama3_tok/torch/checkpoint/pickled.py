@@ -1,7 +1,7 @@
 """Reading the pickled table of a `.pth` file, without Python's unpickler.
 
 A pickle is a program for a small machine with a stack. Python's makes whatever the program says:
-that only tensors come of it can be had with `find_class`. But eleven bytes make it reserve
+that only tensors come of it can be had with `find_class`. But nine bytes make it take
 gigabytes (a number for its memo), and some hundred hash or print a tuple of tuples that would have
 more parts than there are atoms. Here the machine has the operations that torch.save writes. What it
 makes grows with the file, keys are texts and numbers, and nothing is called but what makes a view
