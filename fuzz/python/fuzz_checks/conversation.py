@@ -1,5 +1,7 @@
 """Any messages, tools and options: ChatFormatError and the like, or the ids of what is rendered."""
 
+from collections.abc import Callable
+
 from fuzz_checks.given import Given
 from fuzz_checks.small import rank_file, tokenizer
 from llama3_tok import Llama3TokError, Tokenizer
@@ -13,18 +15,19 @@ WORDS = [
 ]
 OPTIONS = {
     "dialect": (None, "hf", "meta"),
-    "tool_format": ("json", "function_tag", "python_list"),
     "add_generation_prompt": (None, True, False),
     "continue_final_message": (False, True),
     "tools_in": ("user", "system"),
     "date": (None, "1 Jan 2025", "<|eot_id|>"),
+    "tool_format": ("json", "function_tag", "python_list"),
 }
+TOOLS = ("brave_search", "wolfram_alpha", "code_interpreter", "photogen", "<|eot_id|>")
 PROFILES = ("llama3", "llama3.1", "llama3.2", "llama3.2-vision", "meta")
 _MADE: dict[str, Tokenizer] = {"llama3.1": tokenizer()}
 
 
 def check(data: bytes) -> None:
-    """The input chooses the profile, the options and the messages."""
+    """The input chooses the profile, the options and the messages, most of them sound ones."""
     given = Given(data)
     profile = given.choice(PROFILES)
     if profile not in _MADE:
@@ -33,10 +36,13 @@ def check(data: bytes) -> None:
     options = {
         name: given.choice(values) for name, values in OPTIONS.items() if given.number(4) == 3
     }
-    for name in ("tools", "builtin_tools"):
-        if given.number(4) == 3:
-            options[name] = given.value(WORDS)
-    messages = given.value(WORDS) if given.number(16) == 15 else given.several(lambda: _row(given))
+    if options.get("dialect", profile) != "meta" and not _is_odd(given):
+        options.pop("tool_format", None)
+    if given.number(4) == 3:
+        options["tools"] = _several(given, _tool)
+    if given.number(4) == 3:
+        options["builtin_tools"] = _several(given, lambda given: given.choice(TOOLS))
+    messages = _several(given, _row)
     try:
         ids = made.encode_chat(messages, **options)
     except (Llama3TokError, TypeError, ValueError):
@@ -46,24 +52,65 @@ def check(data: bytes) -> None:
     assert made.encode_chat_array(messages, **options).tolist() == ids
 
 
+def _is_odd(given: Given) -> bool:
+    """Whether there is to be something else than what is allowed: now and then."""
+    return given.number(16) == 15
+
+
+def _several(given: Given, make: Callable[[Given], object]) -> object:
+    if _is_odd(given):
+        return given.value(WORDS)
+    return given.several(lambda: given.value(WORDS) if _is_odd(given) else make(given))
+
+
 def _row(given: Given) -> dict[str, object]:
     """A message: a role and a content, and perhaps more."""
     row: dict[str, object] = {
-        "role": given.choice(("user", "assistant", "system", "tool", "ipython", "")),
-        "content": given.choice(WORDS) if given.flag() else given.value(WORDS),
+        "role": given.choice(("user", "assistant", "system", "tool", "ipython", "user", "")),
+        "content": given.value(WORDS) if _is_odd(given) else _content(given),
     }
-    if given.number(4) == 3:
+    if _is_odd(given) or (row["role"] == "assistant" and given.flag()):
         row["tool_calls"] = given.several(lambda: _call(given), 3)
-    for key in given.sample(("context", "stop_reason", "name", "learn"), given.number(3)):
-        row[key] = given.value(WORDS)
+    if given.number(8) == 7:
+        row["context"] = _content(given)
+    if given.number(8) == 7:
+        row["stop_reason"] = given.choice(("end_of_message", "end_of_turn", "", None))
+    if _is_odd(given):
+        row[given.key(WORDS)] = given.value(WORDS)
     return row
 
 
+def _content(given: Given) -> object:
+    """A text, or parts."""
+    if given.number(4) != 3:
+        return given.text() if given.flag() else given.choice(WORDS)
+    return given.several(
+        lambda: (
+            {"type": "image"} if given.number(4) == 3 else {"type": "text", "text": given.text()}
+        )
+    )
+
+
 def _call(given: Given) -> object:
-    if given.number(8) == 7:
+    if _is_odd(given):
         return given.value(WORDS)
-    function = {"name": given.choice(WORDS), "arguments": given.value(WORDS)}
-    return {"type": "function", "function": function} if given.flag() else function
+    arguments = dict(given.several(lambda: (given.choice(WORDS), given.value(WORDS))))
+    if given.flag():
+        name = given.choice(TOOLS)
+        arguments |= {given.choice(("query", "code")): given.text()}
+    else:
+        name = given.choice(WORDS)
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _tool(given: Given) -> object:
+    """The description of a tool, in either shape."""
+    tool = {
+        "name": given.choice(WORDS),
+        "description": given.text(),
+        "parameters": {"type": "object", "properties": given.value(WORDS)},
+    }
+    return {"type": "function", "function": tool} if given.flag() else tool
 
 
 def seeds() -> dict[str, bytes]:

@@ -38,7 +38,14 @@ SHARD = {
     "files": {"00000.npy": {"bytes": 1, "sha256": "00"}},
 }
 END = {"kind": "end", "counts": {"tokens": 2, "length_01": 1}, "index": {}, "faults": []}
-COMMIT = {"section": 0, "group": 0, "next": [0, 1, 2], "shards": [], "counts": {}, "faults": []}
+COMMIT = {
+    "section": 0,
+    "group": 0,
+    "next": [0, 1, 2, False],
+    "shards": [],
+    "counts": {},
+    "faults": [],
+}
 
 
 def check(data: bytes) -> None:
