@@ -39,7 +39,7 @@ TOOLCHAIN = os.environ.get("FUZZ_TOOLCHAIN", "nightly")
 TRIPLE = f"{platform.machine()}-unknown-linux-gnu"
 
 # Of an input: seconds and megabytes, if the target says nothing else.
-TIMEOUT = 10
+TIMEOUT = 25
 MEMORY = 2048
 # Of a committed corpus: files and bytes.
 FILES, BYTES = 40, 12_000

@@ -147,7 +147,7 @@ class _Machine:
             raise NotATable("it appends to what is no list")
         into += items
 
-    def _set(self, items: list[Any]) -> None:
+    def _put(self, items: list[Any]) -> None:
         into = self._stack[-1]
         if not isinstance(into, dict) or len(items) % 2:
             raise NotATable("it puts something into what is no table")
@@ -223,8 +223,8 @@ _OPERATIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"e": lambda m: m._extend(m._since_mark()),
     b"l": lambda m: m._push(m._since_mark()),
     b"}": lambda m: m._push({}),
-    b"s": lambda m: m._set([m._stack.pop(-2), m._stack.pop()]),
-    b"u": lambda m: m._set(m._since_mark()),
+    b"s": lambda m: m._put([m._stack.pop(-2), m._stack.pop()]),
+    b"u": lambda m: m._put(m._since_mark()),
     b"b": _Machine._build,
     b"(": lambda m: m._marks.append(len(m._stack)),
     b"0": lambda m: _discard(m._stack.pop()),
