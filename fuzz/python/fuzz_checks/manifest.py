@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 from fuzz_checks.given import text_of
 from fuzz_checks.small import place
@@ -64,7 +65,7 @@ def check(data: bytes) -> None:
     for number, part in enumerate((first + b"\n", rest)):
         commit = Commit.of(part)
         assert commit is None or Commit.of(commit.data()) == commit
-        open(commit_path(str(folder), 0, number), "wb").write(part)  # noqa: SIM115, PTH123
+        Path(commit_path(str(folder), 0, number)).write_bytes(part)
     committed(Local(), str(folder), 0)
     assert begun(Local(), str(folder)).tolist() == [0]
     for read in (
