@@ -87,7 +87,7 @@ pub fn name_of(profile: usize, number: u8) -> String {
 }
 
 /// The most bytes of a text: what the obvious ways do with it takes time that grows with its square.
-pub const MAX_BYTES: usize = 1 << 11;
+pub const MAX_BYTES: usize = 1 << 9;
 
 /// The text of pieces, with names of a release.
 pub fn text_of(pieces: &[Piece], profile: usize) -> Vec<u8> {
