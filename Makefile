@@ -1,4 +1,4 @@
-.PHONY: check develop test large newest lowest checked format docs bench
+.PHONY: check develop test fuzz large newest lowest checked format docs bench
 
 check: ## everything that CI runs
 	.ci/run
@@ -10,6 +10,10 @@ develop: ## an editable install into the active virtual environment
 test: ## the tests alone, with what is installed
 	pytest
 	cargo test
+	cargo test --manifest-path fuzz/Cargo.toml --no-default-features
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (60); needs a nightly Rust, cargo-fuzz and Atheris
+	python scripts/fuzz.py
 
 large: ## the Python tests with most examples for each property, and those that take minutes
 	LLAMA3_TOK_EXAMPLES=20000 pytest -m "property or large"
@@ -27,6 +31,7 @@ checked: ## all Python tests on a core with debug assertions and checks of overf
 
 format: ## rustfmt, ruff's formatter, and what ruff can mend
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	ruff format
 	ruff check --fix
 

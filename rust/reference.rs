@@ -3,13 +3,23 @@
 //! The pattern runs on a regex engine with backtracking, the vocabulary is a hash map, and merging
 //! looks through everything again after each step. It shares nothing with the modules that it
 //! judges except the content of the vocabulary and the text of the pattern.
+//!
+//! ```text
+//! obvious         ids of a text
+//! obvious_added   added tokens in a text
+//! ```
+//!
+//! The fuzz targets (`fuzz/`) use these two files as well.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
 
+mod obvious;
+mod obvious_added;
+
+use crate::added::AddedToken;
 use crate::bpe::merge::MergeMemory;
 use crate::encode::Encoder;
 use crate::encode::options::Options;
@@ -19,6 +29,8 @@ use crate::text::pretokenize::{PATTERN, PretokenEnds, Pretokens};
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::content::Content;
+pub use obvious::{RankMap, base64, encode, merge, pretokens, rank_file, sample_tokens};
+pub use obvious_added::added_in;
 
 /// A check that never stops anything.
 pub fn go_on() -> Result<(), Error> {
@@ -36,57 +48,9 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-pub type RankMap = HashMap<Vec<u8>, u32>;
-
-/// The pretokens. For the regex engine, an invalid byte is replaced by a private-use character, which
-/// is neither letter, number nor space.
-fn pretokens(text: &[u8]) -> Vec<Vec<u8>> {
-    static REGEX: OnceLock<fancy_regex::Regex> = OnceLock::new();
-    let regex = REGEX.get_or_init(|| fancy_regex::Regex::new(PATTERN).unwrap());
-    let stand_in = |byte: u8| char::from_u32(0xF_0000 + u32::from(byte)).unwrap();
-    let mut lossless = String::new();
-    for chunk in text.utf8_chunks() {
-        lossless.push_str(chunk.valid());
-        lossless.extend(chunk.invalid().iter().map(|&byte| stand_in(byte)));
-    }
-    let back = |char: char| match u32::from(char) {
-        code_point @ 0xF_0000..=0xF_00FF => vec![code_point as u8],
-        _ => char.to_string().into_bytes(),
-    };
-    let cut = regex.find_iter(&lossless);
-    cut.map(|found| found.unwrap().as_str().chars().flat_map(back).collect()).collect()
-}
-
-/// Merges from single bytes: the leftmost pair of the lowest rank, until there is none.
-pub fn merge(ranks: &RankMap, pretoken: &[u8]) -> Vec<u32> {
-    let mut parts: Vec<Vec<u8>> = pretoken.iter().map(|&byte| vec![byte]).collect();
-    loop {
-        let pairs = parts.windows(2).enumerate();
-        let ranked = pairs.filter_map(|(at, pair)| Some((*ranks.get(&pair.concat())?, at)));
-        let Some((_, at)) = ranked.min() else { break };
-        let right = parts.remove(at + 1);
-        parts[at].extend(right);
-    }
-    parts.iter().map(|part| ranks[part]).collect()
-}
-
-pub fn encode(ranks: &RankMap, text: &[u8]) -> Vec<u32> {
-    let ids = |pretoken: Vec<u8>| match ranks.get(&pretoken) {
-        Some(&id) => vec![id],
-        None => merge(ranks, &pretoken),
-    };
-    pretokens(text).into_iter().flat_map(ids).collect()
-}
-
 pub fn ranks_of(vocabulary: &Vocabulary) -> RankMap {
     let ids = 0..vocabulary.len() as u32;
     ids.map(|id| (vocabulary.token(id).unwrap().to_vec(), id)).collect()
-}
-
-/// A rank file of `tokens`.
-pub fn rank_file(tokens: &[Vec<u8>]) -> String {
-    let lines = tokens.iter().enumerate();
-    lines.map(|(rank, token)| format!("{} {rank}\n", base64(token))).collect()
 }
 
 /// The vocabulary of `tokens`, read from a rank file of them.
@@ -94,52 +58,12 @@ pub fn vocabulary_of(tokens: &[Vec<u8>]) -> Vocabulary {
     Vocabulary::parse(&Content::new(rank_file(tokens)), "sample").unwrap()
 }
 
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let encode = |chunk: &[u8]| {
-        let bits =
-            chunk.iter().chain([0, 0].iter()).take(3).fold(0, |bits, &b| bits << 8 | b as usize);
-        let digit = |at: usize| match at <= chunk.len() {
-            true => DIGITS[bits >> (18 - 6 * at) & 63] as char,
-            false => '=',
-        };
-        (0..4).map(digit).collect::<String>()
-    };
-    bytes.chunks(3).map(encode).collect()
-}
-
-/// A small vocabulary that stands in for Meta's where that is not at hand: the bytes, what merging
-/// the project's own words gives, and tokens that no merge reaches.
+/// With the small vocabulary that stands in for Meta's where that is not at hand.
 pub fn sample_encoder() -> &'static Encoder {
     static ENCODER: OnceLock<Encoder> = OnceLock::new();
     ENCODER.get_or_init(|| {
-        let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-        let words =
-            pretokens(concat!(include_str!("lib.rs"), "don't 12345 \n\n  漢字 Ünï").as_bytes());
-        let mut words: Vec<Vec<Vec<u8>>> =
-            words.iter().map(|word| word.iter().map(|&byte| vec![byte]).collect()).collect();
-        for _ in 0..400 {
-            let mut pairs: HashMap<Vec<u8>, usize> = HashMap::new();
-            for pair in words.iter().flat_map(|word| word.windows(2)) {
-                *pairs.entry(pair.concat()).or_default() += 1;
-            }
-            pairs.retain(|pair, _| !tokens.contains(pair));
-            let best = pairs.into_iter().max_by_key(|(pair, count)| (*count, pair.clone()));
-            let best = best.unwrap().0;
-            for word in &mut words {
-                let mut at = 0;
-                while at + 1 < word.len() {
-                    if [word[at].as_slice(), &word[at + 1]].concat() == best {
-                        let right = word.remove(at + 1);
-                        word[at].extend(right);
-                    }
-                    at += 1;
-                }
-            }
-            tokens.push(best);
-        }
-        tokens.extend([" Việt", "qzxqzx", "  \t  \t", "zzzzz"].map(|text| text.into()));
-        Encoder::new(Arc::new(vocabulary_of(&tokens)), "sample", "llama3.1").unwrap()
+        let vocabulary = vocabulary_of(&sample_tokens());
+        Encoder::new(Arc::new(vocabulary), "sample", "llama3.1").unwrap()
     })
 }
 

@@ -29,7 +29,7 @@ def test_steps_of_others_are_pinned_by_hash_and_say_their_version(path):
     assert used
     for step in used:
         assert step.startswith("./.github/workflows/") or re.fullmatch(
-            r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", step
+            r"[\w-]+(/[\w-]+)+@[0-9a-f]{40} # v\d+(\.\d+\.\d+)?", step
         ), step
 
 
@@ -49,8 +49,9 @@ def test_a_job_may_do_what_it_says_and_ends(path):
     for name, job in workflow["jobs"].items():
         permissions = job["permissions"]
         assert permissions.pop("contents", "read") == "read", name
-        # Only what publishes may say who it is.
-        assert permissions == {} or path.stem in ("docs", "release"), name
+        # Only what publishes may say who it is, and fuzzing goes on from earlier runs.
+        fuzzes = path.stem == "fuzz" and permissions == {"actions": "read"}
+        assert permissions == {} or fuzzes or path.stem in ("docs", "release"), name
         assert "uses" in job or job["timeout-minutes"] <= 180, name
 
 

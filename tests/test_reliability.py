@@ -1,16 +1,15 @@
 """What docs/reliability.md promises: refused memory, Ctrl-C, hostile files, messages, drafts."""
 
 import gzip
-import io
 import json
 import os
 import pickle
 import random
+import resource
 import struct
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,8 @@ from llama3_tok import CheckpointError, InputError, Llama3TokError, Tokenizer, V
 from llama3_tok.formats import gguf
 from llama3_tok.formats.whole_files import of_data
 from llama3_tok.formats.whole_files import write as write_whole
-from llama3_tok.torch.checkpoint.torch_file import TorchFile
+from llama3_tok.torch.checkpoint import pickled
+from pth_files import SOUND, STORAGES, archive, pth, read, tensor
 
 HERE = Path(__file__).parent
 
@@ -271,52 +271,8 @@ def test_wrong_calls_raise_what_is_documented():
 # Damaged .pth files
 
 
-def _number(value):
-    return pickle.dumps(value, 2)[2:-1]
-
-
-def _text(text):
-    return b"X" + struct.pack("<I", len(text)) + text.encode()
-
-
-def _tensor(key, elements, offset, shape, strides):
-    """What torch.save pickles of a tensor, written without torch."""
-    tuples = [b"(" + b"".join(map(_number, one)) + b"t" for one in (shape, strides)]
-    kind = b"ctorch\nFloatStorage\n"
-    storage = b"(" + _text("storage") + kind + _text(key) + _text("cpu") + _number(elements) + b"tQ"
-    hooks = b"ccollections\nOrderedDict\n)R"
-    rest = _number(offset) + tuples[0] + tuples[1] + b"\x89" + hooks
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + rest + b"tR"
-
-
-def _pth(tensors, storages):
-    table = b"}(" + b"".join(_text(name) + tensor for name, tensor in tensors.items()) + b"u"
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("model/data.pkl", b"\x80\x02" + table + b".")
-        archive.writestr("model/byteorder", b"little")
-        for key, data in storages.items():
-            archive.writestr(f"model/data/{key}", data)
-    return written.getvalue()
-
-
-SOUND = _pth(
-    {"a.weight": _tensor("0", 12, 0, (3, 4), (4, 1)), "b.weight": _tensor("1", 4, 1, (3,), (1,))},
-    {"0": bytes(range(48)), "1": bytes(16)},
-)
-
-
-def _read(path, data):
-    path.write_bytes(data)
-    file = TorchFile(str(path))
-    for name in file.tensors:
-        file.array(name).sum()
-        file.check(name)
-    return file
-
-
 def test_a_pth_file_that_was_written_without_torch_is_read(tmp_path):
-    file = _read(tmp_path / "a.pth", SOUND)
+    file = read(tmp_path / "a.pth", SOUND)
     assert {name: info.shape for name, info in file.tensors.items()} == {
         "a.weight": (3, 4),
         "b.weight": (3,),
@@ -338,7 +294,7 @@ def test_a_damaged_pth_file_is_a_checkpoint_error_with_its_path(tmp_path):
                 at = rng.randrange(len(data))
                 data[at] = rng.choice((0, 0xFF, 0x80, data[at] ^ 1 << rng.randrange(8)))
         try:
-            _read(path, bytes(data))
+            read(path, bytes(data))
         except CheckpointError as error:
             refused += str(error).startswith(str(path)) and error.file == str(path)
         else:
@@ -353,14 +309,54 @@ def test_a_place_before_the_beginning_is_a_checkpoint_error(tmp_path):
     # The directory is said to be farther away than the file is long: all places become negative.
     data[end + 16 : end + 20] = struct.pack("<I", 1 << 20)
     with pytest.raises(CheckpointError, match="a.pth"):
-        _read(tmp_path / "a.pth", bytes(data))
+        read(tmp_path / "a.pth", bytes(data))
 
 
 @pytest.mark.parametrize("strides", [(0,), (1,)])
 def test_a_tensor_of_more_elements_than_its_storage_is_refused(tmp_path, strides):
-    data = _pth({"a": _tensor("0", 4, 0, (10**18,), strides)}, {"0": bytes(16)})
+    data = pth({"a": tensor("0", 4, 0, (10**18,), strides)}, {"0": bytes(16)})
     with pytest.raises(CheckpointError, match=r"a.pth: a: it has 1,000,000,000,000,000,000"):
-        _read(tmp_path / "a.pth", data)
+        read(tmp_path / "a.pth", data)
+
+
+# Each of two is the one before twice: as many parts as 2 to the power of 40.
+SHARED = b"K\x01q\x000" + b"h\x00h\x00\x86q\x000" * 40 + b"h\x00"
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (b"}r\xff\xff\xff\x7f.", "it holds a dict"),  # a number of the memo, and its array
+        (b"}" + SHARED + b"K\x01s.", "is the key of a table"),
+        (b"}" + SHARED + b"Q.", "is not a storage"),
+        (SHARED + b"K\x01\x85R.", "it calls"),
+        (b"\x96\xff\xff\xff\xff\xff\x00\x00\x00.", "does not write the operation"),
+        (b"X\xff\xff\xff\x7fa.", "it ends in the middle"),
+        (b"}(K\x01.", "no table of tensors"),
+        (b"0.", "it is damaged"),
+        (b"cbuiltins\nprint\n.", "builtins.print is not part of a table of tensors"),
+        (b"ccollections\nOrderedDict", "it ends in the middle"),
+        (b"}" + b"\x8a\xff" + b"\x7f" * 255 + b"Ns.", "is the key of a table"),
+    ],
+)
+def test_a_small_table_takes_little_time_and_memory(tmp_path, table, reason):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    with pytest.raises(CheckpointError, match=reason):
+        read(tmp_path / "a.pth", archive(b"\x80\x02" + table, STORAGES))
+    assert time.monotonic() - began < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_tables_of_all_protocols_are_read(protocol):
+    made = {"a": [1, -2, 1 << 40, 1.5, None, True], "é" * 300: ("x", (2, 3), {3: ()})}
+    if protocol > 2:
+        made["bytes"] = b"\xff" * 300
+    made["again"] = made["a"]
+    found = pickled.table(pickle.dumps(made, protocol))
+    assert found == made
+    assert found["again"] is found["a"]
 
 
 # Drafts of a killed process

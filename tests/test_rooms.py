@@ -23,7 +23,7 @@ def _module(path: Path) -> tuple[str, ...]:
 FILES = {
     _module(path): path
     for path in sorted(RUST.rglob("*.rs"))
-    if path.stem not in ("lib", "reference", "tests")
+    if path.stem not in ("lib", "reference", "tests") and path.parent.name != "reference"
 }
 
 

@@ -7,7 +7,7 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
 use crate::profile::Roles;
-use crate::reference::{go_on, sample_encoder};
+use crate::reference::{added_in, go_on, sample_encoder};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::content::Content;
 
@@ -135,60 +135,6 @@ pub fn odd_tokens() -> Vec<AddedToken> {
     tokens
 }
 
-/// The tokens of a text by the rule as it is written, by looking at every position.
-fn plainly(tokens: &[AddedToken], text: &str, all: bool) -> Vec<(Range<usize>, u32)> {
-    let mut found = Vec::new();
-    search(tokens, text, 0..text.len(), false, all, &mut found);
-    let mut gaps = Vec::new();
-    let mut from = 0;
-    for (range, _) in &found {
-        gaps.push(from..range.start);
-        from = range.end;
-    }
-    gaps.push(from..text.len());
-    for gap in gaps {
-        search(tokens, text, gap, true, all, &mut found);
-    }
-    found.sort_by_key(|(range, _)| range.start);
-    found
-}
-
-fn search(
-    tokens: &[AddedToken],
-    text: &str,
-    part: Range<usize>,
-    normalized: bool,
-    all: bool,
-    found: &mut Vec<(Range<usize>, u32)>,
-) {
-    let text = &text[..part.end];
-    let (mut at, mut free) = (part.start, part.start);
-    while at < part.end {
-        let here = tokens.iter().filter(|token| token.normalized == normalized);
-        let here = here.filter(|token| text.as_bytes()[at..].starts_with(token.name.as_bytes()));
-        let Some(token) = here.max_by_key(|token| token.name.len()) else {
-            at += 1;
-            continue;
-        };
-        let (mut start, mut end) = (at, at + token.name.len());
-        at = end;
-        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        let in_word =
-            joins(text[part.start..start].chars().next_back()) || joins(text[end..].chars().next());
-        if (token.special && !all) || (token.single_word && in_word) {
-            continue;
-        }
-        if token.lstrip {
-            start = free + text[free..start].trim_end().len();
-        }
-        if token.rstrip {
-            end = text.len() - text[end..].trim_start().len();
-        }
-        found.push((start..end, token.id));
-        (at, free) = (end, end);
-    }
-}
-
 /// So few bytes that names go on from one window to the next.
 const FEW_BYTES: usize = 16;
 
@@ -256,7 +202,7 @@ proptest! {
             }
         }
         prop_assert_eq!(at, text.len());
-        prop_assert_eq!(found, plainly(&odd_tokens(), &text, all));
+        prop_assert_eq!(found, added_in(&odd_tokens(), &text, all));
     }
 
     /// Whatever is on the other side of a cut, the ids are those of the whole.

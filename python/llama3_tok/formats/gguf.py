@@ -158,6 +158,11 @@ def read(path: str) -> tuple[Ranks, Folder]:
         role: ids[role] if _switch(path, found, f"add_{role}_token", default=default) else None
         for role, default in (("bos", True), ("eos", False))
     }
+    specials = {token.id for token in added}
+    for role, id in around.items():
+        if id is not None and id not in specials:
+            reason = f"{_PREFIX}{role}_token_id is {id}, which is not a special token"
+            raise _refused(path, reason)
     templates = {
         name.removeprefix(f"{_TEMPLATE}.") if name != _TEMPLATE else "default": _text(
             path, name, value

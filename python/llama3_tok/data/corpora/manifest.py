@@ -40,6 +40,22 @@ PROGRESS = "_progress"
 _CHECK = "check"
 _DIGITS = 9
 _COMMIT = re.compile(r"\d{9}-\d{6}\.json")
+# What lines have by their kind, and commits: a checksum says that a line is as somebody wrote it,
+# and not who it was.
+_SHAPES: dict[str, dict[str, type]] = {
+    "job": {"version": int, "llama3_tok": str, "profile": str, "libraries": dict, "job": dict},
+    "shard": {
+        "name": str,
+        "split": str,
+        "documents": int,
+        "tokens": int,
+        "masked": bool,
+        "files": dict,
+    },
+    "end": {"counts": dict, "faults": list, "index": dict},
+    "commit": {"section": int, "group": int, "shards": list, "counts": dict, "faults": list},
+}
+_COUNT = re.compile(r"length_\d\d|(?!length_).+")
 
 
 class ManifestError(Llama3TokError):
@@ -79,9 +95,14 @@ class Commit:
     def of(cls, data: bytes) -> "Commit | None":
         """What `data` gave; None for what was not written to its end."""
         given = checked(data)
-        if given is None:
+        if given is None or not _has_shape(given, "commit"):
             return None
-        at = None if given["next"] is None else Position(*given["next"])
+        next = given.get("next")
+        if not all(isinstance(one, dict) and _has_shape(one, "shard") for one in given["shards"]):
+            return None
+        if next is not None and not _is_position(next):
+            return None
+        at = None if next is None else Position(*next)
         counts = Counter(given["counts"])
         return cls(given["section"], given["group"], at, given["shards"], counts, given["faults"])
 
@@ -123,17 +144,59 @@ def checked(line: bytes) -> dict[str, Any] | None:
     """The content of a line; None if it is not as it was written."""
     try:
         content = json.loads(line)
-        check = content.pop(_CHECK)
-    except (ValueError, KeyError, AttributeError, RecursionError):
+        if not isinstance(content, dict):
+            return None
+        del content[_CHECK]
+        return content if line_of(content) == line else None
+    except (ValueError, KeyError, RecursionError):
         return None
-    return content if line_of(content) == line and check else None
+
+
+def _has_shape(content: Mapping[str, Any], kind: str) -> bool:
+    """Whether a line, or a commit, has what its readers take, and names no file elsewhere."""
+    if not all(type(content.get(name)) is kind for name, kind in _SHAPES[kind].items()):
+        return False
+    numbers = (content[name] for name, kind in _SHAPES[kind].items() if kind is int)
+    if any(number < 0 for number in numbers):
+        return False
+    counts = content.get("counts", {}).items()
+    if not all(_COUNT.fullmatch(name) and type(count) is int for name, count in counts):
+        return False
+    if kind == "job":
+        splits = content["job"].get("splits")
+        return isinstance(splits, list) and isinstance(content["job"].get("format"), str)
+    if not all(isinstance(fault, str) for fault in content.get("faults", [])):
+        return False
+    files = {**content.get("files", {}), **content.get("index", {})}
+    names = [*files, *(content[name] for name in ("name", "split") if name in content)]
+    noted = all(
+        isinstance(file, dict)
+        and type(file.get("bytes")) is int
+        and isinstance(file.get("sha256"), str)
+        for file in files.values()
+    )
+    return noted and all(map(_is_inside, names))
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name is that of something in a folder, and not of something elsewhere."""
+    parts = name.replace(os.sep, "/").split("/")
+    return "\0" not in name and not os.path.isabs(name) and not {"", ".."} & set(parts)
+
+
+def _is_position(given: object) -> bool:
+    """Whether numbers are a `Position`, of which the last is true or false."""
+    kinds = [int, int, int, bool]
+    return isinstance(given, list) and [type(one) for one in given] == kinds[: len(given)]
 
 
 def lines_of(place: Place, folder: str) -> Iterator[dict[str, Any]]:
     """The lines of a manifest.
 
-    Raises FileNotFoundError if there is none, and ManifestError for a line that was changed, and
-    for lines that are missing at the end.
+    The first is the job's, the last says that it is the end, and those between are of shards.
+
+    Raises FileNotFoundError if there is none, and ManifestError for a line that was changed or is
+    not one of these, and for lines that are missing at the end.
     """
     path = os.path.join(folder, MANIFEST)
     kind, number = None, 0
@@ -148,7 +211,14 @@ def lines_of(place: Place, folder: str) -> Iterator[dict[str, Any]]:
                     raise ManifestError(
                         f"{path}:{number}: this line is not as it was written", path
                     )
-                kind = content["kind"]
+                before, kind = kind, content.get("kind")
+                follows = kind == "job" if before is None else before != "end" and kind != "job"
+                if not (follows and kind in ("job", "shard", "end") and _has_shape(content, kind)):
+                    raise ManifestError(
+                        f"{path}:{number}: this line is not what a manifest has there; write the "
+                        "corpus again",
+                        path,
+                    )
                 yield content
     if rest or kind != "end":
         raise ManifestError(f"{path}: the end of the manifest is missing", path)

@@ -1,10 +1,12 @@
 """What was written: all files of a corpus compared with its manifest, and single documents."""
 
 import os
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +15,11 @@ from llama3_tok import arguments
 from llama3_tok.data.corpora.manifest import MANIFEST, PROGRESS, ManifestError, lines_of, of_file
 from llama3_tok.data.corpora.summary import Summary, of_counts
 from llama3_tok.data.places import Local, Place, place_of
-from llama3_tok.data.sinks import FORMATS, Shard
+from llama3_tok.data.sinks import FORMATS, Document, Format, Shard
 
 __all__ = ["Found", "inspect", "verify"]
+
+_Read = TypeVar("_Read")
 
 
 class Found(NamedTuple):
@@ -43,7 +47,7 @@ def verify(
     place, folder = place_of(os.fspath(folder))
     header, shards, end = _read(place, folder)
     job = header["job"]
-    form = FORMATS[job["format"]]
+    form = _format_of(folder, header)
     total = sum(file["bytes"] for shard in shards for file in shard["files"].values())
     expected = {MANIFEST, *end["index"]}
     counts = Counter[str]()
@@ -62,7 +66,7 @@ def verify(
                 )
             counts["done"] += noted["bytes"]
         if isinstance(place, Local):
-            said = form.tokens(Shard(at, shard["name"], _has_mask(shard)))
+            said = _of_files(Shard(at, shard["name"], _has_mask(shard)), form.tokens)
             if said != (shard["tokens"], shard["documents"]):
                 raise ManifestError(
                     f"{at}/{shard['name']}: its files have {said[0]:,} tokens in {said[1]:,} "
@@ -95,6 +99,28 @@ def _reading(place: Place, path: str) -> Iterator[str]:
         raise ManifestError(f"{path}: the file is missing", path) from None
 
 
+def _format_of(folder: str, header: Mapping[str, Any]) -> Format:
+    """The format of a corpus."""
+    name = header["job"]["format"]
+    if name not in FORMATS:
+        raise ManifestError(f"{folder}: the manifest has the unknown format {name!r}", folder)
+    return FORMATS[name]
+
+
+def _of_files(shard: Shard, read: Callable[[Shard], _Read]) -> _Read:
+    """What `read` takes from the files of a shard."""
+    try:
+        return read(shard)
+    # What a file leads to that is as the manifest says, and not of the format.
+    except (OSError, ValueError, KeyError, IndexError, EOFError, struct.error) as error:
+        path = os.path.join(shard.folder, shard.name)
+        raise ManifestError(f"{path}: its files can't be read: {error}", path) from None
+
+
+def _document(form: Format, number: int, shard: Shard) -> Document:
+    return form.document(shard, number)
+
+
 def _has_mask(shard: Mapping[str, Any]) -> bool:
     return bool(shard["masked"])
 
@@ -117,7 +143,7 @@ def inspect(folder: "str | os.PathLike[str]", document: int, *, split: str = "tr
     place, folder = place_of(os.fspath(folder))
     header, shards, _ = _read(place, folder)
     number = document = arguments.count(document, "document", 0)
-    form, at = FORMATS[header["job"]["format"]], folder
+    form, at = _format_of(folder, header), folder
     if header["job"]["splits"]:
         at = os.path.join(folder, split)
     chosen = [shard for shard in shards if shard["split"] == split]
@@ -125,7 +151,8 @@ def inspect(folder: "str | os.PathLike[str]", document: int, *, split: str = "tr
         if number >= shard["documents"]:
             number -= shard["documents"]
             continue
-        ids, mask = form.document(Shard(at, shard["name"], _has_mask(shard)), number)
+        read = partial(_document, form, number)
+        ids, mask = _of_files(Shard(at, shard["name"], _has_mask(shard)), read)
         return Found(np.asarray(ids), mask, shard["name"], number)
     count = sum(shard["documents"] for shard in chosen)
     raise IndexError(f"there is no document {document}; {split} has {count:,}, counted from 0")

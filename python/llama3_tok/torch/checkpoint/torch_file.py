@@ -4,23 +4,19 @@ It has a pickled table of tensors and a record for each storage, which is not pa
 bytes are where the archive's table says.
 """
 
-import io
 import json
 import math
 import os
-import pickle
-import re
 import struct
 import zipfile
 import zlib
-from collections import OrderedDict
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from llama3_tok.errors import CheckpointError
+from llama3_tok.torch.checkpoint.pickled import NotATable, View, table
 from llama3_tok.torch.checkpoint.stored import (
-    STORAGES,
     WIDTH,
     Array,
     Info,
@@ -45,7 +41,7 @@ class TorchFile:
         self._map: np.memmap[Any, np.dtype[np.uint8]] | None = None
         self._records = self._directory()
         self._stem = next(iter(self._records), "").partition("/")[0]
-        self._views: dict[str, _View] = {}
+        self._views: dict[str, View] = {}
         self._storages: dict[str, _Storage] = {}
         self._sound: set[str] = set()
         self.tensors: dict[str, Info] = {}
@@ -61,7 +57,7 @@ class TorchFile:
     def _read(self, file: IO[bytes]) -> None:
         """Takes the tensors in."""
         for name, view in self._table(file).items():
-            if not isinstance(name, str) or not isinstance(view, _View):
+            if not isinstance(name, str) or not isinstance(view, View):
                 refuse(self.path, f"{name!r} is a {type(view).__name__}, and no tensor")
             if view.key not in self._storages:
                 self._storages[view.key] = self._storage(file, name, view)
@@ -100,14 +96,12 @@ class TorchFile:
             refuse(self.path, f"its numbers are {order.decode(errors='replace')}-endian")
         pickled = self._content(file, "data.pkl", None)
         try:
-            table = _Unpickler(io.BytesIO(pickled)).load()
-        except MemoryError:
-            raise
-        except Exception as error:  # damaged pickles raise whatever they come upon
+            held = table(pickled)
+        except NotATable as error:
             refuse(self.path, f"its table of tensors can't be read: {error}")
-        if not isinstance(table, dict) or not table:
-            refuse(self.path, f"it holds a {type(table).__name__}, and no table of tensors")
-        return table
+        if not isinstance(held, dict) or not held:
+            refuse(self.path, f"it holds a {type(held).__name__}, and no table of tensors")
+        return held
 
     def _content(self, file: IO[bytes], name: str, default: bytes | None) -> bytes:
         """A small record, checked; without a default it must be there."""
@@ -139,7 +133,7 @@ class TorchFile:
             refuse(self.path, f"the record {entry.filename} goes beyond the end of the file")
         return base
 
-    def _storage(self, file: IO[bytes], name: str, view: "_View") -> "_Storage":
+    def _storage(self, file: IO[bytes], name: str, view: "View") -> "_Storage":
         """The record of a storage."""
         entry = self._records.get(f"{self._stem}/data/{view.key}")
         needed = view.elements * WIDTH.get(view.dtype, 1)
@@ -148,7 +142,7 @@ class TorchFile:
             refuse(self.path, f"it has {there:,} bytes, and {needed:,} are needed", name)
         return _Storage(self._base(file, entry), entry.file_size, entry.CRC)
 
-    def _info(self, name: str, view: "_View") -> Info:
+    def _info(self, name: str, view: "View") -> Info:
         if view.dtype not in WIDTH:
             refuse(self.path, odd_type(view.dtype), name)
         last = view.offset + sum(
@@ -192,7 +186,7 @@ class TorchFile:
             )
         self._sound.add(view.key)
 
-    def _bytes(self, view: "_View") -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    def _bytes(self, view: "View") -> "np.ndarray[Any, np.dtype[np.uint8]]":
         """Those of a storage."""
         if self._map is None:
             self._map = np.memmap(self.path, np.uint8, "r")
@@ -232,91 +226,9 @@ _LARGEST_TABLE = 100 << 20
 _CHUNK = 16 << 20
 
 
-class _View(NamedTuple):
-    """A tensor as the table has it: elements of a storage, which is a record of the archive."""
-
-    dtype: str
-    key: str
-    elements: int
-    """Of the storage."""
-    offset: int
-    """Of the first element."""
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
 class _Storage(NamedTuple):
     """A record of the archive: where it begins in the file, and its CRC-32."""
 
     base: int
     bytes: int
     crc: int
-
-
-class _Kind(str):
-    """A storage's class, by the name of its elements' type."""
-
-
-# Those that are not read are named, too, in an error.
-_KINDS = {storage: dtype for dtype, storage in STORAGES.items()} | {
-    "ByteStorage": "uint8",
-    "CharStorage": "int8",
-    "ShortStorage": "int16",
-    "IntStorage": "int32",
-    "LongStorage": "int64",
-    "DoubleStorage": "float64",
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes tables of tensors and nothing else: no other name in the pickle is looked up."""
-
-    def find_class(self, module: str, name: str) -> object:
-        """What may be called."""
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch._utils" and name == "_rebuild_tensor_v2":
-            return _view
-        if module == "torch._utils" and name == "_rebuild_tensor_v3":
-            return _view_of_type
-        if module == "torch._utils" and name == "_rebuild_parameter":
-            return lambda view, *_: view
-        if module == "torch" and name.endswith("Storage"):
-            return _Kind(_KINDS.get(name, name))
-        # Types without a class of storage: no weights are read of them, but they are named.
-        if (module, name) == ("torch.storage", "UntypedStorage"):
-            return _Kind("bytes")
-        if module == "torch" and re.fullmatch(r"(float|uint|int|bits)\w+", name):
-            return _Kind(name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not part of a table of tensors")
-
-    def persistent_load(self, identity: object) -> _View:
-        """A storage, as a view of all of it."""
-        match identity:
-            case ("storage", _Kind() as kind, str(key), str(), int(elements)):
-                return _View(str(kind), key, elements, 0, (elements,), (1,))
-        raise pickle.UnpicklingError(f"{identity!r} is not a storage")
-
-
-def _view_of_type(
-    storage: _View,
-    offset: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    gradient: object,
-    hooks: object,
-    dtype: object,
-    *_: object,
-) -> _View:
-    if not isinstance(dtype, _Kind):
-        raise pickle.UnpicklingError("a tensor is not made of a type")
-    return _view(storage, offset, shape, strides)._replace(dtype=str(dtype))
-
-
-def _view(
-    storage: _View, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
-) -> _View:
-    if not isinstance(storage, _View) or len(shape) != len(strides):
-        raise pickle.UnpicklingError("a tensor is not made of a storage, a shape and steps")
-    numbers = (int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
-    return _View(storage.dtype, storage.key, storage.elements, *numbers)
