@@ -12,7 +12,7 @@ tokenizer = llama3_tok.Tokenizer()
 {before}
 def interrupt():
     global sent
-    time.sleep(0.3)
+    time.sleep({delay})
     sent = time.monotonic()
     os.kill(os.getpid(), signal.SIGINT)
 thread = threading.Thread(target=interrupt)
@@ -21,7 +21,9 @@ try:
     {work}
     sys.exit("the work ended before the signal came")
 except KeyboardInterrupt:
-    print(time.monotonic() - sent)
+    took = time.monotonic() - sent
+{after}
+    print(took)
 """
 
 
@@ -31,12 +33,15 @@ def run_python(code: str, timeout: float = 120, **options) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **options)
 
 
-def seconds_after_control_c(work: str, *, before: str = "", **options) -> float:
-    """Seconds that a line of Python goes on after Ctrl-C, which comes 0.3 s after its beginning.
+def seconds_after_control_c(
+    work: str, *, before: str = "", after: str = "", delay: float = 0.3, **options
+) -> float:
+    """Seconds that a line of Python goes on after Ctrl-C, which comes `delay` after its beginning.
 
-    Whatever it needs is made by `before`. It has two processors at most: work that lasts on one
-    machine then lasts on one with many as well.
+    Whatever it needs is made by `before`, and `after` is done when it has ended. It has two
+    processors at most: work that lasts on one machine then lasts on one with many as well.
     """
-    done = run_python(INTERRUPTED.format(before=textwrap.dedent(before), work=work), **options)
+    parts = {"before": textwrap.dedent(before), "after": textwrap.indent(after, "    ")}
+    done = run_python(INTERRUPTED.format(work=work, delay=delay, **parts), **options)
     assert done.stdout, done.stderr
     return float(done.stdout)

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-import chat_oracle
 import llama3_tok
+from hostile_chats import SETTINGS, conversation
 from llama3_tok import Tokenizer
 
 CONTENTS = 50_000
@@ -37,48 +37,6 @@ class Attacks:
                 )
             )
         return "".join(parts)
-
-
-def conversation(texts, random, profile, dialect, tool_format):
-    """Structure by chance, every text by `texts()`; the chance is that of the seed alone."""
-    has_tools, options = profile != "llama3", {"dialect": dialect}
-    identifier = "f" if tool_format == "python_list" else None
-    if dialect == "meta":
-        options["tool_format"] = tool_format
-    elif has_tools:
-        options["date"] = texts()
-        options["tools_in"] = random.choice(["user", "system"])
-        if random.random() < 0.5:
-            options["tools"] = [{texts(): [texts(), {"name": texts()}]}]
-        if profile in chat_oracle.WITH_BUILTIN and random.random() < 0.5:
-            options["builtin_tools"] = ["code_interpreter", texts()]
-    messages = [{"role": "system", "content": texts()}] if random.random() < 0.5 else []
-    for _ in range(random.randrange(1, 4)):
-        parts = [{"type": "text", "text": texts()}, {"type": "text", "text": texts()}]
-        messages.append({"role": "user", "content": parts if random.random() < 0.3 else texts()})
-        if dialect == "meta":
-            messages[-1]["context"] = texts()
-        if has_tools and random.random() < 0.5:
-            name = identifier or f"{texts()}#"  # which by chance is no built-in tool's
-            if "builtin_tools" in options and random.random() < 0.5:
-                name = options["builtin_tools"][1]
-            query = random.choice(["brave_search", "code_interpreter"])
-            arguments = {identifier or texts(): texts()}
-            if dialect == "meta" and random.random() < 0.3:
-                name, arguments = query, {"query": texts(), "code": texts()}
-            call = {"function": {"name": name, "arguments": arguments}}
-            messages.append({"role": "assistant", "content": texts(), "tool_calls": [call]})
-            messages.append({"role": "tool", "content": texts()})
-            if dialect == "hf":
-                messages[-1]["content"] = {texts(): [texts()]}
-        messages.append({"role": "assistant", "content": texts()})
-    return messages, options
-
-
-SETTINGS = [
-    *((profile, "hf", "json") for profile in chat_oracle.HF_PROFILES),
-    *(("meta", "meta", tool_format) for tool_format in ("json", "function_tag", "python_list")),
-]
 
 
 @pytest.mark.parametrize(("profile", "dialect", "tool_format"), SETTINGS)

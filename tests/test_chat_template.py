@@ -9,6 +9,8 @@ import pytest
 from transformers import AddedToken, AutoTokenizer
 
 from conftest import EXAMPLES
+from hostile_chats import CHANGING, CHATML, HARMLESS
+from hostile_chats import for_template as conversation
 from llama3_tok import ChatFormatError, Tokenizer
 from llama3_tok.compat.transformers import Llama3Tokenizer
 from llama3_tok.profiles import chat_template
@@ -21,65 +23,6 @@ SPECIAL = [
     *("<｜tool▁outputs▁begin｜>", "<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>"),
     *("<｜tool▁outputs▁end｜>", "<｜end▁of▁sentence｜>"),
 ]
-
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-# What each does with a message beside writing it: none of it makes a name of pieces.
-HARMLESS = {
-    "plain": CHATML,
-    "generation": (
-        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}"
-        "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}"
-        "<|im_end|>{% endif %}\n{% endfor %}"
-    ),
-    "trimmed": (
-        "{{ bos_token ~ '<|im_start|>' }}{% for m in messages %}{{ m['role'] ~ '\n' ~ "
-        "(m['content'] | trim) ~ '<|im_end|>' }}{% endfor %}{{ eos_token }}"
-    ),
-    "json": (
-        "{{ [bos_token, messages | tojson(indent=2), documents | tojson, eos_token] | join('') }}"
-    ),
-    "characters": (
-        "{% for m in messages %}<|im_start|>{% for c in m.content %}{{ c }}{% endfor %}"
-        "<|im_end|>{% endfor %}"
-    ),
-    "namespace": (
-        "{% set ns = namespace(all='', seen=0) %}{% for m in messages %}{% set ns.all = ns.all ~ "
-        "'<|eot_id|>' ~ m.content %}{% set ns.seen = ns.seen + 1 %}{% endfor %}{{ ns.all }}"
-        "{{ '<|im_end|>' * 3 }}{{ ns.seen }}"
-    ),
-    "macro": (
-        "{% macro say(role, text) %}<|start_header_id|>{{ role }}<|end_header_id|>\n\n{{ caller() "
-        "if caller else text }}<|eot_id|>{% endmacro %}{% for m in messages %}"
-        "{{ say(m.role, m.content) }}{% endfor %}{% call say('user', '') %}{{ extra }}{% endcall %}"
-    ),
-    "block": (
-        "{% set all %}{% for m in messages %}<|im_start|>{{ m.content | string }}<|im_end|>"
-        "{% endfor %}{% endset %}{{ all }}{{ all | length > 10 }}"
-    ),
-    "documents": (
-        "{% for d in documents %}<|start_header_id|>{{ d.title }}<|end_header_id|>{{ d.text }}"
-        "{% endfor %}<|eot_id|>{{ extra }}{% for m in messages %}<|eot_id|>{{ m.content }}"
-        "{% endfor %}"
-    ),
-    "split": (
-        "{% for m in messages %}{% set t = m.content %}{% if '</think>' in t %}"
-        "{% set t = t.split('</think>')[-1].lstrip('\n') %}{% endif %}<|im_start|>{{ t }}"
-        "<|im_end|>{% endfor %}"
-    ),
-}
-# What makes other text of a message, perhaps a name: that is refused.
-CHANGING = {
-    "lower": "{% for m in messages %}{{ m.content | lower }}<|eot_id|>{% endfor %}",
-    "backwards": "{% for m in messages %}{{ m.content[::-1] }}<|eot_id|>{% endfor %}",
-    "replaced": "{% for m in messages %}{{ m.content | replace('#', '') }}<|eot_id|>{% endfor %}",
-    "compared": (
-        "{% for m in messages %}{% if '<|eot_id|>' in m.content %}no{% else %}{{ m.content }}"
-        "{% endif %}<|eot_id|>{% endfor %}"
-    ),
-}
 
 
 def templates():
@@ -114,32 +57,6 @@ def template_of(name):
         template = templates()[name]
     # With a comment the core does not know it, so that it is run.
     return template + "{# run #}"
-
-
-ROLES = ["system", "user", "assistant", "user", "tool", "assistant", "user"]
-
-
-def conversation(name, text):
-    """A conversation, with `text()` wherever a text may be, and what else the template is given."""
-    roles = [role for role in ROLES if role != "tool" or name != "llama3"]
-    rows = [{"role": role, "content": text()} for role in roles]
-    rows[2]["reasoning_content"] = text()
-    rows[-1]["name"] = text()
-    schema = {"type": "object", "properties": {text(): {"type": "string", "description": text()}}}
-    function = {"name": text(), "description": text(), "parameters": schema}
-    tools = [{"type": "function", "function": function}]
-    call = {"name": text(), "arguments": {text(): [text(), {text(): text()}]}}
-    if name in ("llama3.1", "llama3.2", "own llama3.1", "own llama3.2", "other-chatml-tools"):
-        calls = [{"type": "function", "function": call}]
-        rows[5] = {"role": "assistant", "content": "", "tool_calls": calls}
-        if name == "other-chatml-tools":
-            del rows[5]["content"]
-    more = {
-        "documents": [{"title": text(), "text": text()}],
-        "extra": text(),
-        "date_string": text(),
-    }
-    return rows, {"tools": None if name == "llama3" else tools, **more}
 
 
 class Hostile:

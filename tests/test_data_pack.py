@@ -255,3 +255,17 @@ def test_what_can_not_be_packed_is_named(arguments, options, error, message):
     with pytest.raises(error) as caught:
         pack(*arguments, **options)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 1000])
+def test_separators_are_the_same_however_many_tokens_are_taken_at_a_time(monkeypatch, at_once):
+    sequences = [[], [1, 2], [3], [], [4, 5, 6, 7], [], []]
+    expected = [id for sequence in sequences for id in [*sequence, 9]]
+    monkeypatch.setattr("llama3_tok.data.packing._TOKENS_AT_ONCE", at_once)
+    assert pack(sequences, 100, separator=9)[0].input_ids.tolist() == expected
+    assert pack([[], []], 100, separator=9)[0].input_ids.tolist() == [9, 9]
+
+
+def test_padding_that_is_no_id_is_refused():
+    with pytest.raises(ValueError, match="pad_id"):
+        pack([[1]], 2).padded(1 << 32)

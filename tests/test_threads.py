@@ -3,6 +3,7 @@
 `scripts/free_threaded.sh` runs these, and other tests with threads, where Python has no lock.
 """
 
+import sys
 import threading
 from pathlib import Path
 
@@ -77,3 +78,21 @@ def test_a_stream_decoder_between_threads_loses_nothing(tokenizer):
         assert "".join(decoder.push(i) for i in ids) + decoder.flush() == text
 
     assert together(work) == []
+
+
+def test_tokenizers_are_made_while_other_threads_make_some():
+    """The case that was found: the cores of the process were listed while one was added."""
+    made = []
+    interval = sys.getswitchinterval()
+
+    def work(number):
+        for turn in range(30):
+            name = f"<|{number} {turn}|>"
+            made.append(Tokenizer().with_special_tokens({name: 128256}))
+            assert made[-1].encode(name, allowed_special="all") == [128256]
+
+    sys.setswitchinterval(1e-6)
+    try:
+        assert together(work) == []
+    finally:
+        sys.setswitchinterval(interval)

@@ -29,6 +29,24 @@ _QUOTED = 200
 _READ = tuple(("<" if sys.byteorder == "little" else ">") + type for type in ("u4", "i4", "i8"))
 
 
+has_numpy = False
+"""Whether NumPy is loaded, as far as `load_numpy` knows."""
+
+
+def load_numpy() -> None:
+    """Loads NumPy in Python, before the core needs it for an array.
+
+    The core would load it as well. But where the interpreter ends, it ends daemon threads as they
+    run Python's code, and with the core's frames beneath that code this would end the process with
+    an abort. From Python alone such a thread ends in silence.
+    """
+    global has_numpy
+    if not has_numpy:
+        import numpy  # noqa: F401
+
+        has_numpy = True
+
+
 class TextOptions(TypedDict, total=False):
     """Options of every call that makes or counts ids: `Tokenizer.encode` says what they mean."""
 

@@ -205,6 +205,8 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
     def encode_array(self, text: Text, **options: Unpack[TextOptions]) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
+        if not arguments.has_numpy:
+            arguments.load_numpy()
         if not options:
             return self._core.encode_array(text)
         return self._core.encode_array(text, self._chosen(options, "encode_array", (text,)))
@@ -222,6 +224,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
     def encode_ragged(self, texts: Iterable[Text], **options: Unpack[BatchOptions]) -> Ragged:
         """The ids of all texts in one array; parameters and errors as in `encode_batch`."""
+        arguments.load_numpy()
         given = self._batch("encode_ragged", texts, options)
         return Ragged(*self._core.encode_ragged(*given))
 
@@ -238,6 +241,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         [[0, 2], [2, 3], [3, 4], [4, 8]]
         """
         chosen = self._chosen(options, "encode_with_offsets", (text,))
+        arguments.load_numpy()
         spans = self._core.encode_spans(text, chosen)
         ends = {id: self._core.decode([id], False) for id in self._ends(chosen)}
         return Encoding(*spans, text=text, ends=ends)
@@ -288,6 +292,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         self, texts: Iterable[Text], **options: Unpack[BatchOptions]
     ) -> "npt.NDArray[np.int64]":
         """How many ids each text has, as `int64[len(texts)]`; otherwise as `encode_batch`."""
+        arguments.load_numpy()
         given = self._batch("count_batch", texts, options)
         return self._core.count_batch(*given)
 
@@ -343,6 +348,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         ['In', ' ', '202', '4', ' we', "'ve"]
         """
         data = arguments.utf8(text, "text")
+        arguments.load_numpy()
         ends: list[int] = _core.pretoken_ends(data).tolist()
         found: list[Any] = [data[start:end] for start, end in pairwise([0, *ends])]
         return found if isinstance(text, bytes) else [part.decode() for part in found]
@@ -353,6 +359,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         >>> llama3_tok.Tokenizer().pretoken_ends("In 2024")
         array([2, 3, 6, 7])
         """
+        arguments.load_numpy()
         return _core.pretoken_ends(arguments.utf8(text, "text"))
 
     def merge(self, pretoken: Text, *, vocab_first: bool = False) -> list[int]:
@@ -421,6 +428,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
 
         Parameters and errors as in `count_file`; of several bad files the first one raises.
         """
+        arguments.load_numpy()
         task = self._file_task("count_files", field, options)
         return self._core.count_files(arguments.paths(paths), *task)
 
@@ -450,6 +458,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         >>> tokenizer.encode_file("hello.jsonl", field="text")
         Ragged(2 texts, 3 ids)
         """
+        arguments.load_numpy()
         task = self._file_task("encode_file", field, options)
         return next(file_ids.ids(self._core, [arguments.path(path)], task, are_whole=True))
 
@@ -479,6 +488,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         [9906 1917]
         [9906 1917]
         """
+        arguments.load_numpy()
         task = self._file_task("encode_files", field, options)
         return file_ids.ids(self._core, arguments.paths(paths), task, are_whole=True)
 
@@ -520,6 +530,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         ...     print(ids)
         [9906 1917]
         """
+        arguments.load_numpy()
         task = self._file_task("stream_file", field, options)
         files = [arguments.path(path)]
         return file_ids.ids(self._core, files, task, are_whole=False, progress=progress)
@@ -684,6 +695,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         >>> llama3_tok.Tokenizer().prefix_tokens(" worl").tolist()
         [220, 289, 1917, 4191, 15603, 24670, 24800, 78162, 97706]
         """
+        arguments.load_numpy()
         return self._core.tokens_along(arguments.utf8(text, "text"))
 
     def encoder(self, **options: Unpack[TextOptions]) -> IncrementalEncoder:

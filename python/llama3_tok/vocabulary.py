@@ -341,9 +341,9 @@ def _ranks_of(content: Content, path: str) -> Ranks:
 
 def _with_sha256(sha256: str) -> Ranks | None:
     """The ranks of a core of the process that was made from a file with this SHA-256."""
-    # A copy, since other threads may add to it.
-    cores = (core for key, core in list(_cores.items()) if key[0] == sha256)
-    return next((Ranks.of(core) for core in cores), None)
+    # A list made at once, since other threads may add to them meanwhile.
+    found = (one() for one in _cores.valuerefs() if one.key[0] == sha256)
+    return next((Ranks.of(core) for core in found if core is not None), None)
 
 
 def as_text(name: str) -> str:

@@ -313,6 +313,8 @@ impl AddedTokens {
     }
 }
 
+/// Names that are found between two calls of `check`: a text may have nothing else.
+const NAMES_AT_ONCE: usize = 1 << 12;
 const NO_TOKEN: &str = "the name of an added token is not a token's";
 
 /// Finds the names in a text, from left to right: those of tokens that are not normalized, and, once two
@@ -326,12 +328,14 @@ struct NameMatches<'a> {
     second: Option<(NameSearch, Option<NameMatch>)>,
     /// Up to where the text was searched for normalized names.
     from: usize,
+    /// How many names were found.
+    found: usize,
 }
 
 impl<'a> NameMatches<'a> {
     fn new(added: &'a AddedTokens, text: &'a [u8], check: &'a Check<'a>) -> Self {
         let first = NameSearch::new(0..text.len());
-        Self { added, text, check, first, second: None, from: 0 }
+        Self { added, text, check, first, second: None, from: 0, found: 0 }
     }
 
     /// The next name. It is a token if `wants` is true for it and its neighbours allow it. Of names that
@@ -342,6 +346,10 @@ impl<'a> NameMatches<'a> {
     ) -> Result<Option<NameMatch>, Error> {
         let Self { added, text, check, .. } = *self;
         let [names, normalized] = &added.names;
+        self.found += 1;
+        if self.found % NAMES_AT_ONCE == 0 {
+            check()?;
+        }
         loop {
             if let Some((level, held)) = &mut self.second {
                 if let Some(found) = level.next(text, normalized, &added.tokens, wants, check)? {

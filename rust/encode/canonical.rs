@@ -3,7 +3,10 @@
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::encode::sink::Sink;
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, slice};
+
+/// Ids that are looked at between two calls of `check`.
+const IDS_AT_ONCE: usize = 1 << 16;
 
 /// Compares the ids that come with those that are expected.
 struct SameIds<'i, I> {
@@ -36,7 +39,19 @@ impl Encoder {
             let id = u32::try_from((*id).into());
             id.map_or(true, |id| self.added.is_special(id) || self.token_bytes(id).is_none())
         };
-        for texts in ids.split_inclusive(is_special) {
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let mut end = 0;
+            for part in rest.chunks(IDS_AT_ONCE) {
+                check()?;
+                let special = part.iter().position(is_special);
+                end += special.map_or(part.len(), |at| at + 1);
+                if special.is_some() {
+                    break;
+                }
+            }
+            let texts = slice(rest, ..end)?;
+            rest = slice(rest, end..)?;
             let mut bytes = Vec::new();
             // The id that ends this slice is decoded as well: it may not be an id at all.
             self.decode_into(&mut bytes, texts, before, true, check)?;

@@ -41,7 +41,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 
 use crate::added::{AddedToken, AddedTokens, Section};
 use crate::counters::{Event, count};
@@ -76,7 +76,7 @@ pub struct Encoder {
     /// Bytes that the cache of a thread may take.
     cache_limit: usize,
     /// Made when it is first asked for.
-    by_bytes: OnceCell<ByBytes>,
+    by_bytes: OnceBox<ByBytes>,
 }
 
 impl Encoder {
@@ -113,7 +113,7 @@ impl Encoder {
         let names = release.map(Profile::special_names).unwrap_or_default();
         let release_ids = names.iter().map(|name| added.id(name.as_bytes())).collect();
         let (path, cache_limit) = (CodePath::chosen()?, cache::DEFAULT_LIMIT);
-        let by_bytes = OnceCell::new();
+        let by_bytes = OnceBox::new();
         Ok(Self { vocabulary, added, roles, release, release_ids, path, cache_limit, by_bytes })
     }
 
@@ -168,7 +168,8 @@ impl Encoder {
     /// among them.
     pub fn tokens_along(&self, bytes: &[u8]) -> Result<Vec<u32>, Error> {
         let Self { vocabulary, added, by_bytes, .. } = self;
-        let by_bytes = by_bytes.get_or_try_init(|| ByBytes::new(vocabulary, added))?;
+        let make = || ByBytes::new(vocabulary, added).map(Box::new);
+        let by_bytes = by_bytes.get_or_try_init(make)?;
         by_bytes.along(vocabulary, added, bytes)
     }
 

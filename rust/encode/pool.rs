@@ -2,46 +2,53 @@
 //! since each has a cache that is worth keeping ([`crate::encode::cache`]). A forked process has only
 //! the thread that forked, so it starts a pool of its own.
 
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
+
+use crate::machine::fork_lock::ForkLock;
 
 struct ProcessPool {
     process: u32,
     pool: Arc<ThreadPool>,
 }
 
-static POOL: Mutex<Option<ProcessPool>> = Mutex::new(None);
+/// The pool of the process that made it, and whether one is being made.
+struct Kept {
+    pool: Option<ProcessPool>,
+    is_starting: bool,
+}
+
+impl Kept {
+    const NOTHING: Self = Self { pool: None, is_starting: false };
+}
+
+static POOL: ForkLock<Kept> = ForkLock::new(Kept::NOTHING);
 
 /// The pool of this process, with a thread for each processor; `None` if the system gives no threads.
 pub fn pool() -> Option<Arc<ThreadPool>> {
-    // The lock is held only while a pool starts. If it stays locked, the process was forked meanwhile,
-    // and the thread that would unlock it does not exist here.
-    for _ in 0..100 {
-        match POOL.try_lock() {
-            Ok(mut kept) => return current_or_new(&mut kept),
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-            // Starting threads panicked, and would do so again.
-            Err(TryLockError::Poisoned(_)) => return None,
-        }
-    }
-    None
+    POOL.with(|| Kept::NOTHING, current_or_new)
 }
 
-fn current_or_new(kept: &mut Option<ProcessPool>) -> Option<Arc<ThreadPool>> {
+fn current_or_new(kept: &mut Kept) -> Option<Arc<ThreadPool>> {
     let process = std::process::id();
-    if let Some(kept) = kept.as_ref().filter(|kept| kept.process == process) {
+    if let Some(kept) = kept.pool.as_ref().filter(|kept| kept.process == process) {
         return Some(Arc::clone(&kept.pool));
     }
+    // Starting threads panicked, and would do so again.
+    if kept.is_starting {
+        return None;
+    }
     // The threads of the parent process can't be stopped from here, so their pool is never dropped.
-    std::mem::forget(kept.take());
+    std::mem::forget(kept.pool.take());
+    kept.is_starting = true;
     let name = |index| format!("llama3_tok-{index}");
     // If the system does not say how many processors there are, one is assumed.
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().ok()?;
-    let pool = Arc::new(pool);
-    *kept = Some(ProcessPool { process, pool: Arc::clone(&pool) });
+    let built = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
+    kept.is_starting = false;
+    let pool = Arc::new(built.ok()?);
+    kept.pool = Some(ProcessPool { process, pool: Arc::clone(&pool) });
     Some(pool)
 }

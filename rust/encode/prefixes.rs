@@ -17,14 +17,16 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::mem::size_of;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, always, slice};
+use crate::machine::fork_lock::ForkLock;
 
 /// Bytes that decide on a block.
 pub const WINDOW_BYTES: usize = 1 << 11;
+/// Known blocks that are taken while the lock is held once.
+const BLOCKS_AT_ONCE: usize = 256;
 /// What is left of a cache that had become too large: this part of its limit, as a fraction of 4.
 const KEPT_QUARTERS: usize = 3;
 
@@ -174,7 +176,7 @@ struct State {
 pub struct PrefixCache {
     limit: usize,
     hasher: RandomState,
-    state: Mutex<State>,
+    state: ForkLock<State>,
 }
 
 /// A block that was not known.
@@ -187,25 +189,27 @@ struct New {
 impl PrefixCache {
     /// An empty one.
     pub fn new(limit: usize) -> Self {
-        Self { limit, hasher: RandomState::new(), state: Mutex::new(State::new()) }
+        Self { limit, hasher: RandomState::new(), state: ForkLock::new(State::new()) }
     }
 
     /// What it holds and did.
     pub fn info(&self) -> PrefixInfo {
-        self.state().info
+        self.with(|state| state.info)
     }
 
     /// Forgets all texts; what it did is still counted.
     pub fn clear(&self) -> Result<(), Error> {
-        self.state().forget(0)
+        self.with(|state| state.forget(0))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No panic leaves it in between: every change of it is a whole one.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What changes the state, or reads it. No panic leaves it in between: every change of it is a whole one. A
+    /// process that is forked while a thread is here begins with an empty one.
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        self.state.with(State::new, work)
     }
 
-    /// Adds the ids of all of `source`. The lock is not held while something is encoded.
+    /// Adds the ids of all of `source`. The lock is not held while something is encoded, nor while `check` looks for
+    /// signals, whose handlers may use this cache.
     pub fn encode(
         &self,
         kind: Kind,
@@ -229,21 +233,22 @@ impl PrefixCache {
         }
         let end = source.bytes().len();
         source.encode(at, end, ids, check)?;
-        let mut state = self.state();
-        state.info.texts += 1;
-        state.info.known_bytes += known;
-        state.info.all_bytes += end;
-        for block in new {
-            match state.insert(last, block, &self.hasher)? {
-                Some(number) => last = number,
-                // What is before it was forgotten meanwhile.
-                None => break,
+        self.with(|state| {
+            state.info.texts += 1;
+            state.info.known_bytes += known;
+            state.info.all_bytes += end;
+            for block in new {
+                match state.insert(last, block, &self.hasher)? {
+                    Some(number) => last = number,
+                    // What is before it was forgotten meanwhile.
+                    None => break,
+                }
             }
-        }
-        if state.info.bytes > self.limit {
-            state.forget(self.limit / 4 * KEPT_QUARTERS)?;
-        }
-        Ok(())
+            if state.info.bytes > self.limit {
+                state.forget(self.limit / 4 * KEPT_QUARTERS)?;
+            }
+            Ok(())
+        })
     }
 
     /// Adds the ids of the blocks that are known, and gives where these end, and the last of them.
@@ -254,23 +259,27 @@ impl PrefixCache {
         ids: &mut Vec<u32>,
         check: &Check,
     ) -> Result<(usize, Handle), Error> {
-        let mut state = self.state();
-        state.time += 1;
-        let (mut at, mut count, mut last) = (0, 0, Handle::root(kind));
-        let mut found = Vec::new();
-        while let Some(handle) = state.find(last, slice(bytes, at..)?, &self.hasher) {
-            let block = state.block(handle)?;
-            (at, count, last) = (at + block.length, count + block.ids.len(), handle);
-            found.try_reserve(1)?;
-            found.push(handle);
+        let (mut at, mut last, mut is_more) = (0, Handle::root(kind), true);
+        let time = self.with(|state| {
+            state.time += 1;
+            state.time
+        });
+        while is_more {
             check()?;
-        }
-        ids.try_reserve(count)?;
-        let time = state.time;
-        for handle in found {
-            let block = state.block_mut(handle)?;
-            block.used = time;
-            ids.extend_from_slice(&block.ids);
+            is_more = self.with(|state| -> Result<bool, Error> {
+                for _ in 0..BLOCKS_AT_ONCE {
+                    let rest = slice(bytes, at..)?;
+                    let Some(handle) = state.find(last, rest, &self.hasher) else {
+                        return Ok(false);
+                    };
+                    let block = state.block_mut(handle)?;
+                    block.used = block.used.max(time);
+                    ids.try_reserve(block.ids.len())?;
+                    ids.extend_from_slice(&block.ids);
+                    (at, last) = (at + block.length, handle);
+                }
+                Ok(true)
+            })?;
         }
         Ok((at, last))
     }
@@ -305,10 +314,6 @@ impl State {
     fn get(&self, handle: Handle) -> Option<&Block> {
         let slot = self.slots.get(handle.slot)?;
         slot.block.as_ref().filter(|_| slot.generation == handle.generation)
-    }
-
-    fn block(&self, handle: Handle) -> Result<&Block, Error> {
-        always(self.get(handle), NO_BLOCK)
     }
 
     fn block_mut(&mut self, handle: Handle) -> Result<&mut Block, Error> {

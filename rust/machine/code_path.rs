@@ -1,6 +1,6 @@
 //! The code path: which instructions the encode loop uses, chosen once for each process.
 
-use std::sync::OnceLock;
+use once_cell::race::OnceBox;
 
 use crate::error::Error;
 #[cfg(target_arch = "x86_64")]
@@ -55,16 +55,19 @@ impl CodePath {
 
     /// The fastest one.
     pub fn best() -> Self {
-        static BEST: OnceLock<CodePath> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::SCALAR))
+        static BEST: OnceBox<CodePath> = OnceBox::new();
+        *BEST.get_or_init(|| Box::new(Self::available().pop().unwrap_or(Self::SCALAR)))
     }
 
     /// The one that the environment variable [`VARIABLE`] names, which is read once; else the fastest.
     pub fn chosen() -> Result<Self, Error> {
-        static CHOSEN: OnceLock<Result<CodePath, String>> = OnceLock::new();
-        let chosen = CHOSEN.get_or_init(|| match std::env::var_os(VARIABLE) {
-            Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
-            _ => Ok(Self::best()),
+        // Without a lock, which a process that is forked meanwhile would find locked for ever.
+        static CHOSEN: OnceBox<Result<CodePath, String>> = OnceBox::new();
+        let chosen = CHOSEN.get_or_init(|| {
+            Box::new(match std::env::var_os(VARIABLE) {
+                Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
+                _ => Ok(Self::best()),
+            })
         });
         chosen.clone().map_err(|given| {
             let names: Vec<&str> = Self::available().into_iter().map(Self::name).collect();

@@ -13,7 +13,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::null_mut;
 
 use crate::error::Error;
-use crate::machine::sync::{AtomicBool, AtomicPtr, Ordering, spin_loop};
+use crate::machine::sync::{AtomicPtr, AtomicU32, Ordering, spin_loop};
 
 /// Bytes of the block.
 const RESERVE_BYTES: usize = 8 << 20;
@@ -62,13 +62,14 @@ fn is_small(bytes: usize) -> bool {
 /// The block, or none.
 struct Reserve {
     block: AtomicPtr<u8>,
-    /// Whether a thread gives the block back just now. Another one that was refused memory waits for that.
-    is_giving: AtomicBool,
+    /// The process of the thread that gives the block back just now, or 0. Another one that was refused memory
+    /// waits for that; but not in a process that was forked meanwhile, where that thread does not exist.
+    giving: AtomicU32,
 }
 
 impl Reserve {
     const fn new() -> Self {
-        Self { block: AtomicPtr::new(null_mut()), is_giving: AtomicBool::new(false) }
+        Self { block: AtomicPtr::new(null_mut()), giving: AtomicU32::new(0) }
     }
 
     #[inline]
@@ -93,14 +94,15 @@ impl Reserve {
     /// Gives the block back, if it is there. When this ends no other thread is about to.
     fn give_back(&self) {
         // A lock of the standard library may allocate.
-        while self.is_giving.swap(true, Ordering::Acquire) {
+        let this = std::process::id();
+        while self.giving.swap(this, Ordering::Acquire) == this {
             spin_loop();
         }
         let block = self.block.swap(null_mut(), Ordering::AcqRel);
         if !block.is_null() {
             block::give_back(block);
         }
-        self.is_giving.store(false, Ordering::Release);
+        self.giving.store(0, Ordering::Release);
     }
 }
 

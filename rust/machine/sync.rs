@@ -8,7 +8,7 @@
 #[cfg(not(all(test, shuttle)))]
 pub use std::{
     hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
 };
@@ -16,7 +16,7 @@ pub use std::{
 #[cfg(all(test, shuttle))]
 pub use shuttle::{
     hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
     sync::{Condvar, Mutex, MutexGuard},
     thread,
 };

@@ -2,7 +2,7 @@
 //! Memory in the size of the input is requested so that it can be refused.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Builder;
 
 use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1};
@@ -127,6 +127,19 @@ pub(super) fn all_bytes<'a>(texts: &'a [Bound<PyAny>]) -> PyResult<Vec<Cow<'a, [
 /// Lets signal handlers run, once for several items of a list.
 pub(super) fn look_for_signals(py: Python, index: usize) -> PyResult<()> {
     if index % ITEM_CHECK == ITEM_CHECK - 1 { py.check_signals() } else { Ok(()) }
+}
+
+/// A list of rows, which are looked for signals between.
+pub(super) fn list_of_rows<'py, T: IntoPyObject<'py>>(
+    py: Python<'py>,
+    rows: impl IntoIterator<Item = T>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (index, row) in rows.into_iter().enumerate() {
+        look_for_signals(py, index)?;
+        list.append(row)?;
+    }
+    Ok(list)
 }
 
 /// Collects items; memory that is refused is an error.
@@ -299,23 +312,27 @@ fn integer(place: Place, index: usize, id: &Bound<PyAny>) -> PyResult<i64> {
 /// Loads NumPy if it is not loaded yet. The crate `numpy` does so when it first needs it, but there an
 /// exception that a signal handler raises meanwhile, as Ctrl-C does, would be a panic.
 pub(super) fn load_numpy(py: Python) -> PyResult<()> {
-    static LOADED: PyOnceLock<()> = PyOnceLock::new();
-    let load = || {
-        py.import("numpy")?;
-        // Once more, by the crate: on another thread, where no signal handler runs.
-        let empty = || Python::attach(|py| drop(PyArray1::<u32>::from_vec(py, Vec::new())));
-        let used = || Builder::new().spawn(empty).map(|thread| thread.join().is_ok());
-        match py.detach(used) {
-            Ok(true) => Ok(()),
-            // Memory or threads are refused.
-            Err(_) => Err(PyMemoryError::new_err("out of memory")),
-            Ok(false) if reserve::ask(NUMPY_BYTES).is_err() => {
-                Err(PyMemoryError::new_err("out of memory"))
-            }
-            Ok(false) => Err(PyImportError::new_err("this version of NumPy can't be used")),
+    // Two threads may both load it: a lock would stay locked in a process that is forked meanwhile.
+    static IS_LOADED: AtomicBool = AtomicBool::new(false);
+    if IS_LOADED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    py.import("numpy")?;
+    // Once more, by the crate: on another thread, where no signal handler runs.
+    let empty = || Python::attach(|py| drop(PyArray1::<u32>::from_vec(py, Vec::new())));
+    let used = || Builder::new().spawn(empty).map(|thread| thread.join().is_ok());
+    match py.detach(used) {
+        Ok(true) => {
+            IS_LOADED.store(true, Ordering::Relaxed);
+            Ok(())
         }
-    };
-    LOADED.get_or_try_init(py, load).copied()
+        // Memory or threads are refused.
+        Err(_) => Err(PyMemoryError::new_err("out of memory")),
+        Ok(false) if reserve::ask(NUMPY_BYTES).is_err() => {
+            Err(PyMemoryError::new_err("out of memory"))
+        }
+        Ok(false) => Err(PyImportError::new_err("this version of NumPy can't be used")),
+    }
 }
 
 /// An array that has the values' memory.

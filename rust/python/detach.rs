@@ -34,7 +34,8 @@ pub(super) fn detached<T: Send>(
                 return Ok(());
             }
             last.set(Some(now));
-            Python::attach(|py| report(py, progress.as_ref(), read.get())).map_err(|error| {
+            let reported = Python::try_attach(|py| report(py, progress.as_ref(), read.get()));
+            reported.unwrap_or_else(|| wait_for_the_end()).map_err(|error| {
                 raised.replace(Some(error));
                 Error::Interrupted
             })
@@ -44,6 +45,14 @@ pub(super) fn detached<T: Send>(
     match raised {
         Some(error) => Err(error),
         None => result.map_err(|error| raise(py, error)),
+    }
+}
+
+/// For a daemon thread whose interpreter has ended, or ends just now: nobody is left to take a result, and the
+/// process is about to end. Until then the thread waits, as Python's own do.
+fn wait_for_the_end() -> ! {
+    loop {
+        std::thread::park();
     }
 }
 

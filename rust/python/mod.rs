@@ -48,8 +48,8 @@ use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyList, PyString};
 
 use self::columns::Rows;
 use self::convert::{
-    GivenIds, array, array_of, ask_for_objects, bytes_object, bytes_of, list_of, look_for_signals,
-    try_collect,
+    GivenIds, array, array_of, ask_for_objects, bytes_object, bytes_of, list_of, list_of_rows,
+    look_for_signals, try_collect,
 };
 use self::core::Core;
 use self::detach::detached;
@@ -180,14 +180,17 @@ impl Core {
     }
 
     /// Where added tokens stand in a text: where each begins and ends, in bytes, and its id.
-    fn added_spans(
+    fn added_spans<'py>(
         &self,
-        text: &Bound<PyAny>,
+        text: &Bound<'py, PyAny>,
         options: GivenOptions,
-    ) -> PyResult<Vec<(usize, usize, u32)>> {
+    ) -> PyResult<Bound<'py, PyList>> {
         let (py, options) = (text.py(), self.options(options)?);
         let bytes = bytes_of(text, || "text".to_owned())?;
-        detached(py, None, |check, _| self.encoder.added.spans(&bytes, &options.allowed, check))
+        let spans = detached(py, None, |check, _| {
+            self.encoder.added.spans(&bytes, &options.allowed, check)
+        })?;
+        list_of_rows(py, spans)
     }
 
     /// The longest beginning of a text, or with `from_end` the longest end, of at most `limit` tokens.

@@ -6,7 +6,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{array, bytes_object, try_collect};
+use super::convert::{array, bytes_object, list_of_rows};
 use super::core::Core;
 use super::detach::detached;
 use crate::bpe::merge::MergeMemory;
@@ -87,15 +87,14 @@ pub(super) fn pretoken_cuts<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Cuts<
 
 /// How merging joins the bytes of a piece: `(start, middle, end, id)` for each step, in order.
 #[pyfunction]
-pub(super) fn merge_steps(
-    py: Python,
+pub(super) fn merge_steps<'py>(
+    py: Python<'py>,
     core: &Core,
     piece: &[u8],
-) -> PyResult<Vec<(usize, usize, usize, u32)>> {
+) -> PyResult<Bound<'py, PyList>> {
     let vocabulary = Arc::clone(&core.encoder.vocabulary);
     let steps = detached(py, None, |check, _| vocabulary.merge_steps(piece, check))?;
-    let rows = steps.iter().map(|step| Ok((step.start, step.middle, step.end, step.id)));
-    try_collect(steps.len(), rows)
+    list_of_rows(py, steps.iter().map(|step| (step.start, step.middle, step.end, step.id)))
 }
 
 /// The ids that merging gives from each byte string, which is neither cut nor looked up as a whole.

@@ -1,8 +1,9 @@
 //! Functions that need no vocabulary: the files of a folder, what kind a file is, and the processor.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
+use once_cell::race::OnceNonZeroUsize;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -74,6 +75,7 @@ fn code_paths() -> Vec<&'static str> {
 fn cpu_count() -> usize {
     // Determined once, as by the pool: the system reads files for it, which takes longer than to encode
     // a batch of a few short texts.
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+    static COUNT: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    let count = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    COUNT.get_or_init(count).get()
 }

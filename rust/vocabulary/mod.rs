@@ -15,7 +15,6 @@ pub mod parse;
 mod write;
 pub mod decode_table;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
@@ -79,7 +78,7 @@ pub struct Vocabulary {
     serial: u64,
     added: Option<Vec<AddedToken>>,
     post_processor: Option<String>,
-    decode_table: OnceLock<Option<DecodeTable>>,
+    decode_table: OnceBox<Option<DecodeTable>>,
     longest_token: usize,
 }
 
@@ -129,7 +128,7 @@ impl Vocabulary {
         // Each byte is a token.
         let longest_token =
             token_table.tokens().iter().fold(1, |longest, (_, bytes)| longest.max(bytes.len()));
-        let (added, post_processor, decode_table) = (None, None, OnceLock::new());
+        let (added, post_processor, decode_table) = (None, None, OnceBox::new());
         Ok(Self {
             token_table,
             merger,
@@ -172,10 +171,10 @@ impl Vocabulary {
         self.decode_table.get()?.as_ref()
     }
 
-    /// Makes the table to decode with, in a millisecond. If two threads make it at the same time, one
-    /// waits. A process that is forked meanwhile would wait for ever.
+    /// Makes the table to decode with, in a millisecond. If two threads make it at the same time, the work
+    /// of one is thrown away: nobody waits, nor does a process that is forked meanwhile.
     pub fn make_decode_table(&self) {
-        self.decode_table.get_or_init(|| DecodeTable::new(self.tokens()));
+        self.decode_table.get_or_init(|| Box::new(DecodeTable::new(self.tokens())));
     }
 
     /// The token that a `tokenizer.json` writes as `token`. `None` if there is none, or a character is not

@@ -47,6 +47,7 @@ def encode_array(
     definition: Definition, messages: Iterable[Message], options: ChatOptions, call: str
 ) -> "npt.NDArray[np.uint32]":
     """The ids as an array."""
+    arguments.load_numpy()
     template = template_of(definition, options, call)
     if template is None:
         chat = _conversation(definition, messages, options)
@@ -59,6 +60,7 @@ def encode_masked(
     definition: Definition, messages: Iterable[Message], options: ChatOptions, call: str
 ) -> "tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]":
     """The ids as an array, and 1 for each that the assistant writes."""
+    arguments.load_numpy()
     template = template_of(definition, options, call)
     if template is None:
         chat = _conversation(definition, messages, options)

@@ -76,6 +76,7 @@ class PrefixCache:
 
     def encode_array(self, text: Text) -> "npt.NDArray[np.uint32]":
         """The same as `uint32[n]`."""
+        arguments.load_numpy()
         return self._core.encode_array(text)
 
     def encode_chat(self, messages: Iterable[Message], **options: Unpack[ChatOptions]) -> list[int]:
@@ -96,6 +97,7 @@ class PrefixCache:
     def _chat(
         self, messages: Iterable[Message], options: ChatOptions, call: str
     ) -> "npt.NDArray[np.uint32]":
+        arguments.load_numpy()
         definition = self._tokenizer.definition
         chat = conversations.by_core(definition, messages, options, call)
         if chat is None:

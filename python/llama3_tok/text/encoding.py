@@ -11,6 +11,8 @@ from llama3_tok.lazy import np, npt
 __all__ = ["Encoding"]
 
 # Tokens that a notebook shows; more would make it slow.
+_AT_ONCE = 1 << 16
+"""Tokens between two looks for signals, where Python's objects are made of an array."""
 _SHOWN = 2000
 _STYLE = "font-family:monospace;white-space:pre-wrap;line-height:1.8"
 # Those of the pages (`page/page.css`), written out, since a notebook has no style sheet.
@@ -77,11 +79,15 @@ class Encoding:
         [b'Vi', b'\xe1\xbb\x87', b't', b' Nam']
         """
         data = self._text if isinstance(self._text, bytes) else utf8(self._text, "text")
-        spans = self.byte_spans.tolist()
-        return [
-            data[start:end] if start < end else self._ends.get(id, b"")
-            for id, (start, end) in zip(self.ids.tolist(), spans, strict=True)
-        ]
+        tokens: list[bytes] = []
+        for first in range(0, len(self.ids), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            spans = zip(self.ids[part].tolist(), self.byte_spans[part].tolist(), strict=True)
+            tokens += [
+                data[start:end] if start < end else self._ends.get(id, b"")
+                for id, (start, end) in spans
+            ]
+        return tokens
 
     def _repr_html_(self) -> str:
         """The text with each token on a colour of its own, for notebooks; the id is its title.

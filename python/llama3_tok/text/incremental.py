@@ -1,6 +1,6 @@
 """`IncrementalEncoder`: the ids of a text that comes in pieces."""
 
-from llama3_tok import _core
+from llama3_tok import _core, arguments
 from llama3_tok.arguments import Text
 from llama3_tok.lazy import np, npt
 from llama3_tok.text.second_bos import Opening
@@ -77,6 +77,7 @@ class IncrementalEncoder:
     @property
     def ids_array(self) -> "npt.NDArray[np.uint32]":
         """The same as `uint32[n]`."""
+        arguments.load_numpy()
         return self._core.ids_array
 
     @property

@@ -9,7 +9,7 @@ from operator import index as integer
 from typing import Any, Literal, NoReturn, TypeVar
 
 from llama3_tok.about import PATTERN
-from llama3_tok.arguments import Options
+from llama3_tok.arguments import Options, load_numpy
 from llama3_tok.compat.tiktoken import unstable
 from llama3_tok.errors import InvalidTokenId, Llama3TokError, SpecialTokenError, UnknownToken
 from llama3_tok.lazy import np, npt
@@ -135,6 +135,7 @@ class Encoding:
         disallowed_special: _Disallowed = "all",
     ) -> "npt.NDArray[np.uint32]":
         """The ids of a text as `uint32[n]`; parameters and errors as in `encode`."""
+        load_numpy()
         return self._encode(self._core.encode_array, text, allowed_special, disallowed_special)
 
     def encode_ordinary_batch(self, text: list[str], *, num_threads: int = 8) -> list[list[int]]:
