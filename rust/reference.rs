@@ -29,7 +29,7 @@ use crate::text::pretokenize::{PATTERN, PretokenEnds, Pretokens};
 use crate::text::span::Span;
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::content::Content;
-pub use obvious::{RankMap, base64, encode, merge, pretokens, rank_file, sample_tokens};
+pub use obvious::{RankMap, encode, merge, pretokens, rank_file, sample_tokens};
 pub use obvious_added::added_in;
 
 /// A check that never stops anything.

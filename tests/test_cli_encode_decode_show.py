@@ -329,6 +329,19 @@ def test_show_cuts_a_piece_that_is_wider_than_a_line():
     assert ids == ids_of(" " * 100 + "x")
 
 
+def test_the_id_of_a_wide_piece_is_beneath_its_beginning():
+    # Its end shares a row with the next token, and those between have no ids.
+    shown = output("show", "=" * 64 + "hello", COLUMNS="30").decode()
+    first, second, third = shown.split("\n\n")[:-1]
+    assert first.split("\n")[0] == "=" * 29
+    assert first.split("\n")[1].strip().isdigit()
+    assert second == "=" * 29
+    pieces, ids = third.split("\n")
+    assert pieces == "=" * 6 + "│hello│"
+    assert ids.startswith(" " * 6 + "│")
+    assert ids.strip(" │").isdigit()
+
+
 def test_show_wraps_a_pipe_at_80_columns():
     widths = [len(line) for line in output("show", "word " * 100).decode().splitlines()]
     assert 70 <= max(widths) <= 80

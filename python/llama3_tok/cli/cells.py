@@ -43,7 +43,7 @@ class Cell:
     """A token in a row, or a part of one that is wider than a row.
 
     `top` is its piece and `below` its id, as they are printed: with a `colour`, or without one with
-    a bar at the end. Only the last part of a token `has_id`.
+    a bar at the end. Only the first part of a token `has_id`.
     """
 
     __slots__ = ("below", "has_id", "top", "width")
@@ -70,9 +70,11 @@ def cells(id: int, piece: bytes, colour: str | None, columns: int) -> Iterator[C
     room = columns - 1  # for the bar, or a space, at the end
     shown = visible(piece)
     parts = [shown] if _width(shown) <= room else _chopped(shown, room)
+    below = str(id)
     for part in parts[:-1]:
-        yield Cell(part, "", columns, _width(part), colour, ends=False)
-    last, below = parts[-1], str(id)
+        yield Cell(part, below, columns, _width(part), colour, ends=False)
+        below = ""
+    last = parts[-1]
     width = _width(last)
     yield Cell(last, below, max(width, len(below)) + 1, width, colour, ends=True)
 

@@ -117,7 +117,9 @@ class Rows:
         row.extend(*self._cells(ids))
         places = list(accumulate(row.widths, initial=0))
         count = len(row.tops)
-        line_ends = chain((end + 1 for end, ends in enumerate(row.ends) if ends), [count + 1])
+        line_ends = chain(
+            (end for end, kind in enumerate(row.kinds, 1) if kind & LINE_END), [count + 1]
+        )
         line_end, start = next(line_ends), 0
         while start < count:
             # A row has a cell, also one that is wider than it may be.
@@ -131,8 +133,8 @@ class Rows:
             start = end
         row.forget(start)
 
-    def _cells(self, ids: Sequence[int]) -> "tuple[list[str], list[str], list[int], list[bool]]":
-        """What each token has above and below, its width, and whether it ends a line."""
+    def _cells(self, ids: Sequence[int]) -> "tuple[list[str], list[str], list[int], list[int]]":
+        """What each token has above and below, its width, and its kind."""
         tops, belows = [""] * len(ids), [""] * len(ids)
         for first, look in enumerate(self._looks):
             own = ids[first::2]
@@ -140,19 +142,20 @@ class Rows:
             tops[first::2] = map(look.tops.__getitem__, own)
             belows[first::2] = map(look.belows.__getitem__, own)
         widths = list(map(self._widths.__getitem__, ids))
-        ends = list(map(self._line_ends.__contains__, ids))
+        kinds: list[int] = list(map(self._line_ends.__contains__, ids))
         if any(look.wide for look in self._looks):
             # From the last one on, so that the places of the others stay.
             for at in range(len(ids) - 1, -1, -1):
                 if parts := self._looks[at % 2].wide.get(ids[at]):
                     here = slice(at, at + 1)
                     tops[here] = [part.top for part in parts]
-                    belows[here] = [part.below if part.has_id else "" for part in parts]
+                    belows[here] = [part.below for part in parts]
                     widths[here] = [part.width for part in parts]
-                    ends[here] = [False] * (len(parts) - 1) + [ends[at]]
+                    others = [NO_ID] * (len(parts) - 2)
+                    kinds[here] = [0, *others, NO_ID | kinds[at]]
         if len(ids) % 2:
             self._looks.reverse()
-        return tops, belows, widths, ends
+        return tops, belows, widths, kinds
 
     def _learn(self, look: _Look, ids: Sequence[int]) -> None:
         """Makes the cells that `look` has not yet."""
@@ -173,31 +176,36 @@ class Rows:
                 look.wide[id] = [*parts, last]
 
 
+# The kind of a cell, as bits: it ends a line of the text; it is a further part of a token.
+LINE_END, NO_ID = 1, 2
+
+
 class _Row:
-    """Cells that no row has yet: their tops and belows, widths, and whether they end a line."""
+    """Cells that no row has yet: their tops and belows, widths and kinds."""
 
     def __init__(self) -> None:
         self.tops: list[str] = []
         self.belows: list[str] = []
         self.widths: list[int] = []
-        self.ends: list[bool] = []
+        self.kinds: list[int] = []
 
     def extend(
-        self, tops: list[str], belows: list[str], widths: list[int], ends: list[bool]
+        self, tops: list[str], belows: list[str], widths: list[int], kinds: list[int]
     ) -> None:
         self.tops += tops
         self.belows += belows
         self.widths += widths
-        self.ends += ends
+        self.kinds += kinds
 
     def forget(self, count: int) -> None:
         """The first cells, which a row has now."""
-        for known in (self.tops, self.belows, self.widths, self.ends):
+        for known in (self.tops, self.belows, self.widths, self.kinds):
             del known[:count]
 
     def printed(self, start: int, end: int) -> str:
         """A row: its pieces, their ids, and an empty line. One within a long piece has no ids."""
         tops = "".join(self.tops[start:end]).rstrip(" ")
-        if belows := "".join(self.belows[start:end]).rstrip(" "):
-            return f"{tops}\n{belows}\n\n"
-        return f"{tops}\n\n"
+        if end - start == 1 and self.kinds[start] & NO_ID:
+            return f"{tops}\n\n"
+        belows = "".join(self.belows[start:end]).rstrip(" ")
+        return f"{tops}\n{belows}\n\n"
