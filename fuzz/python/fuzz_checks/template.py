@@ -1,12 +1,14 @@
 """Any chat template: ChatFormatError, or a text in which nothing that was said is special."""
 
+from unittest.mock import patch
+
 import llama3_tok.chat.template as templates
 from fuzz_checks.given import text_of
 from llama3_tok import ChatFormatError
 from llama3_tok.chat.template import sandbox
 
-# Less than it may take, so that an input that takes all of it is seen and does not take a minute.
-sandbox.SECONDS, sandbox.ROUNDS, sandbox.LENGTH = 2.0, 20_000, 1 << 16
+# Less than it may take, so that an input that takes all of it does not take a minute.
+LIMITS = {"SECONDS": 2.0, "ROUNDS": 20_000, "LENGTH": 1 << 16}
 
 NAMES = ["<|begin_of_text|>", "<|eot_id|>", "<|im_start|>", "<|im_end|>"]
 TOKENS = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}
@@ -35,6 +37,11 @@ SEEDS = (
 
 def check(data: bytes) -> None:
     """The input is a template; its first byte says whether the last message is to go on."""
+    with patch.multiple(sandbox, **LIMITS):
+        _render(data)
+
+
+def _render(data: bytes) -> None:
     template = text_of(data[1:])
     goes_on = "content" if data[:1] == b"1" else None
     try:

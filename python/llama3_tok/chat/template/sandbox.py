@@ -285,7 +285,9 @@ def run(
         ArithmeticError,
         AttributeError,
         LookupError,
-        RecursionError,
+        NameError,  # a number that is infinite is the name `inf` in what Jinja makes
+        RuntimeError,
+        SyntaxError,
         TypeError,
         ValueError,
     ) as error:
