@@ -347,7 +347,7 @@ impl<'a> NameMatches<'a> {
         let Self { added, text, check, .. } = *self;
         let [names, normalized] = &added.names;
         self.found += 1;
-        if self.found % NAMES_AT_ONCE == 0 {
+        if self.found.is_multiple_of(NAMES_AT_ONCE) {
             check()?;
         }
         loop {
