@@ -6,7 +6,7 @@ import pytest
 
 from fuzz_checks.manifest import COMMIT, END, JOB, SHARD
 from llama3_tok.data.corpora.manifest import MANIFEST, Commit, ManifestError, checked, line_of
-from llama3_tok.data.corpora.run import inspect, verify
+from llama3_tok.data.corpora.written import inspect, verify
 
 
 def write(folder, *contents):

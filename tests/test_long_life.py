@@ -31,12 +31,12 @@ def test_words_are_pretokens_that_are_merged(tokenizer):
 def test_memory_is_flat_after_warm_up(tmp_path):
     """The first seconds of a life, in which all caches are filled.
 
-    It is so short that the heap is not at rest in the end; the long run allows 2 MB.
+    It is so short that a thread's cache may still grow, to 24 MB; the long run allows 2 MB.
     """
     record = tmp_path / "record.json"
     pretokens, objects = (30_000_000, 1000) if EXAMPLES >= 2000 else (10_000_000, 100)
     sizes = ["--pretokens", pretokens, "--chats", pretokens // 1000, "--objects", objects]
-    sizes += ["--growth", 6]
+    sizes += ["--growth", 26]
     done = subprocess.run(
         [sys.executable, SCRIPT, *map(str, sizes), "--json", record],
         capture_output=True,
@@ -54,6 +54,6 @@ def test_memory_is_flat_after_warm_up(tmp_path):
 @linux
 def test_memory_that_grows_is_seen():
     kept = []
-    found = long_life.Life("a leak", 100).run(lambda number: kept.append(bytearray(1 << 20)))
+    found = long_life.Life("a leak", 100).run(lambda number: kept.append(b"x" * (1 << 20)))
     assert found["growth_mb"] > 50
     assert long_life.Life("nothing", 100).run(lambda number: None)["growth_mb"] < 1

@@ -18,7 +18,7 @@ from llama3_tok.data.corpora.manifest import (
     line_of,
     lines_of,
 )
-from llama3_tok.data.corpora.run import inspect, verify
+from llama3_tok.data.corpora.written import inspect, verify
 from llama3_tok.data.places import Local
 
 JOB = {
