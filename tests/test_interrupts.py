@@ -4,6 +4,7 @@ import pytest
 
 import attack_inventory
 import interrupts
+from conftest import EXAMPLES
 
 # Torch is in an environment of its own, Ray and Spark stop their workers themselves.
 ELSEWHERE = ("llama3_tok.torch.", "llama3_tok.data.ray.", "llama3_tok.data.spark.")
@@ -27,6 +28,7 @@ def test_control_c_ends_what_people_call_most(name):
 
 
 @pytest.mark.large
+@pytest.mark.skipif(EXAMPLES < 20_000, reason="takes ten minutes: make large has it")
 @pytest.mark.parametrize("name", [name for name in interrupts.LONG if name not in FEW])
 def test_control_c_ends_every_long_call(name):
     assert interrupts.measure(name) < 2
