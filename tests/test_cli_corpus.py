@@ -114,7 +114,7 @@ def test_wrong_usage_says_what_is_right(folder):
         (["t.jsonl", "--out", "o", "--sample", "0"], "is not a part"),
         (["t.jsonl", "--out", "o", "--shard-tokens", "many"], "is not a whole number"),
         (["t.jsonl", "--out", "o", "--field", "text", "--messages"], "exclude each other"),
-        (["nothere.txt", "--out", "o"], "there is no such file"),
+        (["nothere.txt", "--out", "o"], "no file has this name"),
         (["t.jsonl", "--field", "nothere", "--out", "o"], 't.jsonl:1: no field "nothere"'),
     ]:
         status = 1 if message.startswith("this corpus") else 2
