@@ -7,6 +7,7 @@ them, or what they name is there.
 """
 
 import doctest
+import os
 import re
 import shlex
 import sys
@@ -113,6 +114,8 @@ def test_a_command_is_one_that_there_is(page, command):
     }
     if command[0] in checks:
         checks[command[0]](command[1:])
+    elif command[0].startswith("scripts/"):
+        assert os.access(ROOT / command[0], os.X_OK)
     else:
         # Programs that are not this project's.
         assert command[0] in ("cargo", "git", "vllm"), command

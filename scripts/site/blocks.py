@@ -11,7 +11,7 @@ from collections.abc import Iterator
 INDENT = "    "
 DIRECTIVE = re.compile(r"\s*#\s*doctest:.*$")
 COMMANDS = ("llama3-tok ", "pip ", "python ", "pytest ", "make ", "git ", "cargo ", "vllm ")
-COMMANDS += ("LLAMA3_TOK_", "PYTHONPATH=")
+COMMANDS += ("LLAMA3_TOK_", "PYTHONPATH=", "scripts/")
 LIST_ITEM = re.compile(r"\s*([-*+]|\d+\.)\s")
 
 
