@@ -246,7 +246,7 @@ impl Encoder {
             self.for_each_batch(texts, threads, options, check, |group| {
                 if all.ids.is_empty() {
                     let bytes = |texts: &[B]| texts.iter().map(|text| text.as_ref().len()).sum();
-                    let first = texts.get(..group.offsets.len() - 1).unwrap_or(texts);
+                    let first = slice(texts, 0..group.offsets.len().saturating_sub(1))?;
                     reserve_like(&mut all.ids, group.ids.len(), bytes(first), bytes(texts));
                 }
                 all.append(&group)

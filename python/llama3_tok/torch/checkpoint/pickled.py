@@ -144,13 +144,13 @@ class _Machine:
     def _extend(self, items: list[Any]) -> None:
         into = self._stack[-1]
         if not isinstance(into, list):
-            raise NotATable("it appends to what is no list")
+            raise NotATable("it appends to something that is not a list")
         into += items
 
     def _put(self, items: list[Any]) -> None:
         into = self._stack[-1]
         if not isinstance(into, dict) or len(items) % 2:
-            raise NotATable("it puts something into what is no table")
+            raise NotATable("it puts something into what is not a table")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str) and not _are_numbers((key,)):
                 raise NotATable(f"{reprlib.repr(key)} is the key of a table")
@@ -160,7 +160,7 @@ class _Machine:
         """Attributes of a table, such as `_metadata`, which nobody reads."""
         self._stack.pop()
         if not isinstance(self._stack[-1], dict):
-            raise NotATable("it sets attributes of what is no table")
+            raise NotATable("it sets attributes of what is not a table")
 
     # The memo
 
