@@ -272,11 +272,14 @@ def test_a_file_that_differs_from_metas_in_one_token_has_its_own_ids(tmp_path):
 # Found again
 
 
-def test_a_pickle_finds_its_vocabulary_again_by_path_and_hash(small, monkeypatch):
+def test_a_pickle_finds_its_vocabulary_again_by_path_and_hash(tmp_path, monkeypatch):
+    # A content of its own: a vocabulary that another test still holds would be found in the process.
+    only_here = b"only in test_a_pickle"
+    small = write(tmp_path / "small.model", rank_lines([*SMALL, only_here]))
     data = pickle.dumps(Tokenizer(small))
     assert pickle.loads(data).encode("hello") == [SMALL.index(b"hello")]
     # Moved: the environment names where it is now.
-    moved = small.rename(small.parent / "moved.model")
+    moved = small.rename(tmp_path / "moved.model")
     with pytest.raises(VocabularyNotFound, match="not found again"):
         pickle.loads(data)
     monkeypatch.setenv(vocabulary.ENVIRONMENT, str(moved))
