@@ -33,6 +33,33 @@ def test_names_of_other_libraries_are_told_what_they_are_here(tokenizer, name, o
         assert not hasattr(asked, name)
 
 
+def test_names_of_other_libraries_can_not_be_set_and_are_not_listed(tokenizer):
+    from llama3_tok import elsewhere
+
+    with pytest.raises(AttributeError, match=r"use pad\(sequences, side=...\)"):
+        tokenizer.padding_side = "left"
+    for asked in (tokenizer, Tokenizer):
+        assert not elsewhere._ATTRIBUTES.keys() & set(dir(asked))
+        assert {"encode", "__len__", "bos_id"} <= set(dir(asked))
+
+
+def test_a_subclass_may_have_a_name_of_another_library():
+    class Own(Tokenizer):
+        def tokenize(self, text):
+            return self.encode(text)
+
+    own = Own()
+    assert own.tokenize("hello") == [15339]
+    assert "tokenize" in dir(own)
+    with pytest.raises(AttributeError, match="'Own' object has no attribute 'n_vocab'; use"):
+        _ = own.n_vocab
+
+
+def test_no_attribute_is_asked_for_in_the_slow_way():
+    # A class with `__getattr__` makes each access of each attribute slower.
+    assert not hasattr(Tokenizer, "__getattr__")
+
+
 def test_a_hint_names_only_what_there_is(tokenizer):
     from llama3_tok import elsewhere
 

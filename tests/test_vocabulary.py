@@ -273,7 +273,7 @@ def test_a_file_that_differs_from_metas_in_one_token_has_its_own_ids(tmp_path):
 
 
 def test_a_pickle_finds_its_vocabulary_again_by_path_and_hash(tmp_path, monkeypatch):
-    # A content of its own: a vocabulary that another test still holds would be found in the process.
+    # A content of its own: a vocabulary that another test holds would be found in the process.
     only_here = b"only in test_a_pickle"
     small = write(tmp_path / "small.model", rank_lines([*SMALL, only_here]))
     data = pickle.dumps(Tokenizer(small))

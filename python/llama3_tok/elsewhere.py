@@ -5,9 +5,10 @@ of them is offered here, since most do something else there: `llama3_tok.compat`
 their interfaces.
 """
 
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
-__all__ = ["NamesOfOthers", "attribute", "option"]
+__all__ = ["NameOfOthers", "NamesOfOthers", "option", "without_names_of_others"]
 
 _COMPAT = "llama3_tok.compat has classes with the interfaces of transformers and tiktoken"
 
@@ -128,22 +129,54 @@ _CHAT = {
 }
 
 
+class NameOfOthers:
+    """The name of something that another library has, in a class that does not have it.
+
+    Whoever asks for it gets the error that says what it is called here. A `__getattr__` would do so
+    as well, but Python asks for each attribute in a slower way in classes that have one: two tenths
+    of the time of a short call.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        raise _missing(owner if instance is None else instance, self._name)
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        raise _missing(instance, self._name)
+
+
 class NamesOfOthers(type):
-    """The metaclass of `Tokenizer`: the error for an unknown name says what it is called here."""
+    """The metaclass of `Tokenizer`: names of other libraries are not there, and say so."""
 
-    if not TYPE_CHECKING:  # where each name that is missing is an error already
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], members: dict[str, Any]
+    ) -> "NamesOfOthers":
+        """The class, with a `NameOfOthers` for each of them that neither it nor a base has."""
+        made = super().__new__(cls, name, bases, members)
+        there = {key for base in made.__mro__ for key in vars(base)}
+        for key in _ATTRIBUTES.keys() - there:
+            setattr(made, key, NameOfOthers(key))
+        return made
 
-        def __getattr__(cls, name: str) -> NoReturn:
-            raise attribute(cls, name)
+    def __dir__(cls) -> list[str]:
+        """What there is, without these names."""
+        return without_names_of_others(cls, super().__dir__())
 
 
-def attribute(owner: object, name: str) -> AttributeError:
-    """The error for an attribute that `Tokenizer`, or an object of it, does not have."""
+def without_names_of_others(owner: type, names: Iterable[str]) -> list[str]:
+    """Names that are attributes of a class or its objects."""
+    members = {key: value for base in reversed(owner.__mro__) for key, value in vars(base).items()}
+    return [name for name in names if not isinstance(members.get(name), NameOfOthers)]
+
+
+def _missing(owner: object, name: str) -> AttributeError:
+    """The error for a name that `Tokenizer`, or an object of it, does not have."""
     kind = f"type object {owner.__name__!r}" if isinstance(owner, type) else None
     message = f"{kind or f'{type(owner).__name__!r} object'} has no attribute {name!r}"
-    if name not in _ATTRIBUTES:
-        # Python suggests a name that is like it, if it knows the object.
-        return AttributeError(message, name=name, obj=owner)
     ours = _ATTRIBUTES[name]
     return AttributeError(message + (f"; use {ours}. {_COMPAT}" if ours else f". {_COMPAT}"))
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from llama3_tok import _core, arguments, elsewhere, thread_cache
 from llama3_tok import vocabulary as _vocabulary
@@ -563,9 +563,9 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         """
         given = ids if type(ids) is list else arguments.ids(ids, "ids")
         if not options:
-            errors, skip_special = "replace", False
-        else:
-            errors, skip_special = arguments.decoding(options, "decode")
+            text = self._core.decode_text(given)
+            return self._core.decode(given).decode("utf-8", "replace") if text is None else text
+        errors, skip_special = arguments.decoding(options, "decode")
         # Any other `errors` might be wrong, which `bytes.decode` has to find out.
         if type(errors) is str and errors in ("replace", "strict"):
             text = self._core.decode_text(given, skip_special)
@@ -1240,11 +1240,9 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         _, _, sha256, profile, folder = self._definition
         return sha256, profile, folder
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            """An AttributeError for an unknown name, which says what it is called here."""
-            raise elsewhere.attribute(self, name)
+    def __dir__(self) -> list[str]:
+        """What there is, without the names of other libraries, which only say what to use here."""
+        return elsewhere.without_names_of_others(type(self), super().__dir__())
 
     def __copy__(self) -> "Tokenizer":
         """Itself, since it never changes."""

@@ -43,26 +43,37 @@ impl Encoder {
     ) -> Result<(), Error> {
         // The table has the bytes of every token of the vocabulary, special or not.
         let skips_some = skip_special && self.added.has_special_below(self.vocabulary.len() as u32);
-        let table = self
-            .vocabulary
-            .decode_table()
-            .filter(|_| ids.len() >= MIN_IDS_TO_USE_TABLE && !skips_some);
-        let mut buffered = table.map(|table| (table, [0; CHUNK_IDS * SLOT_BYTES]));
+        if ids.len() >= MIN_IDS_TO_USE_TABLE
+            && !skips_some
+            && let Some(table) = self.vocabulary.decode_table()
+        {
+            return self.decode_with(table, bytes, ids, before, skip_special, check);
+        }
+        for (number, ids) in (0..).zip(ids.chunks(CHUNK_IDS)) {
+            for (position, &id) in (before + number * CHUNK_IDS..).zip(ids) {
+                add(bytes, self.decode_one(id.into(), position, skip_special)?)?;
+            }
+            check_after(number, check)?;
+        }
+        Ok(())
+    }
+
+    /// The same with the table. In a function of its own: a few ids do without the memory of a chunk on the stack.
+    #[inline(never)]
+    fn decode_with<I: Copy + Into<i64>>(
+        &self,
+        table: &DecodeTable,
+        bytes: &mut Vec<u8>,
+        ids: &[I],
+        before: usize,
+        skip_special: bool,
+        check: &Check,
+    ) -> Result<(), Error> {
+        let mut buffer = [0; CHUNK_IDS * SLOT_BYTES];
         for (number, ids) in (0..).zip(ids.chunks(CHUNK_IDS)) {
             let before = before + number * CHUNK_IDS;
-            match &mut buffered {
-                Some((table, buffer)) => {
-                    self.decode_chunk(bytes, ids, before, skip_special, table, buffer)?;
-                }
-                None => {
-                    for (position, &id) in (before..).zip(ids) {
-                        add(bytes, self.decoded(id.into(), position, skip_special)?)?;
-                    }
-                }
-            }
-            if number % CHECK_CHUNKS == CHECK_CHUNKS - 1 {
-                check()?;
-            }
+            self.decode_chunk(bytes, ids, before, skip_special, table, &mut buffer)?;
+            check_after(number, check)?;
         }
         Ok(())
     }
@@ -80,7 +91,7 @@ impl Encoder {
     ) -> Result<(), Error> {
         for (index, &id) in ids.iter().enumerate() {
             let id = id.into();
-            match self.decoded(id, before + index, skip_special) {
+            match self.decode_one(id, before + index, skip_special) {
                 Ok(token) => add(bytes, token)?,
                 Err(Error::InvalidTokenId { .. }) if id >= 0 => add(bytes, unknown.as_bytes())?,
                 Err(error) => return Err(error),
@@ -115,7 +126,7 @@ impl Encoder {
                 count += length;
                 continue;
             }
-            let token = self.decoded(id.into(), before + position, skip_special)?;
+            let token = self.decode_one(id.into(), before + position, skip_special)?;
             add(bytes, slice(buffer, ..count)?)?;
             add(bytes, token)?;
             count = 0;
@@ -123,8 +134,9 @@ impl Encoder {
         add(bytes, slice(buffer, ..count)?)
     }
 
-    /// The bytes of any id; none of a special one if `skip_special`.
-    fn decoded(&self, id: i64, position: usize, skip_special: bool) -> Result<&[u8], Error> {
+    /// The bytes of any id; none of a special one if `skip_special`. `position` is where the id stands, for the
+    /// error.
+    pub fn decode_one(&self, id: i64, position: usize, skip_special: bool) -> Result<&[u8], Error> {
         let known = u32::try_from(id).ok().and_then(|id| Some((id, self.token_bytes(id)?)));
         match known {
             Some((id, _)) if skip_special && self.added.is_special(id) => Ok(b""),
@@ -132,6 +144,11 @@ impl Encoder {
             None => Err(Error::InvalidTokenId { id, position, vocab_size: self.vocab_size() }),
         }
     }
+}
+
+/// Calls `check` after each [`CHECK_CHUNKS`] chunks.
+fn check_after(number: usize, check: &Check) -> Result<(), Error> {
+    if number % CHECK_CHUNKS == CHECK_CHUNKS - 1 { check() } else { Ok(()) }
 }
 
 fn add(bytes: &mut Vec<u8>, more: &[u8]) -> Result<(), Error> {

@@ -444,11 +444,31 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
+/// Not where it is called: it needs room on the stack for all of it.
+#[cold]
+#[inline(never)]
+fn new_scratch() -> Box<Scratch> {
+    Box::default()
+}
+
+/// The thread's memory, lent to an encoding. It is given back when the encoding ends, but not by a panic, which
+/// may leave it half written.
+struct Lent(Option<Box<Scratch>>);
+
+impl Drop for Lent {
+    #[inline]
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            SCRATCH.set(self.0.take());
+        }
+    }
+}
+
 /// Lends the thread's memory. If that is lent already, which is so in a signal handler that interrupts an
 /// encoding, lends new memory.
+#[inline]
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch = SCRATCH.take().unwrap_or_default();
-    let result = work(&mut scratch);
-    SCRATCH.set(Some(scratch));
-    result
+    let scratch = SCRATCH.take().unwrap_or_else(new_scratch);
+    // The result of the work is the result here, with nothing to be done after: it is not copied.
+    work(Lent(Some(scratch)).0.get_or_insert_with(new_scratch))
 }

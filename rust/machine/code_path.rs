@@ -149,7 +149,18 @@ mod tests {
         assert_eq!(CodePath::named("fast"), Err("fast".to_owned()));
     }
 
-    type Found = (Masks, u64, u64, Vec<u32>, [u128; KEYS_AT_ONCE], [u32; KEYS_AT_ONCE], usize, u8);
+    #[derive(Clone, Debug, PartialEq)]
+    struct Found {
+        masks: Masks,
+        among: u64,
+        equal: u64,
+        positions: Vec<u32>,
+        keys: [u128; KEYS_AT_ONCE],
+        hashes: [u32; KEYS_AT_ONCE],
+        same: usize,
+        cache_key_matches: u8,
+        last_window: [u8; WINDOW],
+    }
 
     impl Vectorized for All<'_> {
         type Output = Found;
@@ -169,7 +180,19 @@ mod tests {
             let key =
                 std::array::from_fn(|at| if bits >> at & 1 == 1 { four[2 * at] } else { four[at] });
             let cache_key_matches = lanes.cache_key_matches(&four, &key);
-            (lanes.masks(window), among, equal, positions, keys, hashes, same, cache_key_matches)
+            let last_window = lanes.last_window(&text[..text.len().min(bits as usize % WINDOW)]);
+            let masks = lanes.masks(window);
+            Found {
+                masks,
+                among,
+                equal,
+                positions,
+                keys,
+                hashes,
+                same,
+                cache_key_matches,
+                last_window,
+            }
         }
     }
 
@@ -195,8 +218,11 @@ mod tests {
             }
             let all = || All { window, text: &text, bounds: &bounds, bits };
             let expected = CodePath::SCALAR.run(all());
-            prop_assert_eq!(expected.1, (0..64).fold(0, |set, at| set | (bits >> (window[at] & 63) & 1) << at));
-            prop_assert_eq!(&expected.3, &(0..64).filter(|at| bits >> at & 1 == 1).map(|at| 1000 + at).collect::<Vec<_>>());
+            prop_assert_eq!(expected.among, (0..64).fold(0, |set, at| set | (bits >> (window[at] & 63) & 1) << at));
+            prop_assert_eq!(&expected.positions, &(0..64).filter(|at| bits >> at & 1 == 1).map(|at| 1000 + at).collect::<Vec<_>>());
+            let length = text.len().min(bits as usize % WINDOW);
+            prop_assert_eq!(&expected.last_window[..length], &text[..length]);
+            prop_assert!(expected.last_window[length..].iter().all(|&byte| byte == 0));
             for path in CodePath::available() {
                 prop_assert_eq!(path.run(all()), expected.clone(), "{}", path.name());
             }

@@ -46,6 +46,11 @@ impl Core {
         ids: &[I],
         skip_special: bool,
     ) -> PyResult<Bound<'py, PyString>> {
+        if let &[id] = ids {
+            // As ids come from a model: its bytes are not copied.
+            let bytes = self.encoder.decode_one(id.into(), 0, skip_special);
+            return PyString::from_bytes(py, bytes.map_err(|error| raise(py, error))?);
+        }
         if ids.len() <= FEW_IDS {
             let bytes = self.encoder.decode(ids, skip_special, &go_on);
             return PyString::from_bytes(py, &bytes.map_err(|error| raise(py, error))?);

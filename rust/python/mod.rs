@@ -287,7 +287,7 @@ impl Core {
 
     /// `ids` is a list of integers, or an array of `uint32`, `int32` or `int64`; `argument` is what the
     /// caller calls it.
-    #[pyo3(signature = (ids, skip_special, argument="ids"))]
+    #[pyo3(signature = (ids, skip_special=false, argument="ids"))]
     fn decode<'py>(
         &self,
         ids: &Bound<'py, PyAny>,
@@ -300,6 +300,7 @@ impl Core {
     }
 
     /// The text of ids as in `decode`; `None` if the bytes are not UTF-8.
+    #[pyo3(signature = (ids, skip_special=false))]
     fn decode_text<'py>(
         &self,
         ids: &Bound<'py, PyAny>,

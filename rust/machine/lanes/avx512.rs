@@ -58,6 +58,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn last_window(self, text: &[u8]) -> [u8; WINDOW] {
+        #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
+        // SAFETY: `Avx512::new` alone makes one, after it has checked the processor.
+        unsafe {
+            last_window(text)
+        }
+    }
+
+    #[inline(always)]
     fn masks(self, window: &[u8; WINDOW]) -> Masks {
         #[expect(unsafe_code, reason = "a value of this type says that the instructions exist")]
         // SAFETY: `Avx512::new` alone makes one, after it has checked the processor.
@@ -306,6 +315,28 @@ fn among(window: &[u8; WINDOW], set: u64) -> u64 {
     let lower = _mm512_and_si512(bytes, seven);
     let bit = _mm512_shuffle_epi8(_mm512_set1_epi64(BITS), lower);
     _mm512_test_epi8_mask(_mm512_shuffle_epi8(_mm512_set1_epi64(set as i64), upper), bit)
+}
+
+/// One load and one store, where a copy of a length that nobody knows would be several of each, and then the
+/// first load of the whole window would wait for all of them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn last_window(text: &[u8]) -> [u8; WINDOW] {
+    debug_assert!(text.len() < WINDOW);
+    let mut window = [0; WINDOW];
+    // Only as many as the text has, and as there is room for.
+    let mask = u64::MAX.checked_shr((WINDOW - text.len().min(WINDOW)) as u32).unwrap_or(0);
+    #[expect(
+        unsafe_code,
+        reason = "loads and stores go through a pointer; gain: see docs/measurements.md"
+    )]
+    // SAFETY: the mask has a bit for each byte of the text and no other, so only these are read; the window
+    // has the 64 bytes that are written. No alignment is required.
+    unsafe {
+        let bytes = _mm512_maskz_loadu_epi8(mask, text.as_ptr().cast());
+        _mm512_storeu_si512(window.as_mut_ptr().cast(), bytes);
+    }
+    window
 }
 
 #[inline]

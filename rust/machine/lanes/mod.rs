@@ -96,6 +96,15 @@ pub trait Lanes: Copy {
     /// Runs `work` with these instructions, in a function of its own.
     fn run<W: Vectorized>(self, work: W) -> W::Output;
 
+    /// A window of the bytes of a text, of which there are fewer, and zeros after.
+    #[inline(always)]
+    fn last_window(self, text: &[u8]) -> [u8; WINDOW] {
+        debug_assert!(text.len() < WINDOW);
+        let mut window = [0; WINDOW];
+        window.iter_mut().zip(text).for_each(|(target, &byte)| *target = byte);
+        window
+    }
+
     /// The classes of the ASCII characters in a window; of other characters only `wide` and `tail`.
     fn masks(self, window: &[u8; WINDOW]) -> Masks;
 
@@ -177,16 +186,28 @@ pub fn load_16_bytes(text: &[u8], start: usize) -> u128 {
 /// [`load_16_bytes`] where fewer than 16 bytes are left.
 #[inline]
 fn load_last_bytes(text: &[u8], start: usize) -> u128 {
-    if let Some(last) = text.last_chunk::<16>() {
+    let (bytes, missing) = match text.last_chunk::<16>() {
         // All are missing where the text ends before the start.
-        let missing = (start + 16 - text.len()).min(16) as u32;
-        return u128::from_le_bytes(*last).checked_shr(8 * missing).unwrap_or(0);
+        Some(last) => (u128::from_le_bytes(*last), (start + 16 - text.len()).min(16)),
+        None => (load_few_bytes(text), start.min(16)),
+    };
+    bytes.checked_shr(8 * missing as u32).unwrap_or(0)
+}
+
+/// A text of fewer than 16 bytes, with zeros after: two loads that overlap, since a copy byte by byte
+/// takes longer than everything else that is done for a short text.
+#[inline]
+fn load_few_bytes(text: &[u8]) -> u128 {
+    let overlapped = |first: u64, last: u64, width: usize| {
+        u128::from(first) | u128::from(last) << (8 * (text.len() - width))
+    };
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return overlapped(u64::from_le_bytes(*first), u64::from_le_bytes(*last), 8);
     }
-    let mut padded = [0; 16];
-    // After the text there is nothing.
-    let bytes = text.get(start..).unwrap_or(&[]);
-    padded.iter_mut().zip(bytes).for_each(|(position, &byte)| *position = byte);
-    u128::from_le_bytes(padded)
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return overlapped(u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into(), 4);
+    }
+    text.iter().rev().fold(0, |bytes, &byte| bytes << 8 | u128::from(byte))
 }
 
 /// Odd numbers without a pattern: the fractions of the square roots of 2, 3, 5 and 7.
@@ -281,4 +302,21 @@ pub fn cache_key_matches_one_by_one(line: &[u64; 8], &[a, b, c, d]: &[u64; 4]) -
     let same =
         line.iter().zip([a, b, c, d, a, b, a, b]).map(|(&word, other)| u8::from(word == other));
     (0..).zip(same).fold(0, |all, (at, same)| all | same << at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_beyond_the_end_of_a_text_are_zeros() {
+        let text: Vec<u8> = (1..=40).collect();
+        for length in 0..=text.len() {
+            for start in 0..length + 20 {
+                let byte = |at: usize| if start + at < length { text[start + at] } else { 0 };
+                let expected = u128::from_le_bytes(std::array::from_fn(byte));
+                assert_eq!(load_16_bytes(&text[..length], start), expected, "{length} {start}");
+            }
+        }
+    }
 }

@@ -84,16 +84,14 @@ pub fn fill<L: Lanes>(
     while ends.take_more(at)
         && let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty())
     {
-        let mut padded = [0; WINDOW];
+        let padded;
         let (window, length, at_end) = match rest.first_chunk::<WINDOW>() {
             Some(window) if rest.len() > WINDOW => {
                 (window, WINDOW - bytes_left_over(window), false)
             }
             Some(window) => (window, WINDOW, true),
             None => {
-                for (target, &byte) in padded.iter_mut().zip(rest) {
-                    *target = byte;
-                }
+                padded = lanes.last_window(rest);
                 (&padded, rest.len(), true)
             }
         };
