@@ -6,6 +6,7 @@ memory of the heap is taken first, so that the limit is exact, and after the cal
 the tokenizer has to work.
 """
 
+import argparse
 import ctypes
 import json
 import os
@@ -24,6 +25,11 @@ SHORT_LIMITS = (0.06, 2, 8, 9, 12, 24, 48)
 
 LIBC = ctypes.CDLL(None)
 LIBC.malloc.restype, LIBC.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+
+# Calls that start threads, and limits at which a thread may begin without memory for its thread-local
+# values: the C library would end the process then. Whether it does depends on which thread is first.
+THREADED = ("encode_batch, 2 threads", "encode_file", "encode_files", "count_files")
+THREAD_LIMITS = (0.5, 1, 2, 3)
 
 SOUND, REFUSED, WRONG, BROKEN = 0, 2, 3, 4
 
@@ -161,8 +167,19 @@ def sweep(limits, names=None):
     return wrong, refused
 
 
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="fewer limits")
+    parser.add_argument("--threads", type=int, metavar="N", help="calls with threads, N times each")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    wrong, refused = sweep(SHORT_LIMITS if "--short" in sys.argv else LIMITS)
+    arguments = _arguments()
+    if arguments.threads:
+        wrong, refused = sweep(THREAD_LIMITS * arguments.threads, THREADED)
+    else:
+        wrong, refused = sweep(SHORT_LIMITS if arguments.short else LIMITS)
     for one in wrong:
         print(*one)
     print(f"{len(wrong)} wrong, {refused} refused")

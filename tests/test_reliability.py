@@ -33,8 +33,12 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
-def test_no_call_ends_the_process_where_memory_is_refused():
-    arguments = [] if EXAMPLES >= 5000 else ["--short"]
+@pytest.mark.parametrize(
+    ("arguments", "least"),
+    [([] if EXAMPLES >= 5000 else ["--short"], 50), (["--threads", str(EXAMPLES // 25)], 10)],
+    ids=["calls", "threads"],
+)
+def test_no_call_ends_the_process_where_memory_is_refused(arguments, least):
     done = subprocess.run(
         [sys.executable, HERE / "refused_memory.py", *arguments],
         capture_output=True,
@@ -44,7 +48,7 @@ def test_no_call_ends_the_process_where_memory_is_refused():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     refused = int(done.stdout.rpartition(" wrong, ")[2].split()[0])
-    assert refused > 50
+    assert refused > least
 
 
 # Ctrl-C

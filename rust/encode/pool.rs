@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::thread;
 
-use rayon_core::{ThreadPool, ThreadPoolBuilder};
+use rayon_core::{ThreadBuilder, ThreadPool, ThreadPoolBuilder};
 
 use crate::machine::fork_lock::ForkLock;
+use crate::machine::threads;
 
 struct ProcessPool {
     process: u32,
@@ -46,7 +47,12 @@ fn current_or_new(kept: &mut Kept) -> Option<Arc<ThreadPool>> {
     let name = |index| format!("llama3_tok-{index}");
     // If the system does not say how many processors there are, one is assumed.
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let built = ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
+    let start = |thread: ThreadBuilder| {
+        let name = thread.name().map(str::to_owned);
+        threads::spawn(name, || thread.run()).map(drop)
+    };
+    let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(name);
+    let built = builder.spawn_handler(start).build();
     kept.is_starting = false;
     let pool = Arc::new(built.ok()?);
     kept.pool = Some(ProcessPool { process, pool: Arc::clone(&pool) });

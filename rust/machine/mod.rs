@@ -7,6 +7,7 @@
 //! huge_pages   memory for large tables
 //! sync         locks, atomics and threads; tests can have others, which try all orders
 //! reserve      memory that is refused, without the end of the process
+//! threads      started only where there is memory for them
 //! fork_lock    a lock that a forked process can take, too
 //! ```
 
@@ -16,4 +17,5 @@ pub mod prefetch;
 pub mod huge_pages;
 pub mod sync;
 pub mod reserve;
+pub mod threads;
 pub mod fork_lock;

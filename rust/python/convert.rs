@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::Builder;
 
 use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyOverflowError, PyTypeError};
@@ -16,6 +15,7 @@ use super::raise::{exception, raise};
 use crate::encode::parallel::Ids;
 use crate::machine::prefetch::prefetch;
 use crate::machine::reserve;
+use crate::machine::threads;
 use crate::text::utf8::whole_characters;
 
 /// How many integers are shared: as many as Llama 3 has ids. They are made once lists have had so many ids.
@@ -320,7 +320,7 @@ pub(super) fn load_numpy(py: Python) -> PyResult<()> {
     py.import("numpy")?;
     // Once more, by the crate: on another thread, where no signal handler runs.
     let empty = || Python::attach(|py| drop(PyArray1::<u32>::from_vec(py, Vec::new())));
-    let used = || Builder::new().spawn(empty).map(|thread| thread.join().is_ok());
+    let used = || threads::spawn(None, empty).map(|thread| thread.join().is_ok());
     match py.detach(used) {
         Ok(true) => {
             IS_LOADED.store(true, Ordering::Relaxed);

@@ -8,7 +8,8 @@ use crate::error::{Check, Error, always};
 use crate::files::input::read_error;
 use crate::files::output::ChunkOutput;
 use crate::files::reader::{FileChunk, FileReader, ReadStep, Refusal};
-use crate::machine::sync::{PoisonError, thread};
+use crate::machine::sync::PoisonError;
+use crate::machine::threads;
 
 /// The check asked for a stop.
 pub(super) struct Stopped;
@@ -162,8 +163,8 @@ impl Shared {
     /// the thread ends with the next byte that comes.
     pub(super) fn start_blocking_reader(self: &Arc<Self>, file: usize) {
         let shared = Arc::clone(self);
-        let name = "llama3_tok-reader".to_owned();
-        let started = thread::Builder::new().name(name).spawn(move || shared.read_blocking(file));
+        let name = Some("llama3_tok-reader".to_owned());
+        let started = threads::spawn(name, move || shared.read_blocking(file));
         if let Err(error) = started {
             let result = self.named(file).and_then(|named| Err(read_error(&named.path, error)));
             self.close(file, result);
