@@ -13,19 +13,21 @@
 //! read, by all threads. A lookup table of the whole vocabulary in buckets of one cache line is what the
 //! tokenizers gigatoken and fastokens had first; theirs probe further and have the bytes elsewhere.
 
-use crate::bpe::allocate_table;
+use bytemuck::{Pod, Zeroable};
+
 use crate::bpe::index::{AHEAD, Index, NONE, Seed};
 use crate::bpe::split::Split;
 use crate::bpe::token_bytes::TokenBytes;
 use crate::bpe::token_key::{ID, KEY, KEY_BYTES, KEY_MASKS, key};
 use crate::error::{Error, always};
+use crate::machine::huge_pages::Table;
 use crate::machine::lanes::{hash, key_of};
 use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
 
 /// Four tokens of two words each, the lower word first: the key of the token, and from bit [`ID`] on its
 /// id. Free entries are 0 and come last.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct TokenLine(pub [u64; 8]);
 
@@ -33,8 +35,6 @@ pub struct TokenLine(pub [u64; 8]);
 const ID_IN_UPPER: u32 = ID - 64;
 
 impl TokenLine {
-    const EMPTY: Self = Self([0; 8]);
-
     /// The id in an upper word, given the index of that word.
     #[inline(always)]
     pub fn id(&self, upper: usize) -> u32 {
@@ -116,7 +116,7 @@ impl<'p> TokenLines<'p> {
 pub struct TokenTable {
     tokens: TokenBytes,
     /// A power of two, about half as many as there are tokens.
-    lines: Vec<TokenLine>,
+    lines: Table<TokenLine>,
     seed: Seed,
     /// The tokens that are not in lines.
     overflow: Index,
@@ -149,7 +149,7 @@ impl TokenTable {
         let count = (tokens.len() / 2).next_power_of_two();
         let mut table = Self {
             tokens,
-            lines: allocate_table(count, TokenLine::EMPTY),
+            lines: Table::zeroed(count)?,
             seed: Seed::random(),
             overflow: Index::with_capacity(0),
             splits: Vec::new(),

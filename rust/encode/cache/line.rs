@@ -23,6 +23,8 @@
 
 use std::hint::select_unpredictable;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::bpe::token_bytes::MAX_TOKENS;
 use crate::encode::cache::cache_key::{
     CacheKey, HASHED, LENGTH, MAX_EXACT_KEY_BYTES, MAX_HALF_KEY_BYTES,
@@ -125,7 +127,7 @@ impl CachedIds {
 }
 
 /// Two halves, or a whole line.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct CacheLine([u64; 8]);
 

@@ -26,7 +26,7 @@ use crate::bpe::index::Seed;
 use crate::counters::{Event, count};
 use crate::encode::sink::Sink;
 use crate::error::Error;
-use crate::machine::huge_pages;
+use crate::machine::huge_pages::Table;
 use crate::machine::lanes::Lanes;
 use crate::machine::prefetch::prefetch;
 use crate::text::span::Span;
@@ -40,6 +40,8 @@ const FIRST_BITS: u32 = 12;
 /// The most bytes that the lines and the ring of a cache may have by default.
 pub const DEFAULT_LIMIT: usize = 24 << 20;
 
+/// Entries that are moved to a larger table at a time, so that the processor waits for all of their lines at once.
+const MOVED_AT_ONCE: usize = 16;
 /// After so many lookups their counts are halved, so that older lookups count less and less.
 const RECENT: u64 = 1 << 14;
 
@@ -82,7 +84,7 @@ pub struct Cache {
     /// Bytes that it may have.
     limit: usize,
     /// A power of two of them, or none.
-    lines: Vec<CacheLine>,
+    lines: Table<CacheLine>,
     ring: Ring,
     /// How many halves of lines are taken.
     used: usize,
@@ -146,7 +148,7 @@ impl Cache {
     /// which is not 0, or if it has more than `limit` bytes.
     pub fn begin(&mut self, vocabulary: u64, limit: usize) {
         if self.vocabulary != vocabulary || (self.limit != limit && self.bytes() > limit) {
-            self.lines = Vec::new();
+            self.lines = Table::default();
             self.ring = Ring::default();
             (self.used, self.looked_up, self.found) = (0, 0, 0);
             self.vocabulary = vocabulary;
@@ -343,11 +345,23 @@ impl Cache {
         };
         // If no size is allowed, or memory is refused, the lines stay as they are.
         let Some(size) = sizes.into_iter().find(|&size| size <= max_lines) else { return };
-        let Ok(lines) = huge_pages::table(size, CacheLine::default()) else { return };
+        let Ok(lines) = Table::zeroed(size) else { return };
         let old = std::mem::replace(&mut self.lines, lines);
         self.used = 0;
-        for (key, cached) in old.iter().flat_map(CacheLine::entries).flatten() {
-            self.put(key, cached);
+        let mut entries = old.iter().flat_map(CacheLine::entries).flatten();
+        loop {
+            let mut moved = [const { None }; MOVED_AT_ONCE];
+            for (slot, entry) in moved.iter_mut().zip(entries.by_ref()) {
+                let (key, _) = entry;
+                self.prefetch(self.line_index(key));
+                *slot = Some(entry);
+            }
+            if let [None, ..] = moved {
+                break;
+            }
+            for (key, cached) in moved.into_iter().flatten() {
+                self.put(key, cached);
+            }
         }
         self.account();
     }

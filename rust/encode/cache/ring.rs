@@ -1,7 +1,7 @@
 //! The records of entries that do not fit a line of the cache: those that were written last.
 
 use crate::bpe::token_bytes::MAX_TOKENS;
-use crate::machine::huge_pages;
+use crate::machine::huge_pages::Table;
 use crate::machine::prefetch::prefetch;
 
 /// The longest pretoken that the cache keeps: longer ones rarely come again.
@@ -24,7 +24,7 @@ pub struct Record {
 /// The size is a power of two, and doubles when the ring is full, up to a limit.
 #[derive(Default)]
 pub struct Ring {
-    bytes: Vec<u8>,
+    bytes: Table<u8>,
     /// How many bytes were ever written or passed over.
     written: u64,
     /// Records that begin before this were overwritten before the ring grew.
@@ -86,7 +86,7 @@ impl Ring {
         if size > self.limit {
             return;
         }
-        let Ok(mut bytes) = huge_pages::table(size, 0) else { return };
+        let Ok(mut bytes) = Table::zeroed(size) else { return };
         let old = self.bytes.len();
         self.lost = self.lost.max(self.written.saturating_sub(old as u64));
         if old > 0 {
@@ -211,7 +211,9 @@ mod tests {
     /// The number of bytes is not a power of two, so that there is no room for what is copied.
     #[test]
     fn what_is_not_copied_is_not_found() {
-        let mut ring = Ring { bytes: vec![1; 192], written: 447, lost: 0, limit: MAX_BYTES };
+        let mut bytes = Table::zeroed(192).unwrap();
+        bytes.fill(1);
+        let mut ring = Ring { bytes, written: 447, lost: 0, limit: MAX_BYTES };
         let grow = std::panic::AssertUnwindSafe(|| ring.grow());
         assert_eq!(std::panic::catch_unwind(grow).is_err(), cfg!(debug_assertions));
         assert!(
