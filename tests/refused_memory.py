@@ -26,8 +26,8 @@ SHORT_LIMITS = (0.06, 2, 8, 9, 12, 24, 48)
 LIBC = ctypes.CDLL(None)
 LIBC.malloc.restype, LIBC.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 
-# Calls that start threads, and limits at which a thread may begin without memory for its thread-local
-# values: the C library would end the process then. Whether it does depends on which thread is first.
+# Calls that start threads, and limits at which a thread may begin without memory for its values:
+# the C library would end the process then. Whether it does depends on which thread is first.
 THREADED = ("encode_batch, 2 threads", "encode_file", "encode_files", "count_files")
 THREAD_LIMITS = (0.5, 1, 2, 3)
 
