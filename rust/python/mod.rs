@@ -70,6 +70,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(primitives::merge_steps, module)?)?;
     module.add_function(wrap_pyfunction!(profiles::profile, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::listed, module)?)?;
     module.add_function(wrap_pyfunction!(primitives::merge_batch, module)?)?;
     module.add_class::<file_chunks::FileChunks>()?;
     module.add_function(wrap_pyfunction!(file_chunks::record_text, module)?)?;
