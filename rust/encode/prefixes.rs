@@ -209,7 +209,7 @@ impl PrefixCache {
     }
 
     /// Adds the ids of all of `source`. The lock is not held while something is encoded, nor while `check` looks for
-    /// signals, whose handlers may use this cache.
+    /// signals, whose handlers may use this cache. Blocks that were added before an error stay.
     pub fn encode(
         &self,
         kind: Kind,

@@ -139,6 +139,7 @@ def parsed(given: Iterator[bytes]) -> Iterator[list[int]]:
             yield ids
     brackets.end()
     yield _numbers(rest, position, follows_id=follows_id)
+    # The last is a comma.
     if position and not follows_id and not rest:
         raise _no_id(position)
 
