@@ -48,6 +48,30 @@ def tokenizer() -> llama3_tok.Tokenizer:
     return llama3_tok.Tokenizer()
 
 
+@pytest.fixture(scope="session")
+def saved_folder(tokenizer: llama3_tok.Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `Tokenizer.save` writes; it is only read."""
+    path = tmp_path_factory.mktemp("saved")
+    tokenizer.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ours(saved_folder: Path):
+    """The `Llama3Tokenizer` of that folder."""
+    from llama3_tok.compat.transformers import Llama3Tokenizer
+
+    return Llama3Tokenizer.from_pretrained(saved_folder)
+
+
+@pytest.fixture(scope="module")
+def theirs(saved_folder: Path):
+    """The tokenizer that transformers makes of that folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(saved_folder)
+
+
 @pytest.fixture(params=["english.txt", "code.txt", "multilingual.txt", "cjk.txt"])
 def corpus(request: pytest.FixtureRequest) -> str:
     """A real text of several megabytes, as it stands in its file."""

@@ -199,6 +199,7 @@ def test_decode_gives_back_what_encode_was_given():
         ["9906 1917"],
         ["9906,1917"],
         ["9906,", "1917"],
+        ["9906", ",", "1917"],
         ["[9906, 1917]"],
         ["[9906,", "1917]"],
         [" [\n9906,\n\t1917\n]\n"],
@@ -219,6 +220,22 @@ def test_decode_of_nothing_is_nothing():
 def test_decode_names_the_word_that_is_no_id(word):
     message = fails("decode", stdin=f"9906 {word} 1917".encode())
     assert message.startswith(f"llama3-tok: {word!r} at position 1 is not a token id\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "position"),
+    [
+        *((",", 0), ("[,]", 0), ("[ , ]", 0), (",9906", 0), ("[,9906]", 0)),
+        *(("9906,,1917", 1), ("[9906, ,1917]", 1), ("9906 , \n, 1917", 1), ("9906,,x", 1)),
+        *(("[9906, 1917,]", 2), ("9906,1917,", 2), ("9906 1917 ,\n", 2), ("[9906,1917 , ]", 2)),
+    ],
+)
+def test_decode_refuses_a_comma_that_separates_nothing(given, position):
+    message = f"llama3-tok: there is no id at position {position}; a comma has to be between"
+    # Words of a command line are all looked at before any is printed.
+    assert fails("decode", *given.split()).startswith(message)
+    done = run("decode", stdin=given.encode())
+    assert (done.returncode, done.stderr.decode().startswith(message)) == (2, True)
 
 
 def test_decode_names_a_word_of_bytes():

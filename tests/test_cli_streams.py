@@ -13,6 +13,8 @@ import pytest
 
 from cli import COMMAND, Terminal, environment, output
 from llama3_tok import Tokenizer
+from llama3_tok.cli.decode import parsed
+from llama3_tok.cli.terminal import UsageError
 
 MEGABYTE = 1 << 20
 LINE = "A line of text, number 12345, naïve 日本語 🦙; don't   stop!\r\n\n"
@@ -128,6 +130,25 @@ def test_ids_are_decoded_in_pieces_as_in_one():
     ids = Tokenizer().encode(data)
     for form in (" ".join(map(str, ids)), json.dumps(ids), f" [ {', '.join(map(str, ids))}\n]\n "):
         assert output("decode", stdin=form.encode()) == data
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (b" [1 ,22,\n3 4]\n", [1, 22, 3, 4]),
+        (b"1, 22 ,,3", "no id at position 2;"),
+        (b"[1 , 22 , ]", "no id at position 2;"),
+        (b" , 1", "no id at position 0;"),
+    ],
+)
+def test_commas_are_the_same_wherever_a_text_is_cut(given, expected):
+    cuts = [[given[:at], given[at:]] for at in range(len(given))]
+    for parts in ([given], [given[at : at + 1] for at in range(len(given))], *cuts):
+        if isinstance(expected, list):
+            assert [id for ids in parsed(iter(parts)) for id in ids] == expected
+        else:
+            with pytest.raises(UsageError, match=expected):
+                list(parsed(iter(parts)))
 
 
 @pytest.mark.parametrize("word", ["x", "-5", "128256", "1]", "9" * 5000])

@@ -18,10 +18,8 @@ TOKENIZER = Tokenizer()
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    TOKENIZER.save(folder)
-    return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+def theirs(saved_folder):
+    return tokenizers.Tokenizer.from_file(str(saved_folder / "tokenizer.json"))
 
 
 def bytes_of(text):

@@ -21,30 +21,12 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import strategies
-from batch_encodings import same
+from batch_encodings import RANDOM_TEXTS, same
 from conftest import EXAMPLES
 from llama3_tok import PROFILES, Tokenizer
 from llama3_tok.compat.transformers import Llama3Tokenizer, register, unregister
 
-# Random texts begin with BOS now and then.
-pytestmark = pytest.mark.filterwarnings("ignore:a text begins with .* already:UserWarning")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved")
-    Tokenizer().save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def theirs(folder):
-    return AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def ours(folder):
-    return Llama3Tokenizer.from_pretrained(folder)
+pytestmark = RANDOM_TEXTS
 
 
 # What it is
@@ -119,13 +101,13 @@ def logged(call):
     return messages
 
 
-def test_a_text_that_is_too_long_for_the_model_is_told_once(folder):
-    tokenizer = Llama3Tokenizer.from_pretrained(folder, model_max_length=4)
+def test_a_text_that_is_too_long_for_the_model_is_told_once(saved_folder):
+    tokenizer = Llama3Tokenizer.from_pretrained(saved_folder, model_max_length=4)
     first, again = [logged(lambda: tokenizer("a b c d e f")) for _ in range(2)]
     assert len(first) == 1
     assert "(7 > 4)" in first[0]
     assert again == []
-    fresh = Llama3Tokenizer.from_pretrained(folder, model_max_length=4)
+    fresh = Llama3Tokenizer.from_pretrained(saved_folder, model_max_length=4)
     assert logged(lambda: fresh(["a", "a b c d e f"], verbose=False)) == []
     assert logged(lambda: fresh(["a", "a b c d e f"], max_length=9, truncation=True)) == []
 
@@ -176,9 +158,9 @@ def test_what_may_stand_around_a_text_can_be_chosen():
         assert made("hi")["input_ids"] == expected
 
 
-def test_added_tokens_are_found_in_text_kept_and_saved(tmp_path, folder):
-    ours = Llama3Tokenizer.from_pretrained(folder)
-    theirs = AutoTokenizer.from_pretrained(folder)
+def test_added_tokens_are_found_in_text_kept_and_saved(tmp_path, saved_folder):
+    ours = Llama3Tokenizer.from_pretrained(saved_folder)
+    theirs = AutoTokenizer.from_pretrained(saved_folder)
     for tokenizer in (ours, theirs):
         assert tokenizer.add_tokens(["<tool>", "Zuerich"]) == 2
         assert tokenizer.add_special_tokens({"extra_special_tokens": ["<|mine|>"]}) == 1
@@ -223,9 +205,9 @@ PIECES = [
 
 
 @pytest.fixture(scope="module")
-def with_added(folder):
+def with_added(saved_folder):
     """Ours and theirs, with the same tokens added."""
-    both = [kind.from_pretrained(folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
+    both = [kind.from_pretrained(saved_folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
     for tokenizer in both:
         tokenizer.add_tokens(OVERLAPPING)
         tokenizer.add_special_tokens({"extra_special_tokens": ["<|mine|>", "<|mine", "ol>y"]})
@@ -233,8 +215,8 @@ def with_added(folder):
 
 
 @pytest.fixture(scope="module")
-def with_two_added(folder):
-    tokenizer = Llama3Tokenizer.from_pretrained(folder)
+def with_two_added(saved_folder):
+    tokenizer = Llama3Tokenizer.from_pretrained(saved_folder)
     tokenizer.add_tokens(["<tool>", "Zürich"])
     return tokenizer
 
@@ -265,8 +247,8 @@ def test_added_tokens_are_found_as_the_base_class_finds_them(with_two_added, pie
     )
 
 
-def test_an_added_token_may_take_white_space_or_be_a_word_of_its_own(folder):
-    both = [kind.from_pretrained(folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
+def test_an_added_token_may_take_white_space_or_be_a_word_of_its_own(saved_folder):
+    both = [kind.from_pretrained(saved_folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
     for tokenizer in both:
         tokenizer.add_tokens(
             [
@@ -293,8 +275,8 @@ def test_an_added_token_may_take_white_space_or_be_a_word_of_its_own(folder):
     assert ours == theirs
 
 
-def test_a_token_that_is_added_later_is_found(folder):
-    tokenizer = Llama3Tokenizer.from_pretrained(folder)
+def test_a_token_that_is_added_later_is_found(saved_folder):
+    tokenizer = Llama3Tokenizer.from_pretrained(saved_folder)
     tokenizer.add_tokens(["<a>"])
     assert tokenizer.encode("<a><b>", add_special_tokens=False)[0] == 128256
     tokenizer.add_tokens(["<b>"])
@@ -369,10 +351,10 @@ except ImportError as error:
     )
 
 
-def test_decoding_never_takes_spaces_out_of_a_text(folder):
+def test_decoding_never_takes_spaces_out_of_a_text(saved_folder):
     text = "Hello , world ! it 's what they 've said ."
     for value in (True, False):
-        made = Llama3Tokenizer.from_pretrained(folder, clean_up_tokenization_spaces=value)
+        made = Llama3Tokenizer.from_pretrained(saved_folder, clean_up_tokenization_spaces=value)
         ids = made.encode(text, add_special_tokens=False)
         assert made.decode(ids) == text
         assert made.decode(ids, clean_up_tokenization_spaces=True) == text
@@ -382,11 +364,11 @@ def test_decoding_never_takes_spaces_out_of_a_text(folder):
 @pytest.mark.large
 @pytest.mark.parametrize("bos", [None, True, False])
 @pytest.mark.parametrize("eos", [None, True, False])
-def test_what_is_put_around_a_text_survives_files_and_is_set(folder, tmp_path, bos, eos):
+def test_what_is_put_around_a_text_survives_files_and_is_set(saved_folder, tmp_path, bos, eos):
     asked = {"add_bos_token": bos, "add_eos_token": eos}
     asked = {name: value for name, value in asked.items() if value is not None}
     for number, kind in enumerate((Llama3Tokenizer, AutoTokenizer)):
-        made = kind.from_pretrained(folder, **asked)
+        made = kind.from_pretrained(saved_folder, **asked)
         path = tmp_path / str(number)
         made.save_pretrained(path)
         again = [one.from_pretrained(path) for one in (Llama3Tokenizer, AutoTokenizer)]
@@ -395,7 +377,7 @@ def test_what_is_put_around_a_text_survives_files_and_is_set(folder, tmp_path, b
             assert [one(*inputs)["input_ids"] for one in again] == [expected, expected]
         if kind is Llama3Tokenizer:
             assert (made.add_bos_token, made.add_eos_token) == (bos is not False, eos is True)
-    made = Llama3Tokenizer.from_pretrained(folder)
+    made = Llama3Tokenizer.from_pretrained(saved_folder)
     made.add_bos_token, made.add_eos_token = bos is True, eos is True
     ids = [128000] * (bos is True) + [64] + [128001] * (eos is True)
     assert made("a")["input_ids"] == made.encode("a") == ids
@@ -403,8 +385,8 @@ def test_what_is_put_around_a_text_survives_files_and_is_set(folder, tmp_path, b
     assert AutoTokenizer.from_pretrained(tmp_path / "set")("a")["input_ids"] == ids
 
 
-def test_auto_tokenizer_gives_this_class_between_register_and_unregister(folder, tmp_path):
-    kind = type(AutoTokenizer.from_pretrained(folder))
+def test_auto_tokenizer_gives_this_class_between_register_and_unregister(saved_folder, tmp_path):
+    kind = type(AutoTokenizer.from_pretrained(saved_folder))
     before = AutoTokenizer.__dict__["from_pretrained"]
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[UNK]": 1}, "[UNK]"))
     transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path / "other")
@@ -417,11 +399,15 @@ def test_auto_tokenizer_gives_this_class_between_register_and_unregister(folder,
     register()
     try:
         register()
-        made = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, model_max_length=9)
+        made = AutoTokenizer.from_pretrained(
+            saved_folder, trust_remote_code=False, model_max_length=9
+        )
         assert type(made) is Llama3Tokenizer
         assert made.model_max_length == 9
         assert type(AutoTokenizer.from_pretrained(tmp_path / "other")) is not Llama3Tokenizer
-        assert type(AutoTokenizer.from_pretrained(folder, use_fast=False)) is not Llama3Tokenizer
+        assert (
+            type(AutoTokenizer.from_pretrained(saved_folder, use_fast=False)) is not Llama3Tokenizer
+        )
         with pytest.warns(UserWarning, match="loaded by transformers' own class"):
             AutoTokenizer.from_pretrained(changed)
         with pytest.raises(OSError, match="nowhere"):
@@ -430,4 +416,4 @@ def test_auto_tokenizer_gives_this_class_between_register_and_unregister(folder,
         unregister()
     unregister()
     assert AutoTokenizer.__dict__["from_pretrained"] is before
-    assert type(AutoTokenizer.from_pretrained(folder)) is kind
+    assert type(AutoTokenizer.from_pretrained(saved_folder)) is kind

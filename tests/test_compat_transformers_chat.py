@@ -5,34 +5,16 @@ import inspect
 
 import pytest
 import transformers
-from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AddedToken, PreTrainedTokenizerBase
 
 import chat_oracle
-from batch_encodings import same
+from batch_encodings import RANDOM_TEXTS, same
 from llama3_tok import PROFILES, ChatFormatError, Tokenizer
 from llama3_tok.compat.transformers import Llama3Tokenizer
 
-# Random texts begin with BOS now and then.
-pytestmark = pytest.mark.filterwarnings("ignore:a text begins with .* already:UserWarning")
+pytestmark = RANDOM_TEXTS
 
 CONVERSATIONS = 300
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved")
-    Tokenizer().save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def theirs(folder):
-    return AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def ours(folder):
-    return Llama3Tokenizer.from_pretrained(folder)
 
 
 # Conversations
@@ -119,8 +101,8 @@ def test_options_are_those_of_apply_chat_template(ours, theirs, options):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_masks_are_cut_and_padded_with_the_ids(folder, side):
-    ours = Llama3Tokenizer.from_pretrained(folder, padding_side=side, truncation_side=side)
+def test_masks_are_cut_and_padded_with_the_ids(saved_folder, side):
+    ours = Llama3Tokenizer.from_pretrained(saved_folder, padding_side=side, truncation_side=side)
     options = {"return_assistant_tokens_mask": True, "padding": "max_length"}
     ids, mask = ours.llama3.encode_chat(CHAT, add_generation_prompt=False, return_mask=True)
     for length in (len(ids) - 4, len(ids) + 4):

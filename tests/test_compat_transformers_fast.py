@@ -16,17 +16,16 @@ from hypothesis import strategies as st
 from transformers import AddedToken, AutoTokenizer
 
 import strategies
+from batch_encodings import RANDOM_TEXTS
 from conftest import EXAMPLES
-from llama3_tok import Tokenizer
 from llama3_tok.compat.transformers import Llama3Tokenizer
 
-# Random texts begin with BOS now and then.
-pytestmark = pytest.mark.filterwarnings("ignore:a text begins with .* already:UserWarning")
+pytestmark = RANDOM_TEXTS
 
 KINDS = ["bos", "eos", "neither", "added", "left", "short"]
 
 
-def both_of(kind, folder, path):
+def both_of(kind, saved_folder, path):
     """A tokenizer of this package and transformers' own, which do the same."""
     options = {
         "eos": {"add_eos_token": True},
@@ -34,11 +33,11 @@ def both_of(kind, folder, path):
         "left": {"padding_side": "left", "truncation_side": "left"},
         "short": {"model_max_length": 7},
     }.get(kind, {})
-    ours = Llama3Tokenizer.from_pretrained(folder, **options)
+    ours = Llama3Tokenizer.from_pretrained(saved_folder, **options)
     if options:
         ours.save_pretrained(path)
         return ours, AutoTokenizer.from_pretrained(path)
-    both = ours, AutoTokenizer.from_pretrained(folder)
+    both = ours, AutoTokenizer.from_pretrained(saved_folder)
     if kind == "added":
         for tokenizer in both:
             tokenizer.add_tokens(
@@ -54,22 +53,15 @@ def both_of(kind, folder, path):
     return both
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved")
-    Tokenizer().save(path)
-    return path
-
-
 @pytest.fixture(scope="module", params=KINDS)
-def both(request, folder, tmp_path_factory):
-    made = both_of(request.param, folder, tmp_path_factory.mktemp(request.param))
+def both(request, saved_folder, tmp_path_factory):
+    made = both_of(request.param, saved_folder, tmp_path_factory.mktemp(request.param))
     return lambda: made  # what fails is shown with its arguments, and a tokenizer is long
 
 
 @pytest.fixture(scope="module")
-def plain(folder, tmp_path_factory):
-    made = both_of("bos", folder, tmp_path_factory.mktemp("bos"))
+def plain(saved_folder, tmp_path_factory):
+    made = both_of("bos", saved_folder, tmp_path_factory.mktemp("bos"))
     return lambda: made
 
 
@@ -248,9 +240,9 @@ def test_a_text_is_tokenized_as_auto_tokenizer_does(both, text, split):
         assert ours.tokenize(text, **options) == theirs.tokenize(text, **options)
 
 
-def test_special_tokens_that_are_split_hide_no_others(folder):
+def test_special_tokens_that_are_split_hide_no_others(saved_folder):
     """A token that is not special is found all the same, but not inside a longer special one."""
-    both = [kind.from_pretrained(folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
+    both = [kind.from_pretrained(saved_folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
     for one in both:
         one.add_tokens(["<tool>", "eot"])
         one.add_tokens([AddedToken("<tool>x", special=True, normalized=True)], special_tokens=True)
@@ -331,8 +323,8 @@ def test_padding_has_two_sides(plain):
 # Encodings are what they were when the call was made
 
 
-def test_encodings_do_not_change_with_what_they_came_with(folder):
-    ours = Llama3Tokenizer.from_pretrained(folder)
+def test_encodings_do_not_change_with_what_they_came_with(saved_folder):
+    ours = Llama3Tokenizer.from_pretrained(saved_folder)
     out = ours(["Hello <tool> world", "a"], padding=True)
     out["input_ids"][0].append(5)
     before = ours("Hello <tool> world")[0].tokens
@@ -376,8 +368,8 @@ def test_a_batch_has_its_encodings_by_index_and_slice(plain):
 # The backend
 
 
-def test_the_backend_is_a_tokenizer_with_the_same_ids(folder):
-    ours, _ = both_of("added", folder, None)
+def test_the_backend_is_a_tokenizer_with_the_same_ids(saved_folder):
+    ours, _ = both_of("added", saved_folder, None)
     text = "a  <left> <tool>Zürich <|mine|> <|eot_id|> 漢字"
     backend = ours.backend_tokenizer
     assert backend is ours.backend_tokenizer is ours._tokenizer
@@ -411,10 +403,10 @@ def test_what_calls_are_asked_for_is_not_kept(plain):
 
 
 @pytest.mark.parametrize("value", [None, True, False])
-def test_a_space_before_a_text_changes_nothing(folder, value):
+def test_a_space_before_a_text_changes_nothing(saved_folder, value):
     options = {} if value is None else {"add_prefix_space": value}
     ours, theirs = (
-        kind.from_pretrained(folder, **options)
+        kind.from_pretrained(saved_folder, **options)
         for kind in (Llama3Tokenizer, transformers.PreTrainedTokenizerFast)
     )
     assert ours.add_prefix_space is theirs.add_prefix_space is bool(value)
@@ -422,17 +414,17 @@ def test_a_space_before_a_text_changes_nothing(folder, value):
     same(ours(words, is_split_into_words=True), theirs(words, is_split_into_words=True))
 
 
-def test_a_token_that_was_taken_away_is_put_nowhere(folder):
-    ours = Llama3Tokenizer.from_pretrained(folder, add_eos_token=True)
+def test_a_token_that_was_taken_away_is_put_nowhere(saved_folder):
+    ours = Llama3Tokenizer.from_pretrained(saved_folder, add_eos_token=True)
     assert ours("a")["input_ids"] == [128000, 64, 128001]
     ours.bos_token = ours.eos_token = None
     assert ours("a")["input_ids"] == ours.encode("a") == ours("a")[0].ids == [64]
     assert ours("a", "b", truncation=True, max_length=2)["input_ids"] == [64, 65]
 
 
-def test_a_new_vocabulary_has_the_options_of_this_one(folder):
+def test_a_new_vocabulary_has_the_options_of_this_one(saved_folder):
     both = [
-        kind.from_pretrained(folder, padding_side="left", model_max_length=50)
+        kind.from_pretrained(saved_folder, padding_side="left", model_max_length=50)
         for kind in (Llama3Tokenizer, AutoTokenizer)
     ]
     made = [one.train_new_from_iterator([["a word", "and another"]], 300) for one in both]

@@ -16,6 +16,7 @@ import llama2_model
 import llama3_tok.compat.tiktoken
 from cli import COMMAND, environment
 from llama3_tok import vocabulary
+from llama3_tok.data import verify
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -120,6 +121,32 @@ def test_the_readme_is_one_screen_and_has_its_commands():
     assert max(len(line) for line in lines if not line.startswith(("|", "["))) <= 120
     assert "    pip install '.[vocab]' && llama3-tok count README.md" in lines
     assert "    pip install '.[test]' && pytest" in lines
+
+
+def test_the_commands_of_the_readme_do_what_they_say(folder):
+    data = (ROOT / "LICENSE").read_bytes()
+    (folder / "LICENSE").write_bytes(data)
+    (folder / "docs").symlink_to(ROOT / "docs")
+    found = re.findall(r"^    (llama3-tok .*?) +# (.*)$", README.read_text("utf-8"), re.MULTILINE)
+    assert [command.split()[1] for command, _ in found] == [
+        *("count", "count", "encode", "decode", "explain", "corpus")
+    ]
+    (count, counted), (summary, _), (encode, ids), (decode, _), (explain, _), (corpus, _) = found
+    assert output(count).strip() == counted
+    kinds = {row.split()[-1] for row in output(summary).splitlines()}
+    assert {".md", "total"} <= kinds
+    assert ".png" not in kinds
+    output(encode)
+    assert (folder / "ids.txt").read_text().startswith(ids.removesuffix("..."))
+    output(f"{decode} > again")
+    assert (folder / "again").read_bytes() == data
+    shown = output(explain)
+    assert "alternative 2: letters" in shown
+    assert "11655: step 5" in shown
+    output(corpus)
+    tokenizer = llama3_tok.Tokenizer()
+    pages = [page.read_bytes() for page in (ROOT / "docs").glob("*.md")]
+    assert verify(folder / "tokens").tokens == sum(tokenizer.count_batch(pages)) + len(pages)
 
 
 def test_the_readme_leads_to_every_kind_of_guide():

@@ -76,8 +76,8 @@ def commands(lines):
         command = []
         for word in [*words, "&&"]:
             if word in ("|", "&&", "||"):
-                if ">" in command:  # and the name of a file
-                    command = command[: command.index(">")]
+                for sign in {"<", ">"} & set(command):  # and the name of a file
+                    command = command[: command.index(sign)]
                 if command:
                     yield command
                 command = []

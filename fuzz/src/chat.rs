@@ -183,8 +183,8 @@ pub fn check(data: &[u8]) {
     let (encoder, profile) = (&encoders[number], &PROFILES[number]);
     let maker = |is_clean| Maker { profile: number, is_clean };
     let chat = maker(false).chat(&input);
-    let clean = maker(true).chat(&input).script(profile);
-    let (script, clean) = match (chat.script(profile), clean) {
+    let clean = maker(true).chat(&input).script(profile, &go_on);
+    let (script, clean) = match (chat.script(profile, &go_on), clean) {
         (Ok(script), Ok(clean)) => (script, clean),
         (Err(error), Err(_)) => {
             assert!(!error.to_string().is_empty());
@@ -199,7 +199,7 @@ pub fn check(data: &[u8]) {
     let of_clean = clean.encode(encoder, false, &go_on).unwrap();
     assert_eq!(specials(&encoded.ids), specials(&of_clean.ids));
     let bytes = encoder.decode(&encoded.ids, false, &go_on).unwrap();
-    assert_eq!(String::from_utf8(bytes).unwrap(), script.render(encoder).unwrap());
+    assert_eq!(String::from_utf8(bytes).unwrap(), script.render(encoder, &go_on).unwrap());
 
     assert_eq!(encoded.mask.len(), encoded.ids.len());
     assert_eq!(encoded.ends.len(), chat.messages.len() + 1);
@@ -210,7 +210,7 @@ pub fn check(data: &[u8]) {
     several(encoder, profile, chat, &encoded.ids, &encoded.mask);
     let cache = PrefixCache::new(1 << 16);
     for _ in 0..2 {
-        let (source, mut ids) = (ChatSource::new(encoder, &script).unwrap(), Vec::new());
+        let (source, mut ids) = (ChatSource::new(encoder, &script, &go_on).unwrap(), Vec::new());
         cache.encode(Kind::Chat, &source, &mut ids, &go_on).unwrap();
         assert_eq!(ids, encoded.ids);
     }

@@ -11,7 +11,7 @@ whose business it is. Functions there take a `Definition`, and need not import t
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from llama3_tok import _core, arguments, elsewhere, thread_cache
@@ -349,8 +349,11 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         """
         data = arguments.utf8(text, "text")
         arguments.load_numpy()
-        ends: list[int] = _core.pretoken_ends(data).tolist()
-        found: list[Any] = [data[start:end] for start, end in pairwise([0, *ends])]
+        ends = _core.pretoken_ends(data)
+        # Python looks for signals between two parts of the array.
+        parts = (ends[at : at + (1 << 16)].tolist() for at in range(0, len(ends), 1 << 16))
+        bounds = pairwise(chain([0], chain.from_iterable(parts)))
+        found: list[Any] = [data[start:end] for start, end in bounds]
         return found if isinstance(text, bytes) else [part.decode() for part in found]
 
     def pretoken_ends(self, text: Text) -> "npt.NDArray[np.int64]":
@@ -808,7 +811,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         definition = self._definition
         if return_mask:
             ids, mask = conversations.encode_masked(definition, messages, options, "encode_chat")
-            return ids.tolist(), mask
+            return _core.listed(ids), mask
         return conversations.encode(definition, messages, options, "encode_chat")
 
     @overload

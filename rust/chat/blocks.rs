@@ -1,5 +1,6 @@
 //! A conversation as blocks of messages, for [`PrefixCache`](crate::encode::prefixes::PrefixCache).
 
+use crate::chat::conversation::check_now_and_then;
 use crate::chat::script::{Encoded, Mark, Part, Script, ShortRuns};
 use crate::encode::Encoder;
 use crate::encode::prefixes::{Source, WINDOW_BYTES};
@@ -25,7 +26,7 @@ struct Place {
 
 impl<'a> ChatSource<'a> {
     /// A block ends with the first message after which it has a window's bytes.
-    pub fn new(encoder: &'a Encoder, script: &'a Script) -> Result<Self, Error> {
+    pub fn new(encoder: &'a Encoder, script: &'a Script, check: &Check) -> Result<Self, Error> {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         let (mut text, mut block) = (0, 0);
         let mut run = |bytes: &mut Vec<u8>, end: usize| -> Result<(), Error> {
@@ -37,6 +38,7 @@ impl<'a> ChatSource<'a> {
             Ok(())
         };
         for (number, &(at, mark)) in script.marks().iter().enumerate() {
+            check_now_and_then(number, check)?;
             match mark {
                 // What is learned has the same ids.
                 Mark::Learn(_) => continue,

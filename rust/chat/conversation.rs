@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::error::Error;
+use crate::error::{Check, Error};
 use crate::profile::Profile;
 
 /// The format of the conversation.
@@ -174,12 +174,13 @@ pub struct Chat<'c> {
 
 impl Chat<'_> {
     /// What both dialects refuse.
-    pub(super) fn check(&self, profile: &Profile) -> Result<(), Error> {
+    pub(super) fn refuse(&self, profile: &Profile, check: &Check) -> Result<(), Error> {
         let Some(last) = self.messages.len().checked_sub(1) else {
             return Err(overall("messages", "there are no messages"));
         };
         let mut open_calls = 0;
         for (index, message) in self.messages.iter().enumerate() {
+            check_now_and_then(index, check)?;
             match &message.calls {
                 Some(_) if message.role != Role::Assistant || !profile.template.tools => {
                     let reason = match profile.template.tools {
@@ -221,6 +222,14 @@ impl Chat<'_> {
         }
         Ok(())
     }
+}
+
+/// Messages, or marks, between two calls of a check: some microseconds, if their texts are short.
+const CHECK_MESSAGES: usize = 256;
+
+/// Calls `check` once for several messages or marks.
+pub(super) fn check_now_and_then(index: usize, check: &Check) -> Result<(), Error> {
+    if index % CHECK_MESSAGES == CHECK_MESSAGES - 1 { check() } else { Ok(()) }
 }
 
 pub(super) fn no_images(index: usize, profile: &Profile) -> Error {

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 
 use crate::chat::conversation::{
-    Call, Chat, ContentPart, Ending, Message, Role, fault, no_images, overall, quoted,
+    Call, Chat, ContentPart, Ending, Message, Role, check_now_and_then, fault, no_images, overall,
+    quoted,
 };
 use crate::chat::script::{Script, write_part};
-use crate::error::{Error, always};
+use crate::error::{Check, Error, always};
 use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile, Template};
 
 /// The date in the templates. Their newer versions use today's date; here the same call gives the same
@@ -25,9 +26,14 @@ const IN_SYSTEM: &str = "You have access to the following functions. To call a f
 const IN_USER: &str = "Given the following functions, please respond with a JSON for a function \
                        call with its proper arguments that best answers the given prompt.\n\n";
 
-pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Result<(), Error> {
+pub(super) fn write(
+    chat: &Chat,
+    profile: &Profile,
+    script: &mut Script,
+    check: &Check,
+) -> Result<(), Error> {
     let template = profile.template;
-    check(chat, profile)?;
+    refuse(chat, profile, check)?;
     script.special(BOS)?;
     let mut messages = chat.messages.iter().enumerate().peekable();
     if template.tools {
@@ -61,6 +67,7 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
         script.message_ends()?;
     }
     for (index, message) in messages {
+        check_now_and_then(index, check)?;
         write_message(chat, template, profile, index, message, script)?;
     }
     if chat.ending == Ending::Prompt {
@@ -70,7 +77,7 @@ pub(super) fn write(chat: &Chat, profile: &Profile, script: &mut Script) -> Resu
 }
 
 /// Refuses what the templates refuse, or would not write.
-fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
+fn refuse(chat: &Chat, profile: &Profile, check: &Check) -> Result<(), Error> {
     let template = profile.template;
     let unknown = |field: &str| {
         Err(overall(field, format!("the template of profile {} has no place for it", profile.name)))
@@ -85,6 +92,7 @@ fn check(chat: &Chat, profile: &Profile) -> Result<(), Error> {
         return unknown("date");
     }
     for (index, message) in chat.messages.iter().enumerate() {
+        check_now_and_then(index, check)?;
         if has_image(message) && !template.images {
             return Err(no_images(index, profile));
         }
@@ -245,7 +253,7 @@ mod tests {
     use crate::error::tests::sees_a_fault;
     use crate::profile::LLAMA_3_1;
 
-    /// What `check` refuses is an error even if it were not refused.
+    /// What `refuse` refuses is an error even if it were not refused.
     #[test]
     fn what_the_template_has_no_place_for_is_an_error_and_not_left_out() {
         let script = &mut Script::default();

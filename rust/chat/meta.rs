@@ -11,10 +11,11 @@
 //! - several calls are one Python list, not several side by side.
 
 use crate::chat::conversation::{
-    Argument, Call, Chat, ContentPart, Ending, Message, Role, ToolFormat, fault, overall, quoted,
+    Argument, Call, Chat, ContentPart, Ending, Message, Role, ToolFormat, check_now_and_then,
+    fault, overall, quoted,
 };
 use crate::chat::script::{Script, write_part};
-use crate::error::Error;
+use crate::error::{Check, Error};
 use crate::profile::{BOS, EOM, EOT, PYTHON_TAG, Profile};
 
 /// The built-in tools whose one argument is a query.
@@ -26,6 +27,7 @@ pub(super) fn write(
     format: ToolFormat,
     profile: &Profile,
     script: &mut Script,
+    check: &Check,
 ) -> Result<(), Error> {
     let given = [
         ("tools", chat.tools.is_some()),
@@ -39,6 +41,7 @@ pub(super) fn write(
     script.special(BOS)?;
     script.message_ends()?;
     for (index, message) in chat.messages.iter().enumerate() {
+        check_now_and_then(index, check)?;
         if message.turn_goes_on && !profile.template.tools {
             let reason = format!("profile {} has no token for it", profile.name);
             return Err(fault(index, "stop_reason", reason));

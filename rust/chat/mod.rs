@@ -11,7 +11,7 @@
 //! are marks beside it, and only marks become special ids. So the special ids of a conversation are
 //! exactly those of its structure, whatever the messages say.
 
-use crate::error::Error;
+use crate::error::{Check, Error};
 use crate::profile::Profile;
 
 mod conversation;
@@ -32,19 +32,19 @@ pub use self::several::{EncodedChats, encode_all};
 
 impl Chat<'_> {
     /// The conversation as text and special tokens.
-    pub fn script(&self, profile: &Profile) -> Result<Script, Error> {
+    pub fn script(&self, profile: &Profile, check: &Check) -> Result<Script, Error> {
         let mut script = Script::default();
-        self.write(profile, &mut script)?;
+        self.write(profile, &mut script, check)?;
         Ok(script)
     }
 
     /// The same in the memory of another one.
-    fn write(&self, profile: &Profile, script: &mut Script) -> Result<(), Error> {
+    fn write(&self, profile: &Profile, script: &mut Script, check: &Check) -> Result<(), Error> {
         script.clear();
-        self.check(profile)?;
+        self.refuse(profile, check)?;
         match self.dialect {
-            Dialect::Hf => hf::write(self, profile, script),
-            Dialect::Meta(format) => meta::write(self, format, profile, script),
+            Dialect::Hf => hf::write(self, profile, script, check),
+            Dialect::Meta(format) => meta::write(self, format, profile, script, check),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::chat::conversation::{Chat, ContentPart, Ending, Role, no_images};
+use crate::chat::conversation::{Chat, ContentPart, Ending, Role, check_now_and_then, no_images};
 use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::{Check, Error, always, slice};
@@ -91,10 +91,11 @@ impl Script {
     }
 
     /// As text, with the names of special tokens, for people to read.
-    pub fn render(&self, encoder: &Encoder) -> Result<String, Error> {
+    pub fn render(&self, encoder: &Encoder, check: &Check) -> Result<String, Error> {
         let mut rendered = String::new();
         let mut at = 0;
-        for &(at_mark, mark) in &self.marks {
+        for (number, &(at_mark, mark)) in self.marks.iter().enumerate() {
+            check_now_and_then(number, check)?;
             if let Mark::Special(index) = mark {
                 let id = always(encoder.release_id(index), NO_SPECIAL)?;
                 let name = &always(encoder.added.get(id), NO_SPECIAL)?.name;
@@ -154,7 +155,9 @@ impl Script {
         check: &Check,
     ) -> Result<(), Error> {
         let mut run = TextRun { start: part.text.start, learned: Vec::new(), since: None, short };
-        for &(at, mark) in slice(&self.marks, part.marks)? {
+        for (number, &(at, mark)) in slice(&self.marks, part.marks)?.iter().enumerate() {
+            // Of texts that are known no encoding does.
+            check_now_and_then(number, check)?;
             match mark {
                 Mark::Learn(learns) => run.learn(at, learns),
                 Mark::Cut => self.flush(&mut run, at, encoded, encoder, masks, check)?,
@@ -327,7 +330,7 @@ mod tests {
         let none = encoder.release.unwrap().count;
         for mark in [(2, Mark::Special(0)), (0, Mark::Special(none))] {
             let script = Script { text: "a".to_owned(), marks: vec![mark] };
-            assert!(sees_a_fault(|| script.render(encoder)));
+            assert!(sees_a_fault(|| script.render(encoder, &go_on)));
             assert!(sees_a_fault(|| script.encode(encoder, false, &go_on)));
         }
     }

@@ -34,7 +34,7 @@ pub fn encode_all(
         let mut encoded = EncodedChats::default();
         encoded.offsets.try_reserve_exact(group.len())?;
         for (index, chat) in (first..).zip(group) {
-            match chat.as_ref().map(|chat| chat.write(profile, &mut script)) {
+            match chat.as_ref().map(|chat| chat.write(profile, &mut script, check)) {
                 Some(Ok(())) => {
                     let all = &mut encoded.all;
                     script.encode_into(encoder, masks, all, &mut short, check)?;

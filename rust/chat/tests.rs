@@ -1,6 +1,7 @@
 //! Tests with any vocabulary. Those in Python compare with the authors' implementations of the formats.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::*;
@@ -130,7 +131,7 @@ fn many_at_once_are_what_each_is_alone_whatever_the_threads() {
             let mut errors = several.errors.iter().map(|(index, _)| *index);
             for (index, chat) in chats.iter().enumerate() {
                 let range = several.offsets[index]..several.offsets[index + 1];
-                match chat.as_ref().map(|chat| chat.script(profile)) {
+                match chat.as_ref().map(|chat| chat.script(profile, &go_on)) {
                     Some(Ok(script)) => {
                         let alone = script.encode(encoder, masks, &go_on).unwrap();
                         assert_eq!(several.all.ids[range.clone()], alone.ids);
@@ -165,7 +166,7 @@ fn special_ids_are_those_of_the_structure_in_every_profile_and_dialect() {
     for dialect in [Dialect::Hf, Dialect::Meta(ToolFormat::Json)] {
         for profile in &PROFILES {
             let messages = vec![message(Role::User, &names), message(Role::Assistant, &names)];
-            let script = chat(dialect, messages).script(profile).unwrap();
+            let script = chat(dialect, messages).script(profile, &go_on).unwrap();
             let encoded = script.encode(encoder, true, &go_on).unwrap();
             let special: Vec<u32> =
                 encoded.ids.iter().filter_map(|id| id.checked_sub(first)).collect();
@@ -173,7 +174,7 @@ fn special_ids_are_those_of_the_structure_in_every_profile_and_dialect() {
             let system = dialect == Dialect::Hf && profile.template.tools;
             let count = if system { 3 } else { 2 };
             assert_eq!(special, [&[BOS][..], &message.repeat(count), &[6, 7]].concat());
-            let rendered = script.render(encoder).unwrap();
+            let rendered = script.render(encoder, &go_on).unwrap();
             let decoded = encoder.decode(&encoded.ids, false, &go_on).unwrap();
             assert_eq!(rendered.as_bytes(), decoded);
             assert_eq!(encoded.ends.len(), 3);
@@ -195,11 +196,38 @@ fn an_error_says_which_message() {
         Error::Chat { index, field, .. } => (index, field),
         other => panic!("{other}"),
     };
-    let none = chat(Dialect::Hf, Vec::new()).script(profile).err().unwrap();
+    let none = chat(Dialect::Hf, Vec::new()).script(profile, &go_on).err().unwrap();
     assert_eq!(place(none), (None, "messages".to_owned()));
     let role = Role::of("<|eot_id|>", 3, Dialect::Hf, profile).unwrap_err();
     assert!(role.to_string().starts_with("\"<|eot_id|>\" is not a role"));
     assert_eq!(place(role), (Some(3), "role".to_owned()));
     let alone = chat(Dialect::Hf, vec![message(Role::User, ""), message(Role::Tool, "")]);
-    assert_eq!(place(alone.script(&PROFILES[1]).err().unwrap()), (Some(1), "role".to_owned()));
+    assert_eq!(
+        place(alone.script(&PROFILES[1], &go_on).err().unwrap()),
+        (Some(1), "role".to_owned())
+    );
+}
+
+#[test]
+fn a_long_conversation_calls_the_check_at_each_stage() {
+    const MESSAGES: usize = 10_000;
+    // Of 256 messages or marks each; the last ones may be fewer.
+    let least = MESSAGES / 256;
+    let (encoder, profile) = (sample_encoder(), &PROFILES[1]);
+    let calls = Cell::new(0);
+    let counted = || {
+        calls.set(calls.get() + 1);
+        Ok(())
+    };
+    for (dialect, passes) in [(Dialect::Hf, 3), (Dialect::Meta(ToolFormat::Json), 2)] {
+        let messages = (0..MESSAGES).map(|_| message(Role::User, "Hi")).collect();
+        let script = chat(dialect, messages).script(profile, &counted).unwrap();
+        assert!(calls.take() >= passes * least);
+        script.encode(encoder, true, &counted).unwrap();
+        assert!(calls.take() >= 4 * least);
+        script.render(encoder, &counted).unwrap();
+        assert!(calls.take() >= 4 * least);
+        ChatSource::new(encoder, &script, &counted).unwrap();
+        assert!(calls.take() >= 4 * least);
+    }
 }

@@ -25,7 +25,7 @@ use crate::machine::fork_lock::ForkLock;
 
 /// Bytes that decide on a block.
 pub const WINDOW_BYTES: usize = 1 << 11;
-/// Known blocks that are taken while the lock is held once.
+/// Blocks that are taken or added while the lock is held once.
 const BLOCKS_AT_ONCE: usize = 256;
 /// What is left of a cache that had become too large: this part of its limit, as a fraction of 4.
 const KEPT_QUARTERS: usize = 3;
@@ -209,7 +209,7 @@ impl PrefixCache {
     }
 
     /// Adds the ids of all of `source`. The lock is not held while something is encoded, nor while `check` looks for
-    /// signals, whose handlers may use this cache.
+    /// signals, whose handlers may use this cache. Blocks that were added before an error stay.
     pub fn encode(
         &self,
         kind: Kind,
@@ -221,6 +221,8 @@ impl PrefixCache {
         let known = at;
         let mut new = Vec::new();
         while let Some((window, length)) = source.block(at, check)? {
+            // A block is too short for its own calls.
+            check()?;
             let before = ids.len();
             source.encode(at, at + length, ids, check)?;
             new.try_reserve(1)?;
@@ -237,18 +239,25 @@ impl PrefixCache {
             state.info.texts += 1;
             state.info.known_bytes += known;
             state.info.all_bytes += end;
-            for block in new {
-                match state.insert(last, block, &self.hasher)? {
-                    Some(number) => last = number,
-                    // What is before it was forgotten meanwhile.
-                    None => break,
+        });
+        let (mut new, mut is_more) = (new.into_iter(), true);
+        while is_more {
+            check()?;
+            is_more = self.with(|state| -> Result<bool, Error> {
+                for block in new.by_ref().take(BLOCKS_AT_ONCE) {
+                    match state.insert(last, block, &self.hasher)? {
+                        Some(handle) => last = handle,
+                        // What is before it was forgotten meanwhile.
+                        None => return Ok(false),
+                    }
                 }
-            }
-            if state.info.bytes > self.limit {
-                state.forget(self.limit / 4 * KEPT_QUARTERS)?;
-            }
-            Ok(())
-        })
+                if state.info.bytes > self.limit {
+                    state.forget(self.limit / 4 * KEPT_QUARTERS)?;
+                }
+                Ok(new.len() > 0)
+            })?;
+        }
+        Ok(())
     }
 
     /// Adds the ids of the blocks that are known, and gives where these end, and the last of them.
@@ -409,5 +418,45 @@ impl State {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::reference::{go_on, sample_encoder};
+
+    #[test]
+    fn a_text_may_be_given_up_at_each_call_of_the_check() {
+        let (encoder, options) = (sample_encoder(), Options::default());
+        let text = "some words, and others\n".repeat(60_000);
+        let source = TextSource { encoder, options: &options, text: text.as_bytes() };
+        let mut expected = Vec::new();
+        encoder.encode(text.as_bytes(), &options, &mut expected, &go_on).unwrap();
+        let calls = Cell::new(0);
+        let encode = |cache: &PrefixCache, most: usize| {
+            let check = || {
+                calls.set(calls.get() + 1);
+                if calls.get() > most { Err(Error::Interrupted) } else { Ok(()) }
+            };
+            let mut ids = Vec::new();
+            cache.encode(Kind::Text, &source, &mut ids, &check).map(|()| ids)
+        };
+        let cache = PrefixCache::new(1 << 30);
+        assert_eq!(encode(&cache, usize::MAX).unwrap(), expected);
+        let (all, blocks) = (calls.take(), cache.info().blocks);
+        // One for each block, and one for many that are added at once.
+        assert!(blocks > 2 * BLOCKS_AT_ONCE);
+        assert!(all >= blocks + blocks / BLOCKS_AT_ONCE);
+        for most in [0, 1, blocks / 2, all - 2, all - 1] {
+            let cache = PrefixCache::new(1 << 30);
+            assert!(matches!(encode(&cache, most), Err(Error::Interrupted)));
+            calls.set(0);
+            assert_eq!(encode(&cache, usize::MAX).unwrap(), expected, "{most}");
+            assert_eq!(cache.info().blocks, blocks, "{most}");
+            calls.set(0);
+        }
     }
 }

@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 
 use numpy::PyArray1;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::convert::{array, list_of, str_of, try_collect};
+use super::convert::{array, list_of, list_of_rows, look_for_signals, str_of, try_collect};
 use super::core::Core;
 use super::detach::detached;
 use super::raise::raise;
 use crate::chat::{
     Argument, Call, Chat, ContentPart, Dialect, Encoded, Ending, Message, Role, Script,
 };
-use crate::error::Error;
+use crate::error::{Check, Error};
 use crate::profile::Profile;
 
 pub(super) type Text<'py> = Bound<'py, PyString>;
@@ -85,7 +85,8 @@ fn plain<'py>(message: &Bound<'py, PyAny>) -> PyResult<Option<(Text<'py>, Text<'
 /// Whether all messages are dictionaries of a role and a text, which the functions here take as they are.
 #[pyfunction]
 fn are_plain(messages: &Bound<PyList>) -> PyResult<bool> {
-    for message in messages {
+    for (index, message) in messages.iter().enumerate() {
+        look_for_signals(messages.py(), index)?;
         if plain(&message)?.is_none() {
             return Ok(false);
         }
@@ -110,7 +111,8 @@ pub(super) struct FullMessage<'py> {
 pub(super) struct GivenChat<'py> {
     dialect: String,
     tool_format: String,
-    messages: Vec<GivenMessage<'py>>,
+    /// Not taken over yet: what a signal handler raises would become a TypeError here.
+    messages: Bound<'py, PyList>,
     tools: Option<Vec<Text<'py>>>,
     builtin_tools: Option<Vec<Text<'py>>>,
     tools_in_user: bool,
@@ -152,28 +154,42 @@ fn encode_chat_masked<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult
 
 /// How many ids stand before the first message, and up to the end of each.
 #[pyfunction]
-fn chat_ends(core: &Bound<Core>, chat: GivenChat) -> PyResult<Vec<usize>> {
-    Ok(encoded(core, &chat, false)?.ends)
+fn chat_ends<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<Bound<'py, PyList>> {
+    list_of_rows(core.py(), encoded(core, &chat, false)?.ends)
 }
 
 #[pyfunction]
 fn render_chat<'py>(core: &Bound<'py, Core>, chat: GivenChat) -> PyResult<Bound<'py, PyString>> {
-    let (py, script) = (core.py(), script(core, &chat)?);
     let encoder = &core.get().encoder;
-    let text = detached(py, None, |_, _| script.render(encoder))?;
-    PyString::from_bytes(py, text.as_bytes())
+    let text = with_script(core, &chat, |script, check| script.render(encoder, check))?;
+    PyString::from_bytes(core.py(), text.as_bytes())
 }
 
 fn encoded(core: &Bound<Core>, chat: &GivenChat, masks: bool) -> PyResult<Encoded> {
-    let (script, encoder) = (script(core, chat)?, &core.get().encoder);
-    detached(core.py(), None, |check, _| script.encode(encoder, masks, check))
+    let encoder = &core.get().encoder;
+    with_script(core, chat, |script, check| script.encode(encoder, masks, check))
 }
 
-pub(super) fn script(core: &Bound<Core>, given: &GivenChat) -> PyResult<Script> {
+/// Gives a conversation as text and special tokens to `work`, detached from the interpreter.
+pub(super) fn with_script<T: Send>(
+    core: &Bound<Core>,
+    given: &GivenChat,
+    work: impl FnOnce(&Script, &Check) -> Result<T, Error> + Send,
+) -> PyResult<T> {
     let (py, profile) = (core.py(), profile(core)?);
-    let chat = chat(given, &given.messages, None, given.add_generation_prompt, profile)?;
-    let script = chat.and_then(|chat| chat.script(profile));
-    script.map_err(|error| raise(py, error))
+    let messages = messages_of(&given.messages)?;
+    let chat = chat(given, &messages, None, given.add_generation_prompt, profile)?;
+    let chat = chat.map_err(|error| raise(py, error))?;
+    detached(py, None, |check, _| work(&chat.script(profile, check)?, check))
+}
+
+/// Takes messages over from Python.
+pub(super) fn messages_of<'py>(given: &Bound<'py, PyList>) -> PyResult<Vec<GivenMessage<'py>>> {
+    let messages = given.iter().enumerate().map(|(index, message)| {
+        look_for_signals(given.py(), index)?;
+        message.extract()
+    });
+    try_collect(given.len(), messages)
 }
 
 /// The release whose conversations the core writes.
@@ -195,9 +211,12 @@ pub(super) fn chat<'a>(
     let dialect = Dialect::find(&format.dialect, &format.tool_format)
         .ok_or_else(|| PyValueError::new_err("no such dialect or tool format"))?;
     let mut messages = Vec::new();
+    let refused = |_| PyMemoryError::new_err("out of memory");
+    messages.try_reserve_exact(given.len()).map_err(refused)?;
     for (index, given) in given.iter().enumerate() {
         let (GivenMessage::Plain(name, _) | GivenMessage::Full(FullMessage { role: name, .. })) =
             given;
+        look_for_signals(name.py(), index)?;
         match Role::of(&str_of(name)?, index, dialect, profile) {
             Ok(role) => messages.push(message(given, role)?),
             Err(error) => return Ok(Err(error)),
@@ -231,12 +250,12 @@ fn message<'a>(given: &'a GivenMessage, role: Role) -> PyResult<Message<'a>> {
         role,
         content: parts(&given.content)?,
         calls: calls.transpose()?,
-        context: given.context.as_ref().map(parts).transpose()?,
+        context: given.context.as_deref().map(parts).transpose()?,
         turn_goes_on: given.turn_goes_on,
     })
 }
 
-fn parts<'a>(given: &'a Parts) -> PyResult<Vec<ContentPart<'a>>> {
+fn parts<'a>(given: &'a [Option<Text>]) -> PyResult<Vec<ContentPart<'a>>> {
     let part = |part: &'a Option<Text>| {
         part.as_ref().map_or(Ok(ContentPart::Image), |text| str_of(text).map(ContentPart::Text))
     };

@@ -4,7 +4,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::chat::{GivenChat, GivenMessage, Text, chat, profile};
+use super::chat::{GivenChat, Text, chat, messages_of, profile};
 use super::convert::{array, look_for_signals, try_collect};
 use super::core::Core;
 use super::detach::detached;
@@ -23,11 +23,11 @@ type Encoded<'py> = (
 
 /// A conversation: its messages, the descriptions of its tools if it has its own, and whether the header of an
 /// answer follows.
-type GivenParts<'py> = (Vec<GivenMessage<'py>>, Option<Vec<Text<'py>>>, bool);
+type GivenParts<'py> = (Bound<'py, PyList>, Option<Vec<Text<'py>>>, bool);
 
-/// The ids of conversations end to end, which are written as `format`, a conversation without messages, says; those of a conversation that its format can't hold are none. `ends` has
-/// for each other one where its first message begins, where each message ends, and where it ends. The mask has
-/// no numbers if none is asked for.
+/// The ids of conversations end to end, which are written as `format`, a conversation without messages, says; those
+/// of a conversation that its format can't hold are none. `ends` has for each other one where its first message
+/// begins, where each message ends, and where it ends. The mask has no numbers if none is asked for.
 #[pyfunction]
 pub(super) fn encode_chats<'py>(
     core: &Bound<'py, Core>,
@@ -39,7 +39,8 @@ pub(super) fn encode_chats<'py>(
     let (py, encoder, profile) = (core.py(), &core.get().encoder, profile(core)?);
     let given = chats.iter().enumerate().map(|(index, chat)| {
         look_for_signals(py, index)?;
-        chat.extract::<GivenParts>()
+        let (messages, tools, prompt) = chat.extract::<GivenParts>()?;
+        Ok((messages_of(&messages)?, tools, prompt))
     });
     let given = try_collect(chats.len(), given)?;
     let mut errors = Vec::new();

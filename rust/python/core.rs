@@ -1,4 +1,4 @@
-//! The class that a `Tokenizer` in Python holds. Its methods are in `mod.rs`, what they do in the other
+//! The class that a `Tokenizer` in Python holds. Its methods are in `methods.rs`, what they do in the other
 //! files.
 
 use std::sync::Arc;

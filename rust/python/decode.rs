@@ -15,7 +15,7 @@ use crate::text::utf8::whole_characters;
 /// Up to so many ids are decoded while attached to the interpreter: a few microseconds.
 pub(super) const FEW_IDS: usize = 1 << 9;
 /// Ids that are decoded at a time before their text is made.
-const TEXT_IDS: usize = 1 << 18;
+pub(super) const TEXT_IDS: usize = 1 << 18;
 
 impl Core {
     /// Makes the table for decoding if `count` ids are worth it. It is made while attached to the

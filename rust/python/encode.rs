@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{all_bytes, bytes_of, try_collect};
+use super::convert::{all_bytes, array, bytes_of, try_collect};
 use super::core::Core;
 use super::detach::{detached, go_on};
 use super::options::GivenOptions;
@@ -20,6 +21,9 @@ use crate::machine::reserve;
 pub(super) const MAX_ATTACHED_BYTES: usize = 1 << 11;
 /// The ids of text of up to so many bytes are copied out of memory that stays with the thread.
 const MAX_REUSED_BYTES: usize = 1 << 15;
+
+/// `uint32[n]` and `int64[rows + 1]`.
+pub(super) type IdsAndOffsets<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
 thread_local! {
     static IDS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
@@ -105,4 +109,11 @@ fn with_bytes<T: Send>(
     let items = try_collect(texts.len(), texts.iter().map(Ok))?;
     let bytes = all_bytes(&items)?;
     detached(texts.py(), None, |check, _| work(&bytes, check))
+}
+
+/// Ragged ids as arrays; those of the ids have their memory.
+pub(super) fn ids_and_offsets(py: Python, ragged: Ragged) -> PyResult<IdsAndOffsets> {
+    let offsets = ragged.offsets.iter().map(|&offset| Ok(offset as i64));
+    let offsets = try_collect(ragged.offsets.len(), offsets)?;
+    Ok((array(py, ragged.ids)?, array(py, offsets)?))
 }

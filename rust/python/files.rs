@@ -1,13 +1,19 @@
 //! Files, as Python counts them and iterates over their ids.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::convert::{array, load_numpy, try_collect};
+use super::core::Core;
 use super::detach::detached;
-use crate::files::output::{ChunkOutput, EncodeTask, SkippedLine, Totals as Counted};
+use crate::encode::options::Options;
+use crate::files::output::{
+    ChunkOutput, EncodeTask, OutputKind, Records, SkippedLine, Totals as Counted,
+};
+use crate::files::packed_limits::PackedLimits;
 use crate::files::reader::{Reading, Refusal};
 use crate::files::stream::{FileStream, InputFile};
 
@@ -130,6 +136,27 @@ impl Files {
         let both = (array(py, output.ids)?, array(py, offsets)?);
         Ok(both.into_pyobject(py)?.into_any())
     }
+}
+
+impl Core {
+    /// What is done with each file.
+    pub(super) fn task(
+        &self,
+        field: Option<String>,
+        kind: OutputKind,
+        options: Options,
+        limits: (Option<u64>, Option<u64>),
+    ) -> EncodeTask {
+        let records = field.map(|field| Records { field, ..Records::default() });
+        let mut task = EncodeTask::new(Arc::clone(&self.encoder), records, kind, options);
+        task.limits = packed(limits);
+        task
+    }
+}
+
+/// The limits of packed files: bytes, and how many times what is stored.
+pub(super) fn packed((max_bytes, max_ratio): (Option<u64>, Option<u64>)) -> PackedLimits {
+    PackedLimits { max_bytes, max_ratio }
 }
 
 /// Files by their paths.

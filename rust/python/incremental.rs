@@ -7,7 +7,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::chat::{GivenChat, script};
+use super::chat::{GivenChat, with_script};
 use super::convert::{array, array_of, bytes_object, bytes_of, list_of};
 use super::core::Core;
 use super::detach::{detached, go_on};
@@ -133,9 +133,8 @@ impl PrefixCache {
         core: &Bound<'py, Core>,
         chat: GivenChat,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        let script = script(core, &chat)?;
-        let ids = detached(core.py(), None, |check, _| {
-            let source = ChatSource::new(&self.encoder, &script)?;
+        let ids = with_script(core, &chat, |script, check| {
+            let source = ChatSource::new(&self.encoder, script, check)?;
             let mut ids = Vec::new();
             self.cache.encode(Kind::Chat, &source, &mut ids, check)?;
             Ok(ids)

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use numpy::PyArray1;
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{array, bytes_object, list_of_rows};
+use super::convert::{array, bytes_object, list_of, list_of_rows};
 use super::core::Core;
 use super::detach::detached;
 use crate::bpe::merge::MergeMemory;
@@ -28,6 +28,12 @@ pub(super) fn tokens<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, P
         list.append(bytes_object(py, token)?)?;
     }
     Ok(list)
+}
+
+/// The ids of an array as a list, as `encode` gives it.
+#[pyfunction]
+pub(super) fn listed<'py>(ids: PyReadonlyArray1<'py, u32>) -> PyResult<Bound<'py, PyList>> {
+    list_of(ids.py(), ids.as_slice()?)
 }
 
 /// Where the last pretoken of a text begins; 0 for the empty text.

@@ -15,6 +15,9 @@ use crate::encode::options::Options;
 use crate::error::slice;
 use crate::text::unicode::count_chars;
 
+/// Ranges between two looks for signals, some milliseconds.
+const CHECK_RANGES: usize = 1 << 18;
+
 /// Ids, byte ranges and character ranges.
 pub(super) type Spans<'py> =
     (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
@@ -40,7 +43,10 @@ fn ranges<'py>(py: Python<'py>, ranges: &[Range<usize>]) -> PyResult<Bound<'py, 
     let mut flat = Vec::new();
     let refused = |_| PyMemoryError::new_err("out of memory");
     flat.try_reserve_exact(2 * ranges.len()).map_err(refused)?;
-    flat.extend(ranges.iter().flat_map(|range| [range.start as i64, range.end as i64]));
+    for ranges in ranges.chunks(CHECK_RANGES) {
+        py.check_signals()?;
+        flat.extend(ranges.iter().flat_map(|range| [range.start as i64, range.end as i64]));
+    }
     array(py, flat)?.reshape([ranges.len(), 2])
 }
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyList, PyString};
 
 use super::convert::GivenIds;
-use super::decode::FEW_IDS;
+use super::decode::{FEW_IDS, TEXT_IDS};
 use super::detach::{detached, go_on};
 use super::raise::raise;
 use crate::encode::Encoder;
 use crate::encode::decode::TextDecoder;
 use crate::encode::parallel::Ids;
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, slice};
 
 /// How many ids were decoded so far, and the beginning of a character that is held.
 #[pyclass(module = "llama3_tok._core")]
@@ -62,12 +62,26 @@ impl StreamDecoder {
         }
     }
 
-    /// The text of the held bytes and `ids`, and the stream after them.
-    fn decoded(&self, ids: &Ids, check: &Check) -> Result<(String, TextDecoder), Error> {
-        let bytes = self.bytes(ids, self.count, check)?;
-        let mut stream = self.stream.clone();
-        Ok((stream.push(&bytes)?, stream))
+    /// The text of the bytes that `stream` holds and of `ids`, which follow `before` others.
+    fn decoded(
+        &self,
+        stream: &mut TextDecoder,
+        ids: &Ids,
+        before: usize,
+        check: &Check,
+    ) -> Result<String, Error> {
+        stream.push(&self.bytes(ids, before, check)?)
     }
+}
+
+/// The ids from `start` on, at most so many as are decoded at a time.
+fn part<'a>(ids: &Ids<'a>, start: usize) -> Result<Ids<'a>, Error> {
+    let end = ids.len().min(start + TEXT_IDS);
+    Ok(match ids {
+        Ids::U32(ids) => Ids::U32(slice(ids, start..end)?),
+        Ids::I32(ids) => Ids::I32(slice(ids, start..end)?),
+        Ids::I64(ids) => Ids::I64(slice(ids, start..end)?),
+    })
 }
 
 #[pymethods]
@@ -91,14 +105,22 @@ impl StreamDecoder {
     fn push<'py>(&mut self, ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
         let py = ids.py();
         let given = GivenIds::after(ids, "ids", self.count)?;
-        let slice = given.slice()?;
-        let (text, stream) = if slice.len() <= FEW_IDS {
-            self.decoded(&slice, &go_on).map_err(|error| raise(py, error))?
+        let (all, mut stream) = (given.slice()?, self.stream.clone());
+        let text = if all.len() <= FEW_IDS {
+            let text = self.decoded(&mut stream, &all, self.count, &go_on);
+            PyString::from_bytes(py, text.map_err(|error| raise(py, error))?.as_bytes())?
         } else {
-            detached(py, None, |check, _| self.decoded(&slice, check))?
+            let parts = PyList::empty(py);
+            for start in (0..all.len()).step_by(TEXT_IDS) {
+                let text = detached(py, None, |check, _| {
+                    self.decoded(&mut stream, &part(&all, start)?, self.count + start, check)
+                })?;
+                parts.append(PyString::from_bytes(py, text.as_bytes())?)?;
+                py.check_signals()?;
+            }
+            PyString::new(py, "").call_method1("join", (parts,))?.cast_into()?
         };
-        let text = PyString::from_bytes(py, text.as_bytes())?;
-        self.count += slice.len();
+        self.count += all.len();
         self.stream = stream;
         Ok(text)
     }

@@ -68,7 +68,8 @@ impl Ranks {
     /// Reads a file; `file` is its name for messages.
     #[new]
     fn new(py: Python, content: &Content, file: &str) -> PyResult<Self> {
-        let vocabulary = detached(py, None, |_, _| Vocabulary::parse(&content.0, file))?;
+        let vocabulary =
+            detached(py, None, |check, _| Vocabulary::parse_with(&content.0, file, check))?;
         Ok(Self { vocabulary: Arc::new(vocabulary) })
     }
 

@@ -23,7 +23,7 @@ pub(super) fn written_tokens<'py>(py: Python<'py>, core: &Core) -> PyResult<Boun
 /// The merges in the byte-level alphabet.
 #[pyfunction]
 pub(super) fn written_merges<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, PyList>> {
-    lines(py, &detached(py, None, |_, _| core.encoder.vocabulary.written_merges())?)
+    lines(py, &detached(py, None, |check, _| core.encoder.vocabulary.written_merges(check))?)
 }
 
 /// The lines of a text, made by Python: there refused memory is an exception.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::added::AddedToken;
 use crate::bpe::token_bytes::{MAX_TOKENS, TokenBytes};
-use crate::error::Error;
+use crate::error::{Check, Error};
 use crate::machine::{huge_pages, reserve};
 use crate::text::pretokenize::PATTERN;
 use crate::vocabulary::byte_level::Alphabet;
@@ -24,11 +24,13 @@ const MAX_PART_BYTES: usize = 1 << 18;
 const PART_COST: usize = 128;
 /// What serde_json takes at most besides for each byte of the file: one text that has escapes, which grows.
 const TEXT_COST: usize = 3;
+/// Merges, or tokens, that are compared between two calls of a check: a millisecond.
+const CHECK_MERGES: usize = 1 << 11;
 /// What an added token takes besides its name.
 const ADDED_COST: usize = 256;
 
 /// Reads and checks the file.
-pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
+pub(crate) fn read(data: &[u8], check: &Check) -> Result<Vocabulary, Fault> {
     reserve::ask(data.len().saturating_mul(TEXT_COST))?;
     let file: File = serde_json::from_slice(data).map_err(|error| {
         let reason = error.to_string();
@@ -44,9 +46,10 @@ pub(crate) fn read(data: &[u8]) -> Result<Vocabulary, Fault> {
     };
     check_settings(&file, model)?;
     let alphabet = Alphabet::new();
+    check()?;
     let tokens = read_tokens(model, &alphabet)?;
-    let mut vocabulary = Vocabulary::new(tokens)?;
-    check_merges(&vocabulary, &model.merges.0, &alphabet).map_err(Fault::without_line)?;
+    let mut vocabulary = Vocabulary::new(tokens, check)?;
+    check_merges(&vocabulary, &model.merges.0, &alphabet, check)?;
     let added = file.added_tokens.as_ref();
     let added = added.map(|list| read_added(&list.0, &vocabulary, &alphabet)).transpose()?;
     let around = file.post_processor.map(|raw| part("post_processor", raw)).transpose()?;
@@ -230,22 +233,29 @@ fn check_merges(
     vocabulary: &Vocabulary,
     merges: &[Merge],
     alphabet: &Alphabet,
-) -> Result<(), String> {
+    check: &Check,
+) -> Result<(), Fault> {
     let mut splits: Vec<usize> = Vec::new();
     let mut last = 0;
     for (index, merge) in merges.iter().enumerate() {
+        if index.is_multiple_of(CHECK_MERGES) {
+            check()?;
+        }
         let (left, right) = match merge {
             // Without a space the right part is empty, which is not a token and so refused below.
             Merge::Text(Text(text)) => text.split_once(' ').unwrap_or((text, "")),
             Merge::Pair(Text(left), Text(right)) => (&**left, &**right),
         };
-        let fault = |reason: &str| format!("merge {index}, {left:?} and {right:?}: {reason}");
+        let fault = |reason: &str| {
+            Fault::without_line(format!("merge {index}, {left:?} and {right:?}: {reason}"))
+        };
         if matches!(merge, Merge::Text(Text(text)) if text.starts_with("#version")) {
             return Err(fault("Hugging Face's library takes it for a header and drops it"));
         }
-        let mut bytes = alphabet.bytes(left)?;
+        let bytes_of = |part| alphabet.bytes(part).map_err(Fault::without_line);
+        let mut bytes = bytes_of(left)?;
         let split = bytes.len();
-        let right_bytes = alphabet.bytes(right)?;
+        let right_bytes = bytes_of(right)?;
         let parts_known = vocabulary.id(&bytes).is_some() && vocabulary.id(&right_bytes).is_some();
         bytes.extend_from_slice(&right_bytes);
         let merged = vocabulary.id(&bytes).filter(|_| parts_known);
@@ -262,13 +272,18 @@ fn check_merges(
         }
         splits.push(split);
     }
-    let expected: usize =
-        vocabulary.iter().map(|(_, token)| vocabulary.merges_of(token).count()).sum();
+    let mut expected = 0;
+    for (id, token) in vocabulary.iter() {
+        if (id as usize).is_multiple_of(CHECK_MERGES) {
+            check()?;
+        }
+        expected += vocabulary.merges_of(token).count();
+    }
     if merges.len() != expected {
-        return Err(format!(
+        return Err(Fault::without_line(format!(
             "there are {} merges; the ranks of this vocabulary have {expected}",
             merges.len()
-        ));
+        )));
     }
     Ok(())
 }

@@ -84,8 +84,8 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     /// Checks the tokens against each other.
-    pub(crate) fn new(tokens: TokenBytes) -> Result<Self, Fault> {
-        Self::build(tokens, Pairs::build, |_| None)
+    pub(crate) fn new(tokens: TokenBytes, check: &Check) -> Result<Self, Fault> {
+        Self::build(tokens, |table| Pairs::build(table, check), |_| None)
     }
 
     /// Sets what else the file says: the added tokens, and the post-processor as JSON.

@@ -1,7 +1,7 @@
 //! Reading a vocabulary file, whose format is told by its content.
 
 use crate::bpe::pairs::Pairs;
-use crate::error::Error;
+use crate::error::{Check, Error};
 use crate::vocabulary::content::Content;
 use crate::vocabulary::{Fault, Vocabulary, json, ranks};
 
@@ -9,22 +9,32 @@ impl Vocabulary {
     /// Reads a vocabulary file; `file` is its name for messages. The format is told by content. The
     /// merges of Meta's own file need not be computed.
     pub fn parse(content: &Content<impl AsRef<[u8]>>, file: &str) -> Result<Self, Error> {
-        Self::read(content).map_err(|fault| match fault {
+        Self::parse_with(content, file, &|| Ok(()))
+    }
+
+    /// The same, which an error of `check` ends.
+    pub fn parse_with(
+        content: &Content<impl AsRef<[u8]>>,
+        file: &str,
+        check: &Check,
+    ) -> Result<Self, Error> {
+        Self::read(content, check).map_err(|fault| match fault {
             Fault::File(line, reason) => Error::Vocabulary { file: file.to_owned(), line, reason },
             Fault::Core(error) => error,
         })
     }
 
-    fn read(content: &Content<impl AsRef<[u8]>>) -> Result<Self, Fault> {
+    fn read(content: &Content<impl AsRef<[u8]>>, check: &Check) -> Result<Self, Fault> {
         let data = content.bytes();
         if let Some(reason) = other_format(data) {
             return Err(Fault::without_line(reason));
         }
         if data.trim_ascii_start().starts_with(b"{") {
-            return json::read(data);
+            return json::read(data, check);
         }
         let (tokens, lines) = ranks::read(data)?;
-        let pairs = if content.is_meta() { |_: &_| Pairs::of_meta() } else { Pairs::build };
+        let is_meta = content.is_meta();
+        let pairs = |table: &_| if is_meta { Pairs::of_meta() } else { Pairs::build(table, check) };
         Self::build(tokens, pairs, |id| match &lines {
             // For a message only, which may lack the line.
             Some(lines) => lines.get(id as usize).copied(),

@@ -8,12 +8,14 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::error::{Error, always};
+use crate::error::{Check, Error, always};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::byte_level;
 
 /// The most bytes of a rank in a rank file, with the space before it and the line break after it.
 const MAX_RANK_BYTES: usize = 9;
+/// Tokens whose merges are looked for between two calls of a check: a millisecond.
+const CHECK_TOKENS: u32 = 1 << 10;
 
 impl Vocabulary {
     /// The vocabulary as a rank file: a line `base64 rank` for each token, in the order of the ranks.
@@ -45,11 +47,14 @@ impl Vocabulary {
     /// They are in the order of the tokens' ids, and for one token in the order of the left part's
     /// and then the right part's: Hugging Face's conversion of rank files has them so, and takes the
     /// earliest merge where tiktoken takes the one that gives the lowest rank.
-    pub fn written_merges(&self) -> Result<String, Error> {
+    pub fn written_merges(&self, check: &Check) -> Result<String, Error> {
         let part = |id| always(self.token(id), "a part of a token is not a token");
         // A token has fewer splits than bytes, so their memory is small.
         let (mut text, mut splits) = (String::new(), Vec::new());
-        for (_, token) in self.iter() {
+        for (id, token) in self.iter() {
+            if id.is_multiple_of(CHECK_TOKENS) {
+                check()?;
+            }
             splits.extend(self.merges_of(token));
             splits.sort_unstable();
             for (left, right) in splits.drain(..) {
@@ -123,7 +128,7 @@ mod tests {
     fn merges_are_every_split_in_the_order_of_ids_and_then_of_parts() {
         let more = ["bc", "abc", "ab", " a"].map(|token| token.as_bytes().to_vec());
         let (vocabulary, _) = vocabulary(&more);
-        assert_eq!(vocabulary.written_merges().unwrap(), "b c\na bc\nab c\na b\nĠ a");
+        assert_eq!(vocabulary.written_merges(&|| Ok(())).unwrap(), "b c\na bc\nab c\na b\nĠ a");
         let written = vocabulary.written_tokens().unwrap();
         let written: Vec<&str> = written.split('\n').collect();
         assert_eq!(written.iter().collect::<BTreeSet<_>>().len(), 260);

@@ -1,9 +1,11 @@
-"""A real browser, which is found by LLAMA3_TOK_CHROMIUM, or as `chromium` on the path."""
+"""A real browser, found by LLAMA3_TOK_CHROMIUM or as `chromium` on the path, and a server."""
 
 import os
 import shutil
 
 import pytest
+
+from playground_server import Server
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +20,11 @@ def browser():
         launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="module")
+def server(llama2_path):
+    """A `llama3-tok serve` for the tests of a file, with Llama 2 beside."""
+    running = Server("--llama2", llama2_path)
+    yield running
+    running.stop()

@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 transformers = pytest.importorskip("transformers")
 
 import models  # noqa: E402
-from llama3_tok import Tokenizer  # noqa: E402
 from llama3_tok.compat.transformers import (  # noqa: E402
     Llama3Tokenizer,
     register,
@@ -22,13 +21,6 @@ CHAT = [{"role": "user", "content": "Hi <|eot_id|>"}]
 @pytest.fixture(scope="module")
 def ours():
     return Llama3Tokenizer()
-
-
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    Tokenizer().save(folder)
-    return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ class Suspicion:
 
     # More characters than any of the patterns matches.
     _LONGEST = 400
+    # Characters that are searched in one go, some milliseconds.
+    _AT_ONCE = 1 << 20
     _NAME = r"[^\W\d][\w.-]{0,127}"
     _CALLS = (
         re.compile(r"<function=[^<>{}\s]{1,256}>\s{0,8}\{"),
@@ -43,6 +45,11 @@ class Suspicion:
 
     def add(self, text: str) -> None:
         """More of the text."""
+        # A search does not look for signals.
+        for at in range(0, len(text), self._AT_ONCE):
+            self._add(text[at : at + self._AT_ONCE])
+
+    def _add(self, text: str) -> None:
         if self.position is not None and self.has_keys:
             return
         seen = self._tail + text

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain
 
 from llama3_tok.cli.progress import progress_bar
 from llama3_tok.cli.terminal import (
@@ -35,6 +36,7 @@ a word that is not an id may be printed."""
 
 # More digits than any id has, and fewer than Python refuses to read.
 _ID = re.compile(rb"-?[0-9]{1,99}")
+_WORD_OR_COMMA = re.compile(rb",|[^, \t\n\r\x0b\x0c]+")
 # A line of `encode --tokens`.
 _OF_TOKENS = re.compile(rb"^[0-9]+\t", re.MULTILINE)
 _WHITE = b" \t\n\r\x0b\x0c"
@@ -61,16 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ids == ["-"] or (not arguments.ids and not is_terminal(sys.stdin)):
         check_standard_input()
         given = iter(lambda: available_input(_READ_BYTES), b"")
+        parts = parsed(given if is_terminal(sys.stdout) else _shown(given))
     elif arguments.ids:
-        # The last space ends the last word, so that all ids are looked at before any is printed.
-        words = f"{' '.join(arguments.ids)} "
-        given = iter([words.encode("utf-8", "surrogateescape")])
+        words = " ".join(arguments.ids).encode("utf-8", "surrogateescape")
+        # All are looked at before any is printed.
+        parts = iter([list(chain.from_iterable(parsed(iter([words]))))])
     else:
         raise UsageError("give IDS, or - to read standard input")
     decoder = tokenizer(arguments)
     printable = _Printable() if is_terminal(sys.stdout) else None
     position = 0
-    for ids in parsed(given if is_terminal(sys.stdout) else _shown(given)):
+    for ids in parts:
         try:
             data = decoder.decode_bytes(ids, skip_special=arguments.skip_special)
         except InvalidTokenId as error:
@@ -116,21 +119,29 @@ def _shown(given: Iterator[bytes]) -> Iterator[bytes]:
 def parsed(given: Iterator[bytes]) -> Iterator[list[int]]:
     """The ids in a text that comes in pieces, some at a time.
 
-    Raises UsageError with the first word that is not an id, and its position.
+    Raises UsageError with the first word that is not an id, or the first comma that is not between
+    two ids, and the position.
     """
     brackets = _Brackets()
     position, rest = 0, b""
+    follows_id = False
     for data in given:
         # The last word may go on in the next piece.
         data = rest + brackets.without(data)
         end = 1 + max(map(data.rfind, _SEPARATORS))
-        ids, rest = _numbers(data[:end], position), data[end:]
+        ids, rest = _numbers(data[:end], position, follows_id=follows_id), data[end:]
         if len(rest) > _WORD_BYTES:
             raise _not_an_id(rest, position + len(ids))
         position += len(ids)
+        if last := data[:end].rstrip(_WHITE):
+            follows_id = not last.endswith(b",")
         if ids:
             yield ids
-    yield _numbers(rest + brackets.end(), position)
+    brackets.end()
+    yield _numbers(rest, position, follows_id=follows_id)
+    # The last is a comma.
+    if position and not follows_id and not rest:
+        raise _no_id(position)
 
 
 class _Brackets:
@@ -160,22 +171,35 @@ class _Brackets:
         self._held = b"] "[: len(data) - kept]
         return data[:kept]
 
-    def end(self) -> bytes:
-        """What was held back and is not a bracket of all ids: raises UsageError for an open one."""
+    def end(self) -> None:
+        """Raises UsageError if the bracket at the beginning was not closed."""
         if self._is_opened and not self._held:
             raise UsageError("the list of ids begins with [ and has no ] at its end")
-        return b""
 
 
-def _numbers(text: bytes, position: int) -> list[int]:
+def _numbers(text: bytes, position: int, *, follows_id: bool) -> list[int]:
+    """The ids in whole words; `follows_id`: whether an id is the last before them, not a comma."""
     words = text.replace(b",", b" ").split()
+    dense = text.translate(None, _WHITE)
+    is_stray = b",," in dense or (dense.startswith(b",") and not follows_id)
+    is_plain = not dense.translate(None, _PLAIN) and max(map(len, words), default=0) < 100
     # Reading each word with a pattern takes most of the time.
-    if not text.translate(None, _PLAIN) and max(map(len, words), default=0) < 100:
-        return list(map(int, words))
-    for index, word in enumerate(words):
-        if not _ID.fullmatch(word):
-            raise _not_an_id(word, position + index, _hint(text, word))
+    if is_stray or not is_plain:
+        _check(text, position, follows_id=follows_id)
     return list(map(int, words))
+
+
+def _check(text: bytes, position: int, *, follows_id: bool) -> None:
+    """Raises UsageError for the first that is not an id, or a comma that is not after one."""
+    for match in _WORD_OR_COMMA.finditer(text):
+        word = match[0]
+        if word != b",":
+            if not _ID.fullmatch(word):
+                raise _not_an_id(word, position, _hint(text, word))
+            position += 1
+        elif not follows_id:
+            raise _no_id(position)
+        follows_id = word != b","
 
 
 def _hint(text: bytes, word: bytes) -> str:
@@ -185,6 +209,10 @@ def _hint(text: bytes, word: bytes) -> str:
     if _OF_TOKENS.search(text):
         return "; encode without --tokens prints ids alone, and cut -f 1 takes them from its lines"
     return ""
+
+
+def _no_id(position: int) -> UsageError:
+    return UsageError(f"there is no id at position {position}; a comma has to be between two ids")
 
 
 def _not_an_id(word: bytes, position: int, hint: str = "") -> UsageError:

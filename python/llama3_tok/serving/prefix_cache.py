@@ -81,8 +81,7 @@ class PrefixCache:
 
     def encode_chat(self, messages: Iterable[Message], **options: Unpack[ChatOptions]) -> list[int]:
         """The ids of a conversation; options and errors are those of `Tokenizer.encode_chat`."""
-        ids: list[int] = self._chat(messages, options, "encode_chat").tolist()
-        return ids
+        return _core.listed(self._chat(messages, options, "encode_chat"))
 
     def encode_chat_array(
         self, messages: Iterable[Message], **options: Unpack[ChatOptions]

@@ -266,7 +266,7 @@ class Llama3Tokenizer(Calls):
         clean_up_tokenization_spaces: bool | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> str:
-        ids = [token_ids] if isinstance(token_ids, int) else list(map(int, token_ids))
+        ids = [token_ids] if isinstance(token_ids, int) else [int(id) for id in token_ids]
         # `clean_up_tokenization_spaces`, which many folders ask for, is for other kinds of tokens:
         # it would take spaces out of the text, and AutoTokenizer does not obey it either.
         return self.llama3.decode(ids, skip_special=skip_special_tokens)
