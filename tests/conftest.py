@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 import llama3_tok
 
 # Examples for each main property. The default is the small profile, with which all tests end in
-# minutes. From LLAMA3_TOK_EXAMPLES=2000 on, tests that take minutes run, too; `make large` has most.
+# minutes. From LLAMA3_TOK_EXAMPLES=2000 on, tests that take minutes run too; `make large` has most.
 EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "500"))
 LARGE = 2000
 
