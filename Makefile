@@ -16,7 +16,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60); needs a nightly Rust, cargo-fuz
 	python scripts/fuzz.py
 
 large: ## the Python tests with most examples for each property, and those that take minutes
-	LLAMA3_TOK_EXAMPLES=20000 pytest -m "property or large"
+	LLAMA3_TOK_EXAMPLES=20000 pytest -m "property or long or large"
 
 newest: ## all Python tests with the newest version of every dependency, in a new environment
 	python3 scripts/with_versions.py newest

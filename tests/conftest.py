@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 import llama3_tok
 
 # Examples for each main property. The default is the small profile, with which all tests end in
-# minutes. From LLAMA3_TOK_EXAMPLES=2000 on, tests that take minutes run too; `make large` has most.
-EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "500"))
-LARGE = 2000
+# minutes. With more of them, tests that take seconds or minutes run too; `make large` has most.
+EXAMPLES = int(os.environ.get("LLAMA3_TOK_EXAMPLES", "200"))
+LONG, LARGE = 500, 2000
 
 settings.register_profile(
     "llama3_tok",
@@ -30,9 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         function = getattr(item, "function", None)
         if hasattr(function, "hypothesis") or _asks_for_examples(function):
             item.add_marker("property")
-        if item.get_closest_marker("large") and EXAMPLES < LARGE:
-            reason = f"takes minutes: LLAMA3_TOK_EXAMPLES={LARGE} has it"
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for marker, least in (("long", LONG), ("large", LARGE)):
+            if item.get_closest_marker(marker) and least > EXAMPLES:
+                reason = f"takes long: LLAMA3_TOK_EXAMPLES={least} has it"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def _asks_for_examples(function: object) -> bool:

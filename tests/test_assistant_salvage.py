@@ -116,6 +116,7 @@ def test_ids_are_salvaged_around_special_tokens(tokenizer):
     assert (message.tool_calls, message.code) == (expected, None)
 
 
+@pytest.mark.long
 def test_salvage_takes_linear_time():
     for piece in (
         "{",

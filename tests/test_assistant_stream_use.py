@@ -163,6 +163,7 @@ def test_the_original_profile_has_streams_too():
 # Long answers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "piece", ["a", '\\"', "a b. ", '{"a": 1} ', "[", "`", "\n", ' "', "<|eot_id|>", "; ", "é"]
 )

@@ -102,6 +102,7 @@ def test_markup_that_a_text_made_is_seen(html):
     assert attack_pages.clean("<p class=a>&lt;b&gt;</p>") == "<b>"
 
 
+@pytest.mark.long
 def test_the_program_writes_a_record(tmp_path):
     record = tmp_path / "record.json"
     command = [sys.executable, SCRIPT, "300", "--processes", "1", "--json", record]

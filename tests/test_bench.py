@@ -86,6 +86,7 @@ def run(tmp_path: Path):
     run.close()
 
 
+@pytest.mark.long
 def test_peers_that_differ_or_fail_are_marked_and_the_others_measured(run: Run, fakes: None):
     run.names = ["llama3_tok", "tiktoken"]
     run.ways("whole")  # starts both of them, which takes what it takes
@@ -156,6 +157,7 @@ def test_a_result_has_what_tables_and_chart_need(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.long
 def test_every_case_runs(run: Run, tmp_path: Path):
     """Each on a small text, with two peers: what it records has values and right ids."""
     run.names = ["llama3_tok", "tiktoken"]
@@ -195,6 +197,7 @@ def test_every_case_runs(run: Run, tmp_path: Path):
     assert f"\n| {run.languages[0].name} " in written
 
 
+@pytest.mark.long
 def test_the_interface_of_transformers_is_measured_on_both_sides(run: Run, tmp_path: Path):
     written = tmp_path / "json" / "tokenizer.json"
     written.parent.mkdir()

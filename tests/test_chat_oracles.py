@@ -13,6 +13,7 @@ from llama3_tok import Tokenizer
 CONVERSATIONS = 2000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", HF_PROFILES)
 def test_the_published_template_gives_the_same_text_and_ids(profile):
     tokenizer = Tokenizer(profile=profile)
@@ -35,6 +36,7 @@ def test_the_ids_are_those_of_apply_chat_template():
         assert tokenizer.encode_chat(messages, add_generation_prompt=True, **options) == ids
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", HF_PROFILES)
 def test_a_final_message_is_continued_as_by_transformers(profile):
     tokenizer = Tokenizer(profile=profile)

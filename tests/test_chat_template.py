@@ -93,6 +93,7 @@ def special_ids(tokenizer, ids):
     return [id for id in ids if id in special]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*templates(), *CHANGING])
 def test_hostile_text_in_every_field_gives_the_special_ids_of_the_structure(both, name):
     ours, _ = both

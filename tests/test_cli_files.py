@@ -175,6 +175,7 @@ def test_standard_input_is_counted_only_once():
     assert "only once" in fails("count", "-", "-")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads an endless device")
 def test_a_file_that_exhausts_memory_is_named_and_the_others_counted(tmp_path):
     (tmp_path / "a.txt").write_text("one two")

@@ -24,6 +24,7 @@ def theirs(shape):
     return transformers.AutoTokenizer.from_pretrained(shape)
 
 
+@pytest.mark.long
 def test_ids_and_counts_are_the_same(shape, theirs):
     given = ("--vocabulary", shape)
     plain = theirs(TEXT, add_special_tokens=False, split_special_tokens=True)["input_ids"]
@@ -35,6 +36,7 @@ def test_ids_and_counts_are_the_same(shape, theirs):
     assert json.loads(printed)["ids"] == every
 
 
+@pytest.mark.long
 def test_ids_become_text_again(shape, theirs):
     given = ("--vocabulary", shape)
     ids = theirs(TEXT, add_special_tokens=False)["input_ids"]

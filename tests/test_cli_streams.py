@@ -259,6 +259,7 @@ def test_ctrl_c_ends_a_verb_that_waits():
 # Memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 @pytest.mark.parametrize(
     ("words", "megabytes"),

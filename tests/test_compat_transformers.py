@@ -297,6 +297,7 @@ def test_an_empty_batch_has_the_columns_of_a_batch(ours):
 # Files
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_saved_tokenizer_is_loaded_by_itself_and_by_auto_tokenizer(tmp_path, profile):
     ours = Llama3Tokenizer(profile=profile, model_max_length=77)

@@ -191,6 +191,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=max(EXAMPLES // 100, 1))
 @given(INPUTS, OPTIONS)
 def test_a_call_gives_what_auto_tokenizer_gives(both, inputs, options):

@@ -50,6 +50,7 @@ def test_every_kind_becomes_metas_rank_file_byte_for_byte(sources, tmp_path, sou
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [*KINDS, "folder"])
 def test_a_file_is_the_same_whatever_it_was_made_of(sources, tmp_path, kind):
     out = tmp_path / ("folder" if kind == "folder" else f"out.{kind}")
@@ -73,6 +74,7 @@ def test_a_folder_is_what_save_writes(tmp_path):
 # GGUF
 
 
+@pytest.mark.long
 def test_llama_cpps_own_reader_finds_what_ours_does(sources):
     reader = gguf.GGUFReader(sources["gguf"])
     assert len(reader.tensors) == 0
@@ -85,6 +87,7 @@ def contents(reader):
     return {name: value for name, value in found.items() if not name.startswith("GGUF.")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_gguf_file_has_what_llama_cpp_needs_for_the_vocabulary(tmp_path, profile):
     path, tokenizer = tmp_path / "v.gguf", Tokenizer(profile=profile)

@@ -20,6 +20,7 @@ def test_whole_files_give_the_ids_of_tiktoken(corpus, tokenizer):
         assert path.encode_batch([corpus]) == [expected], name
 
 
+@pytest.mark.long
 def test_lines_give_the_ids_of_hugging_face(corpus, tokenizer):
     lines = corpus.splitlines(keepends=True)
     # Without special tokens: Hugging Face recognises them in text and can't be told not to.

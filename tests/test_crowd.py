@@ -31,6 +31,7 @@ def run(*arguments, timeout=900):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @forks
 def test_threads_and_forks_get_the_same_ids_and_nobody_hangs(tmp_path):
     record = tmp_path / "record.json"
@@ -78,6 +79,7 @@ def test_every_job_has_an_answer(tmp_path):
 # A fork while a table is made
 
 
+@pytest.mark.long
 @forks
 @pytest.mark.parametrize(
     ("makes", "needs"),
@@ -135,6 +137,7 @@ def test_a_process_that_is_forked_meanwhile_does_not_wait_for_threads_it_has_not
 # Ends of interpreters
 
 
+@pytest.mark.long
 @forks
 @pytest.mark.parametrize("name", endings.ENDINGS)
 def test_an_interpreter_ends_in_silence_while_threads_work(name, tmp_path, monkeypatch):

@@ -66,6 +66,7 @@ class Watch:
         return watched
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format", ["npy", "mds"])
 def test_a_run_that_ends_at_any_change_is_continued_to_the_same_bytes(
     tmp_path, monkeypatch, source, format
@@ -105,6 +106,7 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, source):
             assert path.stat().st_mtime_ns == changed, path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_killed_process_is_continued_to_the_same_bytes(tmp_path, format):
     """`kill -9` at random moments; bench/corpus_kills.py does it 200 times for each format."""
@@ -281,6 +283,7 @@ print(summary.tokens, re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status"
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_memory_is_bounded_whatever_the_size_of_a_document(tmp_path, packed):
     from text_files import written

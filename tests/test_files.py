@@ -117,6 +117,7 @@ def test_a_disallowed_token_is_found_wherever_it_stands(path, tokenizer):
         assert caught.value.offset == offset
 
 
+@pytest.mark.long
 def test_real_text_has_the_ids_of_the_whole(tmp_path, tokenizer, corpus):
     data = corpus.encode()
     expected = tokenizer.encode_array(data)

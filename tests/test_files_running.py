@@ -118,6 +118,7 @@ def test_pipes_are_read_as_files_and_keep_nobody_else_waiting(tmp_path, tokenize
     writer.join()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "work",
     [
@@ -154,6 +155,7 @@ PEAK = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
 @pytest.mark.parametrize(
     "work",

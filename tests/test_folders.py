@@ -40,6 +40,7 @@ def theirs(shape):
     return transformers.AutoTokenizer.from_pretrained(shape)
 
 
+@pytest.mark.long
 def test_tokens_and_roles_are_the_same(ours, theirs):
     expected = {
         (id, token.content, token.special, token.single_word, token.lstrip, token.rstrip)
@@ -87,6 +88,7 @@ def test_decoding_gives_the_text_with_or_without_special_tokens(ours):
             assert ours.decode(ids) == text
 
 
+@pytest.mark.long
 def test_files_cut_anywhere_have_the_ids_of_the_text(ours, tmp_path):
     text = "".join(texts(ours, 60_000, seed=2))
     path = tmp_path / "text.txt"
@@ -145,6 +147,7 @@ def test_names_in_messages_are_text(ours, theirs):
             assert [id for id in ids if id in special] == structure
 
 
+@pytest.mark.long
 def test_it_is_pickled_and_saved_and_loaded_again(ours, theirs, tmp_path):
     assert pickle.loads(pickle.dumps(ours)) == ours
     ours.save(tmp_path / "again")

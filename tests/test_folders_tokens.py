@@ -92,6 +92,7 @@ def test_a_folder_stays_the_same_whatever_is_done_to_it(tmp_path):
             assert (tokenizer.around, tokenizer.chat_templates) == (around, templates)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["chatml", "reasoning", "published", "templates", "nothing"])
 def test_gguf_holds_what_a_folder_says(tmp_path, name):
     pytest.importorskip("gguf")
@@ -221,6 +222,7 @@ def test_what_files_say_in_several_ways_is_taken_as_transformers_takes_it(
     assert [one.unk_token for one in both] == [theirs.unk_token] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["../../evil", "a/b", "x\0y", "..", "a\\b", "/tmp/evil"])
 def test_a_folder_does_not_choose_where_it_is_saved(tmp_path, name):
     given = [{"name": "default", "template": "a"}, {"name": name, "template": "b"}]

@@ -121,6 +121,7 @@ def test_what_is_not_allowed_is_an_error():
         TOKENIZER.heal("text")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", folders.SHAPES)
 def test_folders_of_any_kind(tmp_path, shape):
     folders.SHAPES[shape](tmp_path)

@@ -76,6 +76,7 @@ def test_one_character_at_a_time(text):
     assert pushed(TOKENIZER.encoder(allowed_special="all"), list(text)) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", folders.SHAPES)
 def test_folders_with_tokens_of_any_kind(tmp_path, shape):
     folders.SHAPES[shape](tmp_path)

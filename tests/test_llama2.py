@@ -119,6 +119,7 @@ def test_bytes_that_are_not_utf8_are_what_sentencepiece_makes_of_them(llama2):
         assert llama2.row([data]).ids.tolist() == processor.encode(data)
 
 
+@pytest.mark.long
 @EXAMPLES
 @given(texts=st.lists(any_bytes(), max_size=5))
 def test_texts_one_behind_the_other_have_the_tokens_of_each(llama2, texts):

@@ -28,6 +28,7 @@ def test_words_are_pretokens_that_are_merged(tokenizer):
     assert tokenizer.count(text) > 3000
 
 
+@pytest.mark.long
 @linux
 def test_memory_is_flat_after_warm_up(tmp_path):
     """The first seconds of a life, in which all caches are filled.
@@ -52,6 +53,7 @@ def test_memory_is_flat_after_warm_up(tmp_path):
     assert found["grown"] == {}
 
 
+@pytest.mark.long
 @linux
 def test_memory_that_grows_is_seen():
     kept = []

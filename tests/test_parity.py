@@ -48,6 +48,7 @@ def causes_of(one):
 # The battery
 
 
+@pytest.mark.long
 def test_on_the_battery_all_is_equal_or_explained(on_the_battery):
     references = by_name(on_the_battery)
     assert list(references) == ["tiktoken", "tokenizers", "meta", "transformers"]
@@ -165,6 +166,7 @@ def test_a_speed_is_shown_from_the_size_on_at_which_it_means_something():
     assert report.to_json()["references"][0]["megabytes_per_second"] is None
 
 
+@pytest.mark.long
 def test_the_title_says_what_was_compared(tmp_path):
     paths = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt", "d.txt")]
     for path in paths:
@@ -205,6 +207,7 @@ def test_progress_has_its_total_from_the_beginning(tmp_path):
 # Wrong tokenizers
 
 
+@pytest.mark.long
 def test_a_tokenizer_without_ignore_merges_is_caught_with_a_small_witness(wrong_file):
     report = parity(references=["tiktoken"], against=[wrong_file])
     one = by_name(report)["against tokenizer.json"]

@@ -102,6 +102,7 @@ def test_rows_of_names_that_are_not_ascii_stand_where_they_are(make):
         assert ours.tokens[-1].end == len(mismatch.witness.text)
 
 
+@pytest.mark.long
 def test_tokens_that_were_given_are_compared_too():
     names = {"<|im_start|>": 128002, "<|im_end|>": 128003, "<pad>": 128256}
     tokenizer = Tokenizer().with_special_tokens(names, eos="<|im_end|>", pad="<pad>")

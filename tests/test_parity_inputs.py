@@ -160,6 +160,7 @@ def test_texts_may_be_bytes_and_may_have_surrogates():
     assert [one.total.equal for one in report.references] == [3, 3]
 
 
+@pytest.mark.long
 def test_a_corpus_is_equal_but_for_metas_cuts():
     folder = os.environ.get("LLAMA3_TOK_CORPORA")
     if not folder:

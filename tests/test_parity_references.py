@@ -21,6 +21,7 @@ def outcome(name, texts, **options):
     return report, report.references[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "kind", "reason"),
     [

@@ -82,6 +82,7 @@ def test_what_is_known_never_changes_what_follows(parts, at, data):
         assert cache.encode(other) == TOKENIZER.encode(other, allowed_special="all")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", folders.SHAPES)
 def test_folders_with_tokens_of_any_kind(tmp_path, shape):
     folders.SHAPES[shape](tmp_path)

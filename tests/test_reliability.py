@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 # Memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize(
     ("arguments", "least"),
@@ -63,6 +64,7 @@ RUNS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", RUNS.values(), ids=RUNS)
 @pytest.mark.parametrize("work", ["count", "encode_array", "pretokens"])
 def test_endless_runs_hear_control_c(work, text):
@@ -118,6 +120,7 @@ def test_the_command_has_the_limits_of_packed_files(bomb):
     assert output("count", "--max-ratio", "0", bomb).strip().isdigit()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", [["encode", "-f"], ["show", "-f"], ["explain", "-f"], ["truncate", "-n", "1"]]
 )

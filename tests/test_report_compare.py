@@ -120,6 +120,7 @@ def around(ends, at, data):
     return begin, data[begin:last]
 
 
+@pytest.mark.long
 @EXAMPLES
 @given(text=strategies.texts())
 @example(text="\U00011de0:vající")

@@ -83,6 +83,7 @@ def test_the_rank_file_is_metas_byte_for_byte(saved):
     assert hashlib.sha256(data).hexdigest() == META_SHA256
 
 
+@pytest.mark.long
 def test_the_tokenizer_json_has_what_hugging_faces_conversion_gives(saved):
     tokenizer, folder = saved
     ours = load(folder / "tokenizer.json")
@@ -94,6 +95,7 @@ def test_the_tokenizer_json_has_what_hugging_faces_conversion_gives(saved):
     assert list(ours) == list(theirs)
 
 
+@pytest.mark.long
 def test_tokenizers_writes_the_same_file(saved):
     """What is not read by tokenizers, or not as it is meant, would be missing or other there."""
     ours = load(saved[1] / "tokenizer.json")
@@ -141,6 +143,7 @@ def test_a_saved_folder_says_which_profile_it_is(saved):
         assert pickle.loads(pickle.dumps(again)) == again
 
 
+@pytest.mark.long
 def test_the_profile_of_a_saved_folder_survives_auto_tokenizer_in_silence(saved, tmp_path, caplog):
     from transformers import AutoTokenizer
     from transformers.utils import logging
@@ -170,6 +173,7 @@ def test_a_rank_file_of_another_name_is_not_the_folders(tmp_path):
     assert Tokenizer(tmp_path / "other.model").profile == "llama3.1"
 
 
+@pytest.mark.long
 def test_another_profile_than_the_saved_one_is_refused_where_special_tokens_differ(saved):
     tokenizer, folder = saved
     for profile in PROFILES:
@@ -367,6 +371,7 @@ def test_if_one_file_can_not_be_written_none_is(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("failing", ORDER)
 def test_where_a_file_can_not_be_replaced_the_error_says_which_are_new(
     tmp_path, monkeypatch, failing

@@ -36,6 +36,7 @@ def variables(options):
     return renamed
 
 
+@pytest.mark.long
 def test_the_template_renders_what_render_chat_does_and_gives_its_ids(saved):
     tokenizer, hugging_face = saved
     differing = 0
@@ -62,6 +63,7 @@ def test_the_template_renders_what_render_chat_does_and_gives_its_ids(saved):
         assert 0 < differing < CONVERSATIONS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", HF_PROFILES)
 def test_the_template_renders_what_the_published_one_does(profile):
     published = chat_oracle.template(profile)

@@ -174,6 +174,7 @@ WORDS = "letters(b'abcdefghijklmnopqrstuvwxyz    ', 10_000_000)"
 WORD = "letters(b'abcdefghijklmnopqrstuvwxyz', 1_000_000) * 120"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("work", "value"),
     [
@@ -251,6 +252,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED.keys())
 def test_memory_that_is_refused_is_a_memory_error(call):

@@ -79,6 +79,7 @@ def test_what_is_no_text_is_refused(tokenizer, method):
             getattr(tokenizer, method)(value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_added_tokens_stand_where_encode_finds_them(tmp_path, shape):
     tokenizer = Tokenizer(made(tmp_path, shape))
@@ -182,6 +183,7 @@ def test_a_release_says_nothing_of_its_own(profile):
     assert tokenizer.around.after == ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_tokenizer_is_its_ranks_and_what_its_folder_says(tmp_path, shape):
     tokenizer = Tokenizer(made(tmp_path, shape))

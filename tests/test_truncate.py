@@ -131,6 +131,7 @@ def test_a_megabyte_of_anything_is_cut(tokenizer, unit):
             assert (tokenizer.count_batch(longer_parts(text, part, side)) > limit).all()
 
 
+@pytest.mark.long
 def test_real_texts_are_cut_at_the_longest_part(tokenizer, corpus):
     for side in ("right", "left"):
         for limit in (100, 8_000, 130_000):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import array
 import datetime
@@ -113,6 +115,7 @@ tokenizer.vocab_size = 3  # type: ignore[misc]
 """
 
 
+@pytest.mark.long
 def test_a_users_program_type_checks_strictly(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")

@@ -114,6 +114,7 @@ WAYS = {
 }
 
 
+@pytest.mark.long
 @linux
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_write_syncs_each_file_and_then_its_folder(
@@ -235,6 +236,7 @@ sys.exit(main(arguments))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "name"),
     [

@@ -161,6 +161,7 @@ def folder(request, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_a_value_of_a_wrong_kind_is_refused_or_means_nothing(folder, tmp_path, name):
     if not (folder / name).exists():
