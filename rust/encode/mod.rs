@@ -468,7 +468,8 @@ impl Drop for Lent {
 /// encoding, lends new memory.
 #[inline]
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let scratch = SCRATCH.take().unwrap_or_else(new_scratch);
-    // The result of the work is the result here, with nothing to be done after: it is not copied.
-    work(Lent(Some(scratch)).0.get_or_insert_with(new_scratch))
+    let mut lent = Lent(Some(SCRATCH.take().unwrap_or_else(new_scratch)));
+    let Lent(scratch) = &mut lent;
+    // It always is there. The result of the work is the result here, so it is not copied.
+    work(scratch.get_or_insert_with(new_scratch))
 }

@@ -40,8 +40,6 @@ const FIRST_BITS: u32 = 12;
 /// The most bytes that the lines and the ring of a cache may have by default.
 pub const DEFAULT_LIMIT: usize = 24 << 20;
 
-/// Entries that are moved to a larger table at a time, so that the processor waits for all of their lines at once.
-const MOVED_AT_ONCE: usize = 16;
 /// After so many lookups their counts are halved, so that older lookups count less and less.
 const RECENT: u64 = 1 << 14;
 
@@ -348,20 +346,8 @@ impl Cache {
         let Ok(lines) = Table::zeroed(size) else { return };
         let old = std::mem::replace(&mut self.lines, lines);
         self.used = 0;
-        let mut entries = old.iter().flat_map(CacheLine::entries).flatten();
-        loop {
-            let mut moved = [const { None }; MOVED_AT_ONCE];
-            for (slot, entry) in moved.iter_mut().zip(entries.by_ref()) {
-                let (key, _) = entry;
-                self.prefetch(self.line_index(key));
-                *slot = Some(entry);
-            }
-            if let [None, ..] = moved {
-                break;
-            }
-            for (key, cached) in moved.into_iter().flatten() {
-                self.put(key, cached);
-            }
+        for (key, cached) in old.iter().flat_map(CacheLine::entries).flatten() {
+            self.put(key, cached);
         }
         self.account();
     }
