@@ -1,6 +1,7 @@
 """How fast `corpus` writes training files, beside what it is made of, and beside others.
 
-    python bench/corpus.py FOLDER [--rounds N] [--megabytes N] [--python PATH ...]
+    python bench/corpus.py FOLDER [--rounds N] [--megabytes N]
+        [--python PATH ...] [--megatron FOLDER]
 
 FOLDER has the texts `*.txt` that other benchmarks use. They are cut into documents of about 3,000
 bytes, as lines of JSONL, until there are so many megabytes of text. What is compared, in turn:
@@ -14,7 +15,9 @@ bytes, as lines of JSONL, until there are so many megabytes of text. What is com
   to files
 
 The others need packages that do not go together: each is run by the first of the interpreters
-`--python` that has it, and left out if none has. Megatron's `preprocess_data.py` is in no package.
+`--python` that has it, and left out if none has. Megatron's `tools/preprocess_data.py` is in no
+package: `--megatron` is a checkout of NVIDIA/Megatron-LM, and the first interpreter with torch runs
+it. The ids that it writes are compared, too.
 
 The ids of `corpus` are compared before anything is timed. Each row has the best of the rounds, in
 MB of text a second, its part of `encode_ragged`, and the most memory of the process and all that
@@ -110,6 +113,22 @@ print()
 print(time.perf_counter() - begin)
 """
 
+MEGATRON = """
+import os, sys, time
+sys.path[:0] = [sys.argv[5], os.path.join(sys.argv[5], "tools")]
+import preprocess_data
+os.makedirs(sys.argv[2])
+sys.argv[1:] = [
+    "--input", sys.argv[1], "--output-prefix", os.path.join(sys.argv[2], "theirs"),
+    "--tokenizer-type", "HuggingFaceTokenizer", "--tokenizer-model", os.path.dirname(sys.argv[3]),
+    "--append-eod", "--workers", str(os.cpu_count()),
+]
+begin = time.perf_counter()
+preprocess_data.main()
+print()
+print(time.perf_counter() - begin)
+"""
+
 _LOOKS = 0.5
 OTHERS = {"gigatoken": GIGATOKEN, "datatrove": DATATROVE, "dolma": DOLMA, "datasets": MAP}
 
@@ -169,10 +188,10 @@ def timed(python: str, code: str, *words: str) -> tuple[float, int] | None:
         return float(written.read().split()[-1]), most
 
 
-def interpreters(candidates: list[str]) -> dict[str, str]:
-    """Who runs each of the others."""
+def interpreters(candidates: list[str], modules: list[str]) -> dict[str, str]:
+    """Who has each of the modules."""
     chosen = {}
-    for name in OTHERS:
+    for name in modules:
         code = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({name!r}))"
         for python in candidates:
             if subprocess.run([python, "-c", code], check=False).returncode == 0:
@@ -190,6 +209,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=400)
     parser.add_argument("--python", action="append", default=[], metavar="PATH")
+    parser.add_argument("--megatron", type=Path, metavar="FOLDER")
     parser.add_argument("--ours-alone", action="store_true")
     arguments = parser.parse_args()
     tokenizer = Tokenizer()
@@ -206,7 +226,13 @@ def main() -> None:
         shutil.rmtree(scratch / "check")
         tokenizer.save(scratch / "hf")
         print(f"{size:,.0f} MB in {len(documents):,} documents, {os.cpu_count()} processors")
-        others = {} if arguments.ours_alone else interpreters([sys.executable, *arguments.python])
+        others = {name: (name, code) for name, code in OTHERS.items()}
+        if arguments.megatron is not None:
+            others["preprocess_data"] = ("torch", MEGATRON)
+        if arguments.ours_alone:
+            others = {}
+        modules = [module for module, _ in others.values()]
+        chosen = interpreters([sys.executable, *arguments.python], modules)
         best: dict[str, tuple[float, int]] = {}
 
         def note(row: str, result: tuple[float, int] | None) -> None:
@@ -218,16 +244,23 @@ def main() -> None:
             programs = [("encode_ragged", sys.executable, RAGGED)]
             programs += [(form, sys.executable, OURS) for form in FORMATS]
             programs += [
-                (f"{name}, other", python, OTHERS[name]) for name, python in others.items()
+                (f"{name}, other", chosen[module], code)
+                for name, (module, code) in others.items()
+                if module in chosen
             ]
             for row, python, code in programs:
-                note(row, timed(python, code, str(source), out, file, row))
+                words = (str(source), out, file, row, str(arguments.megatron or ""))
+                note(row, timed(python, code, *words))
+                theirs = Path(out, "theirs_text_document.bin")
+                if theirs.exists():
+                    same = np.array_equal(np.fromfile(theirs, np.int32), expected.ids)
+                    assert same, "preprocess_data.py has other ids"
                 for left in (out, out + "-logs"):
                     shutil.rmtree(left, ignore_errors=True)
         whole = best["encode_ragged"][0]
         for row, (seconds, kilobytes) in best.items():
             memory = f"{kilobytes / 1024:6.0f} MB" if kilobytes else ""
-            print(f"{row:18} {size / seconds:8.1f} MB/s  {whole / seconds:6.2f}  {memory}")
+            print(f"{row:22} {size / seconds:8.1f} MB/s  {whole / seconds:6.2f}  {memory}")
 
 
 if __name__ == "__main__":

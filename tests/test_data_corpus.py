@@ -206,6 +206,31 @@ def test_every_format_has_every_document(tmp_path, source, format):
     assert verify(tmp_path / "out").documents == len(TEXTS)
 
 
+def test_parquet_is_compressed_as_one_likes(tmp_path, source):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    sizes = {}
+    for compression, written in {None: "ZSTD", "zstd": "ZSTD", "lz4": "LZ4", "none": None}.items():
+        out = tmp_path / str(compression)
+        corpus(source, out, format="parquet", field="text", eos=True, compression=compression)
+        [file] = out.glob("*.parquet")
+        column = parquet.ParquetFile(file).metadata.row_group(0).column(0)
+        assert column.compression == (written or "UNCOMPRESSED")
+        assert parquet.read_table(file)["input_ids"].to_pylist() == ids_of(TEXTS)
+        assert verify(out).documents == len(TEXTS)
+        sizes[compression] = file.stat().st_size
+    assert sizes["zstd"] < sizes["lz4"] < sizes["none"]
+    # It decides the bytes, so another one is another corpus.
+    with pytest.raises(ManifestError, match="take another folder"):
+        corpus(
+            source, tmp_path / "zstd", format="parquet", field="text", eos=True, compression="lz4"
+        )
+    with pytest.raises(ValueError, match=r"compression must be one of 'zstd', 'lz4', 'none'"):
+        corpus(source, tmp_path / "no", format="parquet", field="text", compression="gzip")
+    for format in sorted(set(FORMATS) - {"parquet"}):
+        with pytest.raises(ValueError, match=r'compression= is for format="parquet", not'):
+            corpus(source, tmp_path / "no", format=format, field="text", compression="lz4")
+
+
 @settings(max_examples=max(EXAMPLES // 20, 1))
 @given(
     texts=st.lists(st.text(max_size=60), max_size=12),

@@ -60,6 +60,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="for whom the files are (default: npy, flat NumPy arrays)",
     )
     out.add_argument(
+        "--compression",
+        choices=("zstd", "lz4", "none"),
+        help="of Parquet: zstd makes the smallest files (default), none is written fastest",
+    )
+    out.add_argument(
         "--shard-tokens",
         metavar="N",
         type=_count,
@@ -236,6 +241,7 @@ def _make(arguments: argparse.Namespace) -> int:
                 eos=arguments.eos,
                 allowed_special=allowed_special(arguments),
                 shard_tokens=arguments.shard_tokens,
+                compression=arguments.compression,
                 pack=arguments.pack,
                 strategy="best-fit" if arguments.best_fit else "concatenate",
                 shuffle=arguments.shuffle,

@@ -42,6 +42,7 @@ class Job:
     eos: bool = False
     allowed_special: "Literal['all'] | tuple[str, ...]" = ()
     shard_tokens: int = 1 << 26
+    compression: str | None = None
     pack: int | None = None
     strategy: Literal["concatenate", "best-fit"] = "concatenate"
     shuffle: int | None = None

@@ -58,6 +58,7 @@ def corpus(
     eos: bool = False,
     allowed_special: Literal["all"] | Iterable[str] | None = None,
     shard_tokens: int = 1 << 26,
+    compression: Literal["zstd", "lz4", "none"] | None = None,
     pack: int | None = None,
     strategy: Literal["concatenate", "best-fit"] = "concatenate",
     shuffle: int | None = None,
@@ -80,6 +81,8 @@ def corpus(
     The files are written to the folder `out`, in shards of about `shard_tokens` tokens: a shard is
     closed when it has as many. No document is in two shards. `format` is "npy", "megatron",
     "datatrove", "dolma", "mds", "litdata", "parquet" or "arrow"; docs/corpus.md has who reads what.
+    `compression` is that of Parquet: "zstd" (the default, the smallest), "lz4" or "none" (the
+    fastest).
     `pack` makes rows of that many tokens, as `llama3_tok.data.pack` with `strategy`. `shuffle` is
     the seed of an order of shards, and of documents within 16 MB of text. `sample` is the part of
     documents that is taken, and `splits` names parts that go to folders of their own, as
@@ -106,6 +109,11 @@ def corpus(
     place, folder = place_of(os.fspath(out))
     allowed = allowed_special if allowed_special == "all" else tuple(sorted(allowed_special or ()))
     arguments.choice(format, "format", tuple(FORMATS))
+    if compression is not None:
+        choices = FORMATS[format].sink.compressions
+        if not choices:
+            raise ValueError(f'compression= is for format="parquet", not {format!r}')
+        arguments.choice(compression, "compression", choices)
     job = Job(
         inputs=tuple(path for _, path in given_inputs),
         format=format,
@@ -120,6 +128,7 @@ def corpus(
         eos=eos,
         allowed_special=allowed,
         shard_tokens=arguments.count(shard_tokens, "shard_tokens", 1),
+        compression=compression,
         pack=pack,
         strategy=strategy,
         shuffle=shuffle,
@@ -127,9 +136,9 @@ def corpus(
         splits=tuple((splits or {}).items()),
         on_error=on_error,
     )
-    most = FORMATS[format].sink.max_tokens
-    if job.shard_tokens > most:
-        raise ValueError(f"a shard of the format {format} has at most {most:,} tokens")
+    sink = FORMATS[format].sink
+    if job.shard_tokens > sink.max_tokens:
+        raise ValueError(f"a shard of the format {format} has at most {sink.max_tokens:,} tokens")
     if job.bos:
         tokenizer.count("", bos=True)  # raises where there is no such token
     if job.eos:

@@ -32,8 +32,15 @@ class _Tables(Sink):
 
     _writer: Any = None
 
-    def __init__(self, folder: str, name: str, tokenizer: str, masked: bool) -> None:
-        super().__init__(folder, name, tokenizer, masked)
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        tokenizer: str,
+        masked: bool,
+        compression: str | None = None,
+    ) -> None:
+        super().__init__(folder, name, tokenizer, masked, compression)
         self._held: list[Rows] = []
 
     @classmethod
@@ -84,13 +91,20 @@ class _Tables(Sink):
 
 
 class ParquetSink(_Tables):
-    """`NAME.parquet`, compressed with Zstandard."""
+    """`NAME.parquet`."""
+
+    compressions = ("zstd", "lz4", "none")
 
     def _write(self, table: Any) -> None:  # noqa: ANN401
         if self._writer is None:
             parquet = require("pyarrow.parquet", "data")
             self._writer = parquet.ParquetWriter(
-                self.file(".parquet"), table.schema, compression="zstd", use_dictionary=False
+                self.file(".parquet"),
+                table.schema,
+                compression=self.compression,
+                use_dictionary=False,
+                # The least and the largest id of some rows help nobody to find any.
+                write_statistics=[name for name in table.column_names if name == "id"],
             )
         self._writer.write_table(table)
 

@@ -68,11 +68,21 @@ class Sink:
     """Whether the format has a place for masks."""
     max_tokens: ClassVar[int] = 1 << 40
     """The most tokens of a shard, by the width of the format's numbers."""
+    compressions: ClassVar[tuple[str, ...]] = ()
+    """How its files may be compressed, if that is a choice; the first is the default."""
 
-    def __init__(self, folder: str, name: str, tokenizer: str, masked: bool) -> None:
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        tokenizer: str,
+        masked: bool,
+        compression: str | None = None,
+    ) -> None:
         self.tokens = 0
         self.documents = 0
         self.is_masked = masked
+        self.compression = compression or next(iter(self.compressions), None)
         self._tokenizer = tokenizer
         self._shard = Shard(folder, name, masked)
         self._files: dict[str, IO[bytes]] = {}
