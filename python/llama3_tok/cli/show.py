@@ -1,9 +1,10 @@
 """`llama3-tok show`: the pieces of a text with their ids beneath, in rows of cells."""
 
 import argparse
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 
 from llama3_tok.cli.cells import ADDED, PASTELS, Cell, cells, columns
 from llama3_tok.cli.terminal import (
@@ -98,9 +99,9 @@ class Rows:
         self._encoder, self._columns = encoder, columns
         self._added = {token.id for token in encoder.added_tokens.values()}
         # Neighbours have different colours.
-        self._looks = [_Look(one) for one in PASTELS] if colours else [_Look(None)] * 2
+        self._looks = [_Look(one) for one in PASTELS] if colours else [_Look(None)]
         self._widths: dict[int, int] = {}
-        self._line_ends: set[int] = set()
+        self._kinds: dict[int, int] = {}
         self._row = _Row()
 
     def of(self, ids: Sequence[int]) -> Iterator[str]:
@@ -116,44 +117,41 @@ class Rows:
         row = self._row
         row.extend(*self._cells(ids))
         places = list(accumulate(row.widths, initial=0))
-        count = len(row.tops)
-        line_ends = chain(
-            (end for end, kind in enumerate(row.kinds, 1) if kind & LINE_END), [count + 1]
-        )
-        line_end, start = next(line_ends), 0
+        count, line_end, start = len(row.tops), row.line_end(0), 0
         while start < count:
             # A row has a cell, also one that is wider than it may be.
             fits = bisect_right(places, places[start] + self._columns, start) - 1
             end = max(fits, start + 1)
             if end >= line_end:
-                end, line_end = line_end, next(line_ends)
+                end, line_end = line_end, row.line_end(line_end)
             elif end == count:
                 break
             yield row.printed(start, end)
             start = end
         row.forget(start)
 
-    def _cells(self, ids: Sequence[int]) -> "tuple[list[str], list[str], list[int], list[int]]":
+    def _cells(self, ids: Sequence[int]) -> "tuple[list[str], list[str], list[int], bytearray]":
         """What each token has above and below, its width, and its kind."""
         tops, belows = [""] * len(ids), [""] * len(ids)
+        step = len(self._looks)
         for first, look in enumerate(self._looks):
-            own = ids[first::2]
+            own = ids[first::step]
             self._learn(look, own)
-            tops[first::2] = map(look.tops.__getitem__, own)
-            belows[first::2] = map(look.belows.__getitem__, own)
+            tops[first::step] = map(look.tops.__getitem__, own)
+            belows[first::step] = map(look.belows.__getitem__, own)
         widths = list(map(self._widths.__getitem__, ids))
-        kinds: list[int] = list(map(self._line_ends.__contains__, ids))
-        if any(look.wide for look in self._looks):
-            # From the last one on, so that the places of the others stay.
-            for at in range(len(ids) - 1, -1, -1):
-                if parts := self._looks[at % 2].wide.get(ids[at]):
-                    here = slice(at, at + 1)
-                    tops[here] = [part.top for part in parts]
-                    belows[here] = [part.below for part in parts]
-                    widths[here] = [part.width for part in parts]
-                    others = [NO_ID] * (len(parts) - 2)
-                    kinds[here] = [0, *others, NO_ID | kinds[at]]
-        if len(ids) % 2:
+        kinds = bytearray(map(self._kinds.__getitem__, ids))
+        # From the last one on, so that the places of the others stay.
+        for at in [found.start() for found in _WIDE.finditer(kinds)][::-1]:
+            parts = self._looks[at % step].wide[ids[at]]
+            here = slice(at, at + 1)
+            tops[here] = [part.top for part in parts]
+            belows[here] = [part.below for part in parts]
+            widths[here] = [part.width for part in parts]
+            ends = kinds[at] == WIDE_LINE_END
+            others = [NO_ID] * (len(parts) - 2)
+            kinds[here] = bytes([PLAIN, *others, NO_ID_LINE_END if ends else NO_ID])
+        if len(ids) % step:
             self._looks.reverse()
         return tops, belows, widths, kinds
 
@@ -170,14 +168,17 @@ class Rows:
             *parts, last = cells(id, piece, colour, self._columns)
             look.tops[id], look.belows[id] = last.top, last.below
             self._widths[id] = last.width
-            if piece.endswith((b"\n", b"\r")):
-                self._line_ends.add(id)
+            ends = piece.endswith((b"\n", b"\r"))
+            self._kinds[id] = (PLAIN, LINE_END, WIDE, WIDE_LINE_END)[ends + 2 * bool(parts)]
             if parts:
                 look.wide[id] = [*parts, last]
 
 
-# The kind of a cell, as bits: it ends a line of the text; it is a further part of a token.
-LINE_END, NO_ID = 1, 2
+# The kinds of a cell: an ordinary one, one that ends a line of the text, one that is yet to be cut
+# into parts; and a further part of a token, which has no id.
+PLAIN, LINE_END, WIDE, WIDE_LINE_END, NO_ID, NO_ID_LINE_END = range(6)
+_WIDE = re.compile(bytes([ord("["), WIDE, WIDE_LINE_END, ord("]")]))
+_LINE_END = re.compile(bytes([ord("["), LINE_END, NO_ID_LINE_END, ord("]")]))
 
 
 class _Row:
@@ -187,15 +188,20 @@ class _Row:
         self.tops: list[str] = []
         self.belows: list[str] = []
         self.widths: list[int] = []
-        self.kinds: list[int] = []
+        self.kinds = bytearray()
 
     def extend(
-        self, tops: list[str], belows: list[str], widths: list[int], kinds: list[int]
+        self, tops: list[str], belows: list[str], widths: list[int], kinds: bytearray
     ) -> None:
         self.tops += tops
         self.belows += belows
         self.widths += widths
         self.kinds += kinds
+
+    def line_end(self, start: int) -> int:
+        """Where the line ends that has the cell `start`; more than there are if it goes on."""
+        found = _LINE_END.search(self.kinds, start)
+        return found.end() if found else len(self.kinds) + 1
 
     def forget(self, count: int) -> None:
         """The first cells, which a row has now."""
@@ -205,7 +211,7 @@ class _Row:
     def printed(self, start: int, end: int) -> str:
         """A row: its pieces, their ids, and an empty line. One within a long piece has no ids."""
         tops = "".join(self.tops[start:end]).rstrip(" ")
-        if end - start == 1 and self.kinds[start] & NO_ID:
+        if end - start == 1 and self.kinds[start] >= NO_ID:
             return f"{tops}\n\n"
         belows = "".join(self.belows[start:end]).rstrip(" ")
         return f"{tops}\n{belows}\n\n"
