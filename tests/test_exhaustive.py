@@ -1,6 +1,6 @@
 """All there is within a small scope: texts of few characters of each kind, and odd tokens in pairs.
 
-With the usual number of examples texts have up to 4 characters, in CI up to 5, and with
+Texts have up to 4 characters, with what takes long (in CI) up to 5, and with
 `make large` up to 6: 49,659,541 texts (19 to the power of 1 to 6), on every code path.
 """
 
@@ -13,10 +13,13 @@ import pytest
 
 import oracle
 import short_texts
-from conftest import EXAMPLES, LARGE
 from llama3_tok import _core, about
 
-LENGTH = 4 if EXAMPLES < LARGE else 5 if EXAMPLES < 4 * LARGE else 6
+LENGTHS = [
+    *range(5),
+    pytest.param(5, marks=pytest.mark.long),
+    pytest.param(6, marks=pytest.mark.large),
+]
 SUFFIXES = [
     *"aeinst1 !'\n\t|<", "ing", "ed", "'s", "'t", " a", " the", "\n\n", "  ", "ệ", "ть", "ов",
     "の", "漢", "字", "한", "국", "ا", "ל", "ก", "क", "้", "\u0301", "😀", "123", "0", "½", "...",
@@ -61,7 +64,7 @@ def workers():
         worker.process.communicate()
 
 
-@pytest.mark.parametrize("length", range(LENGTH + 1))
+@pytest.mark.parametrize("length", LENGTHS)
 def test_every_short_text_gives_the_ids_of_tiktoken_on_every_code_path(length, workers):
     encode = oracle.encoding().encode_ordinary
     for chunk in range(short_texts.chunks(length)):

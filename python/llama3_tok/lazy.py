@@ -6,6 +6,7 @@ annotation all the same, as in "npt.NDArray[np.uint32]": whoever asks for the ty
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["LazyModule", "datetime", "np", "npt", "pa", "torch", "transformers"]
@@ -16,13 +17,16 @@ class LazyModule:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._module: ModuleType | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
         # Tools ask everything in a module whether it has, say, `__wrapped__`. Nothing is imported
         # for that, least of all what is not installed.
         if name.startswith("__"):
             raise AttributeError(f"{self._name} was not imported for {name}")
-        return getattr(import_module(self._name), name)
+        if self._module is None:
+            self._module = import_module(self._name)
+        return getattr(self._module, name)
 
 
 if TYPE_CHECKING:
