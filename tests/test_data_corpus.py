@@ -209,12 +209,12 @@ def test_every_format_has_every_document(tmp_path, source, format):
 def test_parquet_is_compressed_as_one_likes(tmp_path, source):
     parquet = pytest.importorskip("pyarrow.parquet")
     sizes = {}
-    for compression, written in {None: "ZSTD", "zstd": "ZSTD", "lz4": "LZ4", "none": None}.items():
+    for compression, name in {None: "ZSTD", "zstd": "ZSTD", "lz4": "LZ4", "none": None}.items():
         out = tmp_path / str(compression)
         corpus(source, out, format="parquet", field="text", eos=True, compression=compression)
         [file] = out.glob("*.parquet")
         column = parquet.ParquetFile(file).metadata.row_group(0).column(0)
-        assert column.compression == (written or "UNCOMPRESSED")
+        assert column.compression == (name or "UNCOMPRESSED")
         assert parquet.read_table(file)["input_ids"].to_pylist() == ids_of(TEXTS)
         assert verify(out).documents == len(TEXTS)
         sizes[compression] = file.stat().st_size

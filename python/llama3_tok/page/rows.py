@@ -146,6 +146,9 @@ def _blocks(text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> 
 def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> str:
     said = f' data-why="{attribute(why)}"' if why else ""
     kind = "p d" if place.differs else "p"
+    if len(place.rows) == 1 and len(place.rows[0]) == 1:
+        # The token is the place: a third of the elements, which a browser draws in half the time.
+        return _token(text, place.rows[0][0], next(colours[0]), f"{kind} t", said)
     rows = ""
     for row, colour in zip(place.rows, colours, strict=True):
         tokens = (_token(text, token, next(colour)) for token in row[:MAX_TOKENS])
@@ -153,13 +156,13 @@ def _place(text: bytes, place: Place, why: str, colours: list["count[int]"]) -> 
     return f'<span class="{kind}"{said}>{rows}</span>'
 
 
-def _token(text: bytes, token: Token, colour: int) -> str:
+def _token(text: bytes, token: Token, colour: int, kind: str = "t", said: str = "") -> str:
     data = text[token.start : token.end]
     kinds = "".join(f" k-{word}" for word in token.kind.split() if word.isalpha())
     size, seen, shown = _described(data, "" if data else token.piece)
     return (
-        f'<span class="t c{colour % 2}{kinds}" data-id={token.id} data-a={token.start} '
-        f'data-e={token.end} title="{size} at {token.start:,}{seen}">{shown}</span>'
+        f'<span class="{kind} c{colour % 2}{kinds}" data-id={token.id} data-a={token.start} '
+        f'data-e={token.end} title="{size} at {token.start:,}{seen}"{said}>{shown}</span>'
     )
 
 

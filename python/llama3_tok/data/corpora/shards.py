@@ -135,9 +135,7 @@ class Step:
             folder = os.path.join(self._drafts, split)
             os.makedirs(folder)
             name = f"llama3_tok {self._target.tokenizer.profile}"
-            sink = self._format.sink(
-                folder, self._name, name, masked, self._target.job.compression
-            )
+            sink = self._format.sink(folder, self._name, name, masked, self._target.job.compression)
             self._sinks[split] = sink
         return sink
 
