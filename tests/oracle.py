@@ -33,6 +33,9 @@ SPECIAL |= {
 SPECIAL = dict(sorted(SPECIAL.items(), key=lambda item: item[1]))
 
 
+UNREACHABLE = Path(__file__).parent / "vectors" / "unreachable.json"
+
+
 @cache
 def ranks() -> dict[bytes, int]:
     """Meta's ranks, read by a parser that is not ours."""
@@ -63,8 +66,15 @@ def merge(piece: bytes) -> list[int]:
 
 @cache
 def unreachable() -> tuple[int, ...]:
-    """The tokens that merging never gives."""
-    return tuple(id for token, id in ranks().items() if merge(token) != [id])
+    """The tokens that merging never gives, as `written_unreachable` finds them."""
+    return tuple(json.loads(UNREACHABLE.read_text("ascii")))
+
+
+def written_unreachable() -> str:
+    """The same by trying all tokens, which takes seconds: make_vectors.py writes it into a file."""
+    ids = [str(id) for token, id in ranks().items() if merge(token) != [id]]
+    rows = [", ".join(ids[at : at + 12]) for at in range(0, len(ids), 12)]
+    return "[\n" + ",\n".join(rows) + "\n]\n"
 
 
 def alphabet() -> dict[int, str]:

@@ -233,8 +233,8 @@ def test_a_tokenizer_without_ignore_merges_is_caught_with_a_small_witness(wrong_
         assert oracle.ranks()[witness.text] in oracle.unreachable()
 
 
-def test_the_users_own_tokenizer_json_is_what_tokenizers_loads(tmp_path):
-    Tokenizer().save(tmp_path)
+def test_the_users_own_tokenizer_json_is_what_tokenizers_loads(tmp_path, releases):
+    releases.copy(tmp_path)
     (tmp_path / "tokenizer.model").unlink()
     tokenizer = Tokenizer(tmp_path / "tokenizer.json")
     report = parity(texts=["Hello", " Việt"], tokenizer=tokenizer, references=["tokenizers"])

@@ -135,10 +135,8 @@ def test_verbs_that_unpack_a_text_have_the_limit(bomb, words):
 
 
 @pytest.fixture
-def saved(tmp_path, tokenizer):
-    folder = tmp_path / "saved"
-    tokenizer.save(folder)
-    return folder
+def saved(tmp_path, releases):
+    return releases.copy(tmp_path / "saved")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
