@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -196,11 +195,6 @@ def test_output_comes_while_the_pipe_is_open(verb, given, expected):
         process.stdout.read()
 
 
-def waited_for(terminal):
-    """Whether a terminal is sent something within a minute."""
-    return bool(select.select([terminal._ours], [], [], 60)[0])
-
-
 @pytest.mark.parametrize(
     ("verb", "given"), [("encode", b"Hello world "), ("decode", b"9906 "), ("show", b"Hello ")]
 )
@@ -215,7 +209,7 @@ def test_a_progress_bar_appears_while_input_is_waited_for_and_goes_away(verb, gi
     ) as process:
         process.stdin.write(given)
         process.stdin.flush()
-        assert waited_for(terminal)
+        assert terminal.wait()
         process.stdin.close()
         assert b"\x1b[2K" in terminal.read()
         assert process.wait(60) == 0

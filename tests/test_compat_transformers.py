@@ -247,6 +247,7 @@ def test_added_tokens_are_found_as_the_base_class_finds_them(with_two_added, pie
     )
 
 
+@pytest.mark.long
 def test_an_added_token_may_take_white_space_or_be_a_word_of_its_own(saved_folder):
     both = [kind.from_pretrained(saved_folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
     for tokenizer in both:

@@ -81,9 +81,9 @@ def test_endless_runs_hear_control_c(work, text):
 # Packed files
 
 
-@pytest.fixture
-def bomb(tmp_path):
-    path = tmp_path / "bomb.txt.gz"
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bomb") / "bomb.txt.gz"
     with gzip.open(path, "wb", 9) as file:
         for _ in range(100):
             file.write(bytes(1 << 20))
