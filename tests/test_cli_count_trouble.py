@@ -217,7 +217,10 @@ def test_ctrl_c_is_exit_code_130_even_while_waiting(verb):
 
 
 def slow_count(seconds, *, terminal, **changes):
-    """Counts standard input that takes its time; the exit code, and what standard error got."""
+    """Counts standard input that takes its time; the exit code, and what standard error got.
+
+    It takes so many seconds; with None it ends when the terminal is sent something.
+    """
     with subprocess.Popen(
         [*COMMAND, "count"],
         stdin=subprocess.PIPE,
@@ -228,7 +231,7 @@ def slow_count(seconds, *, terminal, **changes):
         process.stdin.write(TEXT.encode())
         process.stdin.flush()
         if seconds is None:
-            terminal.wait()
+            assert terminal.wait()
         else:
             time.sleep(seconds)
         process.stdin.close()

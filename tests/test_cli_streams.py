@@ -226,7 +226,7 @@ def test_no_bar_runs_through_output_on_a_terminal():
     ) as process:
         process.stdin.write(b"Hello world ")
         process.stdin.flush()
-        assert waited_for(out)
+        assert out.wait()
         time.sleep(1.5)  # a bar is shown after one second
         process.stdin.close()
         assert out.read().split() == [b"9906", b"1917", b"220"]
