@@ -266,6 +266,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path, words, megabytes):
     assert (code, memory < 128 * MEGABYTE) == (0, True), memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 def test_memory_does_not_grow_with_what_a_pipe_gives(tmp_path):
     path = written(tmp_path / "text", 48)
@@ -274,6 +275,7 @@ def test_memory_does_not_grow_with_what_a_pipe_gives(tmp_path):
     assert (code, memory < 128 * MEGABYTE) == (0, True), memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 @pytest.mark.parametrize("words", [["show"], ["encode", "--tokens"]])
 def test_memory_does_not_grow_with_the_kinds_of_tokens(tmp_path, words):
@@ -284,6 +286,7 @@ def test_memory_does_not_grow_with_the_kinds_of_tokens(tmp_path, words):
     assert (code, memory < 128 * MEGABYTE) == (0, True), memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 def test_memory_of_decode_does_not_grow_with_the_ids(tmp_path):
     path = tmp_path / "ids"
