@@ -31,5 +31,9 @@ class Releases:
 
     def copy(self, path: Path, profile: str = "llama3.1") -> Path:
         """The same files in a folder that may have others, to do anything with."""
-        shutil.copytree(self.folder(profile), path, dirs_exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+        for file in self.folder(profile).iterdir():
+            # One that is there may be another's as well, by a hard link.
+            (path / file.name).unlink(missing_ok=True)
+            shutil.copy(file, path)
         return path
