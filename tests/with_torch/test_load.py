@@ -14,8 +14,6 @@ import models  # noqa: E402
 from llama3_tok import CheckpointError, Llama3TokError, Tokenizer, VocabularyError  # noqa: E402
 from llama3_tok.torch import Llama3, convert_checkpoint  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("tokenizer_saved_once")
-
 
 @pytest.fixture(autouse=True)
 def no_bars():
