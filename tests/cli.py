@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import struct
 import subprocess
 import sys
@@ -77,6 +78,10 @@ class Terminal:
         self._ours, self.theirs = pty.openpty()
         tty.setraw(self.theirs)
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def wait(self):
+        """Whether it is sent something within a minute."""
+        return bool(select.select([self._ours], [], [], 60)[0])
 
     def read(self):
         """Everything written to it, once the process has ended."""

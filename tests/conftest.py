@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import llama3_tok
+from releases import Releases
 
 # Examples for each main property. The default is the small profile, with which all tests end in
 # minutes. With more of them, tests that take seconds or minutes run too; `make large` has most.
@@ -50,11 +51,15 @@ def tokenizer() -> llama3_tok.Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def saved_folder(tokenizer: llama3_tok.Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    """What `Tokenizer.save` writes of each release."""
+    return Releases(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def saved_folder(releases: Releases) -> Path:
     """What `Tokenizer.save` writes; it is only read."""
-    path = tmp_path_factory.mktemp("saved")
-    tokenizer.save(path)
-    return path
+    return releases.folder()
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,12 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 @cache
-def _published() -> str:
-    """The `tokenizer.json` of 3.1, without what is put around a text."""
+def _published() -> tuple[str, str]:
+    """The `tokenizer.json` of 3.1 without its model and what is put around a text; the model."""
     value = json.loads(oracle.llama3_tokenizer_json())
+    model = json.dumps(value.pop("model"), ensure_ascii=False)
     value["added_tokens"] = [token(id, name) for name, id in Tokenizer().special_tokens.items()]
-    return json.dumps(value)
+    return json.dumps(value), model
 
 
 def token(id, content, *flags):
@@ -72,7 +73,8 @@ def write(folder, *, renamed=None, more=(), post_processor=USUAL, config=None, *
     `files` are others by their names without `.json`, with the objects they hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    value = json.loads(_published())
+    published, model = _published()
+    value = json.loads(published)
     for id, name in (renamed or {}).items():
         at = id - 128000
         new = name if isinstance(name, dict) else token(id, name)
@@ -82,7 +84,8 @@ def write(folder, *, renamed=None, more=(), post_processor=USUAL, config=None, *
     above = [one for one in more if one["id"] >= 128000]
     value["added_tokens"] = [*below, *value["added_tokens"], *above]
     value["post_processor"] = post_processor
-    dump(folder / "tokenizer.json", value)
+    whole = f'{json.dumps(value, ensure_ascii=False)[:-1]}, "model": {model}}}'
+    (folder / "tokenizer.json").write_text(whole, encoding="utf-8")
     if config is not None:
         usual = {
             "bos_token": "<|begin_of_text|>",

@@ -1,5 +1,7 @@
 """Writes vectors/golden.jsonl: texts and ids that the Python and the Rust tests share.
 
+And vectors/unreachable.json: the ids of Meta's tokens that merging never gives.
+
     python tests/make_vectors.py
 
 Ids marked with a source of their own are as published there; all others are tiktoken's. The script
@@ -63,6 +65,7 @@ def main() -> None:
         case = {"text": text, "ids": ids, "bos": both, "eos": both, "special": special}
         lines.append(json.dumps(case | {"source": source}, ensure_ascii=True) + "\n")
     TARGET.write_text("".join(lines), encoding="utf-8")
+    oracle.UNREACHABLE.write_text(oracle.written_unreachable(), encoding="ascii")
 
 
 if __name__ == "__main__":

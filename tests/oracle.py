@@ -33,6 +33,9 @@ SPECIAL |= {
 SPECIAL = dict(sorted(SPECIAL.items(), key=lambda item: item[1]))
 
 
+UNREACHABLE = Path(__file__).parent / "vectors" / "unreachable.json"
+
+
 @cache
 def ranks() -> dict[bytes, int]:
     """Meta's ranks, read by a parser that is not ours."""
@@ -63,8 +66,15 @@ def merge(piece: bytes) -> list[int]:
 
 @cache
 def unreachable() -> tuple[int, ...]:
-    """The tokens that merging never gives."""
-    return tuple(id for token, id in ranks().items() if merge(token) != [id])
+    """The tokens that merging never gives, as `written_unreachable` finds them."""
+    return tuple(json.loads(UNREACHABLE.read_text("ascii")))
+
+
+def written_unreachable() -> str:
+    """The same by trying all tokens, which takes seconds: make_vectors.py writes it into a file."""
+    ids = [str(id) for token, id in ranks().items() if merge(token) != [id]]
+    rows = [", ".join(ids[at : at + 12]) for at in range(0, len(ids), 12)]
+    return "[\n" + ",\n".join(rows) + "\n]\n"
 
 
 def alphabet() -> dict[int, str]:
@@ -79,16 +89,12 @@ def alphabet() -> dict[int, str]:
 def tokenizer_json(table: dict[bytes, int], special: dict[str, int]) -> dict:
     """The `tokenizer.json` that Hugging Face's conversion gives for these ranks."""
     letters = alphabet()
-
-    def written(token: bytes) -> str:
-        return "".join(letters[byte] for byte in token)
-
+    written = {id: token.decode("latin-1").translate(letters) for token, id in table.items()}
     merges = []
     for token in sorted(table, key=table.__getitem__):
-        splits = ((token[:at], token[at:]) for at in range(1, len(token)))
-        known = [split for split in splits if split[0] in table and split[1] in table]
-        known.sort(key=lambda split: (table[split[0]], table[split[1]]))
-        merges += [f"{written(left)} {written(right)}" for left, right in known]
+        splits = ((table.get(token[:at]), table.get(token[at:])) for at in range(1, len(token)))
+        known = sorted(split for split in splits if None not in split)
+        merges += [f"{written[left]} {written[right]}" for left, right in known]
     byte_level = {"add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     split = {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Isolated"}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
@@ -115,7 +121,7 @@ def tokenizer_json(table: dict[bytes, int], special: dict[str, int]) -> dict:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": True,
-            "vocab": {written(token): id for token, id in table.items()},
+            "vocab": {token: id for id, token in written.items()},
             "merges": merges,
         },
     }

@@ -1,4 +1,9 @@
-"""Text that goes where tokenizers differ: fragments of many kinds, in any order."""
+"""Text that goes where tokenizers differ: fragments of many kinds, in any order.
+
+Each strategy is made once: one that is made anew for each example takes longer than the example.
+"""
+
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -29,6 +34,7 @@ def _run(alphabet: str, longest: int) -> st.SearchStrategy[str]:
     return st.text(alphabet, min_size=1, max_size=longest)
 
 
+@cache
 def unreachable_fragments() -> st.SearchStrategy[str]:
     """Tokens that only the vocab-first rule emits, whole and in part."""
     tokens = [oracle.encoding().decode([id]) for id in oracle.unreachable()]
@@ -36,6 +42,7 @@ def unreachable_fragments() -> st.SearchStrategy[str]:
     return whole | st.tuples(whole, st.integers(1, 5)).map(lambda cut: cut[0][: cut[1]])
 
 
+@cache
 def fragments() -> st.SearchStrategy[str]:
     return st.one_of(
         _run(WHITE_SPACE, 4),
@@ -60,5 +67,6 @@ def fragments() -> st.SearchStrategy[str]:
     )
 
 
+@cache
 def texts() -> st.SearchStrategy[str]:
     return st.lists(fragments(), max_size=10).map("".join)

@@ -33,10 +33,8 @@ SPECIAL, NOT_UTF8, SPACES, STANDS, STREAM, FILES, CHATS, OTHERS = TABLE["llama3_
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    llama3_tok.Tokenizer(profile="llama3.1").save(folder)
-    return str(folder / "tokenizer.json")
+def saved(saved_folder):
+    return str(saved_folder / "tokenizer.json")
 
 
 def fails(call, *arguments):

@@ -5,10 +5,9 @@ import random
 import pytest
 
 import llama3_tok
+from conftest import EXAMPLES
 from hostile_chats import SETTINGS, conversation
 from llama3_tok import Tokenizer
-
-CONTENTS = 50_000
 
 NAMES = sorted({name for p in llama3_tok.PROFILES for name in Tokenizer(profile=p).special_tokens})
 STRUCTURAL = [name for name in NAMES if "reserved" not in name]
@@ -44,7 +43,7 @@ def test_the_special_ids_are_those_of_the_structure(profile, dialect, tool_forma
     tokenizer = Tokenizer(profile=profile)
     first = tokenizer.bos_id
     attacks, seed = Attacks(profile), 0
-    while attacks.count < CONTENTS:
+    while attacks.count < 100 * EXAMPLES:
         setting = (profile, dialect, tool_format)
         messages, options = conversation(attacks.text, random.Random(seed), *setting)
         # The same structure with contents that can't be mistaken; a name stays the same name.

@@ -36,13 +36,11 @@ def templates():
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both(saved_folder):
     """This class and `AutoTokenizer`, with the special tokens of other families."""
-    folder = tmp_path_factory.mktemp("saved")
-    Tokenizer().save(folder)
     made = []
     for kind in (Llama3Tokenizer, AutoTokenizer):
-        tokenizer = kind.from_pretrained(folder)
+        tokenizer = kind.from_pretrained(saved_folder)
         names = [AddedToken(name, special=True, normalized=False) for name in SPECIAL]
         tokenizer.add_tokens(names, special_tokens=True)
         tokenizer.add_tokens(["<think>", "</think>"])

@@ -217,7 +217,10 @@ def test_ctrl_c_is_exit_code_130_even_while_waiting(verb):
 
 
 def slow_count(seconds, *, terminal, **changes):
-    """Counts standard input that takes its time; the exit code, and what standard error got."""
+    """Counts standard input that takes its time; the exit code, and what standard error got.
+
+    It takes so many seconds; with None it ends when the terminal is sent something.
+    """
     with subprocess.Popen(
         [*COMMAND, "count"],
         stdin=subprocess.PIPE,
@@ -227,7 +230,10 @@ def slow_count(seconds, *, terminal, **changes):
     ) as process:
         process.stdin.write(TEXT.encode())
         process.stdin.flush()
-        time.sleep(seconds)
+        if seconds is None:
+            assert terminal.wait()
+        else:
+            time.sleep(seconds)
         process.stdin.close()
         shown = terminal.read() if terminal else process.stderr.read()
         assert int(process.stdout.read()) == count_of(TEXT)
@@ -235,7 +241,7 @@ def slow_count(seconds, *, terminal, **changes):
 
 
 def test_a_progress_bar_appears_after_a_second_and_goes_away():
-    status, shown = slow_count(2.5, terminal=Terminal())
+    status, shown = slow_count(None, terminal=Terminal())
     assert status == 0
     assert f"{len(TEXT.encode())}".encode() in shown
     assert b"\x1b[2K" in shown, "the bar is wiped away"
@@ -246,12 +252,12 @@ def test_quick_work_has_no_progress_bar():
 
 
 def test_progress_is_for_terminals_alone():
-    assert slow_count(2, terminal=None) == (0, b"")
-    assert slow_count(2, terminal=Terminal(), TERM="dumb") == (0, b"")
+    assert slow_count(1.5, terminal=None) == (0, b"")
+    assert slow_count(1.5, terminal=Terminal(), TERM="dumb") == (0, b"")
 
 
 def test_the_progress_bar_honours_no_color():
-    _, shown = slow_count(2, terminal=Terminal(), NO_COLOR="1")
+    _, shown = slow_count(None, terminal=Terminal(), NO_COLOR="1")
     assert shown
     assert not re.search(rb"\x1b\[[0-9;]*(3[0-9]|4[0-9])[0-9;]*m", shown)
 

@@ -61,6 +61,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "line",
     ["|---|---|---|\n", "😀👍\n", "0123456789abcdef", "漢字、\n", "\n\n}\n", "x=1;"],

@@ -50,6 +50,7 @@ def test_ids_become_text_again(shape, theirs):
     assert output("decode", *given, "--skip-special", *words) == kept.encode()
 
 
+@pytest.mark.long
 def test_show_has_a_colour_for_every_added_token(shape, theirs):
     added = theirs.added_tokens_decoder
     given = ("--vocabulary", shape, "--allowed-special", "all", TEXT)

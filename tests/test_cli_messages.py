@@ -35,10 +35,9 @@ def test_a_conversation_that_can_not_be_names_the_option(folder, options, messag
     assert message in fails("chat", *options, "answer.json", cwd=folder)
 
 
-def test_another_profile_is_named_as_an_option(tmp_path):
-    Tokenizer(profile="llama3").save(tmp_path)
+def test_another_profile_is_named_as_an_option(releases):
     for name in ("tokenizer.model", "tokenizer.json"):
-        given = ("--vocabulary", tmp_path / name, "--profile", "llama3.1")
+        given = ("--vocabulary", releases.folder("llama3") / name, "--profile", "llama3.1")
         assert "; pass --profile llama3\n" in fails("count", *given)
         done = run("doctor", *given)
         assert (done.returncode, done.stderr.count(b"; pass --profile llama3\n")) == (2, 1)
@@ -46,9 +45,9 @@ def test_another_profile_is_named_as_an_option(tmp_path):
         assert error.endswith("; pass --profile llama3")
 
 
-def test_several_profiles_are_named_as_one_option_has_them(tmp_path):
-    Tokenizer(profile="llama3.2").save(tmp_path)
-    given = ("--vocabulary", tmp_path / "tokenizer.json", "--profile", "meta")
+def test_several_profiles_are_named_as_one_option_has_them(releases):
+    file = releases.folder("llama3.2") / "tokenizer.json"
+    given = ("--vocabulary", file, "--profile", "meta")
     assert "; pass --profile llama3.1 or llama3.2 or llama3.3\n" in fails("encode", "a", *given)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -196,11 +195,6 @@ def test_output_comes_while_the_pipe_is_open(verb, given, expected):
         process.stdout.read()
 
 
-def waited_for(terminal):
-    """Whether a terminal is sent something within a minute."""
-    return bool(select.select([terminal._ours], [], [], 60)[0])
-
-
 @pytest.mark.parametrize(
     ("verb", "given"), [("encode", b"Hello world "), ("decode", b"9906 "), ("show", b"Hello ")]
 )
@@ -215,7 +209,7 @@ def test_a_progress_bar_appears_while_input_is_waited_for_and_goes_away(verb, gi
     ) as process:
         process.stdin.write(given)
         process.stdin.flush()
-        assert waited_for(terminal)
+        assert terminal.wait()
         process.stdin.close()
         assert b"\x1b[2K" in terminal.read()
         assert process.wait(60) == 0
@@ -232,7 +226,7 @@ def test_no_bar_runs_through_output_on_a_terminal():
     ) as process:
         process.stdin.write(b"Hello world ")
         process.stdin.flush()
-        assert waited_for(out)
+        assert out.wait()
         time.sleep(1.5)  # a bar is shown after one second
         process.stdin.close()
         assert out.read().split() == [b"9906", b"1917", b"220"]
@@ -272,6 +266,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path, words, megabytes):
     assert (code, memory < 128 * MEGABYTE) == (0, True), memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 def test_memory_does_not_grow_with_what_a_pipe_gives(tmp_path):
     path = written(tmp_path / "text", 48)
@@ -280,6 +275,7 @@ def test_memory_does_not_grow_with_what_a_pipe_gives(tmp_path):
     assert (code, memory < 128 * MEGABYTE) == (0, True), memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 @pytest.mark.parametrize("words", [["show"], ["encode", "--tokens"]])
 def test_memory_does_not_grow_with_the_kinds_of_tokens(tmp_path, words):
@@ -290,6 +286,7 @@ def test_memory_does_not_grow_with_the_kinds_of_tokens(tmp_path, words):
     assert (code, memory < 128 * MEGABYTE) == (0, True), memory
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
 def test_memory_of_decode_does_not_grow_with_the_ids(tmp_path):
     path = tmp_path / "ids"

@@ -45,6 +45,7 @@ def test_every_code_point_gives_the_ids_of_tiktoken_in_every_context():
     assert compared == 12 * 1_114_112
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["unicode_tables.py", "meta_splits.py"])
 def test_generated_files_are_what_their_script_writes(script):
     path = Path(__file__).parent.parent / "scripts" / script

@@ -40,21 +40,14 @@ def plain(value):
     return value
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    llama3_tok.Tokenizer(profile="llama3.1").save(folder)
-    return folder
-
-
-def library(name, saved):
+def library(name, saved_folder):
     """What the page calls the other library's tokenizer."""
     if name == "tiktoken":
         return {"encoding": oracle.encoding()}
     if name == "tokenizers":
-        return {"fast": tokenizers.Tokenizer.from_file(str(saved / "tokenizer.json"))}
+        return {"fast": tokenizers.Tokenizer.from_file(str(saved_folder / "tokenizer.json"))}
     transformers = pytest.importorskip("transformers")
-    return {"auto": transformers.AutoTokenizer.from_pretrained(saved)}
+    return {"auto": transformers.AutoTokenizer.from_pretrained(saved_folder)}
 
 
 def test_each_library_has_a_table():
@@ -63,9 +56,9 @@ def test_each_library_has_a_table():
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_both_calls_of_a_row_give_the_same(name, saved):
-    theirs = library(name, saved)
-    tokenizer = llama3_tok.Tokenizer(saved)
+def test_both_calls_of_a_row_give_the_same(name, saved_folder):
+    theirs = library(name, saved_folder)
+    tokenizer = llama3_tok.Tokenizer(saved_folder)
     for text, special in zip(TEXTS, NAMES, strict=True):
         for bos in (False, True):
             names = {

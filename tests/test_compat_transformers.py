@@ -247,6 +247,7 @@ def test_added_tokens_are_found_as_the_base_class_finds_them(with_two_added, pie
     )
 
 
+@pytest.mark.long
 def test_an_added_token_may_take_white_space_or_be_a_word_of_its_own(saved_folder):
     both = [kind.from_pretrained(saved_folder) for kind in (Llama3Tokenizer, AutoTokenizer)]
     for tokenizer in both:
@@ -318,8 +319,10 @@ def test_a_saved_tokenizer_is_loaded_by_itself_and_by_auto_tokenizer(tmp_path, p
 
 
 @pytest.mark.parametrize("profile", ["llama3", "llama3.1", "llama3.2-vision", "meta"])
-def test_the_profile_is_told_by_the_special_tokens_of_a_published_folder(tmp_path, profile):
-    Tokenizer(profile=profile).save(tmp_path)
+def test_the_profile_is_told_by_the_special_tokens_of_a_published_folder(
+    tmp_path, releases, profile
+):
+    releases.copy(tmp_path, profile)
     # As published: without the rank file here, and without what this package notes.
     (tmp_path / "tokenizer.model").unlink()
     config = tmp_path / "tokenizer_config.json"
@@ -386,13 +389,14 @@ def test_what_is_put_around_a_text_survives_files_and_is_set(saved_folder, tmp_p
     assert AutoTokenizer.from_pretrained(tmp_path / "set")("a")["input_ids"] == ids
 
 
-def test_auto_tokenizer_gives_this_class_between_register_and_unregister(saved_folder, tmp_path):
+def test_auto_tokenizer_gives_this_class_between_register_and_unregister(
+    saved_folder, releases, tmp_path
+):
     kind = type(AutoTokenizer.from_pretrained(saved_folder))
     before = AutoTokenizer.__dict__["from_pretrained"]
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[UNK]": 1}, "[UNK]"))
     transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path / "other")
-    changed = tmp_path / "contradicting"
-    Tokenizer().save(changed)
+    changed = releases.copy(tmp_path / "contradicting")
     config = json.loads((changed / "tokenizer_config.json").read_text(encoding="utf-8"))
     config["added_tokens_decoder"] = {"128002": {"content": "<|im_start|>", "special": True}}
     (changed / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")

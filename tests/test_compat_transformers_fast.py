@@ -386,9 +386,21 @@ def test_the_backend_is_a_tokenizer_with_the_same_ids(saved_folder):
     assert ours.vocab == ours.get_vocab()
 
 
-def test_a_new_vocabulary_is_trained_as_auto_tokenizer_trains_it(plain):
+@pytest.fixture(scope="module")
+def trained(saved_folder):
+    """What both make a new vocabulary of, the tokenizer's own options being others than usual."""
     texts = ["Hello world, hello words", "the word 漢字"] * 3
-    made = [one.train_new_from_iterator(iter(texts), 600) for one in plain()]
+    made = [
+        kind.from_pretrained(
+            saved_folder, padding_side="left", model_max_length=50
+        ).train_new_from_iterator(iter(texts), 600)
+        for kind in (Llama3Tokenizer, AutoTokenizer)
+    ]
+    return lambda: made
+
+
+def test_a_new_vocabulary_is_trained_as_auto_tokenizer_trains_it(trained):
+    made = trained()
     assert made[0].get_vocab() == made[1].get_vocab()
     assert made[0]("Hello 漢字 words")["input_ids"] == made[1]("Hello 漢字 words")["input_ids"]
     assert isinstance(made[0], transformers.PreTrainedTokenizerFast)
@@ -423,12 +435,8 @@ def test_a_token_that_was_taken_away_is_put_nowhere(saved_folder):
     assert ours("a", "b", truncation=True, max_length=2)["input_ids"] == [64, 65]
 
 
-def test_a_new_vocabulary_has_the_options_of_this_one(saved_folder):
-    both = [
-        kind.from_pretrained(saved_folder, padding_side="left", model_max_length=50)
-        for kind in (Llama3Tokenizer, AutoTokenizer)
-    ]
-    made = [one.train_new_from_iterator([["a word", "and another"]], 300) for one in both]
+def test_a_new_vocabulary_has_the_options_of_this_one(trained):
+    made = trained()
     for name in (
         *("model_max_length", "max_len_single_sentence", "padding_side", "truncation_side"),
         *("all_special_tokens", "special_tokens_map", "chat_template", "model_input_names"),

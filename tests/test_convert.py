@@ -23,14 +23,13 @@ KINDS = ["model", "tiktoken", "json", "gguf"]
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
+def sources(tmp_path_factory, saved_folder):
     """Meta's vocabulary as each kind of file, and as a folder."""
     folder = tmp_path_factory.mktemp("sources")
     for kind in KINDS:
         path = folder / f"meta.{kind}"
         convert.convert(vocabulary.find(), str(path), profile="llama3.1")
-    Tokenizer().save(folder / "folder")
-    return {kind: folder / f"meta.{kind}" for kind in KINDS} | {"folder": folder / "folder"}
+    return {kind: folder / f"meta.{kind}" for kind in KINDS} | {"folder": saved_folder}
 
 
 def sha256(path):
@@ -63,10 +62,9 @@ def test_a_file_is_the_same_whatever_it_was_made_of(sources, tmp_path, kind):
         assert (out / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_folder_is_what_save_writes(tmp_path):
+def test_a_folder_is_what_save_writes(tmp_path, releases):
     shown = output("convert", vocabulary.find(), f"{tmp_path}/Llama-3.1-8B", "--profile", "llama3")
-    Tokenizer(profile="llama3").save(tmp_path / "saved")
-    for path in (tmp_path / "saved").iterdir():
+    for path in releases.folder("llama3").iterdir():
         assert (tmp_path / "Llama-3.1-8B" / path.name).read_bytes() == path.read_bytes()
         assert path.name.encode() in shown
 
@@ -243,12 +241,12 @@ sys.exit(main(sys.argv[1:]))
     assert without("gguf", "out.model").returncode == 0
 
 
-def test_the_profile_of_a_saved_folder_is_converted_with_it(tmp_path):
+def test_the_profile_of_a_saved_folder_is_converted_with_it(tmp_path, releases):
     for profile in ("llama3.2", "llama3.3"):
-        Tokenizer(profile=profile).save(tmp_path / "saved")
-        output("convert", "--force", str(tmp_path / "saved"), str(tmp_path / "again"))
+        output("convert", "--force", str(releases.folder(profile)), str(tmp_path / "again"))
         assert Tokenizer(tmp_path / "again").profile == profile
-    chosen = ("--profile", "llama3.1", str(tmp_path / "saved"), str(tmp_path / "chosen"))
+    saved = releases.folder("llama3.3")
+    chosen = ("--profile", "llama3.1", str(saved), str(tmp_path / "chosen"))
     output("convert", *chosen)
     assert Tokenizer(tmp_path / "chosen").profile == "llama3.1"
 

@@ -187,18 +187,16 @@ def test_memory_is_bounded_whatever_the_size(tmp_path, tokenizer, work):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
 @pytest.mark.parametrize(
-    "call",
+    ("call", "unit", "times"),
     [
-        "tokenizer.encode_file('words.txt')",
-        "tokenizer.encode_file('words.jsonl', field='text')",
-        "tokenizer.count_file('word.txt')",
-        "list(tokenizer.stream_file('word.txt'))",
+        ("tokenizer.encode_file('words.txt')", b"a b c d ", 10_000_000),
+        ("tokenizer.encode_file('words.jsonl', field='text')", jsonl(["a b c d " * 100]), 100_000),
+        ("tokenizer.count_file('word.txt')", b"z", 100_000_000),
+        ("list(tokenizer.stream_file('word.txt'))", b"z", 100_000_000),
     ],
 )
-def test_memory_that_is_refused_is_a_memory_error(tmp_path, call):
-    (tmp_path / "words.txt").write_bytes(b"a b c d " * 10_000_000)
-    (tmp_path / "words.jsonl").write_bytes(jsonl(["a b c d " * 100]) * 100_000)
-    (tmp_path / "word.txt").write_bytes(b"z" * 100_000_000)
+def test_memory_that_is_refused_is_a_memory_error(tmp_path, call, unit, times):
+    (tmp_path / call.split("'")[1]).write_bytes(unit * times)
     code = f"""
         import resource, llama3_tok
         import numpy as np

@@ -32,6 +32,7 @@ def test_role_names_and_the_blank_line_are_one_token_each(tokenizer):
 
 def test_exactly_588_tokens_exist_only_through_the_vocab_first_rule():
     unreachable = oracle.unreachable()
+    assert oracle.UNREACHABLE.read_text("ascii") == oracle.written_unreachable()
     assert len(unreachable) == 588
     assert min(unreachable) == 100769
     assert {100769, 100827, 100937, 101309, 101673, 101798} <= set(unreachable)

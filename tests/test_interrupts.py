@@ -23,6 +23,7 @@ def test_every_public_call_is_measured_or_short():
 
 
 # The promise is 0.2 s on a machine that has nothing else to do. Here tests run on all processors.
+@pytest.mark.long
 @pytest.mark.parametrize("name", FEW)
 def test_control_c_ends_what_people_call_most(name):
     assert interrupts.measure(name) < 2

@@ -115,6 +115,7 @@ def test_other_profiles_have_nothing_unexplained_either(profile):
     assert by_name(report)["transformers"].total.equal > 0
 
 
+@pytest.mark.long
 def test_the_report_is_json_and_html_and_has_what_it_takes_to_do_it_again(on_the_battery):
     value = json.loads(json.dumps(on_the_battery.to_json()))
     assert value["facts"]["seed"] == 0
@@ -133,6 +134,7 @@ def test_the_report_is_json_and_html_and_has_what_it_takes_to_do_it_again(on_the
         assert word in html
 
 
+@pytest.mark.long
 def test_the_example_in_the_documentation_is_what_the_command_gives_today(on_the_battery):
     docs = Path(__file__).resolve().parent.parent / "docs"
     value, today = json.loads((docs / "parity.json").read_text()), on_the_battery.to_json()
@@ -233,8 +235,8 @@ def test_a_tokenizer_without_ignore_merges_is_caught_with_a_small_witness(wrong_
         assert oracle.ranks()[witness.text] in oracle.unreachable()
 
 
-def test_the_users_own_tokenizer_json_is_what_tokenizers_loads(tmp_path):
-    Tokenizer().save(tmp_path)
+def test_the_users_own_tokenizer_json_is_what_tokenizers_loads(tmp_path, releases):
+    releases.copy(tmp_path)
     (tmp_path / "tokenizer.model").unlink()
     tokenizer = Tokenizer(tmp_path / "tokenizer.json")
     report = parity(texts=["Hello", " Việt"], tokenizer=tokenizer, references=["tokenizers"])

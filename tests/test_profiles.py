@@ -170,8 +170,8 @@ def test_llama_3_3_is_3_1_under_its_own_name():
     assert pickle.loads(pickle.dumps(ours)) == ours
 
 
-def test_a_folder_of_3_3_is_known_by_what_save_noted_and_by_nothing_else(tmp_path):
-    Tokenizer(profile="llama3.3").save(tmp_path)
+def test_a_folder_of_3_3_is_known_by_what_save_noted_and_by_nothing_else(tmp_path, releases):
+    releases.copy(tmp_path, "llama3.3")
     again = Tokenizer(tmp_path)
     assert again == Tokenizer(profile="llama3.3")
     config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
@@ -181,9 +181,9 @@ def test_a_folder_of_3_3_is_known_by_what_save_noted_and_by_nothing_else(tmp_pat
     assert Tokenizer(tmp_path, profile="llama3.3").profile == "llama3.3"
 
 
-def test_a_changed_folder_of_3_3_writes_its_conversations_under_its_own_name(tmp_path):
+def test_a_changed_folder_of_3_3_writes_its_conversations_under_its_own_name(tmp_path, releases):
     """What the folder has besides makes it no other release, also in what errors say."""
-    Tokenizer(profile="llama3.3").save(tmp_path)
+    releases.copy(tmp_path, "llama3.3")
     values = json.loads((tmp_path / "generation_config.json").read_text(encoding="utf-8"))
     values["eos_token_id"] = [128009]
     (tmp_path / "generation_config.json").write_text(json.dumps(values), encoding="utf-8")
@@ -196,11 +196,11 @@ def test_a_changed_folder_of_3_3_writes_its_conversations_under_its_own_name(tmp
     assert Tokenizer(tmp_path / "again") == tokenizer
 
 
-def test_3_3_with_one_more_token_writes_its_conversations_under_its_own_name(tmp_path):
+def test_3_3_with_one_more_token_writes_its_conversations_under_its_own_name(tmp_path, releases):
     plain = Tokenizer(profile="llama3.3")
     changed = plain.with_special_tokens({"<|extra|>": 128256})
     changed.save(tmp_path / "saved")
-    plain.save(tmp_path)
+    releases.copy(tmp_path, "llama3.3")
     added = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     added["added_tokens"].append(added["added_tokens"][-1] | {"id": 128256, "content": "<|extra|>"})
     (tmp_path / "tokenizer.json").write_text(json.dumps(added), encoding="utf-8")
@@ -215,10 +215,9 @@ def test_3_3_with_one_more_token_writes_its_conversations_under_its_own_name(tmp
     assert changed.with_special_tokens({}, chat_template=template).chat_profile is None
 
 
-def test_the_published_folder_of_3_3_is_3_1(tmp_path):
+def test_the_published_folder_of_3_3_is_3_1(tmp_path, releases):
     """Its files are those of 3.1, byte for byte where it matters."""
-    tokenizer = Tokenizer(profile="llama3.1")
-    tokenizer.save(tmp_path)
+    releases.copy(tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
     del config["profile"]
     config["chat_template"] = chat_oracle.template("llama3.3")

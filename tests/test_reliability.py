@@ -81,9 +81,9 @@ def test_endless_runs_hear_control_c(work, text):
 # Packed files
 
 
-@pytest.fixture
-def bomb(tmp_path):
-    path = tmp_path / "bomb.txt.gz"
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bomb") / "bomb.txt.gz"
     with gzip.open(path, "wb", 9) as file:
         for _ in range(100):
             file.write(bytes(1 << 20))
@@ -135,10 +135,8 @@ def test_verbs_that_unpack_a_text_have_the_limit(bomb, words):
 
 
 @pytest.fixture
-def saved(tmp_path, tokenizer):
-    folder = tmp_path / "saved"
-    tokenizer.save(folder)
-    return folder
+def saved(tmp_path, releases):
+    return releases.copy(tmp_path / "saved")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")

@@ -6,6 +6,7 @@ what everybody can use.
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,13 +73,16 @@ def _imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
     return found
 
 
-GRAPH = {module: _imports(module) for module in FILES}
+@cache
+def _graph() -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+    return {module: _imports(module) for module in FILES}
 
 
 def test_imports_are_seen():
-    assert ("bpe", "token_table") in GRAPH[("bpe", "pairs")]
-    assert ("encode", "cache", "line") in GRAPH[("encode", "cache")]
-    assert sum(map(len, GRAPH.values())) > 150
+    graph = _graph()
+    assert ("bpe", "token_table") in graph[("bpe", "pairs")]
+    assert ("encode", "cache", "line") in graph[("encode", "cache")]
+    assert sum(map(len, graph.values())) > 150
     assert {module[0] for module in FILES} == set(ROOMS) - {"reference"}
 
 
@@ -86,7 +90,7 @@ def test_imports_are_seen():
 def test_no_import_goes_to_a_later_room(module):
     later = {
         "::".join(other)
-        for other in GRAPH[module]
+        for other in _graph()[module]
         if ROOMS.index(other[0]) > ROOMS.index(module[0])
     }
     assert not later
@@ -112,7 +116,7 @@ def _circle(graph):
 
 
 def test_no_import_goes_in_a_circle():
-    assert not ["::".join(module) for module in _circle(GRAPH)]
+    assert not ["::".join(module) for module in _circle(_graph())]
 
 
 PROJECT = RUST.parent
@@ -120,10 +124,7 @@ PROJECT = RUST.parent
 # The package in Python
 
 PACKAGE = PROJECT / "python" / "llama3_tok"
-TREES = {
-    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8"))
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
+SOURCE = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 # Rooms that use the tokenizer as everybody does. `data/` is not one of them: texts in buffers, and
 # conversations in bulk, are the core's business without an object for each.
 USERS = ("report/", "torch/", "compat/", "cli/")
@@ -135,6 +136,11 @@ HOT = {
     },
     "compat/transformers/calls.py": {"self.llama3._core.encode"},
 }
+
+
+@cache
+def _tree(file: str) -> ast.Module:
+    return ast.parse(SOURCE[file].read_text("utf-8"))
 
 
 def _members(tree: ast.Module) -> set[str]:
@@ -149,14 +155,16 @@ def _members(tree: ast.Module) -> set[str]:
     return found
 
 
-# What is the tokenizer's own: `_core`, and its other names without a public one.
-OWN = {
-    name
-    for file, tree in TREES.items()
-    if re.match(r"tokenizer\b", file)
-    for name in _members(tree)
-    if name.startswith("_") and not name.startswith("__")
-}
+@cache
+def _own() -> set[str]:
+    """What is the tokenizer's own: `_core`, and its other names without a public one."""
+    return {
+        name
+        for file in SOURCE
+        if re.match(r"tokenizer\b", file)
+        for name in _members(_tree(file))
+        if name.startswith("_") and not name.startswith("__")
+    }
 
 
 def _reached(tree: ast.Module) -> set[str]:
@@ -169,7 +177,7 @@ def _reached(tree: ast.Module) -> set[str]:
             while isinstance(part, ast.Attribute):
                 owner = ast.unparse(part.value)
                 if part.attr in ("_core", "core") or (
-                    part.attr in OWN and owner not in ("self", "cls")
+                    part.attr in _own() and owner not in ("self", "cls")
                 ):
                     found.add(ast.unparse(node))
                 part = part.value
@@ -177,26 +185,27 @@ def _reached(tree: ast.Module) -> set[str]:
 
 
 def test_the_tokenizers_own_names_are_seen():
-    assert {"_core", "_definition", "_bos"} <= OWN
+    assert {"_core", "_definition", "_bos"} <= _own()
     tree = ast.parse(
         "self._core = a._definition.folder\nself._definition, a.b._core.decode(ids)[0].c"
     )
     assert _reached(tree) == {"self._core", "a._definition.folder", "a.b._core.decode"}
 
 
-@pytest.mark.parametrize("file", [file for file in TREES if file.startswith(USERS)])
+@pytest.mark.parametrize("file", [file for file in SOURCE if file.startswith(USERS)])
 def test_what_is_made_with_the_tokenizer_uses_what_everybody_can_use(file):
-    for node in ast.walk(TREES[file]):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [getattr(node, "module", None) or "", *(one.name for one in node.names)]
             names = ".".join(modules).split(".")
             assert not [name for name in names if re.match(r"_[a-z]", name)], ast.unparse(node)
-    assert _reached(TREES[file]) == HOT.get(file, set())
+    assert _reached(_tree(file)) == HOT.get(file, set())
 
 
 # The modules by the names that are imported; `_core`, the extension, imports none of them.
 PYTHON = {
-    re.sub(r"(/__init__)?\.py$", "", f"llama3_tok/{file}").replace("/", "."): file for file in TREES
+    re.sub(r"(/__init__)?\.py$", "", f"llama3_tok/{file}").replace("/", "."): file
+    for file in SOURCE
 }
 
 
@@ -245,19 +254,22 @@ def _imported(module: str, tree: ast.Module) -> set[str]:
     return (found & PYTHON.keys()) - {module}
 
 
-IMPORTS = {module: _imported(module, TREES[file]) for module, file in PYTHON.items()}
+@cache
+def _python_graph() -> dict[str, set[str]]:
+    return {module: _imported(module, _tree(file)) for module, file in PYTHON.items()}
 
 
 def test_imports_in_python_are_seen():
-    assert "llama3_tok.tokenizer" in IMPORTS["llama3_tok.text.files"]
-    assert "llama3_tok.text.padding" in IMPORTS["llama3_tok"]  # lazily, by a table
-    assert "llama3_tok.report" in IMPORTS["llama3_tok"]  # lazily, by its name in another table
-    assert "llama3_tok.report.check" in IMPORTS["llama3_tok.report"]
-    assert "llama3_tok.torch.training" in IMPORTS["llama3_tok.torch"]
-    assert "llama3_tok.cli.chat_with" in IMPORTS["llama3_tok.cli"]  # lazily, whatever its name
-    assert "llama3_tok.torch.scoring" in IMPORTS["llama3_tok.torch.model"]
-    assert "llama3_tok.chat.conversations" in IMPORTS["llama3_tok.tokenizer"]  # as a lazy module
-    assert "llama3_tok.torch.runner" in IMPORTS["llama3_tok.torch.scoring"]  # for types
+    imports = _python_graph()
+    assert "llama3_tok.tokenizer" in imports["llama3_tok.text.files"]
+    assert "llama3_tok.text.padding" in imports["llama3_tok"]  # lazily, by a table
+    assert "llama3_tok.report" in imports["llama3_tok"]  # lazily, by its name in another table
+    assert "llama3_tok.report.check" in imports["llama3_tok.report"]
+    assert "llama3_tok.torch.training" in imports["llama3_tok.torch"]
+    assert "llama3_tok.cli.chat_with" in imports["llama3_tok.cli"]  # lazily, whatever its name
+    assert "llama3_tok.torch.scoring" in imports["llama3_tok.torch.model"]
+    assert "llama3_tok.chat.conversations" in imports["llama3_tok.tokenizer"]  # as a lazy module
+    assert "llama3_tok.torch.runner" in imports["llama3_tok.torch.scoring"]  # for types
     code = """
 if TYPE_CHECKING:
     from llama3_tok import about, Tokenizer
@@ -271,12 +283,12 @@ T = {"a": "report"}
         *("llama3_tok.about", "llama3_tok.torch.model", "llama3_tok.errors", "llama3_tok.report"),
         "llama3_tok.text.padding",
     }
-    assert sum(map(len, IMPORTS.values())) > 400
+    assert sum(map(len, imports.values())) > 400
 
 
 def test_no_import_in_python_goes_in_a_circle():
     """Wherever it stands: in a function, for types alone, by its name."""
-    assert not _circle(IMPORTS)
+    assert not _circle(_python_graph())
 
 
 PAGES = [

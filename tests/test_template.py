@@ -11,14 +11,12 @@ CONVERSATIONS = 2000
 
 
 @pytest.fixture(scope="module", params=PROFILES)
-def saved(request, tmp_path_factory):
+def saved(request, releases):
     """A tokenizer, and what AutoTokenizer makes of the folder that it saved."""
     from transformers import AutoTokenizer
 
-    folder = tmp_path_factory.mktemp("saved")
     tokenizer = Tokenizer(profile=request.param)
-    tokenizer.save(folder)
-    return tokenizer, AutoTokenizer.from_pretrained(folder)
+    return tokenizer, AutoTokenizer.from_pretrained(releases.folder(request.param))
 
 
 def conversation(seed, profile):

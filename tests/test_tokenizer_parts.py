@@ -128,9 +128,8 @@ def test_tokens_are_those_of_text_by_their_ids(tokenizer):
     ]
 
 
-def test_tokens_are_written_as_tokenizer_json_writes_them(tokenizer, tmp_path):
-    tokenizer.save(tmp_path)
-    vocab = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
+def test_tokens_are_written_as_tokenizer_json_writes_them(tokenizer, saved_folder):
+    vocab = json.loads((saved_folder / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     assert {token: id for id, token in enumerate(tokenizer.written_tokens())} == vocab
 
 

@@ -1,26 +1,22 @@
 """Fixtures for checkpoints."""
 
-import shutil
+from pathlib import Path
 
 import pytest
 
 from llama3_tok import Tokenizer
-
-
-@pytest.fixture(scope="session")
-def saved(tmp_path_factory):
-    """What `Tokenizer.save` writes, by profile, filled as it is asked for."""
-    return tmp_path_factory.mktemp("saved")
+from llama3_tok._core import META_SHA256
 
 
 @pytest.fixture
-def tokenizer_saved_once(saved, monkeypatch):
+def tokenizer_saved_once(releases, monkeypatch):
     """Copies of what `Tokenizer.save` wrote once: it takes longer than converting a small model."""
     save = Tokenizer.save
 
     def copy(self, folder):
-        if not (saved / self.profile).exists():
-            save(self, saved / self.profile)
-        shutil.copytree(saved / self.profile, folder, dirs_exist_ok=True)
+        if self.folder is None and self.vocabulary_sha256 == META_SHA256:
+            releases.copy(Path(folder), self.profile)
+        else:
+            save(self, folder)
 
     monkeypatch.setattr(Tokenizer, "save", copy)

@@ -5,6 +5,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import EXAMPLES
 from llama3_tok.torch.stopping import StopStrings, checked
 
 TEXTS = st.text("ab\n漢", max_size=12)
@@ -21,7 +22,7 @@ def up_to_the_first(text, stops):
     return text, None
 
 
-@settings(max_examples=3000)
+@settings(max_examples=6 * EXAMPLES)
 @given(TEXTS, STOPS, st.lists(st.integers(0, 12), max_size=6))
 def test_how_the_text_is_divided_changes_nothing(text, stops, cuts):
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]

@@ -145,7 +145,10 @@ def _shared(
     rank_path = os.path.join(folder, "tokenizer.model")
     rank_file(tokenizer.definition).write(rank_path)
     json_path = _own_json(tokenizer)
-    if json_path is None:
+    # Writing one takes longer than loading it: only for those who have no other file.
+    if json_path is None and any(
+        one.kind in ("tokenizers", "transformers") and one.path is None for one in wanted
+    ):
         json_path = os.path.join(folder, "tokenizer.json")
         tokenizer_json(tokenizer.definition).write(json_path)
     whole = None
