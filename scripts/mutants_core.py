@@ -7,11 +7,12 @@
 
 cargo-mutants lists the faults, the mutants, and a fixed seed draws from its list. To build the core
 for each would take a minute or two, so a copy of it is built once with all that were drawn: a
-function that has mutants asks which of its bodies to run. What does not compile is left out, as
-*unviable*. The tests then run once for each mutant: those of its room first, then all with few
-cases for each property, then all with more. Exit status: 0 if at least 90% were caught in each
-room, 1 if not, 2 if something is missing. Functions that are `const` can't ask, and are not among
-the mutants.
+function that has mutants asks which of its bodies to run. What does not compile in this way is left
+out, as *unviable*; so are some mutants of functions that return an `impl`. Those that are `const`
+can't ask, and are not among the mutants. The tests then run once for each mutant: those of its
+room first, then all with few cases for each property, then all with more. With `--minutes`, what
+was not settled by then is *open*, and does not count as caught. Exit status: 0 if at least 90%
+were caught in each room, 1 if not, 2 if something is missing.
 
 It needs cargo-mutants (`cargo install --locked cargo-mutants`) and installs nothing. Without
 `LLAMA3_TOK_VOCAB` the tests have less to compare, and more mutants survive.
@@ -23,9 +24,10 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,7 +87,6 @@ class Mutant:
     end: int
     replacement: str
     outcome: str = ""
-    by: str = ""
 
 
 def listed(room: str, texts: dict[str, str]) -> list[Mutant]:
@@ -144,16 +145,23 @@ def write(tree: Path, mutants: Iterable[Mutant], texts: dict[str, str]) -> dict[
                 places.setdefault(file, []).append((line, written.count("\n") + 1, mutant))
             written += source[start:end] + "\n}"
             done = end
-        (tree / file).write_text(written + source[done:], encoding="utf-8")
+        written += source[done:]
+        if (tree / file).read_text(encoding="utf-8") != written:  # else it is not built again
+            (tree / file).write_text(written, encoding="utf-8")
     return places
 
 
-def build(tree: Path, mutants: list[Mutant], texts: dict[str, str], target: str) -> list[str]:
-    """Builds the tests with all mutants that compile; gives the programs."""
-    command = ["cargo", "test", "--no-run", "--lib", "--test", "vectors", "--message-format=json"]
+def build(tree: Path, mutants: list[Mutant], texts: dict[str, str], target: str) -> str:
+    """Builds the tests with all mutants that compile; gives the program."""
+    command = ["cargo", "test", "--no-run", "--lib", "--message-format=json"]
     environment = {**os.environ, "CARGO_TARGET_DIR": target}
     environment["CARGO_PROFILE_TEST_DEBUG"] = "0"
+    unviable = tree.parent / "unviable.json"
+    known = set(json.loads(unviable.read_text())) if unviable.exists() else set()
     while True:
+        for mutant in mutants:
+            if mutant.name in known:
+                mutant.outcome = "unviable"
         left = [mutant for mutant in mutants if mutant.outcome != "unviable"]
         places = write(tree, left, texts)
         built = subprocess.run(
@@ -161,7 +169,7 @@ def build(tree: Path, mutants: list[Mutant], texts: dict[str, str], target: str)
         )
         messages = [json.loads(line) for line in built.stdout.splitlines() if line[:1] == "{"]
         if built.returncode == 0:
-            return [one["executable"] for one in messages if one.get("executable")]
+            return next(one["executable"] for one in messages if one.get("executable"))
         wrong = set()
         for message in messages:
             for span in message.get("message", {}).get("spans", []):
@@ -174,9 +182,8 @@ def build(tree: Path, mutants: list[Mutant], texts: dict[str, str], target: str)
         if not wrong:
             raise SystemExit(f"the mutants can't be built:\n{built.stderr[-3000:]}")
         print(f"{len(wrong)} do not compile", file=sys.stderr)
-        for mutant in mutants:
-            if mutant.number in wrong:
-                mutant.outcome = "unviable"
+        known |= {mutant.name for mutant in mutants if mutant.number in wrong}
+        unviable.write_text(json.dumps(sorted(known)))
 
 
 def fails(
@@ -192,7 +199,10 @@ def fails(
         "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "true",
         "RUST_BACKTRACE": "0",
     }
-    command = ["timeout", "-s", "KILL", str(seconds), program, "--test-threads", "1", *arguments]
+    # Seconds of the processor, whatever else runs; ten times as many of the clock for what waits.
+    limits = ["sh", "-c", f'ulimit -c 0 && ulimit -t {seconds:.0f} && exec "$@"', "limits"]
+    limits = ["timeout", "-s", "KILL", str(10 * seconds), *limits]
+    command = [*limits, program, "--test-threads", "1", *arguments]
     running = subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         text=True, errors="replace",
@@ -206,27 +216,36 @@ def fails(
                 if found[2].strip() == "FAILED":
                     running.terminate()
                     return started
-    if running.returncode == -9 or running.returncode == 137:
+    # `timeout` ends as what it runs does, or itself as it kills that.
+    if running.returncode in (-signal.SIGKILL, -signal.SIGXCPU, 128 + 9, 128 + signal.SIGXCPU):
         return "timeout"
     return None if running.returncode == 0 else f"the process ended ({running.returncode})"
 
 
-def ask(mutant: Mutant, programs: list[str], seconds: float, cases: int) -> None:
-    """Runs the tests with a mutant until one fails."""
-    core, vectors = programs
-    rounds = [
-        (core, ROOMS[mutant.room][1], 30),
-        (vectors, [], 30),
-        (core, [], 30),
-        (core, [], cases),
-    ]
-    for program, arguments, count in rounds:
-        if by := fails(program, arguments, mutant.number, count, seconds):
-            mutant.outcome, mutant.by = ("timeout" if by == "timeout" else "caught"), by
-            break
-    else:
-        mutant.outcome = "survived"
-    print(f"{mutant.outcome:9} {mutant.name}  {mutant.by}", file=sys.stderr, flush=True)
+def rounds(mutant: Mutant, cases: int) -> list[tuple[list[str], int]]:
+    """What is run one after the other until a test fails: which tests, and of how many cases."""
+    return [(ROOMS[mutant.room][1], 30), ([], 30), ([], cases)]
+
+
+def ask(mutants: list[Mutant], program: str, arguments: argparse.Namespace) -> None:
+    """Runs the tests with each mutant, quick ones with all of them first, until the time is up."""
+    end = time.monotonic() + 60 * (arguments.minutes or 1e9)
+    # In any order, so that what is left out where the time is limited is drawn, too.
+    random.Random(arguments.seed).shuffle(mutants)
+    for number in range(3):
+
+        def one(mutant: Mutant, number: int = number) -> None:
+            if time.monotonic() > end:
+                return
+            words, cases = rounds(mutant, arguments.cases)[number]
+            by = fails(program, words, mutant.number, cases, arguments.seconds)
+            mutant.outcome = "open" if by is None else "timeout" if by == "timeout" else "caught"
+            mutant.outcome = "survived" if by is None and number == 2 else mutant.outcome
+            print(f"{mutant.outcome:9} {mutant.name}  {by or ''}", file=sys.stderr, flush=True)
+
+        left = [mutant for mutant in mutants if mutant.outcome in ("", "open")]
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(one, left))
 
 
 def main() -> int:
@@ -239,8 +258,10 @@ def main() -> int:
     parser.add_argument(
         "--cases", type=int, default=300, help="for each property, in the last round"
     )
-    parser.add_argument("--seconds", type=float, default=300, help="after which the tests hang")
+    parser.add_argument("--seconds", type=float, default=100, help="after which the tests hang")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--minutes", type=float, help="after which no other mutant is tried")
+    parser.add_argument("--work", type=Path, default=ROOT / "target/mutants", help="a folder")
     parser.add_argument("--json", type=Path, help="a file for the outcome of each mutant")
     arguments = parser.parse_args()
     rooms = arguments.rooms or list(ROOMS)
@@ -261,31 +282,28 @@ def main() -> int:
     mutants = [one for one in mutants if re.search(arguments.only or "", one.name)]
     for number, mutant in enumerate(mutants):
         mutant.number = number
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
-        for name in (
-            "Cargo.toml",
-            "Cargo.lock",
-            "rust",
-            "bench",
-            "tests/vectors",
-            "tests/vectors.rs",
-        ):
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            copy(ROOT / name, tree / name)
-        with (tree / "rust/lib.rs").open("a", encoding="utf-8") as lib:
-            lib.write(CHOICE)
-        target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target/mutants"))
-        programs = build(tree, mutants, texts, target)
-        if by := fails(programs[0], [], len(mutants), 30, arguments.seconds):
-            raise SystemExit(f"without a mutant a test fails: {by}")
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            viable = [mutant for mutant in mutants if not mutant.outcome]
-            list(
-                pool.map(lambda one: ask(one, programs, arguments.seconds, arguments.cases), viable)
-            )
+    tree = arguments.work / "tree"
+    copy(tree, texts)
+    target = os.environ.get("CARGO_TARGET_DIR", str(arguments.work / "target"))
+    program = build(tree, mutants, texts, target)
+    if by := fails(program, [], len(mutants), 30, arguments.seconds):
+        raise SystemExit(f"without a mutant a test fails: {by}")
+    ask([mutant for mutant in mutants if not mutant.outcome], program, arguments)
     return report(rooms, sizes, mutants, arguments)
+
+
+def copy(tree: Path, mutated: Iterable[str]) -> None:
+    """Copies what the core is built of; what has mutants is written by `write`."""
+    names = ["Cargo.toml", "Cargo.lock", "tests/vectors.rs"]
+    for folder in ("rust", "bench", "tests/vectors"):
+        paths = (path for path in (ROOT / folder).rglob("*.*") if path.is_file())
+        names += [str(path.relative_to(ROOT)) for path in paths]
+    for name in names:
+        content = (ROOT / name).read_bytes() + (CHOICE.encode() if name == "rust/lib.rs" else b"")
+        place = tree / name
+        if not place.exists() or (name not in mutated and place.read_bytes() != content):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
 
 
 def report(
@@ -295,10 +313,10 @@ def report(
     record: dict[str, Any] = {"seed": arguments.seed, "each": arguments.each, "rooms": {}}
     enough = True
     for room in rooms:
-        those = [mutant for mutant in mutants if mutant.room == room]
+        those = [mutant for mutant in mutants if mutant.room == room and mutant.outcome]
         counts = {
             outcome: sum(mutant.outcome == outcome for mutant in those)
-            for outcome in ("caught", "timeout", "unviable", "survived")
+            for outcome in ("caught", "timeout", "unviable", "survived", "open")
         }
         viable = len(those) - counts["unviable"]
         share = (counts["caught"] + counts["timeout"]) / viable if viable else 1.0
@@ -306,13 +324,14 @@ def report(
         print(f"{room:12} {share:6.1%}  of {viable}: {counts}")
         record["rooms"][room] = {
             "listed": sizes[room],
-            "drawn": len(those),
+            "tried": len(those),
             **counts,
             "survivors": sorted(one.name for one in those if one.outcome == "survived"),
+            "not settled": sorted(one.name for one in those if one.outcome == "open"),
         }
         for mutant in those:
-            if mutant.outcome == "survived":
-                print(f"  {mutant.name}")
+            if mutant.outcome in ("survived", "open"):
+                print(f"  {mutant.outcome} {mutant.name}")
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0 if enough else 1
