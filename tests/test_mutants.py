@@ -48,6 +48,7 @@ def test_a_function_has_each_of_its_mutants_and_itself(tmp_path):
         core.Mutant(4, "merge", "plus", "a.rs", (start, end), plus, plus + 1, "-"),
         core.Mutant(7, "merge", "less", "a.rs", (start, end), less, less + 1, "=="),
     ]
+    (tmp_path / "a.rs").write_text(SOURCE)
     places = core.write(tmp_path, mutants, {"a.rs": SOURCE})
     lines = (tmp_path / "a.rs").read_text().splitlines()
     for (first, last, mutant), body in zip(
