@@ -36,7 +36,7 @@ ROOMS = {
     ),
     "special": (
         ["folder/tokens.py", "folder/added.py", "profiles.py"],
-        ["folders", "profiles", "tokenizer_parts", "folders_tokens", "special_tokens"],
+        ["folders", "profiles", "tokenizer_parts", "folders_tokens", "special_tokens", "save"],
     ),
     "folder": (
         [f"folder/{name}.py" for name in ("around", "changes", "files", "reading", "says")],
