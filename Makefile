@@ -1,4 +1,4 @@
-.PHONY: check develop test fuzz large newest lowest checked format docs bench
+.PHONY: check develop test fuzz mutants coverage large newest lowest checked format docs bench
 
 check: ## everything that CI runs
 	.ci/run
@@ -14,6 +14,13 @@ test: ## the tests alone, with what is installed
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60); needs a nightly Rust, cargo-fuzz and Atheris
 	python scripts/fuzz.py
+
+mutants: ## whether the tests can fail; needs cargo-mutants and Cosmic Ray
+	python scripts/mutants_core.py
+	python scripts/mutants_package.py
+
+coverage: ## which lines the tests run; needs coverage and LLVM's tools
+	python scripts/line_coverage.py
 
 large: ## the Python tests with most examples for each property, and those that take minutes
 	LLAMA3_TOK_EXAMPLES=20000 pytest -m "property or long or large"

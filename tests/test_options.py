@@ -5,6 +5,8 @@ import inspect
 import itertools
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -363,3 +365,42 @@ def test_batches_equal_themselves_alone_and_streams_are_not_copied(tokenizer):
     assert padded != tokenizer.pad([[1, 2], [3]])
     with pytest.raises(TypeError, match="has a state and can't be copied"):
         copy.copy(tokenizer.stream_decoder())
+
+
+@pytest.mark.parametrize("name", ["max_bytes", "max_ratio"])
+def test_limits_of_packed_files_are_from_one_to_what_the_core_counts_with(
+    tokenizer, tmp_path, name
+):
+    path = tmp_path / "hello.txt"
+    path.write_text("Hello")
+    for limit in (1, 5, 2**63 - 1, None):
+        assert tokenizer.count_file(path, **{name: limit}) == 1
+    for limit, reason in ((0, "at least 1"), (2**63, f"at most {2**63 - 1}")):
+        with pytest.raises(ValueError, match=f"{name} must be {reason}, not {limit}"):
+            tokenizer.count_file(path, **{name: limit})
+
+
+def test_what_only_equals_a_choice_is_refused():
+    class Name(str):
+        pass
+
+    llama3_tok.arguments.choice("left", "side", ("left", None))
+    llama3_tok.arguments.choice(None, "side", ("left", None))
+    for value in (Name("left"), "Left", 0, False):
+        with pytest.raises(ValueError, match="side must be one of 'left', 0.0, not "):
+            llama3_tok.arguments.choice(value, "side", ("left", 0.0))
+
+
+def test_a_long_value_is_quoted_by_its_beginning():
+    assert llama3_tok.arguments.quoted("a" * 198) == repr("a" * 198)
+    assert llama3_tok.arguments.quoted("a" * 500) == "'" + "a" * 199 + "..."
+    assert llama3_tok.arguments.quoted(["b"]) == "['b']"
+
+
+def test_numpy_is_loaded_when_it_is_asked_for_and_before_the_core_asks():
+    code = (
+        "import sys; from llama3_tok import arguments; before = 'numpy' in sys.modules; "
+        "arguments.load_numpy(); print(before, 'numpy' in sys.modules, arguments.has_numpy)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True"]

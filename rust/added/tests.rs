@@ -42,6 +42,10 @@ fn splitting_takes_the_leftmost_allowed_token() {
         [Section::Text(0..13), Section::Added(13..23, 128_008), Section::Text(23..32)]
     );
     assert_eq!(split(&Selection::None), [Section::Text(0..32)]);
+    let spans = |selection: &Selection| added.spans(text, selection, &go_on).unwrap();
+    assert_eq!(spans(&Selection::All), [(3, 13, 128_009), (13, 23, 128_008)]);
+    assert_eq!(spans(&only), [(13, 23, 128_008)]);
+    assert!(spans(&Selection::None).is_empty());
     assert_eq!(
         split(&added.complement(&only)),
         [Section::Text(0..3), Section::Added(3..13, 128_009), Section::Text(13..32)]

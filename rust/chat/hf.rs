@@ -249,9 +249,32 @@ fn is_space(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::error::tests::sees_a_fault;
     use crate::profile::LLAMA_3_1;
+    use crate::reference::{go_on, sample_encoder};
+
+    /// Texts of one content are one text, and that one's ends are trimmed alone.
+    #[test]
+    fn white_space_between_the_texts_of_a_content_stays() {
+        let encoder = sample_encoder();
+        for texts in
+            [&["  ", " \u{1c}a\n", "\t ", "\n b ", " \u{1f}"][..], &[" a "], &["a ", "b"], &[" "]]
+        {
+            let text = |&text: &&'static str| ContentPart::Text(Cow::Borrowed(text));
+            let content: Vec<ContentPart> = texts.iter().map(text).collect();
+            let mut script = Script::default();
+            write_trimmed(&content, &mut script).unwrap();
+            let ids = script.encode(encoder, false, &go_on).unwrap().ids;
+            let written = encoder.decode(&ids, false, &go_on).unwrap();
+            let expected = texts.concat();
+            let expected = expected.trim_matches(is_space);
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+            assert!(!expected.starts_with(' ') && !expected.ends_with('\u{1f}'));
+        }
+    }
 
     /// What `refuse` refuses is an error even if it were not refused.
     #[test]

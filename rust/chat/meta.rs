@@ -232,3 +232,20 @@ fn end_of_string(json: &str) -> usize {
 fn end_of_word(json: &str) -> usize {
     json.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(json.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_ends_with_its_quotation_mark_and_a_word_before_what_is_no_letter() {
+        let strings = [r#""""#, r#""a""#, r#""a\"b""#, r#""\\""#, r#""\\\"""#, r#""true, null""#];
+        for string in strings {
+            assert_eq!(end_of_string(string), string.len(), "{string}");
+            assert_eq!(end_of_string(&format!("{string}: \"x\"")), string.len(), "{string}");
+        }
+        for after in ["", ",", "]", " null", "1", "\""] {
+            assert_eq!(end_of_word(&format!("null{after}")), 4);
+        }
+    }
+}

@@ -183,6 +183,21 @@ fn special_ids_are_those_of_the_structure_in_every_profile_and_dialect() {
 }
 
 #[test]
+fn each_name_of_a_dialect_and_a_format_is_its_own() {
+    let formats = [
+        ("json", ToolFormat::Json),
+        ("function_tag", ToolFormat::FunctionTag),
+        ("python_list", ToolFormat::PythonList),
+    ];
+    for (name, format) in formats {
+        assert_eq!(Dialect::find("meta", name), Some(Dialect::Meta(format)));
+        assert_eq!(Dialect::find("hf", name), Some(Dialect::Hf));
+        assert_eq!(Dialect::find("", name), None);
+    }
+    assert_eq!(Dialect::find("meta", "xml"), None);
+}
+
+#[test]
 fn every_profile_has_a_dialect_that_there_is() {
     for profile in &PROFILES {
         assert!(Dialect::find(profile.dialect, "json").is_some(), "{}", profile.name);
