@@ -179,6 +179,9 @@ CASES = [
         if not isinstance(ids, dict | set | str)
     ),
     *(("decode", (ids,), {"errors": errors}) for ids in IDS for errors in ("strict", "ignore")),
+    # One that Python lacks matters only where a character is cut.
+    *(("decode", (ids,), {"errors": "nonsense"}) for ids in ([9906], [], [251])),
+    *(("decode_batch", ([[9906], ids],), {"errors": "nonsense"}) for ids in ([1917], [251])),
     *(("decode_batch", ([ids, [1]],), {}) for ids in IDS),
     *(("decode_bytes_batch", ([ids, [1]],), {}) for ids in IDS),
     *(("decode_batch", ([[1]],), {"num_threads": n}) for n in (1, 0)),

@@ -129,8 +129,15 @@ def test_decoding_cut_characters_follows_errors(tokenizer):
         assert tokenizer.decode(cut, errors=errors) == data.decode("utf-8", errors)
     with pytest.raises(UnicodeDecodeError):
         tokenizer.decode(cut, errors="strict")
-    with pytest.raises(LookupError):
-        tokenizer.decode(cut, errors="nonsense")
+    # Also where all bytes are UTF-8, and nothing has to be handled.
+    for wrong in ("nonsense", "", "strict\0", "\ud800"):
+        for sequence in (cut, ids, []):
+            with pytest.raises(ValueError, match="errors must be a handler that bytes.decode has"):
+                tokenizer.decode(sequence, errors=wrong)
+            with pytest.raises(ValueError, match="errors must be a handler that bytes.decode has"):
+                tokenizer.decode_batch([sequence], errors=wrong)
+    with pytest.raises(TypeError, match="errors must be a str, not int"):
+        tokenizer.decode(ids, errors=5)
 
 
 @pytest.mark.parametrize("kind", ["ascii", "few wide", "wide", "marks", "mixed"])

@@ -204,3 +204,12 @@ def test_merges_may_be_written_as_pairs(tmp_path, small_json):
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert Tokenizer(path).encode("hello") == [SMALL.index(b"hello")]
+
+
+def test_bytes_that_are_not_utf8_are_refused_also_where_nothing_is_read(tmp_path, small_json):
+    path = tmp_path / "tokenizer.json"
+    for place, line in ((b'"model"', 2), (b'"version"', 1)):
+        content = small_json.encode().replace(place, b'"\xff\xfe": [0, "\xc3"],\n' + place, 1)
+        content = content if line == 1 else b"\n" + content
+        path.write_bytes(content)
+        refuse(path, "this is not UTF-8, so no tokenizer.json", line)

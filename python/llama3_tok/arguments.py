@@ -1,5 +1,6 @@
 """Arguments, checked and as the core takes them; what they may not be is a clear error."""
 
+import codecs
 import os
 import sys
 from collections.abc import Iterable, Mapping, Set
@@ -137,7 +138,23 @@ def decoding(given: Mapping[str, Any], call: str, *others: str) -> tuple[str, bo
             raise unknown(call, name, (*DecodeOptions.__annotations__, *others))
     skip_special = given.get("skip_special", False)
     flag(skip_special, "skip_special")
-    return given.get("errors", "replace"), skip_special
+    errors = given.get("errors", "replace")
+    # Python asks for it only where bytes are not UTF-8, so a wrong one could go unseen.
+    if type(errors) is not str or errors != "replace":
+        _check_handler(errors)
+    return errors, skip_special
+
+
+def _check_handler(errors: object) -> None:
+    if not isinstance(errors, str):
+        raise TypeError(f"errors must be a str, not {type(errors).__name__}")
+    try:
+        codecs.lookup_error(errors)
+    except (LookupError, ValueError):  # ValueError: with NUL or half a surrogate
+        raise ValueError(
+            f"errors must be a handler that bytes.decode has, as 'replace', 'strict' or 'ignore', "
+            f"not {errors!r}"
+        ) from None
 
 
 def unknown(call: str, name: str, known: Iterable[str]) -> TypeError:

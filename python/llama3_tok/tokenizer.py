@@ -559,7 +559,8 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
         says (`bytes.decode` has the choices). Special tokens are their names, or nothing with
         `skip_special`. Spaces are never cleaned up.
 
-        Raises InvalidTokenId with id and position, TypeError for ids that are not integers.
+        Raises InvalidTokenId with id and position, TypeError for ids that are not integers, and
+        ValueError for `errors` that Python does not have.
 
         >>> llama3_tok.decode([9906, 1917])
         'Hello world'
@@ -569,8 +570,7 @@ class Tokenizer(metaclass=elsewhere.NamesOfOthers):
             text = self._core.decode_text(given)
             return self._core.decode(given).decode("utf-8", "replace") if text is None else text
         errors, skip_special = arguments.decoding(options, "decode")
-        # Any other `errors` might be wrong, which `bytes.decode` has to find out.
-        if type(errors) is str and errors in ("replace", "strict"):
+        if errors in ("replace", "strict"):
             text = self._core.decode_text(given, skip_special)
             if text is not None:
                 return text

@@ -32,7 +32,9 @@ const ADDED_COST: usize = 256;
 /// Reads and checks the file.
 pub(crate) fn read(data: &[u8], check: &Check) -> Result<Vocabulary, Fault> {
     reserve::ask(data.len().saturating_mul(TEXT_COST))?;
-    let file: File = serde_json::from_slice(data).map_err(|error| {
+    // In what it leaves out, serde_json would not look.
+    let text = utf8(data)?;
+    let file: File = serde_json::from_str(text).map_err(|error| {
         let reason = error.to_string();
         if reason.starts_with(REFUSED) {
             return Fault::Core(Error::OutOfMemory);
@@ -55,6 +57,15 @@ pub(crate) fn read(data: &[u8], check: &Check) -> Result<Vocabulary, Fault> {
     let around = file.post_processor.map(|raw| part("post_processor", raw)).transpose()?;
     vocabulary.set_added(added, around.map(|value| value.to_string()));
     Ok(vocabulary)
+}
+
+/// The file as text.
+fn utf8(data: &[u8]) -> Result<&str, Fault> {
+    simdutf8::compat::from_utf8(data).map_err(|error| {
+        let before = data.get(..error.valid_up_to()).unwrap_or(data);
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        Fault::in_line(line, "this is not UTF-8, so no tokenizer.json".to_owned())
+    })
 }
 
 /// The values of a part of the file.

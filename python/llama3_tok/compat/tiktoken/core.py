@@ -23,6 +23,9 @@ _Disallowed = Literal["all"] | Collection[str]
 # The encodings of profiles, by their names, that were asked for.
 ENCODINGS: "dict[str, Encoding]" = {}
 
+# What most calls ask `decode` for.
+_HANDLERS = ("replace", "strict", "ignore")
+
 # All that the core is asked for in the common case: special tokens are refused.
 _REFUSE = Options(False, False, None, "all")
 
@@ -209,6 +212,8 @@ class Encoding:
 
         Raises KeyError for an id that no token has.
         """
+        if errors not in _HANDLERS:  # where nothing has to be handled, tiktoken takes any
+            return self.decode_bytes(tokens).decode("utf-8", errors)
         try:
             return self._tokenizer.decode(_sequence(tokens), errors=errors)
         except InvalidTokenId as error:
@@ -250,6 +255,9 @@ class Encoding:
         self, batch: Sequence[Sequence[int]], *, errors: str = "replace", num_threads: int = 8
     ) -> list[str]:
         """`decode` of each list of ids, on up to `num_threads` threads."""
+        if errors not in _HANDLERS:
+            texts = self.decode_bytes_batch(batch, num_threads=num_threads)
+            return [text.decode("utf-8", errors) for text in texts]
         lists = [list(ids) if isinstance(ids, bytes) else ids for ids in batch]
         try:
             return self._tokenizer.decode_batch(lists, threads=num_threads, errors=errors)
