@@ -16,8 +16,8 @@ from llama3_tok.torch.checkpoint.cases import (
     Wanted,
     check_adapter,
     check_plain,
-    kind_of_config,
     kind_of_tensor,
+    kind_to_run,
     no_weights,
 )
 from llama3_tok.torch.checkpoint.hugging_face import (
@@ -65,7 +65,7 @@ class ModelFolder:
             refuse(
                 path,
                 f"its model_type is {kind!r}, and a text model of Llama 3 has 'llama'"
-                f"{kind_of_config(self.config)}",
+                f"{kind_to_run(self.config)}",
             )
         check_plain(self.config, path, plain_types(folder, self.config))
         self.config.pop("quantization_config", None)  # an empty one, which transformers refuses
