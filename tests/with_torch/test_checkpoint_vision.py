@@ -125,6 +125,15 @@ def test_logits_are_those_of_metas_code(made, ranks, tmp_path):
             )
 
 
+def test_the_encoders_layers_that_are_taken_are_where_transformers_differs(made, converted):
+    model, expected = network(converted), np.load(made / "1/logits.npz")["1x1"]
+    encoder = model.model.vision_model
+    if encoder.intermediate_layers_indices == list(checkpoints.ENCODER["taken"]):
+        pytest.skip("this release of transformers takes those that Meta's code takes")
+    encoder.intermediate_layers_indices = list(checkpoints.ENCODER["taken"])
+    assert abs(logits_of(model, CASES["1x1"]) - expected).max() > 1e-2
+
+
 def test_tokens_that_see_no_image_are_where_transformers_differs(made, converted):
     """Meta's code lets nothing of the images into them; transformers the mean of all tiles."""
     model, expected = network(converted), np.load(made / "1/logits.npz")["blind"]
@@ -415,10 +424,9 @@ def test_the_command_converts_both_ways(made, tmp_path, capsys):
 
 
 def test_a_processor_cuts_images_as_metas_code_does(made, converted):
+    images = pytest.importorskip("PIL.Image", reason="Pillow is not installed: pip install Pillow")
     processor = transformers.AutoProcessor.from_pretrained(converted)
-    from PIL import Image
-
-    image = Image.new("RGB", (2 * checkpoints.SIDE, checkpoints.SIDE), (10, 20, 30))
+    image = images.new("RGB", (2 * checkpoints.SIDE, checkpoints.SIDE), (10, 20, 30))
     inputs = processor(images=image, text="<|image|>What?", return_tensors="pt")
     assert inputs["pixel_values"].shape == (1, 1, 4, 3, checkpoints.SIDE, checkpoints.SIDE)
     assert inputs["aspect_ratio_ids"].tolist() == [[checkpoints.RATIOS.index((1, 2)) + 1]]
@@ -433,6 +441,7 @@ def test_a_processor_cuts_images_as_metas_code_does(made, converted):
     assert network(converted)(**inputs).logits.isfinite().all()
 
 
-def test_a_converted_model_is_not_run_here(converted):
-    with pytest.raises(CheckpointError, match="llama3_tok.torch runs text models alone"):
-        Llama3.load(converted)
+def test_a_model_that_reads_images_is_not_run_here(made, converted):
+    for folder in (made / "1", converted):
+        with pytest.raises(CheckpointError, match="llama3_tok.torch runs text models alone"):
+            Llama3.load(folder)

@@ -49,7 +49,15 @@ class ModelFolder:
         if not os.path.isdir(folder):
             refuse(folder, "there is no such folder")
         path = os.path.join(folder, CONFIG)
-        if not os.path.exists(path) and os.path.exists(os.path.join(folder, PARAMS)):
+        params = os.path.join(folder, PARAMS)
+        if not os.path.exists(path) and os.path.exists(params):
+            if read_json(params).get("vision_chunk_size") not in (None, -1):
+                refuse(
+                    folder,
+                    "this is a Llama 3.2 Vision model in Meta's layout, and llama3_tok.torch runs "
+                    "text models alone; `llama3-tok convert-checkpoint` makes a folder of it that "
+                    "transformers runs, as MllamaForConditionalGeneration",
+                )
             refuse(
                 folder,
                 "this is a checkpoint in Meta's layout; `llama3-tok convert-checkpoint` makes a "

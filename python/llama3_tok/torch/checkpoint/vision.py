@@ -138,7 +138,7 @@ def from_config(values: Json, file: str) -> tuple[Vision, Json]:
     images = _part(values, "vision_config", VISION_TYPE, file)
     usual = Encoder().fields()  # transformers' defaults
     for name, needed in ENCODER.fields().items():
-        if (value := images.get(name, usual[name])) != needed:
+        if repr(value := images.get(name, usual[name])) != repr(needed):  # True is not 1
             fields.refuse(
                 f"{name!r} of its vision_config is {repr(value)[:100]}, and Meta's code has "
                 f"{needed!r} written into it"
