@@ -30,6 +30,14 @@ PUBLISHED = {
     "8B": ({"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 1024}, 1.3, 1),
     "70B": ({"dim": 8192, "n_layers": 80, "n_heads": 64, "multiple_of": 4096}, 1.3, 8),
     "405B": ({"dim": 16384, "n_layers": 126, "n_heads": 128, "multiple_of": 4096}, 1.2, 16),
+    "90B-Vision": (
+        {
+            **{"dim": 8192, "n_layers": 80, "n_heads": 64, "multiple_of": 4096},
+            **{"vision_chunk_size": 560, "vision_num_cross_attention_layers": 20},
+        },
+        1.3,
+        8,
+    ),
 }
 SHARED = {
     "n_kv_heads": 8,
@@ -60,7 +68,7 @@ def sizes_of(fields: dict, kv_heads: int = 8) -> Sizes:
     params = from_params(fields, "params.json")
     return Sizes(
         params.dim, params.layers, params.heads, kv_heads, params.intermediate, 128256,
-        params.norm_eps, params.rope_theta, params.scaled, tied=False,
+        params.norm_eps, params.rope_theta, params.scaled, tied=False, vision=params.vision,
     )  # fmt: skip
 
 
@@ -83,7 +91,8 @@ def make(folder: Path, fields: dict, ranks: int, hollow: bool) -> int:
             state = {name: torch.empty(s, dtype=torch.bfloat16) for name, s in shapes.items()}
             with torch.serialization.skip_data():
                 torch.save(state, path)
-            untie(path)
+            if sizes.vision is None:
+                untie(path)
         else:
             state = {
                 name: torch.ones(s, dtype=torch.bfloat16)

@@ -176,7 +176,7 @@ def test_packed_weights_in_metas_files_are_named(meta, dtype):
     [
         ({"quantization_args": {"scheme": "int4"}}, "its weights are quantised"),
         ({"lora_args": {"rank": 16, "scale": 2.0}}, "it was trained with LoRA"),
-        ({"vision_chunk_size": 448}, "this is a Llama 3.2 Vision model"),
+        ({"vision_model": {}, "vision_max_num_chunks": 4}, "it is of a model that reads images"),
         ({"something": 1}, "convert a copy of the folder without it"),
     ],
 )
@@ -188,11 +188,25 @@ def test_fields_of_other_checkpoints_of_meta_are_explained(meta, field, said_of_
 # Images
 
 
-def test_a_vision_model_is_called_one(hf):
+def test_a_vision_model_is_called_one_where_it_can_not_be_run(hf):
     edit(hf / "config.json", model_type="mllama", architectures=["MllamaForConditionalGeneration"])
+    message = said(Llama3.load, hf)
+    assert (
+        "this is a Llama 3.2 Vision model, and llama3_tok.torch runs text models alone" in message
+    )
+    assert "transformers runs it, as MllamaForConditionalGeneration" in message
+
+
+def test_the_text_part_of_a_vision_model_is_called_that(hf):
+    edit(hf / "config.json", model_type="mllama_text_model")
     for message in (refused(hf), said(Llama3.load, hf)):
-        assert "this is a Llama 3.2 Vision model" in message
-        assert "only text models are converted" in message
+        assert "this is the text part of a Llama 3.2 Vision model" in message
+
+
+def test_another_model_that_reads_images_is_called_that(hf):
+    edit(hf / "config.json", model_type="llava", vision_config={})
+    for message in (refused(hf), said(Llama3.load, hf)):
+        assert "this is a model that reads images, and of those Llama 3.2 Vision alone" in message
 
 
 # Git LFS

@@ -202,7 +202,7 @@ def test_a_field_that_nothing_else_tells(meta, name):
         ({"n_layers": 1}, "no Llama 3 text model of 1 layers has such a tensor; 9 are unknown"),
         ({"n_kv_heads": None}, None),
         ({"n_heads": 2, "n_kv_heads": 2}, "4 ranks can't share the 2 heads"),
-        ({"vision_chunk_size": 448}, "'vision_chunk_size' is none of a Llama 3 text model"),
+        ({"vision_max_num_chunks": 4}, "'vision_max_num_chunks' is none of a Llama 3 model"),
         ({"quantization_args": {"scheme": "int4"}}, "'quantization_args'"),
         ({"lora_args": {"rank": 16, "scale": 2.0}}, "'lora_args'"),
     ],

@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import struct
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -18,6 +20,11 @@ from llama3_tok.torch import convert_checkpoint, verify_checkpoint  # noqa: E402
 from llama3_tok.torch.checkpoint.hugging_face import HuggingFaceFolder  # noqa: E402
 from llama3_tok.torch.checkpoint.job import read_record  # noqa: E402
 from llama3_tok.torch.checkpoint.meta import MetaFolder  # noqa: E402
+from llama3_tok.torch.checkpoint.sizes import (  # noqa: E402
+    from_config,
+    from_params,
+    to_config,
+)
 from llama3_tok.torch.checkpoint.stored import Safetensors  # noqa: E402
 from llama3_tok.torch.folder import ModelFolder  # noqa: E402
 from wrong_json import RAW, has_kind, mutants  # noqa: E402
@@ -79,6 +86,37 @@ def test_a_value_of_a_wrong_kind_is_refused_or_means_nothing(sound, tmp_path, na
         elif found is not None:
             assert has_kind(new, old), (place, new)
     assert refused > 5
+
+
+IMAGES = {"vision_chunk_size": 560, "vision_num_cross_attention_layers": 2}
+
+
+@pytest.mark.parametrize("name", ["params.json", "config.json"])
+def test_a_wrong_kind_in_what_is_said_of_images_is_refused(sound, tmp_path, name):
+    params = json.loads((sound / "meta/params.json").read_text()) | IMAGES
+    params |= {"vision_max_num_chunks": 4}
+    file = tmp_path / name
+    sizes = MetaFolder(str(sound / "meta")).sizes
+    sizes = replace(sizes, vision=from_params(params, str(file)).vision)
+    given = params if name == "params.json" else to_config(sizes, "bfloat16", {"bos_token_id": 1})
+    read = partial(from_params if name == "params.json" else from_config, file=str(file))
+    nothing = SAYS_NOTHING[name] + ("|tie_word_embeddings|dropout" if name == "config.json" else "")
+    usual, refused = read(given), 0
+    for part in (None, "text_config", "vision_config"):
+        for key, kept in (given if part is None else given.get(part, {})).items():
+            for place, old, new, fields in mutants({key: kept}):
+                if not place or place.startswith(("text_config.", "vision_config.")):
+                    continue  # the file as a whole, and what has its own turn
+                if place == "rope_parameters" and not new:
+                    continue  # then the fields of transformers 4 are read
+                values = given | (fields if part is None else {part: given[part] | fields})
+                found = outcome(lambda folder, values=values: read(values), tmp_path, file)
+                refused += found is None
+                if re.fullmatch(nothing, place):
+                    assert found == usual, (part, place, new)
+                elif found is not None:
+                    assert has_kind(new, old), (part, place, new)
+    assert refused > 50
 
 
 def test_a_header_of_a_wrong_kind_is_refused(sound, tmp_path):

@@ -17,6 +17,7 @@ EXAMPLES = """\
   llama3-tok convert-checkpoint --dry-run --input-dir Llama3.1-8B --output-dir Llama-3.1-8B-hf
   llama3-tok convert-checkpoint --verify --output-dir Llama-3.1-8B-hf
 
+Text models and Llama 3.2 Vision are converted; text models alone are run.
 A run that was cut goes on when it is started again, with the same input or a copy of it.
 Only --merge-adapter needs more packages: pip install 'llama3_tok[adapters]'.
 

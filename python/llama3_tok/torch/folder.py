@@ -16,8 +16,8 @@ from llama3_tok.torch.checkpoint.cases import (
     Wanted,
     check_adapter,
     check_plain,
-    kind_of_config,
     kind_of_tensor,
+    kind_to_run,
     no_weights,
 )
 from llama3_tok.torch.checkpoint.hugging_face import (
@@ -49,7 +49,15 @@ class ModelFolder:
         if not os.path.isdir(folder):
             refuse(folder, "there is no such folder")
         path = os.path.join(folder, CONFIG)
-        if not os.path.exists(path) and os.path.exists(os.path.join(folder, PARAMS)):
+        params = os.path.join(folder, PARAMS)
+        if not os.path.exists(path) and os.path.exists(params):
+            if read_json(params).get("vision_chunk_size") not in (None, -1):
+                refuse(
+                    folder,
+                    "this is a Llama 3.2 Vision model in Meta's layout, and llama3_tok.torch runs "
+                    "text models alone; `llama3-tok convert-checkpoint` makes a folder of it that "
+                    "transformers runs, as MllamaForConditionalGeneration",
+                )
             refuse(
                 folder,
                 "this is a checkpoint in Meta's layout; `llama3-tok convert-checkpoint` makes a "
@@ -65,7 +73,7 @@ class ModelFolder:
             refuse(
                 path,
                 f"its model_type is {kind!r}, and a text model of Llama 3 has 'llama'"
-                f"{kind_of_config(self.config)}",
+                f"{kind_to_run(self.config)}",
             )
         check_plain(self.config, path, plain_types(folder, self.config))
         self.config.pop("quantization_config", None)  # an empty one, which transformers refuses

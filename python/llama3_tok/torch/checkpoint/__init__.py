@@ -1,9 +1,11 @@
 """Checkpoints between Meta's layout and that of transformers, in memory that does not grow.
 
-In reading order: `sizes` is the model in numbers, `tensors` which tensors it has and how the two
-layouts differ, `stored`, `torch_file` and `writing` are the files, `meta` and `hugging_face` the
-folders, `adapter` one of them with what LoRA learned, `cases` what is neither. `job` is how a
-folder is written whole; `plan` says what goes where, for either direction.
+In reading order: `sizes` is the model in numbers, and `vision` what one that reads images has
+besides; `elements` is how the two layouts differ, with `tiles` for images, `tensors` which tensors
+there are. `stored`, `torch_file` and `writing` are the files, `meta` and `hugging_face` the
+folders, `adapter` one of them with what LoRA learned, `cases` what is neither, `tokenizers` what
+goes with the weights. `job` is how a folder is written whole; `plan` says what goes where, for
+either direction.
 """
 
 import os
@@ -73,8 +75,9 @@ class Planned(NamedTuple):
     ranks: int
     """Of Meta's folder, whichever side it is."""
     layers: int
+    """Without those of cross-attention to images."""
     vocab_rows: int
-    """Of the embedding and of the output layer."""
+    """Of the embedding and of the output layer, without those for images."""
     tied: bool
     """Whether the output layer is the embedding."""
     profile: str
@@ -128,16 +131,21 @@ def convert_checkpoint(
     with these hashes, and byte by byte with what the input gives. `progress` gets the bytes done
     and their total.
 
+    Llama 3.2 Vision is converted as the others are, in 1 to 8 ranks, and `preprocessor_config.json`
+    is written besides; `vocab_rows` and `merge_adapter` are for text models. On the way to Meta's
+    layout, embeddings of tiles that no image reaches become zero.
+
     Raises CheckpointError for input that is damaged, incomplete, contradictory, quantised or no
-    Llama 3 text model, for an adapter that would be left out, for an output folder that has
+    Llama 3 model, for an adapter that would be left out, for an output folder that has
     something else, and for a disk too small; MissingExtra without PEFT where it is needed; OSError
     where the system fails.
 
     >>> convert_checkpoint("Llama3.1-8B", "Llama-3.1-8B-hf")  # doctest: +SKIP
     Converted(folder='Llama-3.1-8B-hf', files=['model-00001-of-00004.safetensors', ...
 
-    Names, parts and order are those of llama-models' `llama3/model.py` and of transformers' Llama;
-    the fields are those of `ModelArgs` and `LlamaConfig`.
+    Names, parts and order are those of llama-models' `llama3/model.py` and `multimodal/model.py`,
+    and of transformers' Llama and Mllama; the fields are those of `ModelArgs`, `LlamaConfig` and
+    `MllamaConfig`.
     """
     arguments.flag(to_meta, "to_meta")
     arguments.flag(verify, "verify")

@@ -15,6 +15,7 @@ import numpy as np
 from llama3_tok.errors import CheckpointError
 from llama3_tok.extras import require
 from llama3_tok.torch.checkpoint.cases import ADAPTER, ADAPTER_WEIGHTS, adapter_kind
+from llama3_tok.torch.checkpoint.elements import Tensor, part
 from llama3_tok.torch.checkpoint.hugging_face import (
     CONFIG,
     HEAD,
@@ -32,7 +33,6 @@ from llama3_tok.torch.checkpoint.stored import (
     refuse,
     unsigned,
 )
-from llama3_tok.torch.checkpoint.tensors import Tensor, part
 
 EXTRA = "adapters"
 
@@ -45,6 +45,12 @@ class MergedFolder(HuggingFaceFolder):
         require("transformers", EXTRA)
         require("peft", EXTRA)
         super().__init__(folder, adapter_is_merged=True)
+        if self.sizes.vision is not None:
+            refuse(
+                folder,
+                "an adapter is merged into text models alone, and this is a Llama 3.2 Vision "
+                "model: merge it with peft itself, and convert what that saves",
+            )
         names = open_weights(_weights_in(adapter)).tensors
         path = os.path.join(adapter, ADAPTER)
         says = read_json(path)

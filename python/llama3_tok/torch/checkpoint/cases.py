@@ -16,7 +16,7 @@ ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 _WEIGHTS = re.compile(r"(model|pytorch_model|consolidated)\b.*\.(safetensors|bin|pth|index\.json)")
-_RANK = re.compile(r"consolidated\.\d{2,}\.pth")
+_RANK = re.compile(r"consolidated(\.\d{2,})?\.pth")
 
 
 # Adapters
@@ -80,15 +80,31 @@ def check_plain(values: dict[str, Any], file: str, types: Collection[str]) -> No
 def kind_of_config(values: dict[str, Any]) -> str:
     """What a model is whose `model_type` is not "llama": a clause, or nothing."""
     kind = values.get("model_type")
-    if kind in ("mllama", "mllama_text_model") or "vision_config" in values:
-        return _VISION
-    return ""
+    if kind == "mllama_text_model":
+        return (
+            "; this is the text part of a Llama 3.2 Vision model, and whole models alone are "
+            "converted and run"
+        )
+    return _NOT_MLLAMA if "vision_config" in values else ""
+
+
+def kind_to_run(values: dict[str, Any]) -> str:
+    """The same for a model that is to be run: those that read images are not run here."""
+    if values.get("model_type") == "mllama":
+        return (
+            "; this is a Llama 3.2 Vision model, and llama3_tok.torch runs text models alone: "
+            "transformers runs it, as MllamaForConditionalGeneration"
+        )
+    return kind_of_config(values)
 
 
 def kind_of_field(name: str) -> str:
     """What a checkpoint is whose `params.json` has a field that no text model has."""
     if name.startswith("vision"):
-        return _VISION
+        return (
+            "; it is of a model that reads images, and those of Llama 3.2 Vision have "
+            "vision_chunk_size, vision_max_num_chunks and vision_num_cross_attention_layers"
+        )
     if name.startswith("quantization"):
         return "; its weights are quantised: take the checkpoint that was quantised, in bfloat16"
     if name.startswith("lora"):
@@ -99,20 +115,21 @@ def kind_of_field(name: str) -> str:
     return "; if it does not change the model, convert a copy of the folder without it"
 
 
-def kind_of_tensor(name: str) -> str:
-    """What a checkpoint is that has a tensor which no text model has: a clause, or nothing."""
+def kind_of_tensor(name: str, *, reads_images: bool = False) -> str:
+    """What a checkpoint is that has a tensor which the model has not: a clause, or nothing."""
     if re.search(r"lora_|\bdora|lora_magnitude", name):
         return "; it is of a LoRA adapter, which has to be merged into the weights first"
-    if re.search(r"vision|cross_attn|cross_attention|multi_modal|language_model", name):
-        return _VISION
+    of_images = r"vision|cross_attn|cross_attention|multi_modal|language_model|text_model"
+    if not reads_images and re.search(of_images, name):
+        return "; it is of a Llama 3.2 Vision model, and the configuration is of a text model"
     if re.search(r"scale|zero|quant|qweight|g_idx|absmax|SCB", name):
         return "; it is of quantised weights: take the checkpoint that was quantised, in bfloat16"
     return ""
 
 
-_VISION = (
-    "; this is a Llama 3.2 Vision model, which reads images, and only text models are converted "
-    "and run"
+_NOT_MLLAMA = (
+    "; this is a model that reads images, and of those Llama 3.2 Vision alone is converted, whose "
+    "model_type is 'mllama'"
 )
 
 

@@ -15,7 +15,9 @@ from llama3_tok.torch.checkpoint.cases import (
     kind_of_tensor,
     no_weights,
 )
-from llama3_tok.torch.checkpoint.sizes import Json, Sizes, described, from_config
+from llama3_tok.torch.checkpoint.elements import Tensor, part
+from llama3_tok.torch.checkpoint.fields import Json
+from llama3_tok.torch.checkpoint.sizes import Sizes, described, from_config
 from llama3_tok.torch.checkpoint.stored import (
     Array,
     Safetensors,
@@ -24,7 +26,8 @@ from llama3_tok.torch.checkpoint.stored import (
     read_json,
     refuse,
 )
-from llama3_tok.torch.checkpoint.tensors import Tensor, part, tensors
+from llama3_tok.torch.checkpoint.tensors import as_published, tensors
+from llama3_tok.torch.checkpoint.tiles import difference
 from llama3_tok.torch.checkpoint.torch_file import TorchFile
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
@@ -50,9 +53,14 @@ class HuggingFaceFolder:
             check_adapter(folder, "pass merge_adapter=True to merge it into the weights")
         self.config: Json = read_json(path)
         check_plain(self.config, path, plain_types(folder, self.config))
-        described(self.config, path)  # what it is comes before what is wrong with its files
+        # What it is comes before what is wrong with its files.
+        is_vision = described(self.config, path).vision is not None
         self.files: list[Stored] = [open_weights(path) for path in weight_paths(folder)]
         self._home: Mapping[str, Stored] = homes(self.files)
+        self._stored: Mapping[str, str] = {}
+        """What a tensor is called in its file, where that is another name."""
+        if is_vision:
+            self._home, self._stored = _published(self._home)
         self.unties = ""
         """Why the output layer is written by itself, in spite of what the configuration says."""
         if self._has_head_of_its_own():
@@ -91,9 +99,9 @@ class HuggingFaceFolder:
 
         Of a tensor with more rows than there are those that there are.
         """
-        file = self._home[tensor.hf]
-        yield from part(file.array(tensor.hf), tensor, rank, ranks, copies, self.sizes.head_dim)
-        file.check(tensor.hf)
+        file, name = self._home[tensor.hf], self._stored.get(tensor.hf, tensor.hf)
+        yield from part(file.array(name), tensor, rank, ranks, copies, self.sizes.head_dim)
+        file.check(name)
 
     def remap(self) -> None:
         """Gives back what reading took."""
@@ -102,7 +110,7 @@ class HuggingFaceFolder:
 
     def _at(self, name: str) -> tuple[Stored, str]:
         """The file of a tensor, and its name there."""
-        return self._home[name], name
+        return self._home[name], self._stored.get(name, name)
 
     def _has_head_of_its_own(self) -> bool:
         """Whether the weights have an output layer that differs from a tied embedding.
@@ -135,24 +143,38 @@ class HuggingFaceFolder:
         for name, tensor in needed.items():
             if name not in self._home:
                 refuse(self.folder, "no file here has this tensor", name)
-            file = self._home[name]
-            shape = file.tensors[name].shape
-            if shape != tensor.shape:
+            file, stored = self._home[name], self._stored.get(name, name)
+            shape = file.tensors[stored].shape
+            if shape != tensor.there:
                 refuse(
                     file.path,
-                    f"its shape is {list(shape)}, and {CONFIG} makes it {list(tensor.shape)}",
-                    name,
+                    f"its shape is {list(shape)}, and {CONFIG} makes it {list(tensor.there)}",
+                    stored,
                 )
+            if tensor.tiles and (reason := difference(file.array(stored), tensor.shape[2])):
+                refuse(file.path, reason, stored)
         allowed = {*needed, HEAD}  # the same bytes as the embedding's, if it is tied
         unknown = [n for n in self._home if n not in allowed and not n.endswith(COMPUTED)]
         if unknown:
             name = min(unknown)
+            clause = kind_of_tensor(name, reads_images=self.sizes.vision is not None)
             refuse(
                 self._home[name].path,
-                f"no Llama 3 text model of {self.sizes.layers} layers has such a tensor; "
-                f"{len(unknown)} are unknown{kind_of_tensor(name)}",
+                f"no {self.sizes.kind} of {self.sizes.layers} layers has such a tensor; "
+                f"{len(unknown)} are unknown{clause}",
                 name,
             )
+
+
+def _published(home: Mapping[str, Stored]) -> tuple[dict[str, Stored], dict[str, str]]:
+    """The files of a vision model's tensors by the published names, and what these are there."""
+    found, stored = dict[str, Stored](), dict[str, str]()
+    for name, file in home.items():
+        known = as_published(name)
+        if known in found:
+            refuse(file.path, f"{found[known].path} has it too, as {stored[known]}", name)
+        found[known], stored[known] = file, name
+    return found, stored
 
 
 def plain_types(folder: str, config: Json) -> set[str]:

@@ -10,26 +10,27 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from llama3_tok.errors import CheckpointError
-from llama3_tok.folder import usual
-from llama3_tok.folder.reading import release_of
 from llama3_tok.formats import save, whole_files
 from llama3_tok.formats.hugging_face import generation_config
-from llama3_tok.tokenizer import Tokenizer
 from llama3_tok.torch.checkpoint.adapter import MergedFolder, adapter_sha256
 from llama3_tok.torch.checkpoint.cast import cast, mean_row
+from llama3_tok.torch.checkpoint.elements import Tensor, resized
 from llama3_tok.torch.checkpoint.hugging_face import CONFIG, INDEX, HuggingFaceFolder
 from llama3_tok.torch.checkpoint.job import Target
 from llama3_tok.torch.checkpoint.meta import PARAMS, TOKENIZER, MetaFolder, rank_name
 from llama3_tok.torch.checkpoint.sizes import Sizes, to_config, to_params
-from llama3_tok.torch.checkpoint.stored import Array, Info, read_json, refuse, unsigned
-from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, Tensor, resized, tensors
+from llama3_tok.torch.checkpoint.stored import Array, Info, refuse, unsigned
+from llama3_tok.torch.checkpoint.tensors import EMBEDDING, OUTPUT, tensors
+from llama3_tok.torch.checkpoint.tokenizers import tokenizer_of, with_rows, without_padding
+from llama3_tok.torch.checkpoint.vision import NEW_ROWS, PREPROCESSOR, preprocessor
 from llama3_tok.torch.checkpoint.writing import Out, write_safetensors, write_torch
-from llama3_tok.vocabulary import MAX_BYTES
 
 
 class Wishes(NamedTuple):
@@ -79,16 +80,21 @@ def for_transformers(folder: str, wishes: Wishes, shard_size: int | str) -> Plan
     source = MetaFolder(folder)
     most, wanted = bytes_of(shard_size), _only_type(source, wishes.dtype)
     sizes = replace(source.sizes, named=wishes.profile)
-    tokenizer = _tokenizer(folder, TOKENIZER, sizes, wishes.profile)
-    sizes = _with_rows(sizes, tokenizer, wishes.vocab_rows)
+    tokenizer = tokenizer_of(folder, TOKENIZER, sizes, wishes.profile)
+    sizes = with_rows(sizes, tokenizer, wishes.vocab_rows)
     rows = _Rows(source, source.sizes.vocabulary, sizes)
     shards: list[list[Out]] = [[]]
     room = most
-    for tensor in tensors(sizes):
-        if sizes.tied and tensor.meta == OUTPUT:
+    # A tensor of transformers may be made of several of Meta's, one after the other.
+    for name, group in groupby(tensors(sizes), attrgetter("hf")):
+        parts = list(group)
+        if sizes.tied and parts[0].meta == OUTPUT:
             continue
-        blocks = rows.of(tensor, partial(source.blocks, tensor), 0, tensor.shape[0])
-        out = _out(tensor.hf, tensor.shape, blocks, source.dtype_of(tensor), wanted, folder)
+        made = []
+        for tensor in parts:
+            blocks = rows.of(tensor, partial(source.blocks, tensor), 0, tensor.shape[0])
+            made.append(_cast(blocks, name, source.dtype_of(tensor), wanted, folder))
+        out = Out(name, Info(wanted, parts[0].there), partial(_chained, made))
         if shards[-1] and out.info.bytes > room:
             shards.append([])
             room = most
@@ -104,6 +110,8 @@ def for_transformers(folder: str, wishes: Wishes, shard_size: int | str) -> Plan
         _write_json(
             output, CONFIG, to_config(sizes, wanted, generation_config(tokenizer.definition))
         )
+        if sizes.vision is not None:
+            _write_json(output, PREPROCESSOR, preprocessor(sizes.vision))
         index = {
             "metadata": {"total_size": sum(target.bytes for target in targets)},
             "weight_map": {out.name: target.name for target in targets for out in target.outs},
@@ -118,7 +126,12 @@ def for_transformers(folder: str, wishes: Wishes, shard_size: int | str) -> Plan
         source.ranks,
         sizes,
         tokenizer.profile,
-        [*save.names(tokenizer.definition), CONFIG, INDEX],
+        [
+            *save.names(tokenizer.definition),
+            CONFIG,
+            *([PREPROCESSOR] if sizes.vision is not None else []),
+            INDEX,
+        ],
         finish,
     )
 
@@ -136,10 +149,10 @@ def for_meta(folder: str, wishes: Wishes, ranks: int) -> Plan:
     if source.unties:
         warnings.warn(source.unties, stacklevel=4)
     wanted = _only_type(source, wishes.dtype)
-    tokenizer = _tokenizer(folder, "", source.sizes, wishes.profile)
-    tokenizer, sizes = _without_padding(tokenizer, source.sizes)
+    tokenizer = tokenizer_of(folder, "", source.sizes, wishes.profile)
+    tokenizer, sizes = without_padding(tokenizer, source.sizes)
     kept = sizes.vocabulary
-    sizes = _with_rows(sizes, tokenizer, wishes.vocab_rows)
+    sizes = with_rows(sizes, tokenizer, wishes.vocab_rows)
     rows = _Rows(source, kept, sizes)
     _check_ranks(sizes, ranks, folder)
     params = to_params(sizes, ranks, os.path.join(folder, CONFIG))
@@ -155,7 +168,8 @@ def for_meta(folder: str, wishes: Wishes, ranks: int) -> Plan:
                 continue
             given = partial(source.blocks, tensor, rank, ranks, copies)
             blocks = rows.of(tensor, given, rank * shape[0], shape[0])
-            outs.append(_out(tensor.meta, shape, blocks, source.dtype_of(tensor), wanted, folder))
+            blocks = _cast(blocks, tensor.meta, source.dtype_of(tensor), wanted, folder)
+            outs.append(Out(tensor.meta, Info(wanted, shape), blocks))
         name = rank_name(rank)
         write = partial(write_torch, stem=os.path.splitext(name)[0])
         targets.append(Target(name, outs, write))
@@ -188,12 +202,14 @@ def for_meta(folder: str, wishes: Wishes, ranks: int) -> Plan:
 Blocks = Callable[[], Iterator[Array]]
 
 
-def _out(
-    name: str, shape: tuple[int, ...], blocks: Blocks, given: str, wanted: str, folder: str
-) -> Out:
-    if wanted != given:
-        blocks = partial(cast, blocks, name, given, wanted, folder)
-    return Out(name, Info(wanted, shape), blocks)
+def _cast(blocks: Blocks, name: str, given: str, wanted: str, folder: str) -> Blocks:
+    return blocks if wanted == given else partial(cast, blocks, name, given, wanted, folder)
+
+
+def _chained(made: list[Blocks]) -> Iterator[Array]:
+    """The blocks of several, one after the other."""
+    for blocks in made:
+        yield from blocks()
 
 
 def _only_type(source: MetaFolder | HuggingFaceFolder, asked: str | None) -> str:
@@ -265,104 +281,18 @@ def memory_of(plan: Plan) -> int:
 
 def _check_ranks(sizes: Sizes, ranks: int, folder: str) -> None:
     """Every rank must have whole heads, and as much as any other."""
-    kv = sizes.kv_heads
+    kv, vision = sizes.kv_heads, sizes.vision
     for what, count in (
         ("heads", sizes.heads),
         ("feed-forward rows", sizes.intermediate),
         ("tokens", sizes.vocabulary),
         ("heads for keys and values", max(kv, ranks) if ranks % kv == 0 else kv),
+        *([("rows for the image", NEW_ROWS)] if vision else []),
+        *([("heads of the image encoder", vision.encoder.heads)] if vision else []),
     ):
         if ranks < 1 or count % ranks:
             refuse(folder, f"its {count:,} {what} can't be spread over {ranks} ranks evenly")
 
-
-def _tokenizer(folder: str, name: str, sizes: Sizes, profile: str | None) -> Tokenizer:
-    """The folder's tokenizer, of the profile that was named or that is told."""
-    path = os.path.join(folder, name) if name else folder
-    if not os.path.exists(path):
-        refuse(path, "there is no such file; the tokenizer belongs to the checkpoint")
-    ranks = os.path.join(folder, TOKENIZER)
-    is_alone = os.path.isfile(ranks) and os.path.getsize(ranks) <= MAX_BYTES
-    if not is_alone or (_says_ids(folder) if profile else _says_more(folder)):
-        tokenizer = Tokenizer(path, profile=profile)
-    else:
-        # A rank file by itself does not tell the release; the weights' sizes do, or the caller.
-        with open(ranks, "rb") as file:
-            content = file.read()
-        tokenizer = Tokenizer.from_bytes(content, profile=profile or sizes.profile, name=ranks)
-        _check_names(folder, tokenizer)
-    # A model may have rows that no token has.
-    if tokenizer.vocab_size > sizes.vocabulary:
-        hint = ""
-        if profile is None and not _says_ids(folder):
-            hint = "; its files do not say which release it is of: profile='llama3.1', as one, does"
-        refuse(
-            path,
-            f"the tokenizer has {tokenizer.vocab_size:,} ids, and the weights are for "
-            f"{sizes.vocabulary:,}{hint}",
-        )
-    return tokenizer
-
-
-# What says more of the tokens than a rank file does, but not which ids the special ones have.
-_NAMES = ("special_tokens_map.json", "chat_template.jinja", "additional_chat_templates")
-
-
-def _says_ids(folder: str) -> bool:
-    """Whether the files beside a rank file say which special tokens there are."""
-    if any(os.path.exists(os.path.join(folder, one)) for one in ("tokenizer.json", _ADDED)):
-        return True
-    config = os.path.join(folder, _TOKENIZER_CONFIG)
-    return os.path.exists(config) and any(
-        read_json(config).get(name) for name in ("added_tokens_decoder", "profile")
-    )
-
-
-def _says_more(folder: str) -> bool:
-    """Whether they say more than which model it is."""
-    names = (_TOKENIZER_CONFIG, *_NAMES)
-    return _says_ids(folder) or any(os.path.exists(os.path.join(folder, one)) for one in names)
-
-
-def _check_names(folder: str, tokenizer: Tokenizer) -> None:
-    """Refuses a release that has not the special tokens which the folder names."""
-    for file in (_TOKENIZER_CONFIG, "special_tokens_map.json"):
-        path = os.path.join(folder, file)
-        for role, value in (read_json(path) if os.path.exists(path) else {}).items():
-            name = value.get("content") if isinstance(value, dict) else value
-            if not role.endswith("_token") or not isinstance(name, str):
-                continue
-            if name not in tokenizer.special_tokens:
-                refuse(
-                    path,
-                    f"its {role} is {name[:100]!r}, which is not a special token of profile "
-                    f"{tokenizer.profile}",
-                )
-
-
-def _with_rows(sizes: Sizes, tokenizer: Tokenizer, rows: int | None) -> Sizes:
-    """The sizes with as many rows as were asked for; each id must keep its own."""
-    if rows is None:
-        return sizes
-    if rows < tokenizer.vocab_size:
-        raise CheckpointError(
-            f"vocab_rows must be at least {tokenizer.vocab_size:,}, one for each id of the "
-            f"tokenizer, not {rows:,}"
-        )
-    return replace(sizes, vocabulary=rows)
-
-
-def _without_padding(tokenizer: Tokenizer, sizes: Sizes) -> tuple[Tokenizer, Sizes]:
-    """A release's tokenizer in place of one that has a padding token besides, in the last row."""
-    *others, last = tokenizer.added_tokens.values()
-    release = release_of(others, (), others[0].id) if others else None
-    if last.id != tokenizer.pad_id or last.id != sizes.vocabulary - 1 or release is None:
-        return tokenizer, sizes
-    tokenizer = tokenizer.with_folder(usual(release, tokenizer.rank_count))
-    return tokenizer, replace(sizes, vocabulary=last.id)
-
-
-_TOKENIZER_CONFIG, _ADDED = "tokenizer_config.json", "added_tokens.json"
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 

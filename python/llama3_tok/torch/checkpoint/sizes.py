@@ -2,20 +2,20 @@
 
 `params.json` is Meta's, with the fields and defaults of `ModelArgs` in llama-models; `config.json`
 that of transformers. A field that would make another model than the one described here is refused,
-never dropped.
+never dropped. `vision` has what a model that reads images has besides.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from llama3_tok.profiles import ROPE_TYPE, Profile, releases
+from llama3_tok.torch.checkpoint import vision as images
 from llama3_tok.torch.checkpoint.cases import kind_of_config, kind_of_field
+from llama3_tok.torch.checkpoint.fields import Fields, Json
 from llama3_tok.torch.checkpoint.stored import refuse
-
-Json = dict[str, Any]
-Value = TypeVar("Value", int, float, bool)
+from llama3_tok.torch.checkpoint.vision import Vision
 
 # `multiple_of` and `ffn_dim_multiplier` of the published models, by their `dim`.
 _FEED_FORWARD = {
@@ -33,6 +33,7 @@ class Sizes:
 
     dim: int
     layers: int
+    """Without those of cross-attention."""
     heads: int
     kv_heads: int
     """As many as differ: copies that ranks hold of one head count once."""
@@ -46,6 +47,18 @@ class Sizes:
     """Whether the output layer is the embedding."""
     named: str | None = None
     """The release that somebody named, since the weights can't tell all of them apart."""
+    vision: Vision | None = None
+    """What it has to read images; None for a text model."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return "Llama 3 text model" if self.vision is None else "Llama 3.2 Vision model"
+
+    @property
+    def rows(self) -> int:
+        """How many ids have a row in the embedding."""
+        return self.vocabulary + (0 if self.vision is None else images.NEW_ROWS)
 
     @property
     def head_dim(self) -> int:
@@ -65,13 +78,15 @@ class Sizes:
         So a release that scales where the weights do not, or the other way round, tells nothing.
         """
         fitting = [one for one in releases() if (one.scaling is not None) == self.scaled]
+        if self.vision is not None:
+            fitting = [one for one in releases() if one.template.images]
         told = [one for one in fitting if one.name == self.named]
         return [*told, *(one for one in fitting if one.tied == self.tied), *fitting][0]
 
     def rope_parameters(self) -> Json:
         """As transformers 5 has them."""
         scaling = self.release.scaling
-        if scaling is None:
+        if scaling is None or not self.scaled:
             return {"rope_type": "default", "rope_theta": self.rope_theta}
         return {
             "rope_type": ROPE_TYPE,
@@ -81,54 +96,6 @@ class Sizes:
             "high_freq_factor": scaling.high_freq_factor,
             "original_max_position_embeddings": scaling.original_context,
         }
-
-
-class Fields:
-    """The fields of a JSON object, taken one by one, each checked."""
-
-    def __init__(self, values: Json, file: str) -> None:
-        self.file = file
-        self._values = dict(values)
-
-    def take(self, name: str, kind: type[Value], default: Value | None = None) -> Value:
-        """A field's value; `default` if it is missing or null, and an error if that is None."""
-        value: Any = self._values.pop(name, None)
-        if value is None:
-            value = default
-        if value is None:
-            self.refuse(f"has no field {name!r}, which says what the model is")
-        if kind is float and type(value) is int and abs(value) < _LARGEST:
-            value = float(value)
-        if type(value) is not kind:
-            self.refuse(f"{name!r} is {repr(value)[:100]}, and must be {_KINDS[kind]}")
-        if kind is not bool and value >= _LARGEST:
-            self.refuse(f"{name!r} is {repr(value)[:100]}, and no model has as much")
-        if kind is not bool and not value > 0:  # NaN is not, either
-            self.refuse(f"{name!r} is {repr(value)[:100]}, and must be positive")
-        return value
-
-    def optional(self, name: str, kind: type[Value]) -> Value | None:
-        """A field's value, or None if it is missing or null."""
-        return None if self._values.get(name) is None else self.take(name, kind)
-
-    def drop(self, *names: str) -> None:
-        """Takes fields out that say nothing about the weights."""
-        for name in names:
-            self._values.pop(name, None)
-
-    def left(self) -> Json:
-        """The fields that nothing has taken, less those that are off."""
-        return {name: value for name, value in self._values.items() if value not in _OFF}
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Raises CheckpointError about the file."""
-        refuse(self.file, reason)
-
-
-# Larger numbers are none of a model, and may be too large to be computed with.
-_LARGEST = 1 << 53
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
-_OFF: tuple[Any, ...] = (None, False, -1, {}, [])
 
 
 @dataclass(frozen=True)
@@ -145,6 +112,7 @@ class Params:
     norm_eps: float
     rope_theta: float
     scaled: bool
+    vision: Vision | None
 
 
 def from_params(values: Json, file: str) -> Params:
@@ -176,11 +144,12 @@ def from_params(values: Json, file: str) -> Params:
         norm_eps=fields.take("norm_eps", float, 1e-5),
         rope_theta=fields.take("rope_theta", float, 500000.0),
         scaled=fields.take("use_scaled_rope", bool, False),
+        vision=images.from_params(fields, layers),
     )
     fields.drop("max_seq_len", "max_batch_size")  # how it is run
     if left := fields.left():
         fields.refuse(
-            f"the field {min(left)!r} is none of a Llama 3 text model in bfloat16, float16 or "
+            f"the field {min(left)!r} is none of a Llama 3 model in bfloat16, float16 or "
             f"float32{kind_of_field(min(left))}"
         )
     return params
@@ -211,6 +180,7 @@ def to_params(sizes: Sizes, ranks: int, file: str) -> Json:
         "rope_theta": sizes.rope_theta,
         "use_scaled_rope": sizes.scaled,
         "vocab_size": sizes.vocabulary,
+        **(images.to_params(sizes.vision) if sizes.vision else {}),
     }
 
 
@@ -243,7 +213,7 @@ def to_config(sizes: Sizes, dtype: str, tokens: Mapping[str, Any]) -> Json:
     """
     rope = sizes.rope_parameters()
     scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
-    return {
+    config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "attention_bias": False,
@@ -269,6 +239,7 @@ def to_config(sizes: Sizes, dtype: str, tokens: Mapping[str, Any]) -> Json:
         "use_cache": True,
         "vocab_size": sizes.vocabulary,
     }
+    return config if sizes.vision is None else images.to_config(sizes.vision, config, dtype)
 
 
 def from_config(values: Json, file: str, *, untied: bool = False) -> Sizes:
@@ -280,6 +251,8 @@ def from_config(values: Json, file: str, *, untied: bool = False) -> Sizes:
     sizes = described(values, file)
     if untied:
         sizes = replace(sizes, tied=False)
+    if sizes.vision is not None:
+        values = images.from_config(values, file)[1]
     fields = Fields(values, file)
     rope, kept = _rope(fields, values), sizes.rope_parameters()
     if different := [name for name in sorted({*rope, *kept}) if rope.get(name) != kept.get(name)]:
@@ -294,6 +267,9 @@ def from_config(values: Json, file: str, *, untied: bool = False) -> Sizes:
 
 def described(values: Json, file: str) -> Sizes:
     """The same, whatever the scaling of its rotary embedding."""
+    vision = None
+    if values.get("model_type") == images.MODEL_TYPE:
+        vision, values = images.from_config(values, file)
     fields = Fields(values, file)
     fixed = {
         "model_type": ("llama", None),
@@ -325,6 +301,7 @@ def described(values: Json, file: str) -> Sizes:
         rope_theta=Fields(rope, file).take("rope_theta", float),
         scaled=rope["rope_type"] == ROPE_TYPE,
         tied=fields.take("tie_word_embeddings", bool, False),
+        vision=vision,
     )
 
 

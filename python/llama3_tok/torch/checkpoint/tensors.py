@@ -1,162 +1,210 @@
-"""Which tensors there are, in both layouts, and how the elements of one become those of the other.
+"""Which tensors there are, by their names in both layouts, in the order in which they are used.
 
-Meta's model-parallel ranks each hold a part of every matrix: rows of it, where the layer's outputs
-are spread over the ranks, or columns, where its inputs are (the `ColumnParallelLinear`,
-`RowParallelLinear` and `VocabParallelEmbedding` of llama-models' `model.py`); norms are whole in
-each. A rank has at least one head for keys and values, so where ranks outnumber those heads,
-neighbours hold copies.
-
-Meta's rotary embedding turns neighbouring elements of a head, (0, 1), (2, 3) and so on; that of
-transformers turns an element of the first half with its like in the second. So the rows of each
-head of wq and wk change places, which is all that differs.
-
-Elements are moved as integers of their size, so that every bit stays. They are moved in blocks of
-bounded size, a few rows at a time: no tensor is ever whole in memory.
+Names and shapes are those of llama-models' `model.py` and `multimodal/model.py`, and of
+transformers' Llama and Mllama. Those of the latter are as the published files have them;
+`as_published` has what its class calls them since it was rearranged.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import Iterator
 
-import numpy as np
-
+from llama3_tok.torch.checkpoint.elements import Split, Tensor
 from llama3_tok.torch.checkpoint.sizes import Sizes
-from llama3_tok.torch.checkpoint.stored import Array
-
-# Bytes of a block, at most; but at least one row, and in wq and wk one head.
-BLOCK = 16 << 20
-
-
-class Split(Enum):
-    """What a rank holds of a tensor."""
-
-    ROWS = 0
-    COLUMNS = 1
-    WHOLE = 2
-
-
-class Tensor(NamedTuple):
-    """A tensor by both its names."""
-
-    meta: str
-    hf: str
-    shape: tuple[int, ...]
-    """Of the whole, as transformers has it: KV heads once."""
-    split: Split
-    rotary: bool = False
-    """Whether the rows of its heads are permuted: wq, wk."""
-    kv: bool = False
-    """Whether ranks may hold copies of its heads: wk, wv."""
-
-    def part(self, ranks: int, copies: int) -> tuple[int, ...]:
-        """The shape of what each of `ranks` ranks holds, each KV head being held by `copies`."""
-        if self.split is Split.WHOLE:
-            return self.shape
-        axis = self.split.value
-        shape = list(self.shape)
-        shape[axis] = shape[axis] * (copies if self.kv else 1) // ranks
-        return tuple(shape)
-
-
-def tensors(sizes: Sizes) -> Iterator[Tensor]:
-    """All tensors of a model, in the order in which they are used.
-
-    The output layer is among them also if it is tied to the embedding.
-    """
-    dim, wide, kv = sizes.dim, sizes.intermediate, sizes.kv_heads * sizes.head_dim
-    yield Tensor(EMBEDDING, "model.embed_tokens.weight", (sizes.vocabulary, dim), Split.ROWS)
-    for index in range(sizes.layers):
-        meta, hf = f"layers.{index}", f"model.layers.{index}"
-        for name, theirs, shape, split, rotary in (
-            ("attention_norm", "input_layernorm", (dim,), Split.WHOLE, False),
-            ("attention.wq", "self_attn.q_proj", (dim, dim), Split.ROWS, True),
-            ("attention.wk", "self_attn.k_proj", (kv, dim), Split.ROWS, True),
-            ("attention.wv", "self_attn.v_proj", (kv, dim), Split.ROWS, False),
-            ("attention.wo", "self_attn.o_proj", (dim, dim), Split.COLUMNS, False),
-            ("ffn_norm", "post_attention_layernorm", (dim,), Split.WHOLE, False),
-            ("feed_forward.w1", "mlp.gate_proj", (wide, dim), Split.ROWS, False),
-            ("feed_forward.w3", "mlp.up_proj", (wide, dim), Split.ROWS, False),
-            ("feed_forward.w2", "mlp.down_proj", (dim, wide), Split.COLUMNS, False),
-        ):
-            is_kv = name in ("attention.wk", "attention.wv")
-            yield Tensor(
-                f"{meta}.{name}.weight", f"{hf}.{theirs}.weight", shape, split, rotary, is_kv
-            )
-    yield Tensor("norm.weight", "model.norm.weight", (dim,), Split.WHOLE)
-    yield Tensor(OUTPUT, "lm_head.weight", (sizes.vocabulary, dim), Split.ROWS)
-
+from llama3_tok.torch.checkpoint.tiles import ratios
+from llama3_tok.torch.checkpoint.vision import NEW_ROWS, Vision
 
 EMBEDDING, OUTPUT = "tok_embeddings.weight", "output.weight"
 
+# What the names of a vision model's text model begin with, in either layout.
+TEXT, _HF_TEXT = "text_model.", "language_model."
 
-def joined(parts: Sequence[Array], tensor: Tensor, head_dim: int) -> Iterator[Array]:
-    """The elements of a whole tensor in transformers' layout, from the parts of Meta's ranks.
+_ROWS, _COLUMNS, _WHOLE = Split.ROWS, Split.COLUMNS, Split.WHOLE
 
-    The arrays that come, one after the other and row by row, make the tensor.
+
+def tensors(sizes: Sizes) -> Iterator[Tensor]:
+    """All tensors of a model.
+
+    The output layer is among them also if it is tied to the embedding.
     """
-    if tensor.split is Split.COLUMNS:
-        wide = sum(part.shape[1] for part in parts)
-        for rows in _row_blocks(parts[0].shape[0], wide * parts[0].itemsize):
-            yield np.concatenate([part[rows] for part in parts], axis=1)
-    else:
-        for part in parts:
-            yield from _blocks(part, head_dim if tensor.rotary else 0, _to_halves)
-
-
-def part(
-    whole: Array, tensor: Tensor, rank: int, ranks: int, copies: int, head_dim: int
-) -> Iterator[Array]:
-    """The elements of what Meta's rank `rank` of `ranks` holds, from a whole tensor.
-
-    Fewer rows come where the whole has fewer than the tensor: `resized` adds them.
-    """
-    if tensor.split is not Split.WHOLE:
-        axis = tensor.split.value
-        size = tensor.part(ranks, copies)[axis]
-        start = (rank // copies if tensor.kv else rank) * size
-        whole = whole[start : start + size] if axis == 0 else whole[:, start : start + size]
-    if not len(whole):
+    if sizes.vision is not None:
+        yield from _vision_tensors(sizes, sizes.vision)
         return
-    yield from _blocks(whole, head_dim if tensor.rotary else 0, _to_pairs)
+    dim = sizes.dim
+    yield Tensor(EMBEDDING, "model.embed_tokens.weight", (sizes.vocabulary, dim), _ROWS)
+    for index in range(sizes.layers):
+        yield from _text_layer(sizes, f"layers.{index}", f"model.layers.{index}")
+    yield Tensor("norm.weight", "model.norm.weight", (dim,), _WHOLE)
+    yield Tensor(OUTPUT, "lm_head.weight", (sizes.vocabulary, dim), _ROWS)
 
 
-def resized(
-    blocks: Iterator[Array], kept: int, rows: int, filler: Callable[[], Array]
-) -> Iterator[Array]:
-    """The first `kept` rows of blocks, and after them the row `filler()` until there are `rows`."""
-    at = 0
-    for block in blocks:  # to their end: what was read is checked there
-        if at < kept:
-            yield block[: kept - at]
-        at += len(block)
-    if (missing := rows - min(at, kept)) > 0:
-        row = filler()
-        for some in _row_blocks(missing, row.nbytes):
-            yield np.repeat(row[None], some.stop - some.start, axis=0)
+def text_prefix(sizes: Sizes) -> str:
+    """What the names of the text model's tensors begin with, in Meta's layout."""
+    return "" if sizes.vision is None else TEXT
 
 
-def _blocks(
-    array: Array, head_dim: int, permuted: Callable[[Array, int], Array]
-) -> Iterator[Array]:
-    row = array[:1].nbytes
-    for rows in _row_blocks(array.shape[0], row, head_dim or 1):
-        yield permuted(array[rows], head_dim) if head_dim else np.ascontiguousarray(array[rows])
+def _text_layer(sizes: Sizes, meta: str, hf: str) -> Iterator[Tensor]:
+    dim, kv = sizes.dim, sizes.kv_heads * sizes.head_dim
+    for name, theirs, shape, split, rotary, is_kv in (
+        ("attention_norm", "input_layernorm", (dim,), _WHOLE, False, False),
+        ("attention.wq", "self_attn.q_proj", (dim, dim), _ROWS, True, False),
+        ("attention.wk", "self_attn.k_proj", (kv, dim), _ROWS, True, True),
+        ("attention.wv", "self_attn.v_proj", (kv, dim), _ROWS, False, True),
+        ("attention.wo", "self_attn.o_proj", (dim, dim), _COLUMNS, False, False),
+    ):
+        yield Tensor(f"{meta}.{name}.weight", f"{hf}.{theirs}.weight", shape, split, rotary, is_kv)
+    yield from _feed_forward(sizes, meta, hf)
 
 
-def _row_blocks(rows: int, row_bytes: int, multiple: int = 1) -> Iterator[slice]:
-    """Consecutive rows, a block at a time, always a multiple of `multiple`."""
-    step = max(BLOCK // row_bytes // multiple, 1) * multiple
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
+def _feed_forward(sizes: Sizes, meta: str, hf: str) -> Iterator[Tensor]:
+    dim, wide = sizes.dim, sizes.intermediate
+    for name, theirs, shape, split in (
+        ("ffn_norm", "post_attention_layernorm", (dim,), _WHOLE),
+        ("feed_forward.w1", "mlp.gate_proj", (wide, dim), _ROWS),
+        ("feed_forward.w3", "mlp.up_proj", (wide, dim), _ROWS),
+        ("feed_forward.w2", "mlp.down_proj", (dim, wide), _COLUMNS),
+    ):
+        yield Tensor(f"{meta}.{name}.weight", f"{hf}.{theirs}.weight", shape, split)
 
 
-def _to_halves(rows: Array, head_dim: int) -> Array:
-    """Rows of whole heads, from neighbouring rotary pairs to halves."""
-    heads = rows.reshape(-1, head_dim // 2, 2, rows.shape[1])
-    return np.ascontiguousarray(heads.swapaxes(1, 2)).reshape(rows.shape)
+# Of a model that reads images
 
 
-def _to_pairs(rows: Array, head_dim: int) -> Array:
-    """Rows of whole heads, from halves to neighbouring rotary pairs: undoes `_to_halves`."""
-    heads = rows.reshape(-1, 2, head_dim // 2, rows.shape[1])
-    return np.ascontiguousarray(heads.swapaxes(1, 2)).reshape(rows.shape)
+def _vision_tensors(sizes: Sizes, vision: Vision) -> Iterator[Tensor]:
+    """The image encoder, what brings its result to the text's width, and the text model."""
+    dim, encoder = sizes.dim, vision.encoder
+    yield from _encoder(vision)
+    projection, theirs = "vision_model.vision_projection", "multi_modal_projector"
+    yield Tensor(f"{projection}.weight", f"{theirs}.weight", (dim, encoder.output), _ROWS)
+    yield Tensor(f"{projection}.bias", f"{theirs}.bias", (dim,), _ROWS)
+    # The ids after the vocabulary have rows of their own in Meta's layout.
+    embedding, both = f"{_HF_TEXT}model.embed_tokens.weight", (sizes.rows, dim)
+    yield Tensor(TEXT + EMBEDDING, embedding, (sizes.vocabulary, dim), _ROWS, hf_shape=both)
+    yield Tensor(
+        f"{TEXT}learnable_embedding.weight",
+        embedding,
+        (NEW_ROWS, dim),
+        _ROWS,
+        hf_shape=both,
+        start=sizes.vocabulary,
+    )
+    hf, place, cross = f"{_HF_TEXT}model.layers", 0, 0
+    for index in range(sizes.layers):
+        if index in vision.cross_layers:
+            meta = f"{TEXT}cross_attention_layers.{cross}"
+            yield from _cross_layer(sizes, meta, f"{hf}.{place}")
+            place, cross = place + 1, cross + 1
+        yield from _text_layer(sizes, f"{TEXT}layers.{index}", f"{hf}.{place}")
+        place += 1
+    yield Tensor(f"{TEXT}norm.weight", f"{_HF_TEXT}model.norm.weight", (dim,), _WHOLE)
+    yield Tensor(TEXT + OUTPUT, f"{_HF_TEXT}lm_head.weight", (sizes.vocabulary, dim), _ROWS)
+
+
+def _cross_layer(sizes: Sizes, meta: str, hf: str) -> Iterator[Tensor]:
+    """A layer of cross-attention. Its heads are not rotated, so their rows stay."""
+    dim, kv, head = sizes.dim, sizes.kv_heads * sizes.head_dim, sizes.head_dim
+    for name, theirs, shape, split, is_kv in (
+        ("attention_norm", "input_layernorm", (dim,), _WHOLE, False),
+        ("attention.wq", "cross_attn.q_proj", (dim, dim), _ROWS, False),
+        ("attention.wk", "cross_attn.k_proj", (kv, dim), _ROWS, True),
+        ("attention.wv", "cross_attn.v_proj", (kv, dim), _ROWS, True),
+        ("attention.wo", "cross_attn.o_proj", (dim, dim), _COLUMNS, False),
+        ("attention.q_norm", "cross_attn.q_norm", (head,), _WHOLE, False),
+        ("attention.k_norm", "cross_attn.k_norm", (head,), _WHOLE, False),
+    ):
+        yield Tensor(f"{meta}.{name}.weight", f"{hf}.{theirs}.weight", shape, split, False, is_kv)
+    yield _gate(f"{meta}.gate_attn", f"{hf}.cross_attn_attn_gate")
+    yield from _feed_forward(sizes, meta, hf)
+    yield _gate(f"{meta}.gate_ffwd", f"{hf}.cross_attn_mlp_gate")
+
+
+def _encoder(vision: Vision) -> Iterator[Tensor]:
+    meta, hf, sizes = "vision_model.vision_encoder", "vision_model", vision.encoder
+    width, patch = sizes.width, sizes.patch
+    kernel = (width, sizes.channels, patch, patch)
+    pixels = sizes.channels * patch * patch
+    yield Tensor(
+        f"{meta}.conv1._linear.weight",
+        f"{hf}.patch_embedding.weight",
+        (width, pixels),
+        _ROWS,
+        hf_shape=kernel,
+    )
+    yield _grid(f"{meta}.pre_tile_pos_embed.embedding", _tile_table(hf, "pre"), 1, vision)
+    yield _gate(f"{meta}.pre_tile_pos_embed.gate", f"{hf}.pre_tile_positional_embedding.gate")
+    yield Tensor(f"{meta}.class_embedding", f"{hf}.class_embedding", (width,), _WHOLE)
+    position = f"{hf}.gated_positional_embedding"
+    shape = (vision.tokens, width)
+    yield Tensor(f"{meta}.positional_embedding", f"{position}.embedding", shape, _WHOLE)
+    grid, table = f"{meta}.gated_positional_embedding", f"{position}.tile_embedding.weight"
+    yield _grid(grid, table, vision.tokens, vision)
+    yield _gate(f"{meta}.gated_positional_embedding_gate", f"{position}.gate")
+    yield from _norm(f"{meta}.ln_pre", f"{hf}.layernorm_pre", width)
+    for index in range(sizes.layers):
+        yield from _block(
+            vision, f"{meta}.transformer.resblocks.{index}", f"{hf}.transformer.layers.{index}"
+        )
+    yield from _norm(f"{meta}.ln_post", f"{hf}.layernorm_post", width)
+    yield _grid(f"{meta}.post_tile_pos_embed.embedding", _tile_table(hf, "post"), 1, vision)
+    yield _gate(f"{meta}.post_tile_pos_embed.gate", f"{hf}.post_tile_positional_embedding.gate")
+    for index in range(sizes.global_layers):
+        ours = f"{meta}.global_transformer.resblocks.{index}"
+        theirs = f"{hf}.global_transformer.layers.{index}"
+        yield from _block(vision, ours, theirs)
+        yield _gate(f"{ours}.gate_attn", f"{theirs}.gate_attn")
+        yield _gate(f"{ours}.gate_ffn", f"{theirs}.gate_ffn")
+
+
+def _block(vision: Vision, meta: str, hf: str) -> Iterator[Tensor]:
+    """A layer of the image encoder."""
+    width, wide = vision.encoder.width, vision.encoder.wide
+    yield from _norm(f"{meta}.ln_1", f"{hf}.input_layernorm", width)
+    for name, theirs, shape, split in (
+        ("attn.wq.weight", "self_attn.q_proj.weight", (width, width), _ROWS),
+        ("attn.wk.weight", "self_attn.k_proj.weight", (width, width), _ROWS),
+        ("attn.wv.weight", "self_attn.v_proj.weight", (width, width), _ROWS),
+        ("attn.wo.weight", "self_attn.o_proj.weight", (width, width), _COLUMNS),
+    ):
+        yield Tensor(f"{meta}.{name}", f"{hf}.{theirs}", shape, split)
+    yield from _norm(f"{meta}.ln_2", f"{hf}.post_attention_layernorm", width)
+    yield Tensor(f"{meta}.mlp.c_fc.weight", f"{hf}.mlp.fc1.weight", (wide, width), _ROWS)
+    yield Tensor(f"{meta}.mlp.c_fc.bias", f"{hf}.mlp.fc1.bias", (wide,), _ROWS)
+    yield Tensor(f"{meta}.mlp.c_proj.weight", f"{hf}.mlp.fc2.weight", (width, wide), _COLUMNS)
+    yield Tensor(f"{meta}.mlp.c_proj.bias", f"{hf}.mlp.fc2.bias", (width,), _WHOLE)
+
+
+def _norm(meta: str, hf: str, width: int) -> Iterator[Tensor]:
+    for part in ("weight", "bias"):
+        yield Tensor(f"{meta}.{part}", f"{hf}.{part}", (width,), _WHOLE)
+
+
+def _gate(meta: str, hf: str) -> Tensor:
+    return Tensor(meta, hf, (1,), _WHOLE, gate=True)
+
+
+def _tile_table(hf: str, where: str) -> str:
+    return f"{hf}.{where}_tile_positional_embedding.embedding.weight"
+
+
+def _grid(meta: str, hf: str, tokens: int, vision: Vision) -> Tensor:
+    """Embeddings of tiles, each of `tokens` rows."""
+    tiles, width = vision.encoder.tiles, vision.encoder.width
+    table = (1 + len(ratios(tiles)), tiles * tokens * width)
+    return Tensor(meta, hf, (tiles, tiles, tokens, width), _WHOLE, tiles=True, hf_shape=table)
+
+
+# What transformers' class has its tensors in, and what the published files have them in.
+_MOVED = {
+    "model.language_model.": "language_model.model.",
+    "model.vision_model.": "vision_model.",
+    "model.multi_modal_projector.": "multi_modal_projector.",
+    "lm_head.": "language_model.lm_head.",
+}
+
+
+def as_published(name: str) -> str:
+    """What the published files of vision models call a tensor of transformers' class.
+
+    >>> as_published("model.vision_model.class_embedding")
+    'vision_model.class_embedding'
+    """
+    new = next((one for one in _MOVED if name.startswith(one)), "")
+    return _MOVED[new] + name.removeprefix(new) if new else name
