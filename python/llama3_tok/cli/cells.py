@@ -53,9 +53,10 @@ class Cell:
     ) -> None:
         self.width, self.has_id = width, bool(id)
         piece, id = piece + " " * (width - 1 - piece_width), id.ljust(width - 1)
-        if colour is None:
-            bar = "│" if ends else " "  # ends: the token ends here
-            self.top, self.below = piece + bar, id + bar
+        if colour is None and ends:  # the token ends here
+            self.top, self.below = f"{piece}│", f"{id}│"
+        elif colour is None:  # a part that fills a row
+            self.top, self.below = piece.rstrip(" "), id.rstrip(" ")
         else:
             ink, faint = _INK[colour]
             self.top, self.below = _painted(piece, colour, ink), _painted(id, colour, faint)

@@ -4,7 +4,7 @@ import argparse
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from llama3_tok.cli.cells import ADDED, PASTELS, Cell, cells, columns
 from llama3_tok.cli.terminal import (
@@ -114,16 +114,18 @@ class Rows:
         return self._row.printed(0, len(self._row.tops)) if self._row.tops else ""
 
     def _printed(self, ids: Sequence[int]) -> Iterator[str]:
-        row = self._row
+        row, columns = self._row, self._columns
         row.extend(*self._cells(ids))
         places = list(accumulate(row.widths, initial=0))
-        count, line_end, start = len(row.tops), row.line_end(0), 0
+        count, start = len(row.tops), 0
+        line_ends = chain((end.end() for end in _LINE_END.finditer(row.kinds)), [count + 1])
+        line_end = next(line_ends)
         while start < count:
-            # A row has a cell, also one that is wider than it may be.
-            fits = bisect_right(places, places[start] + self._columns, start) - 1
-            end = max(fits, start + 1)
+            end = bisect_right(places, places[start] + columns, start) - 1
+            if end == start:  # a row has a cell, also one that is wider than it may be
+                end += 1
             if end >= line_end:
-                end, line_end = line_end, row.line_end(line_end)
+                end, line_end = line_end, next(line_ends)
             elif end == count:
                 break
             yield row.printed(start, end)
@@ -198,11 +200,6 @@ class _Row:
         self.widths += widths
         self.kinds += kinds
 
-    def line_end(self, start: int) -> int:
-        """Where the line ends that has the cell `start`; more than there are if it goes on."""
-        found = _LINE_END.search(self.kinds, start)
-        return found.end() if found else len(self.kinds) + 1
-
     def forget(self, count: int) -> None:
         """The first cells, which a row has now."""
         for known in (self.tops, self.belows, self.widths, self.kinds):
@@ -210,8 +207,6 @@ class _Row:
 
     def printed(self, start: int, end: int) -> str:
         """A row: its pieces, their ids, and an empty line. One within a long piece has no ids."""
-        tops = "".join(self.tops[start:end]).rstrip(" ")
         if end - start == 1 and self.kinds[start] >= NO_ID:
-            return f"{tops}\n\n"
-        belows = "".join(self.belows[start:end]).rstrip(" ")
-        return f"{tops}\n{belows}\n\n"
+            return f"{self.tops[start]}\n\n"
+        return f"{''.join(self.tops[start:end])}\n{''.join(self.belows[start:end])}\n\n"
