@@ -7,7 +7,7 @@ use crate::encode::Encoder;
 use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
 use crate::profile::Roles;
-use crate::reference::{added_in, go_on, sample_encoder};
+use crate::reference::{added_in, cases, go_on, sample_encoder};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::content::Content;
 
@@ -190,6 +190,8 @@ pub fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(cases(5_000))]
+
     #[test]
     fn tokens_are_found_as_the_rule_says(text in texts(), all: bool, few: bool) {
         let window = if few { FEW_BYTES } else { WINDOW_BYTES };
