@@ -99,6 +99,7 @@ def test_a_date_is_written_as_the_newer_templates_write_it(date):
     assert ours == text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tool_format", ["json", "function_tag", "python_list"])
 def test_metas_class_gives_the_same_ids(tool_format):
     tokenizer = Tokenizer(profile="meta")

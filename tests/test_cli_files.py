@@ -25,6 +25,7 @@ ACROSS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("across", ACROSS.values(), ids=ACROSS)
 def test_reading_in_pieces_changes_no_count(across):
     words = "Some ordinary words, then more of them. "

@@ -232,6 +232,7 @@ def test_a_long_text_is_cut_into_rows_that_overlap(plain):
             assert mine.tokens == other.tokens
 
 
+@pytest.mark.long
 @settings(max_examples=max(EXAMPLES // 40, 1))
 @given(st.lists(PIECES, max_size=8).map(text_of), st.booleans())
 def test_a_text_is_tokenized_as_auto_tokenizer_does(both, text, split):
@@ -369,6 +370,7 @@ def test_a_batch_has_its_encodings_by_index_and_slice(plain):
 # The backend
 
 
+@pytest.mark.long
 def test_the_backend_is_a_tokenizer_with_the_same_ids(saved_folder):
     ours, _ = both_of("added", saved_folder, None)
     text = "a  <left> <tool>Zürich <|mine|> <|eot_id|> 漢字"
@@ -399,6 +401,7 @@ def trained(saved_folder):
     return lambda: made
 
 
+@pytest.mark.long
 def test_a_new_vocabulary_is_trained_as_auto_tokenizer_trains_it(trained):
     made = trained()
     assert made[0].get_vocab() == made[1].get_vocab()

@@ -39,6 +39,7 @@ def sha256(path):
 # Kinds of files
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", [*KINDS, "folder"])
 def test_every_kind_becomes_metas_rank_file_byte_for_byte(sources, tmp_path, source):
     shown = output("convert", str(sources[source]), str(tmp_path / "out.model"))
@@ -254,6 +255,7 @@ def test_the_profile_of_a_saved_folder_is_converted_with_it(tmp_path, releases):
 # What is refused
 
 
+@pytest.mark.long
 def test_what_is_there_is_replaced_only_with_force(sources, tmp_path):
     for name in ("out.model", "out.json"):
         (tmp_path / name).write_text("mine")

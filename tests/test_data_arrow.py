@@ -220,6 +220,7 @@ KINDS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the memory in use")
 @pytest.mark.parametrize("column", KINDS.values(), ids=KINDS.keys())
 def test_the_text_is_not_copied(column):

@@ -38,6 +38,7 @@ def source(tmp_path_factory):
 # What is read
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("shard_tokens", [1, 100, 1 << 20])
 def test_records_lines_and_parts_are_documents(tmp_path, packed, shard_tokens):

@@ -151,6 +151,7 @@ def check_against_the_bound(lengths, length):
     assert len(packed) <= 1.01 * least_rows(lengths, length) + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("length", [512, 2048, 8192])
 def test_paragraphs_of_real_texts_are_within_a_hundredth_of_the_bound(tokenizer, corpus, length):
     for separator in ("\n\n", "\n"):

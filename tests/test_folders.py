@@ -316,6 +316,7 @@ def test_turns_are_left_out_with_a_template_of_ones_own(tmp_path):
     assert caught.value.field == "max_tokens"
 
 
+@pytest.mark.long
 def test_the_class_for_transformers_reads_every_shape(shape, ours, theirs):
     from llama3_tok.compat.transformers import Llama3Tokenizer
 

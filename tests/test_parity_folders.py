@@ -115,6 +115,7 @@ def test_tokens_that_were_given_are_compared_too():
     assert report.references[0].groups["special tokens"].equal > 256
 
 
+@pytest.mark.long
 def test_the_command_takes_a_folder(make, tmp_path):
     hi = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes <think>"}]
     (tmp_path / "chats.jsonl").write_text(json.dumps({"messages": hi}), encoding="utf-8")

@@ -42,6 +42,7 @@ def test_a_reference_that_loses_its_process_is_reported_and_the_rest_goes_on(nam
     assert report.ok
 
 
+@pytest.mark.long
 def test_tiktokens_real_panic_is_reported_and_the_rest_goes_on():
     texts = [*TEXTS, " " * 1_000_000, *TEXTS]
     report = parity(texts=texts, references=["tiktoken", "tokenizers"])

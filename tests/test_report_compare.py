@@ -257,6 +257,7 @@ def test_folders_types_faults_and_binary_files(tokenizer, llama2_path, tmp_path)
     assert len(only.files) == 2
 
 
+@pytest.mark.long
 def test_the_page_of_files_has_the_answers_first_and_as_many_excerpts_as_it_bears(
     tokenizer, llama2_path, tmp_path
 ):

@@ -212,6 +212,7 @@ def test_a_configuration_that_can_not_be_read_is_refused(tmp_path, releases, con
     assert caught.value.file == str(tmp_path / "tokenizer_config.json")
 
 
+@pytest.mark.long
 def test_auto_tokenizer_gives_the_same_ids_and_text(saved):
     from transformers import AutoTokenizer
 

@@ -97,6 +97,7 @@ def test_what_render_chat_refuses_the_templates_of_3_1_and_later_refuse_too(save
             hugging_face.apply_chat_template(messages, tools=tools, tokenize=False)
 
 
+@pytest.mark.long
 def test_parts_of_content_are_joined_and_an_image_is_a_token_only_where_there_are_images(saved):
     tokenizer, hugging_face = saved
     text = [{"type": "text", "text": " a "}, {"type": "text", "text": "b "}]

@@ -120,6 +120,7 @@ def longer_parts(text, part, side):
 MEGABYTE = 1_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", RUNS, ids=ascii)
 def test_a_megabyte_of_anything_is_cut(tokenizer, unit):
     text = (unit * MEGABYTE)[:MEGABYTE]
