@@ -12,6 +12,9 @@ import pytest
 from llama3_tok import Tokenizer
 from once import made_once
 
+# A test may put a copy of what this writes in its place.
+_save = Tokenizer.save
+
 
 class Releases:
     """A folder for each profile, made when it is asked for."""
@@ -23,8 +26,11 @@ class Releases:
 
     def folder(self, profile: str = "llama3.1") -> Path:
         """What `save` writes for a profile, to be read only."""
-        save = Tokenizer(profile=profile).save
-        path = made_once(self._factory, f"release-{profile}", save)
+        path = made_once(
+            self._factory,
+            f"release-{profile}",
+            lambda folder: _save(Tokenizer(profile=profile), folder),
+        )
         if profile not in self._kept:
             self._kept[profile] = Tokenizer(path / "tokenizer.json")
         return path
