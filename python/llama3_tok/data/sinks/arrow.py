@@ -32,15 +32,8 @@ class _Tables(Sink):
 
     _writer: Any = None
 
-    def __init__(
-        self,
-        folder: str,
-        name: str,
-        tokenizer: str,
-        masked: bool,
-        compression: str | None = None,
-    ) -> None:
-        super().__init__(folder, name, tokenizer, masked, compression)
+    def begin(self) -> None:
+        """See `Sink`."""
         self._held: list[Rows] = []
 
     @classmethod

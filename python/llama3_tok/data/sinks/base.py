@@ -88,6 +88,10 @@ class Sink:
         self._files: dict[str, IO[bytes]] = {}
         self._scratch = os.path.join(folder, name + ".scratch")
         self._ends: IO[bytes] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Prepares what the format has besides."""
 
     @classmethod
     def libraries(cls) -> dict[str, str]:

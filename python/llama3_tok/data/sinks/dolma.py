@@ -25,15 +25,8 @@ class DolmaSink(Sink):
 
     _begin = 0
 
-    def __init__(
-        self,
-        folder: str,
-        name: str,
-        tokenizer: str,
-        masked: bool,
-        compression: str | None = None,
-    ) -> None:
-        super().__init__(folder, name, tokenizer, masked, compression)
+    def begin(self) -> None:
+        """See `Sink`."""
         # Without a time and a name in it, so that the same documents give the same bytes.
         self._table = gzip.GzipFile("", "wb", 6, self.file(".csv.gz"), 0)
 
