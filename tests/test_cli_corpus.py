@@ -104,7 +104,13 @@ def test_events_and_the_page(folder):
 def test_wrong_usage_says_what_is_right(folder):
     for words, message in [
         (["t.jsonl"], "give --out DIR"),
-        (["t.jsonl", "--out", "o"], "give field=, the name of the text in each record"),
+        (["t.jsonl", "--out", "o"], "give --field, the name of the text in each record"),
+        (["t.jsonl", "--out", "o"], "or --messages for conversations; --lines takes each line"),
+        (["c.jsonl", "--out", "o", "--id-field", "id"], "--id-field is for the records"),
+        (
+            ["t.jsonl", "--out", "o", "--compression", "lz4"],
+            "--compression is for --format parquet",
+        ),
         (["verify"], "give one folder: corpus verify DIR"),
         (["verify", "nothere"], "this corpus has no manifest"),
         (["t.jsonl", "--out", "o", "--best-fit"], "--best-fit is for --pack"),
@@ -113,7 +119,7 @@ def test_wrong_usage_says_what_is_right(folder):
         (["t.jsonl", "--out", "o", "--split", "valid"], "give its part as well"),
         (["t.jsonl", "--out", "o", "--sample", "0"], "is not a part"),
         (["t.jsonl", "--out", "o", "--shard-tokens", "many"], "is not a whole number"),
-        (["t.jsonl", "--out", "o", "--field", "text", "--messages"], "exclude each other"),
+        (["t.jsonl", "--out", "o", "--field", "text", "--messages"], "--messages and --field ex"),
         (["nothere.txt", "--out", "o"], "no file has this name"),
         (["t.jsonl", "--field", "nothere", "--out", "o"], 't.jsonl:1: no field "nothere"'),
     ]:

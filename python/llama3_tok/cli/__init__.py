@@ -93,8 +93,11 @@ def _columns() -> int:
 # How the library's messages write an argument, and what one about a parameter begins with.
 _QUOTED = r"""(?:"[^"]*"|'[^']*')"""
 _PARAMETER = re.compile(
-    rf"\b([a-z][a-z_]*)(?:=(True\b|False\b|{_QUOTED}(?: or {_QUOTED})*)|(?= must | is for ))"
+    rf"\b([a-z][a-z_]*)(?:=(True\b|False\b|{_QUOTED}(?: or {_QUOTED})*|(?=[ ,;]|$))"
+    "|(?= must | is for ))"
 )
+# What the command has other words for.
+_SPELLED = {'documents="line"': "--lines", 'documents="separator"': "--separator"}
 _UNQUOTED = str.maketrans("", "", "\"'")
 
 
@@ -112,8 +115,8 @@ class _Parser(argparse.ArgumentParser):
     def in_options(self, message: str) -> str:
         """A message of the library with the verb's options in place of Python's parameters.
 
-        `tools_in="system"` becomes `--tools-in system`, `bos=True` becomes `--bos`, `bos=False`
-        becomes `no --bos`, and `top_k must be` at the beginning `--top-k must be`; what is no
+        `tools_in="system"` becomes `--tools-in system`, `bos=True` and `bos=` become `--bos`,
+        `bos=False` becomes `no --bos`, and `top_k must be` at the beginning `--top-k must be`; what is no
         option of the verb stays. The rest of the package speaks Python, and this is the one place
         where that is translated. A verb that shows such a message itself finds this function among
         its arguments.
@@ -123,12 +126,14 @@ class _Parser(argparse.ArgumentParser):
     def _option(self, match: re.Match[str]) -> str:
         name, values = match.groups()
         option = "--" + name.replace("_", "-")
+        if (spelled := _SPELLED.get(match[0])) in self._option_string_actions:
+            return str(spelled)
         # A form of conversations is an option by itself.
         if name == "form" and values and (form := f"--{values.translate(_UNQUOTED)}"):
             return form if form in self._option_string_actions else match[0]
         if option not in self._option_string_actions or (values is None and match.start() > 0):
             return match[0]
-        if values in (None, "True"):
+        if values in (None, "", "True"):
             return option
         if values == "False":
             return f"no {option}"
