@@ -116,10 +116,10 @@ class _Parser(argparse.ArgumentParser):
         """A message of the library with the verb's options in place of Python's parameters.
 
         `tools_in="system"` becomes `--tools-in system`, `bos=True` and `bos=` become `--bos`,
-        `bos=False` becomes `no --bos`, and `top_k must be` at the beginning `--top-k must be`; what is no
-        option of the verb stays. The rest of the package speaks Python, and this is the one place
-        where that is translated. A verb that shows such a message itself finds this function among
-        its arguments.
+        `bos=False` becomes `no --bos`, and `top_k must be` at the beginning `--top-k must be`; what
+        is no option of the verb stays. The rest of the package speaks Python, and this is the one
+        place where that is translated. A verb that shows such a message itself finds this function
+        among its arguments.
         """
         return _PARAMETER.sub(self._option, message)
 
