@@ -107,8 +107,7 @@ def find(vocabulary: str | os.PathLike[str] | None = None) -> str:
 def _resolve(candidate: Candidate) -> str:
     if not candidate.path:
         raise VocabularyNotFound(f"{candidate.way} names no vocabulary: the path is empty. {WAYS}")
-    # Unlike os.path.abspath, this leaves `..` behind a link to the system.
-    path = os.path.join(os.getcwd(), os.path.expanduser(candidate.path))
+    path = _absolute(candidate.way, candidate.path)
     if os.path.isdir(path):
         for name in IN_FOLDER:
             file = os.path.join(path, name)
@@ -122,6 +121,22 @@ def _resolve(candidate: Candidate) -> str:
             f"{_meant(candidate.path)}"
         )
     return path
+
+
+def _absolute(way: str, path: str) -> str:
+    path = os.path.expanduser(path)
+    # A worker may have outlived the folder that it was started in, which only these need.
+    if os.path.isabs(path):
+        return path
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise VocabularyNotFound(
+            f"{way} names the vocabulary {path}, a path from the current folder, "
+            "which has been removed: give an absolute path"
+        ) from None
+    # Unlike os.path.abspath, this leaves `..` behind a link to the system.
+    return os.path.join(folder, path)
 
 
 def _meant(path: str) -> str:

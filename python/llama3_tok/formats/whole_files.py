@@ -106,13 +106,19 @@ def move(draft: str, path: str) -> None:
 def make_folder(folder: str) -> None:
     """Makes a folder, and those above it that are missing, and puts their names on the disk."""
     missing = []
-    above = os.path.abspath(folder)
+    above = absolute(folder)
     while not os.path.exists(above):
         missing.append(above)
         above = os.path.dirname(above)
     os.makedirs(folder, exist_ok=True)
     for made in reversed(missing):
         sync_folder(os.path.dirname(made))
+
+
+def absolute(path: str) -> str:
+    """The absolute path. Raises OSError, with the name, if the current folder has been removed."""
+    with _named(path, path):
+        return os.path.abspath(path)
 
 
 def sync_folder(folder: str) -> None:

@@ -244,11 +244,13 @@ class _Transformers:
 
 class _Function(_TextOnly):
     def __init__(self, given: dict[str, Any]) -> None:
+        import contextlib
         import os
         import sys
 
         module, _, name = given["path"].partition(":")
-        sys.path.append(os.getcwd())  # where people keep a module that is theirs alone
+        with contextlib.suppress(FileNotFoundError):  # that folder has been removed
+            sys.path.append(os.getcwd())  # where people keep a module that is theirs alone
         found = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from llama3_tok import arguments
 from llama3_tok.errors import CheckpointError
+from llama3_tok.formats import whole_files
 from llama3_tok.torch.checkpoint.job import Job, Progress, verify_hashes
 from llama3_tok.torch.checkpoint.plan import Plan, Wishes, for_meta, for_transformers, memory_of
 from llama3_tok.torch.checkpoint.stored import DTYPES, refuse
@@ -250,7 +251,7 @@ def _planned(
 
 def _existing(folder: str) -> str:
     """The folder, or the first above it that exists."""
-    path = os.path.abspath(folder)
+    path = whole_files.absolute(folder)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
