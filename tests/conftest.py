@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 import llama3_tok
 from releases import Releases
+from small_vocabulary import SINGLE_BYTES, small
 
 # Examples for each main property. The default is the small profile, with which all tests end in
 # minutes. With more of them, tests that take seconds or minutes run too; `make large` has most.
@@ -60,6 +61,12 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
 def saved_folder(releases: Releases) -> Path:
     """What `Tokenizer.save` writes; it is only read."""
     return releases.folder()
+
+
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> llama3_tok.Tokenizer:
+    """A tokenizer that is saved in no time, where the vocabulary says nothing."""
+    return small(tmp_path_factory.mktemp("tiny") / "tiny.model", SINGLE_BYTES)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,11 @@ def write(path, lines):
     return path
 
 
+def small(path, tokens, **options):
+    """A tokenizer of these tokens alone, whose file is written for it."""
+    return Tokenizer(write(path, rank_lines(tokens)), **options)
+
+
 def refuse(path, reason, line=None):
     import pytest  # the fuzz targets take the vocabulary alone
 
