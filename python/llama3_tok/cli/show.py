@@ -3,8 +3,10 @@
 import argparse
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any
 
 from llama3_tok.cli.cells import ADDED, PASTELS, Cell, cells, columns
 from llama3_tok.cli.terminal import (
@@ -78,12 +80,22 @@ def summary(tokens: int, size: int) -> str:
 
 
 class _Look:
-    """How tokens are printed in one colour, or in none, by their ids."""
+    """How tokens are printed in one colour, or in none; by their ids, which are below `limit`.
 
-    def __init__(self, colour: str | None) -> None:
-        self.colour = colour
-        self.tops: dict[int, str] = {}
-        self.belows: dict[int, str] = {}
+    Lists, since a dictionary reads memory in more places for each token.
+    """
+
+    def __init__(self, colour: str | None, limit: int) -> None:
+        self.colour, self._limit = colour, limit
+        self.forget()
+
+    def forget(self) -> None:
+        """No token is known any more."""
+        self.known = 0
+        self.kinds = bytearray(self._limit)  # all UNKNOWN
+        self.tops = [""] * self._limit
+        self.belows = [""] * self._limit
+        self.widths = [0] * self._limit
         self.wide: dict[int, list[Cell]] = {}
         """The parts of those that are wider than a row."""
 
@@ -99,86 +111,104 @@ class Rows:
         self._encoder, self._columns = encoder, columns
         self._added = {token.id for token in encoder.added_tokens.values()}
         # Neighbours have different colours.
-        self._looks = [_Look(one) for one in PASTELS] if colours else [_Look(None)]
-        self._widths: dict[int, int] = {}
-        self._kinds: dict[int, int] = {}
+        chosen = PASTELS if colours else [None]
+        self._looks = [_Look(one, len(encoder)) for one in chosen]
         self._row = _Row()
 
     def of(self, ids: Sequence[int]) -> Iterator[str]:
         """The rows that end in this part, some hundreds at a time."""
         for start in range(0, len(ids), _MOST_TOKENS):
-            yield "".join(self._printed(ids[start : start + _MOST_TOKENS]))
+            yield self._printed(ids[start : start + _MOST_TOKENS])
 
     def rest(self) -> str:
         """The last row, which nothing follows."""
-        return self._row.printed(0, len(self._row.tops)) if self._row.tops else ""
+        row, printed = self._row, list[str]()
+        if row.tops:
+            row.print(0, len(row.tops), printed)
+        return "".join(printed)
 
-    def _printed(self, ids: Sequence[int]) -> Iterator[str]:
-        row, columns = self._row, self._columns
+    def _printed(self, ids: Sequence[int]) -> str:
+        row, columns, printed = self._row, self._columns, list[str]()
         row.extend(*self._cells(ids))
         places = list(accumulate(row.widths, initial=0))
         count, start = len(row.tops), 0
-        line_ends = chain((end.end() for end in _LINE_END.finditer(row.kinds)), [count + 1])
-        line_end = next(line_ends)
-        while start < count:
-            end = bisect_right(places, places[start] + columns, start) - 1
-            if end == start:  # a row has a cell, also one that is wider than it may be
-                end += 1
-            if end >= line_end:
-                end, line_end = line_end, next(line_ends)
-            elif end == count:
-                break
-            yield row.printed(start, end)
-            start = end
+        # No line ends with the last of them, which may yet be continued.
+        for line_end in [*(end.end() for end in _LINE_END.finditer(row.kinds)), count + 1]:
+            while start < min(line_end, count):
+                end = line_end
+                if end > count or places[end] - places[start] > columns:
+                    end = bisect_right(places, places[start] + columns, start) - 1
+                    # A row has a cell, also one that is wider than it may be.
+                    end = max(end, start + 1)
+                    if end == count != line_end:
+                        break
+                row.print(start, end, printed)
+                start = end
         row.forget(start)
+        return "".join(printed)
 
     def _cells(self, ids: Sequence[int]) -> "tuple[list[str], list[str], list[int], bytearray]":
         """What each token has above and below, its width, and its kind."""
         tops, belows = [""] * len(ids), [""] * len(ids)
+        widths, kinds = [0] * len(ids), bytearray(len(ids))
         step = len(self._looks)
         for first, look in enumerate(self._looks):
-            own = ids[first::step]
-            self._learn(look, own)
-            tops[first::step] = map(look.tops.__getitem__, own)
-            belows[first::step] = map(look.belows.__getitem__, own)
-        widths = list(map(self._widths.__getitem__, ids))
-        kinds = bytearray(map(self._kinds.__getitem__, ids))
+            here = slice(first, None, step)
+            own = ids[here]
+            if not own:
+                continue
+            of_these = _items(own)
+            if UNKNOWN in (known := bytes(of_these(look.kinds))):
+                self._learn(look, own, known)
+                known = bytes(of_these(look.kinds))
+            kinds[here] = known
+            tops[here] = of_these(look.tops)
+            belows[here] = of_these(look.belows)
+            widths[here] = of_these(look.widths)
         # From the last one on, so that the places of the others stay.
         for at in [found.start() for found in _WIDE.finditer(kinds)][::-1]:
             parts = self._looks[at % step].wide[ids[at]]
-            here = slice(at, at + 1)
-            tops[here] = [part.top for part in parts]
-            belows[here] = [part.below for part in parts]
-            widths[here] = [part.width for part in parts]
+            place = slice(at, at + 1)
+            tops[place] = [part.top for part in parts]
+            belows[place] = [part.below for part in parts]
+            widths[place] = [part.width for part in parts]
             ends = kinds[at] == WIDE_LINE_END
             others = [NO_ID] * (len(parts) - 2)
-            kinds[here] = bytes([PLAIN, *others, NO_ID_LINE_END if ends else NO_ID])
+            kinds[place] = bytes([PLAIN, *others, NO_ID_LINE_END if ends else NO_ID])
         if len(ids) % step:
             self._looks.reverse()
         return tops, belows, widths, kinds
 
-    def _learn(self, look: _Look, ids: Sequence[int]) -> None:
-        """Makes the cells that `look` has not yet."""
-        unknown = set(ids).difference(look.tops)
-        if len(look.tops) + len(unknown) > 2 * _MOST_TOKENS:
-            for known in (look.tops, look.belows, look.wide):
-                known.clear()
+    def _learn(self, look: _Look, ids: Sequence[int], kinds: bytes) -> None:
+        """Makes the cells that `look` has not yet: those whose kind is unknown."""
+        unknown = {ids[found.start()] for found in _UNKNOWN.finditer(kinds)}
+        if look.known + len(unknown) > 2 * _MOST_TOKENS:
+            look.forget()
             unknown = set(ids)
+        look.known += len(unknown)
         for id in unknown:
             piece = self._encoder.token_bytes(id)
             colour = ADDED if look.colour and id in self._added else look.colour
             *parts, last = cells(id, piece, colour, self._columns)
             look.tops[id], look.belows[id] = last.top, last.below
-            self._widths[id] = last.width
+            look.widths[id] = last.width
             ends = piece.endswith((b"\n", b"\r"))
-            self._kinds[id] = (PLAIN, LINE_END, WIDE, WIDE_LINE_END)[ends + 2 * bool(parts)]
+            look.kinds[id] = (PLAIN, LINE_END, WIDE, WIDE_LINE_END)[ends + 2 * bool(parts)]
             if parts:
                 look.wide[id] = [*parts, last]
 
 
+def _items(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function that gives the items at these places of a list, as a tuple."""
+    if len(places) == 1:
+        return lambda listed: (listed[places[0]],)
+    return itemgetter(*places)
+
+
 # The kinds of a cell: an ordinary one, one that ends a line of the text, one that is yet to be cut
 # into parts; and a further part of a token, which has no id.
-PLAIN, LINE_END, WIDE, WIDE_LINE_END, NO_ID, NO_ID_LINE_END = range(6)
+UNKNOWN, PLAIN, LINE_END, WIDE, WIDE_LINE_END, NO_ID, NO_ID_LINE_END = range(7)
+_UNKNOWN = re.compile(bytes([UNKNOWN]))
 _WIDE = re.compile(bytes([ord("["), WIDE, WIDE_LINE_END, ord("]")]))
 _LINE_END = re.compile(bytes([ord("["), LINE_END, NO_ID_LINE_END, ord("]")]))
 
@@ -205,8 +235,12 @@ class _Row:
         for known in (self.tops, self.belows, self.widths, self.kinds):
             del known[:count]
 
-    def printed(self, start: int, end: int) -> str:
+    def print(self, start: int, end: int, printed: list[str]) -> None:
         """A row: its pieces, their ids, and an empty line. One within a long piece has no ids."""
+        printed += self.tops[start:end]
         if end - start == 1 and self.kinds[start] >= NO_ID:
-            return f"{self.tops[start]}\n\n"
-        return f"{''.join(self.tops[start:end])}\n{''.join(self.belows[start:end])}\n\n"
+            printed.append("\n\n")
+            return
+        printed.append("\n")
+        printed += self.belows[start:end]
+        printed.append("\n\n")
