@@ -169,8 +169,14 @@ def main() -> int:
     seconds = time.time() - begin
     print(f"{len(WORST)} inputs, {len(found)} processes, {wrong} above; {seconds:.0f} s")
     if options.json:
-        result = {"seconds": round(seconds), "above": wrong, "runs": found}
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        said = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime(begin)),
+            "command": f"python tests/worst_inputs.py --largest {options.largest}",
+            "threads": len(os.sched_getaffinity(0)),
+            "seconds": round(seconds),
+            "above": wrong,
+        }
+        options.json.write_text(json.dumps(said | {"runs": found}, indent=1) + "\n")
     return int(wrong > 0)
 
 
