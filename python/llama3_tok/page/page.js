@@ -89,17 +89,24 @@
     return pointer !== before;
   };
 
-  // What a flow of tokens has of its own; a page that gets new ones calls it again.
+  // What a flow of tokens has of its own. Gives what a page calls that puts new blocks into it, from a
+  // number on.
   const enliven = (flow) => {
-    const tokens = all(".t", flow);
-    for (const token of tokens) {
-      token.tabIndex = -1;
-      token.dataset.bytes = token.title;
-      token.removeAttribute("title");
-    }
     // One stop of the tab key; the arrow keys go on from there.
-    let stop = tokens[0];
-    if (stop) stop.tabIndex = 0;
+    let stop = null, rows = new Map();
+    const renew = (from = 0) => {
+      for (const block of [...flow.children].slice(from)) {
+        for (const token of all(".t", block)) {
+          token.tabIndex = -1;
+          token.dataset.bytes = token.title;
+          token.removeAttribute("title");
+        }
+      }
+      rows = new Map();
+      if (stop?.isConnected) return;
+      stop = flow.querySelector(".t");
+      if (stop) stop.tabIndex = 0;
+    };
     flow.addEventListener("mousemove", (event) => {
       const token = event.target.closest(".t");
       if (moved(event) && token && token !== marked[0]) show(token);
@@ -118,9 +125,8 @@
     flow.addEventListener("focusout", hide);
     flow.addEventListener("click", (event) => event.target.closest(".t")?.focus());
     const visible = (token) => token.offsetParent !== null;
-    const rows = new Map();
     const inRow = (index) => {
-      if (!rows.has(index)) rows.set(index, tokens.filter((token) => rowOf(token) === index));
+      if (!rows.has(index)) rows.set(index, all(".t", flow).filter((token) => rowOf(token) === index));
       return rows.get(index);
     };
     const beside = (token, step) => {
@@ -146,7 +152,8 @@
       event.preventDefault();
       move()?.focus();
     });
-
+    renew();
+    return renew;
   };
 
   // The search over the tokens of a figure.
@@ -181,10 +188,10 @@
 
   for (const figure of all(".tokens")) {
     const search = searchable(figure);
-    enliven(figure.querySelector(".flow"));
-    figure.addEventListener("renewed", () => {
+    const renew = enliven(figure.querySelector(".flow"));
+    figure.addEventListener("renewed", (event) => {
       hide();
-      enliven(figure.querySelector(".flow"));
+      renew(event.detail);
       if (figure.querySelector(".find-token").value !== "") search();
     });
   }

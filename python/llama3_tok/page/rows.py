@@ -12,7 +12,7 @@ from itertools import count
 
 from llama3_tok.page.marks import attribute, hexadecimal, marked, plain, text_of
 
-__all__ = ["Place", "Token", "TokenRow", "flow", "places", "token_rows"]
+__all__ = ["Place", "Token", "TokenRow", "blocks", "places", "token_rows"]
 
 MAX_TOKENS = 20_000
 """Tokens of each row on a page: more are slow in a browser, and nobody reads them."""
@@ -62,13 +62,12 @@ class Place:
         return said or any(cut != cuts[0] for cut in cuts[1:])
 
 
-def places(length: int, rows: Sequence[TokenRow]) -> Iterator[Place]:
-    """The places of a text of `length` bytes."""
+def places(length: int, rows: Sequence[TokenRow], start: int = 0) -> Iterator[Place]:
+    """The places of a text of `length` bytes, from a place on whose tokens are the first given."""
     boundaries = [{token.end for token in row.tokens} for row in rows]
     common = set.intersection(*boundaries) if boundaries else set()
-    ends = sorted({end for end in common if 0 < end < length} | {length})
+    ends = sorted({end for end in common if start < end < length} | {length})
     at = [0] * len(rows)
-    start = 0
     for end in ends:
         found = []
         for index, row in enumerate(rows):
@@ -113,27 +112,42 @@ def token_rows(
         f"{only}<label class=search hidden>Find <input type=search class=find-token "
         'placeholder="piece or id"></label>'
         "<output class=found></output></p>"
-        f"{flow(caption, text, rows, notes)}{left_out}</figure>"
+        f"{_flow(caption, text, rows, notes)}{left_out}</figure>"
     )
 
 
-def flow(
-    caption: str, text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str] | None = None
-) -> str:
+def _flow(caption: str, text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> str:
     """The places alone, in the order of the text."""
-    blocks = "".join(_blocks(text, rows, notes or {}))
     label = attribute(caption)
-    return f'<div class=flow role=group aria-label="{label}" dir=ltr>{blocks}</div>'
+    return (
+        f'<div class=flow role=group aria-label="{label}" dir=ltr>{blocks(text, rows, notes)}</div>'
+    )
 
 
-def _blocks(text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str]) -> Iterator[str]:
-    """Lines of the text, or parts of long ones."""
-    colours = [count() for _ in rows]
+def blocks(
+    text: bytes,
+    rows: Sequence[TokenRow],
+    notes: Mapping[int, str] | None = None,
+    *,
+    start: int = 0,
+    number: int = 0,
+) -> str:
+    """The places in blocks: lines of the text, or parts of long ones.
+
+    With `start`, where a block begins, those from there on: the rows begin with token `number`.
+    """
+    return "".join(_blocks(text, rows, notes or {}, start, number))
+
+
+def _blocks(
+    text: bytes, rows: Sequence[TokenRow], notes: Mapping[int, str], start: int, number: int
+) -> Iterator[str]:
+    colours = [count(number) for _ in rows]
     block: list[str] = []
     shown = 0
-    for place in places(len(text), rows):
+    for place in places(len(text), rows, start):
         shown += max(map(len, place.rows), default=0)
-        if shown > MAX_TOKENS and place.start:
+        if shown > MAX_TOKENS and place.start > start:
             break
         block.append(_place(text, place, notes.get(place.start, ""), colours))
         if len(block) == PLACES or text[place.end - 1 : place.end] == b"\n":

@@ -79,11 +79,11 @@ def facts(
 
 
 def text_tokens(
-    tokenizer: "Tokenizer", encoding: "Encoding", most: int | None = None
+    tokenizer: "Tokenizer", encoding: "Encoding", start: int = 0, end: int | None = None
 ) -> list[Token]:
-    """The first tokens of a text, in their places. BOS and EOS have no bytes of it."""
+    """Tokens of a text, by their numbers, in their places. BOS and EOS have no bytes of it."""
     added = {token.id for token in tokenizer.added_tokens.values()}
-    ids, spans = encoding.ids[:most].tolist(), encoding.byte_spans[:most].tolist()
+    ids, spans = encoding.ids[start:end].tolist(), encoding.byte_spans[start:end].tolist()
     written = {id: text_of(tokenizer.token_bytes(id)) for id in set(ids)}
     return [
         Token(start, end, id, written[id], "special" if id in added else "")

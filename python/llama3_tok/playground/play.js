@@ -76,9 +76,30 @@
     most,
   });
 
+  // Blocks of what is drawn that may stay: those in what is the same from the beginning of both texts on.
+  const flow = figure.querySelector(".flow"), encoder = new TextEncoder();
+  const STARTS = 64;  // so many blocks at most are said: what is typed changes the last ones
+  const kept = (question) => {
+    for (const name of ["tokenizer", "special", "bos"]) {
+      if (drawn?.[name] !== question[name]) return undefined;
+    }
+    const before = drawn.text, now = question.text;
+    let same = 0;
+    while (same < now.length && before.charCodeAt(same) === now.charCodeAt(same)) same += 1;
+    // Not between the halves of a character.
+    if (/[\uD800-\uDBFF]/.test(now.charAt(same - 1))) same -= 1;
+    const bytes = encoder.encode(now.slice(0, same)).length;
+    const start = (block) => Number(block.querySelector(".t")?.dataset.a ?? 0);
+    const blocks = [...flow.children];
+    let end = blocks.length;
+    while (end > 0 && start(blocks[end - 1]) > bytes) end -= 1;
+    const number = Math.max(0, end - STARTS);
+    return { same: bytes, number, starts: blocks.slice(number, end).map(start) };
+  };
+
   const renewText = async () => {
     const question = asked();
-    const found = await ask("tokens", question);
+    const found = await ask("tokens", { ...question, drawn: kept(question) });
     drawn = question;
     forget(question.text);
     const labels = ["Llama 3"];
@@ -118,7 +139,8 @@
   };
 
   const draw = (found, labels) => {
-    figure.querySelector(".flow").outerHTML = found.html;
+    while (flow.children.length > found.kept) flow.lastElementChild.remove();
+    flow.insertAdjacentHTML("beforeend", found.html);
     const isChat = by("mode-chat").checked;
     const keys = isChat ? ["k0", "k2", "kl"] : ["k0", "k1"];
     by("legend").replaceChildren(...labels.map((label, index) => (
@@ -129,7 +151,8 @@
     const more = by("more");
     more.hidden = isChat || most === "all" || found.shown >= found.count;
     more.textContent = `${number(found.shown)} of ${number(found.count)} are shown: show more`;
-    figure.dispatchEvent(new Event("renewed"));
+    flow.ariaLabel = `Tokens of the ${isChat ? "conversation" : "text"}`;
+    figure.dispatchEvent(new CustomEvent("renewed", { detail: found.kept }));
   };
 
   // An explanation is of one text; another text has none yet.

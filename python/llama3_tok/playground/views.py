@@ -4,6 +4,7 @@ The tokens go out as the HTML that all pages have (`llama3_tok.page`), in which 
 markup.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from llama3_tok import arguments
 from llama3_tok.arguments import SpecialTokens, TextOptions
 from llama3_tok.errors import Llama3TokError
-from llama3_tok.page.rows import Token, TokenRow, flow
+from llama3_tok.page.rows import Token, TokenRow, blocks
 from llama3_tok.page.texts import chat_tokens, text_tokens
 from llama3_tok.page.trees import tree
 from llama3_tok.report.llama2 import Llama2
@@ -24,6 +25,9 @@ MOST = {"few": 500, "usual": 3000, "all": 20_000}
 """Tokens that are sent while one types, when one pauses, and when more are asked for."""
 MAX_LLAMA2 = 200_000
 """Bytes of a text up to which Llama 2 is asked as one types; sentencepiece takes 0.1 s for them."""
+
+MAX_STARTS = 64
+"""Blocks of which a page says where they begin."""
 
 MAX_EXPLAINED = 100_000
 """Bytes of a piece that is explained: merging them takes 0.1 s."""
@@ -49,25 +53,41 @@ class Playground:
         return {"tokenizers": list(self.tokenizers), "llama2": self.llama2 is not None}
 
     def tokens(self, asked: Json) -> Json:
-        """The tokens of a text: how many, and the first of them as HTML."""
+        """The tokens of a text: how many, and the first of them as HTML, in blocks.
+
+        A page that has drawn a text with the same beginning says so (`_Drawn`), and gets only the
+        blocks that may differ: `kept` of its own it keeps.
+        """
         tokenizer, text = self._tokenizer(asked), _text(asked)
         options = _options(asked)
         encoding = tokenizer.encode_with_offsets(text, **options)
-        data = text.encode()
-        shown = text_tokens(tokenizer, encoding, MOST[_choice(asked, "most", MOST)])
-        end = shown[-1].end if len(shown) < len(encoding) else len(data)
+        data, most = text.encode(), _choice(asked, "most", MOST)
+        drawn, limit = _Drawn.read(asked, data), MOST[most]
+        kept, start, first = 0, 0, 0
+        # Of Llama 2's tokens nothing says which ones what follows can change.
+        if drawn is not None and self.llama2 is None:
+            limit = max(limit, MOST["usual"])
+            settled = len(tokenizer.encoder(**options).push(data[: drawn.same]))
+            ends = encoding.byte_spans[: min(settled, limit - 1), 1].tolist()
+            kept, start, first = drawn.kept(ends, len(data))
+            if most == "few":
+                limit = min(limit, first + MOST["few"])
+        shown = text_tokens(tokenizer, encoding, first, limit)
+        count = first + len(shown)
+        end = shown[-1].end if count < len(encoding) else len(data)
         rows = [TokenRow("Llama 3", shown)]
         llama2, row = self._beside(data, end)
         if row is not None:
             rows.append(row)
         return {
             "count": len(encoding),
-            "shown": len(shown),
+            "shown": count,
             "bytes": len(data),
             "characters": len(text),
             "llama2": llama2,
             "mentions": _mentions(tokenizer, text, options),
-            "html": flow("Tokens of the text", data[:end], rows),
+            "kept": kept,
+            "html": blocks(data[:end], rows, start=start, number=first),
         }
 
     def explain(self, asked: Json) -> Json:
@@ -107,7 +127,8 @@ class Playground:
             "shown": len(tokens),
             "learned": None if mask is None else sum(mask),
             "bytes": len(data),
-            "html": flow("Tokens of the conversation", data, rows),
+            "kept": 0,
+            "html": blocks(data, rows),
         }
 
     def _tokenizer(self, asked: Json) -> "Tokenizer":
@@ -127,6 +148,47 @@ class Playground:
             if stop <= end
         ]
         return {"count": len(found.ids)}, TokenRow("Llama 2", tokens)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What a page has drawn of a text that begins as the one that is asked about."""
+
+    same: int
+    """How many bytes of both texts are the same."""
+    number: int
+    """The number of the first block in `starts`."""
+    starts: list[int]
+    """The bytes where some blocks begin, in order: the last ones in what is the same."""
+
+    @classmethod
+    def read(cls, asked: Json, data: bytes) -> "_Drawn | None":
+        """What the question says of it; None if it says nothing."""
+        drawn = asked.get("drawn")
+        if drawn is None:
+            return None
+        if not isinstance(drawn, dict):
+            raise Refused("drawn must be an object")
+        starts = drawn.get("starts")
+        if not isinstance(starts, list) or len(starts) > MAX_STARTS:
+            raise Refused(f"drawn.starts must be a list of at most {MAX_STARTS} places")
+        places = [drawn.get("same"), drawn.get("number"), *starts]
+        if not all(type(place) is int and 0 <= place <= len(data) for place in places):
+            raise Refused("what is drawn must be told by places of the text")
+        return cls(places[0], places[1], places[2:])
+
+    def kept(self, ends: list[int], length: int) -> tuple[int, int, int]:
+        """How many blocks stay, where the next one begins, and the number of its first token.
+
+        `ends` are where tokens end that nothing which follows can change, in a text of `length`
+        bytes.
+        """
+        for index in range(len(self.starts) - 1, -1, -1):
+            start = self.starts[index]
+            number = bisect_right(ends, start)
+            if 0 < start < length and number and ends[number - 1] == start:
+                return self.number + index, start, number
+        return 0, 0, 0
 
 
 def _choice(asked: Json, name: str, known: Iterable[str]) -> str:
