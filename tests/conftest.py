@@ -38,6 +38,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A short name for a long value; pytest before 9 takes all of it.
+
+    The name of a test is in the environment of the processes that it starts, which has little room.
+    """
+    if isinstance(val, str | bytes) and len(val) > 100:
+        return f"{val[:40]!a} and so on, {len(val)}"
+    return None
+
+
 def _asks_for_examples(function: object) -> bool:
     return inspect.isfunction(function) and "EXAMPLES" in function.__code__.co_names
 
