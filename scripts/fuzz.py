@@ -63,7 +63,8 @@ class Target:
         """What runs it, without options."""
         if self.language == "python":
             return [sys.executable, str(FUZZ / "python" / "fuzz_target.py"), self.name]
-        return [str(FUZZ / "target" / TRIPLE / "release" / self.name)]
+        built = os.environ.get("CARGO_TARGET_DIR", FUZZ / "target")
+        return [str(Path(built) / TRIPLE / "release" / self.name)]
 
     def options(self) -> list[str]:
         """What all runs of it have."""
