@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Which tests of the package concern a room.
 PYTHON_TESTS = {
     "pretokenize": ["parity", "code_points"],
-    "pieces": ["parity", "vocabularies"],
-    "merge": ["parity", "vocabularies"],
+    "pieces": ["parity", "parity_inputs"],
+    "merge": ["parity", "parity_inputs"],
     "cache": ["cache", "parity"],
-    "special": ["special_tokens", "folders_tokens", "streams", "parity_folders"],
-    "chat": ["chat", "chat_meta", "chat_mask", "chat_injection", "chat_oracles", "chat_template"],
+    "special": ["special_tokens", "stream_decoder", "tokenizer_parts", "truncate"],
+    "chat": ["chat_oracles", "chat_meta", "chat", "chat_mask", "chat_injection"],
 }
 
 

@@ -254,6 +254,40 @@ fn a_text_is_cut_after_a_token_and_not_after_a_name_that_is_text() {
     assert_eq!(cut.unwrap(), None);
 }
 
+/// Names that need the general way although no token has a flag.
+#[test]
+fn a_text_that_may_end_with_a_name_of_any_form_is_cut_before_that() {
+    let name = "3!!!!!!!!!x".to_owned();
+    let added = vec![AddedToken { id: 1000, name, special: true, ..Default::default() }];
+    let added = AddedTokens::new(added).unwrap();
+    let cut = |text: &[u8], allowed: &Selection| {
+        added.last_cut(text, allowed, &Selection::None, &go_on).unwrap()
+    };
+    assert_eq!(cut(b"aa3!!!!!!!!!", &Selection::All), None);
+    assert_eq!(cut(b"aa3!!!!!!!!!", &Selection::None), Some(3));
+    assert_eq!(cut(b"aa3!!!!!!!!!x?????????????", &Selection::All), Some(13));
+}
+
+#[test]
+fn a_special_token_below_an_id_is_one_with_a_lower_id() {
+    let added = release("llama3.1");
+    assert!(added.has_special_below(128_001));
+    assert!(!added.has_special_below(128_000));
+}
+
+#[test]
+fn the_first_difference_of_two_lists_is_told() {
+    let added = AddedTokens::new(odd_tokens()).unwrap();
+    let mut others = odd_tokens();
+    others[2].special = true;
+    assert_eq!(added.first_difference(&others), "the flags of \"<think>\" differ");
+    others[2].name = "<x>".to_owned();
+    let expected = "1002 is \"<x>\" in the file, and \"<think>\" in the profile";
+    assert_eq!(added.first_difference(&others), expected);
+    others.truncate(2);
+    assert_eq!(added.first_difference(&others), "the file has 2, and the profile 12");
+}
+
 #[test]
 fn a_cut_inside_a_token_of_a_release_moves_to_its_end() {
     let added = release("llama3.1");
