@@ -307,7 +307,7 @@ def test_the_date_does_not_change_by_itself(monkeypatch):
 
 def test_each_month_of_a_date_is_written_by_its_english_name():
     tokenizer = Tokenizer()
-    names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     for month, name in enumerate(names, 1):
         text = tokenizer.render_chat([USER], date=datetime.date(2024, month, 9))
         assert f"Today Date: 09 {name} 2024\n" in text
