@@ -4,15 +4,21 @@
     python scripts/mutants_core.py                        # a sample of each room, some minutes
     python scripts/mutants_core.py merge chat --each 100
     python scripts/mutants_core.py --each 0 --json record.json    # all of them
+    python scripts/mutants_core.py chat --python                  # asks the package's tests, too
 
 cargo-mutants lists the faults, the mutants, and a fixed seed draws from its list. To build the core
 for each would take a minute or two, so a copy of it is built once with all that were drawn: a
 function that has mutants asks which of its bodies to run. What does not compile in this way is left
 out, as *unviable*; so are some mutants of functions that return an `impl`. Those that are `const`
 can't ask, and are not among the mutants. The tests then run once for each mutant: those of its
-room first, then all with few cases for each property, then all with more. With `--minutes`, what
-was not settled by then is *open*, and does not count as caught. Exit status: 0 if at least 90%
-were caught in each room, 1 if not, 2 if something is missing.
+room first, then all with few cases for each property, then all with more. With `--python`, the
+extension is built in the same way, and the package's tests of the room are asked as well. With
+`--minutes`, what was not settled by then is *open*, and does not count as caught.
+
+Some faults change no answer, only how soon it is there, and no test can see them. Whoever has
+found that of a survivor writes the reason into a record, and `--reasons` takes it over from there.
+Exit status: 0 if at least 90% were caught in each room, those with a reason aside, 1 if not, 2 if
+something is missing.
 
 It needs cargo-mutants (`cargo install --locked cargo-mutants`) and installs nothing. Without
 `LLAMA3_TOK_VOCAB` the tests have less to compare, and more mutants survive.
@@ -24,15 +30,16 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mutants_asked import extension, fails, fails_in_python
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,6 +94,7 @@ class Mutant:
     end: int
     replacement: str
     outcome: str = ""
+    by: str = ""
 
 
 def listed(room: str, texts: dict[str, str]) -> list[Mutant]:
@@ -169,7 +177,7 @@ def build(tree: Path, mutants: list[Mutant], texts: dict[str, str], target: str)
         )
         messages = [json.loads(line) for line in built.stdout.splitlines() if line[:1] == "{"]
         if built.returncode == 0:
-            return next(one["executable"] for one in messages if one.get("executable"))
+            return str(next(one["executable"] for one in messages if one.get("executable")))
         wrong = set()
         for message in messages:
             for span in message.get("message", {}).get("spans", []):
@@ -186,62 +194,41 @@ def build(tree: Path, mutants: list[Mutant], texts: dict[str, str], target: str)
         unviable.write_text(json.dumps(sorted(known)))
 
 
-def fails(
-    program: str, arguments: list[str], mutant: int, cases: int, seconds: float
-) -> str | None:
-    """The first test that fails with a mutant, or `timeout`; None if all pass."""
-    environment = {
-        **os.environ,
-        "MUTANT": str(mutant),
-        "PROPTEST_CASES": str(cases),
-        "PROPTEST_RNG_SEED": "19",
-        "PROPTEST_MAX_SHRINK_ITERS": "0",
-        "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "true",
-        "RUST_BACKTRACE": "0",
-    }
-    # Seconds of the processor, whatever else runs; ten times as many of the clock for what waits.
-    limits = ["sh", "-c", f'ulimit -c 0 && ulimit -t {seconds:.0f} && exec "$@"', "limits"]
-    limits = ["timeout", "-s", "KILL", str(10 * seconds), *limits]
-    command = [*limits, program, "--test-threads", "1", *arguments]
-    running = subprocess.Popen(
-        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, errors="replace",
-    )  # fmt: skip
-    started = ""
-    with running:
-        assert running.stdout is not None
-        for line in running.stdout:
-            if found := re.match(r"test (\S+) (?:- should panic )?\.\.\. ?(.*)", line):
-                started = found[1]
-                if found[2].strip() == "FAILED":
-                    running.terminate()
-                    return started
-    # `timeout` ends as what it runs does, or itself as it kills that.
-    if running.returncode in (-signal.SIGKILL, -signal.SIGXCPU, 128 + 9, 128 + signal.SIGXCPU):
-        return "timeout"
-    return None if running.returncode == 0 else f"the process ended ({running.returncode})"
+# Says which test fails with a mutant, `timeout`, or None if all pass.
+Round = Callable[[Mutant], str | None]
 
 
-def rounds(mutant: Mutant, cases: int) -> list[tuple[list[str], int]]:
-    """What is run one after the other until a test fails: which tests, and of how many cases."""
-    return [(ROOMS[mutant.room][1], 30), ([], 30), ([], cases)]
+def rounds(program: str, package: Path | None, arguments: argparse.Namespace) -> list[Round]:
+    """What is run one after the other until a test fails."""
+
+    def core(mutant: Mutant, words: list[str], cases: int) -> str | None:
+        return fails(program, words, mutant.number, cases, arguments.seconds)
+
+    found: list[Round] = [
+        lambda mutant: core(mutant, ROOMS[mutant.room][1], 30),
+        lambda mutant: core(mutant, [], 30),
+    ]
+    if package is not None:
+        found.append(
+            lambda mutant: fails_in_python(package, mutant.room, mutant.number, arguments.seconds)
+        )
+    return [*found, lambda mutant: core(mutant, [], arguments.cases)]
 
 
-def ask(mutants: list[Mutant], program: str, arguments: argparse.Namespace) -> None:
+def ask(mutants: list[Mutant], tests: list[Round], arguments: argparse.Namespace) -> None:
     """Runs the tests with each mutant, quick ones with all of them first, until the time is up."""
     end = time.monotonic() + 60 * (arguments.minutes or 1e9)
     # In any order, so that what is left out where the time is limited is drawn, too.
     random.Random(arguments.seed).shuffle(mutants)
-    for number in range(3):
+    for which in tests:
 
-        def one(mutant: Mutant, number: int = number) -> None:
+        def one(mutant: Mutant, which: Round = which) -> None:
             if time.monotonic() > end:
                 return
-            words, cases = rounds(mutant, arguments.cases)[number]
-            by = fails(program, words, mutant.number, cases, arguments.seconds)
-            mutant.outcome = "open" if by is None else "timeout" if by == "timeout" else "caught"
-            mutant.outcome = "survived" if by is None and number == 2 else mutant.outcome
-            print(f"{mutant.outcome:9} {mutant.name}  {by or ''}", file=sys.stderr, flush=True)
+            mutant.by = which(mutant) or ""
+            known = {"": "survived" if which is tests[-1] else "open", "timeout": "timeout"}
+            mutant.outcome = known.get(mutant.by, "caught")
+            print(f"{mutant.outcome:9} {mutant.name}  {mutant.by}", file=sys.stderr, flush=True)
 
         left = [mutant for mutant in mutants if mutant.outcome in ("", "open")]
         with ThreadPoolExecutor(arguments.jobs) as pool:
@@ -262,7 +249,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, help="after which no other mutant is tried")
     parser.add_argument("--work", type=Path, default=ROOT / "target/mutants", help="a folder")
-    parser.add_argument("--json", type=Path, help="a file for the outcome of each mutant")
+    parser.add_argument("--python", action="store_true", help="ask the package's tests as well")
+    parser.add_argument("--reasons", type=Path, help="a record whose reasons are taken over")
+    parser.add_argument("--json", type=Path, help="a file for the record")
     arguments = parser.parse_args()
     rooms = arguments.rooms or list(ROOMS)
     if unknown := set(rooms) - set(ROOMS):
@@ -288,7 +277,12 @@ def main() -> int:
     program = build(tree, mutants, texts, target)
     if by := fails(program, [], len(mutants), 30, arguments.seconds):
         raise SystemExit(f"without a mutant a test fails: {by}")
-    ask([mutant for mutant in mutants if not mutant.outcome], program, arguments)
+    package = extension(tree, target) if arguments.python else None
+    for room in rooms:
+        if package and (by := fails_in_python(package, room, len(mutants), arguments.seconds)):
+            raise SystemExit(f"without a mutant a test of {room} fails: {by}")
+    tests = rounds(program, package, arguments)
+    ask([mutant for mutant in mutants if not mutant.outcome], tests, arguments)
     return report(rooms, sizes, mutants, arguments)
 
 
@@ -310,7 +304,12 @@ def report(
     rooms: list[str], sizes: dict[str, int], mutants: list[Mutant], arguments: argparse.Namespace
 ) -> int:
     """Prints the counts of each room and what survived, and writes the record."""
-    record: dict[str, Any] = {"seed": arguments.seed, "each": arguments.each, "rooms": {}}
+    known: dict[str, str] = {}
+    if arguments.reasons:
+        for room in json.loads(arguments.reasons.read_text(encoding="utf-8"))["rooms"].values():
+            known |= room["survivors"]
+    record: dict[str, Any] = {"command": " ".join(["scripts/mutants_core.py", *sys.argv[1:]])}
+    record |= {"seed": arguments.seed, "rooms": {}}
     enough = True
     for room in rooms:
         those = [mutant for mutant in mutants if mutant.room == room and mutant.outcome]
@@ -318,20 +317,21 @@ def report(
             outcome: sum(mutant.outcome == outcome for mutant in those)
             for outcome in ("caught", "timeout", "unviable", "survived", "open")
         }
-        viable = len(those) - counts["unviable"]
-        share = (counts["caught"] + counts["timeout"]) / viable if viable else 1.0
-        enough &= share >= LEAST
-        print(f"{room:12} {share:6.1%}  of {viable}: {counts}")
+        left = sorted(one.name for one in those if one.outcome == "survived")
+        survivors = {name: known.get(name, "") for name in left}
+        caught, viable = counts["caught"] + counts["timeout"], len(those) - counts["unviable"]
+        fair = viable - sum(map(bool, survivors.values()))
+        enough &= caught >= LEAST * fair
+        print(f"{room:12} {caught} of {viable}, {fair} without those with a reason: {counts}")
+        for name, reason in survivors.items():
+            print(f"  {name}: {reason or 'no reason is known'}")
         record["rooms"][room] = {
             "listed": sizes[room],
             "tried": len(those),
             **counts,
-            "survivors": sorted(one.name for one in those if one.outcome == "survived"),
+            "survivors": survivors,
             "not settled": sorted(one.name for one in those if one.outcome == "open"),
         }
-        for mutant in those:
-            if mutant.outcome in ("survived", "open"):
-                print(f"  {mutant.outcome} {mutant.name}")
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0 if enough else 1

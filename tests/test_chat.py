@@ -305,6 +305,14 @@ def test_the_date_does_not_change_by_itself(monkeypatch):
     assert "Today Date: 1. April\n" in tokenizer.render_chat([USER], date="1. April")
 
 
+def test_each_month_of_a_date_is_written_by_its_english_name():
+    tokenizer = Tokenizer()
+    names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    for month, name in enumerate(names, 1):
+        text = tokenizer.render_chat([USER], date=datetime.date(2024, month, 9))
+        assert f"Today Date: 09 {name} 2024\n" in text
+
+
 def test_a_default_call_is_that_of_the_published_template():
     """Also of the newer templates, as they are where there is no clock."""
     text = chat_oracle.by_hugging_face("llama3.1", [USER], add_generation_prompt=True)

@@ -49,7 +49,11 @@ def test_special_tokens_may_be_given():
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ({"<x>": 128009}, r"'<x>' can't have the id 128009, which is '<.eot_id.>'"),
+        (
+            {"<x>": 128009},
+            r"'<x>' can't have the id 128009, which is '<.eot_id.>'; only reserved ids and those "
+            "from 128256 on are free",
+        ),
         ({"<x>": 5}, "'<x>' can't have the id 5, which is a token of text"),
         ({"<|eot_id|>": 128256}, "is a token already, with the id 128009"),
         ({"Hello": 128256}, "is a token already, with the id 9906"),
@@ -186,6 +190,16 @@ TYPED = {"__type": "AddedToken", "content": "<e>", "special": False, "lstrip": T
             {"added_tokens_decoder": "none", "additional_special_tokens": ["<c>"]},
             {"special_tokens_map": {"additional_special_tokens": ["<s>", "<t>"]}},
         ),
+        (
+            [],
+            {"added_tokens_decoder": "none"},
+            {"special_tokens_map": {"additional_special_tokens": ["<s>"]}},
+        ),
+        (
+            [],
+            {"added_tokens_decoder": "none"},
+            {"special_tokens_map": {"extra_special_tokens": ["<s>"]}},
+        ),
         ([], {"additional_special_tokens": [TYPED]}, {}),
         ([], {"extra_special_tokens": {"image_token": TYPED}}, {}),
         # Names that are written as tokens of the vocabulary.
@@ -220,6 +234,23 @@ def test_what_files_say_in_several_ways_is_taken_as_transformers_takes_it(
             assert one(text, add_special_tokens=False)["input_ids"] == ids
     assert [one.pad_token for one in both] == [theirs.pad_token] * 2
     assert [one.unk_token for one in both] == [theirs.unk_token] * 2
+
+
+def test_an_ordinary_token_that_is_given_as_a_special_one_is_special(tmp_path):
+    plain = Tokenizer(folders.write(tmp_path / "folder", more=[PLAIN_X], config={}))
+    changed = plain.with_special_tokens({"<x>": 128256})
+    assert [one.added_tokens["<x>"].special for one in (plain, changed)] == [False, True]
+    assert plain.encode("<x>") == changed.encode("<x>", allowed_special="all") == [128256]
+    assert len(changed.encode("<x>")) > 1
+
+
+@pytest.mark.parametrize("key", ["extra_special_tokens", "additional_special_tokens"])
+def test_a_token_that_only_the_map_of_special_tokens_names_is_one(tmp_path, key):
+    config = {"added_tokens_decoder": "none"}
+    folder = folders.write(tmp_path / "folder", config=config, special_tokens_map={key: ["<s>"]})
+    tokenizer = Tokenizer(folder)
+    assert tokenizer.encode("<s>", allowed_special="all") == [tokenizer.added_tokens["<s>"].id]
+    assert len(tokenizer.encode("<s>")) > 1
 
 
 @pytest.mark.long

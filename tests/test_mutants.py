@@ -1,6 +1,8 @@
 """The scripts that put faults into the code, themselves: what they draw, and where they put it."""
 
+import argparse
 import importlib.util
+import json
 import sqlite3
 import sys
 from contextlib import closing
@@ -23,6 +25,8 @@ SOURCE = """impl Text {
 
 def script(name):
     """A script as a module."""
+    if str(SCRIPTS) not in sys.path:  # where its other part is, if it has two
+        sys.path.append(str(SCRIPTS))
     found = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # as dataclasses ask for it
@@ -58,6 +62,24 @@ def test_a_function_has_each_of_its_mutants_and_itself(tmp_path):
         assert [line.strip() for line in lines[first - 1 : last - 1] if "self" in line] == [body]
     assert [line.strip() for line in lines if "self.start" in line][-1] == "self.start + at.0 < 3"
     assert lines[-4:] == SOURCE.splitlines()[-4:]
+
+
+@pytest.mark.parametrize(("reason", "status"), [("", 1), ("the same ids, later", 0)])
+def test_a_survivor_counts_unless_a_record_says_why_no_test_can_see_it(tmp_path, reason, status):
+    core = script("mutants_core")
+    outcomes = ["caught"] * 8 + ["timeout", "unviable", "survived", "survived"]
+    mutants = [
+        core.Mutant(number, "merge", f"fault {number}", "a.rs", (0, 9), 1, 2, "-", outcome)
+        for number, outcome in enumerate(outcomes)
+    ]
+    known, record = tmp_path / "known.json", tmp_path / "record.json"
+    known.write_text(json.dumps({"rooms": {"merge": {"survivors": {"fault 11": reason}}}}))
+    arguments = argparse.Namespace(seed=19, reasons=known, json=record)
+    assert core.report(["merge"], {"merge": 441}, mutants, arguments) == status
+    room = json.loads(record.read_text())["rooms"]["merge"]
+    assert room["survivors"] == {"fault 10": "", "fault 11": reason}
+    counts = {name: room[name] for name in ("listed", "tried", "caught", "timeout", "unviable")}
+    assert counts == {"listed": 441, "tried": 12, "caught": 8, "timeout": 1, "unviable": 1}
 
 
 @pytest.mark.parametrize(("each", "left"), [(3, 3), (0, 8), (50, 8)])

@@ -215,6 +215,28 @@ def test_3_3_with_one_more_token_writes_its_conversations_under_its_own_name(tmp
     assert changed.with_special_tokens({}, chat_template=template).chat_profile is None
 
 
+def test_a_template_tells_the_release_where_nothing_else_does(tmp_path, releases):
+    releases.copy(tmp_path, "llama3.2")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    del config["profile"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "config.json").unlink(missing_ok=True)
+    assert Tokenizer(tmp_path).profile == "llama3.2"
+
+
+def test_a_folder_that_lacks_a_token_of_the_template_is_not_written_as_its_release(
+    tmp_path, releases
+):
+    releases.copy(tmp_path)
+    assert Tokenizer(tmp_path).chat_profile == "llama3.1"
+    path = tmp_path / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("<|python_tag|>", "<|another_tag|>"), encoding="utf-8")
+    tokenizer = Tokenizer(tmp_path)
+    assert "<|python_tag|>" not in tokenizer.special_tokens
+    assert tokenizer.chat_profile is None
+
+
 def test_the_published_folder_of_3_3_is_3_1(tmp_path, releases):
     """Its files are those of 3.1, byte for byte where it matters."""
     releases.copy(tmp_path)

@@ -8,6 +8,7 @@ use crate::encode::options::Options;
 use crate::error::tests::sees_a_fault;
 use crate::profile::Roles;
 use crate::reference::{added_in, cases, go_on, sample_encoder};
+use crate::text::cuts;
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::content::Content;
 
@@ -232,6 +233,85 @@ proptest! {
     }
 }
 
+/// Nothing in the rest is a place to cut, so the last one is what the names before make it.
+#[test]
+fn a_text_is_cut_after_a_token_and_not_after_a_name_that_is_text() {
+    let added = AddedTokens::new(odd_tokens()).unwrap();
+    let rest = "!".repeat(100);
+    let cut = |text: &str, allowed: &Selection| {
+        let text = format!("{text}{rest}");
+        added.last_cut(text.as_bytes(), allowed, &Selection::None, &go_on).unwrap()
+    };
+    assert_eq!(cut("<think>", &Selection::None), Some(7));
+    assert_eq!(cut("<think><|eot_id|>", &Selection::None), Some(7));
+    assert_eq!(cut("<think><|eot_id|>", &Selection::All), Some(17));
+    assert_eq!(cut("<|eot_id|>", &Selection::All), Some(10));
+    assert_eq!(cut("words", &Selection::All), Some(5));
+    // Cut before or after it, `xqj` would be a whole word and a token.
+    assert_eq!(cut("j xxqj", &Selection::None), None);
+    let text = format!("xqj{}", "a".repeat(100));
+    let cut = added.last_cut(text.as_bytes(), &Selection::None, &Selection::None, &go_on);
+    assert_eq!(cut.unwrap(), None);
+}
+
+/// Names that need the general way although no token has a flag.
+#[test]
+fn a_text_that_may_end_with_a_name_of_any_form_is_cut_before_that() {
+    let name = "3!!!!!!!!!x".to_owned();
+    let added = vec![AddedToken { id: 1000, name, special: true, ..Default::default() }];
+    let added = AddedTokens::new(added).unwrap();
+    let cut = |text: &[u8], allowed: &Selection| {
+        added.last_cut(text, allowed, &Selection::None, &go_on).unwrap()
+    };
+    assert_eq!(cut(b"aa3!!!!!!!!!", &Selection::All), None);
+    assert_eq!(cut(b"aa3!!!!!!!!!", &Selection::None), Some(3));
+    assert_eq!(cut(b"aa3!!!!!!!!!x?????????????", &Selection::All), Some(13));
+}
+
+#[test]
+fn a_special_token_below_an_id_is_one_with_a_lower_id() {
+    let added = release("llama3.1");
+    assert!(added.has_special_below(128_001));
+    assert!(!added.has_special_below(128_000));
+}
+
+#[test]
+fn the_first_difference_of_two_lists_is_told() {
+    let added = AddedTokens::new(odd_tokens()).unwrap();
+    let mut others = odd_tokens();
+    others[2].special = true;
+    assert_eq!(added.first_difference(&others), "the flags of \"<think>\" differ");
+    others[2].name = "<x>".to_owned();
+    let expected = "1002 is \"<x>\" in the file, and \"<think>\" in the profile";
+    assert_eq!(added.first_difference(&others), expected);
+    others.truncate(2);
+    assert_eq!(added.first_difference(&others), "the file has 2, and the profile 12");
+}
+
+#[test]
+fn a_cut_inside_a_token_of_a_release_moves_to_its_end() {
+    let added = release("llama3.1");
+    let eot = select(&added, &["<|eot_id|>"]);
+    let eom = select(&added, &["<|eom_id|>"]);
+    let text = b"some <|eot_id|>!!!!";
+    let inside = cuts::last_cut(text, &go_on).unwrap();
+    assert_eq!(inside, Some(13));
+    for (allowed, disallowed, expected) in [
+        (&eot, &Selection::None, Some(15)),
+        (&Selection::None, &eot, Some(15)),
+        (&eom, &Selection::None, inside),
+        (&Selection::None, &Selection::None, inside),
+    ] {
+        assert_eq!(added.last_cut(text, allowed, disallowed, &go_on).unwrap(), expected);
+    }
+    // What may become a name is left out only where a name would be a token.
+    let (text, cut) = (b"some <|eot_id", |allowed| {
+        added.last_cut(b"some <|eot_id", allowed, &Selection::None, &go_on).unwrap()
+    });
+    assert_eq!(cut(&Selection::None), cuts::last_cut(text, &go_on).unwrap());
+    assert!(cut(&Selection::All) < cut(&Selection::None));
+}
+
 #[test]
 fn a_text_of_many_names_can_be_cut_near_its_end() {
     let encoder = encoder(odd_tokens());
@@ -240,6 +320,7 @@ fn a_text_of_many_names_can_be_cut_near_its_end() {
         ("<think>", Selection::None),
         ("<|eot_id|>", Selection::All),
         ("<|eot_id|> some words", Selection::None),
+        ("some words ", Selection::All),
     ] {
         let text = unit.repeat(1000);
         let cut = encoder.added.last_cut(text.as_bytes(), &allowed, &Selection::None, &go_on);

@@ -157,3 +157,23 @@ fn bits(kind: u8, pattern: [u8; 4]) -> (usize, u64) {
     let word = (hash >> (64 - PATTERN_BITS + 6)) as usize % WORDS;
     (word, 1 << (hash >> 20 & 63) | 1 << (hash >> 26 & 63))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::reference::vocabulary_of;
+
+    /// `aé` and `aéb` are tokens. What else has an `a` before the first byte of `é` is told apart by the
+    /// byte after, and no place inside a character is a boundary.
+    #[test]
+    fn boundaries_are_between_characters_and_the_bytes_around_tell_them_apart() {
+        let bytes = (0..=255).map(|byte: u8| vec![byte]);
+        let tokens = ["é", "aé", "aéb"].map(|token| token.as_bytes().to_vec());
+        let vocabulary = vocabulary_of(&bytes.chain(tokens).collect::<Vec<_>>());
+        for (word, boundary) in
+            [("aé", 3), ("aéb", 4), ("xaéb", 5), ("aè", 1), ("aéc", 3), ("éé", 2), ("日本", 3)]
+        {
+            let found = vocabulary.boundaries().next_boundary(word.as_bytes(), 0);
+            assert_eq!(found, boundary, "{word}");
+        }
+    }
+}

@@ -107,3 +107,30 @@ impl Split {
 }
 
 const _: () = assert!(MAX_TOKENS < Split::MASK as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_may_be_joined_if_both_were_said_to_be_and_no_others() {
+        let (mut left, mut right, other) = (Split(0), Split(0), Split(0));
+        assert!(!Split::may_join((1, left), (2, right)));
+        left.add_after(2);
+        assert!(!Split::may_join((1, left), (2, right)));
+        right.add_before(1);
+        assert!(Split::may_join((1, left), (2, right)));
+        assert!(!Split::may_join((1, left), (2, other)));
+        assert!(!Split::may_join((1, other), (2, right)));
+    }
+
+    #[test]
+    fn the_parts_of_a_token_are_those_that_were_set_and_so_is_whether_it_is_regular() {
+        for is_regular in [false, true] {
+            let mut split = Split(0);
+            split.set_parts(3, 7, is_regular);
+            assert_eq!((split.left(), split.right(), split.is_regular()), (3, 7, is_regular));
+            assert!(split.is_reached() && !split.is_byte());
+        }
+    }
+}

@@ -52,6 +52,41 @@ fn what_is_kept_is_found_or_forgotten_but_never_another() {
     }
 }
 
+/// Four small entries of one line have room in it and in the line beside it.
+#[test]
+fn what_has_room_in_either_of_two_lines_overwrites_nothing() {
+    let mut cache = Cache::default();
+    cache.begin(1, DEFAULT_LIMIT);
+    let line_of = |cache: &mut Cache, text: &str| {
+        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
+        cache.line_index(key)
+    };
+    // Now there are lines.
+    keep(&mut cache, "first", &[1]);
+    let other_pair = line_of(&mut cache, "first") / 2;
+    let texts = || (0..).map(|number| format!("q{number}"));
+    let line = texts().map(|text| line_of(&mut cache, &text));
+    let line = { line }.find(|line| line / 2 != other_pair).unwrap();
+    let four: Vec<_> = texts().filter(|text| line_of(&mut cache, text) == line).take(4).collect();
+    for (text, id) in four.iter().zip(7..) {
+        keep(&mut cache, text, &[id]);
+    }
+    for (text, id) in four.iter().zip(7..) {
+        assert_eq!(known(&mut cache, text), Some(vec![id]));
+    }
+}
+
+/// What is found by another key is confirmed by its bytes, which only records have.
+#[test]
+fn a_key_is_exact_if_it_holds_all_bytes() {
+    let cache = Cache::default();
+    for length in 1..100 {
+        let text = "x".repeat(length);
+        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
+        assert_eq!(key.is_exact(), length <= cache_key::MAX_EXACT_KEY_BYTES, "{length}");
+    }
+}
+
 /// A limit that is lowered holds as well, however lines and ring shared the memory before.
 #[test]
 fn it_stays_within_a_limit_that_is_lowered() {

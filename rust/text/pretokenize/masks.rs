@@ -303,6 +303,7 @@ fn starts_after_contractions(apostrophes: u64, window: &[u8; WINDOW], letter: u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{CHECK_BYTES, Error};
     use crate::reference::{go_on, long_texts};
     use proptest::prelude::*;
 
@@ -325,6 +326,17 @@ mod tests {
             for path in CodePath::available() {
                 prop_assert_eq!(&all(path, &text, &mut PretokenEnds::with_far(far)), &expected);
             }
+        }
+    }
+
+    #[test]
+    fn a_check_that_fails_stops_a_round_and_is_its_error() {
+        let text = "!".repeat(4 * CHECK_BYTES);
+        for path in CodePath::available() {
+            let mut ends = PretokenEnds::default();
+            path.fill(text.as_bytes(), 0, &mut ends, &|| Err(Error::Interrupted));
+            assert!(!ends.are_complete());
+            assert!(matches!(ends.fault(), Error::Interrupted));
         }
     }
 
