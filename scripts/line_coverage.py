@@ -3,6 +3,7 @@
 
     python scripts/line_coverage.py                          # everything; takes many minutes
     python scripts/line_coverage.py -- tests/test_chat.py    # all of the core's, of Python's these
+    python scripts/line_coverage.py --add -- tests/test_ids.py    # these as well, on what is built
     python scripts/line_coverage.py --report                 # of what was measured last
 
 The core is built with LLVM's counters, once for its own tests and once as the extension, and the
@@ -58,21 +59,27 @@ def tool(name: str) -> str:
     raise SystemExit(2)
 
 
-def measure(tests: list[str]) -> int:
-    """Builds both, and runs the tests; gives how many of the two failed."""
+def counting() -> dict[str, str]:
+    """The environment in which tests count the lines that they run."""
+    return {
+        **os.environ,
+        "LLVM_PROFILE_FILE": str(WORK / "counted-%p-%m.profraw"),
+        "COVERAGE_RCFILE": str(WORK / "coveragerc"),
+        "PYTHONPATH": str(PACKAGE.parent),
+    }
+
+
+def build() -> None:
+    """Builds both, with counters."""
     shutil.rmtree(WORK, ignore_errors=True)
     PACKAGE.parent.mkdir(parents=True)
     wrapper = WORK / "rustc.sh"
     wrapper.write_text(WRAPPER)
     wrapper.chmod(0o755)
-    configuration = WORK / "coveragerc"
-    configuration.write_text(CONFIGURATION)
+    (WORK / "coveragerc").write_text(CONFIGURATION)
     environment = {
         **os.environ,
         "RUSTC_WORKSPACE_WRAPPER": str(wrapper),
-        "LLVM_PROFILE_FILE": str(WORK / "counted-%p-%m.profraw"),
-        "COVERAGE_RCFILE": str(configuration),
-        "PYTHONPATH": str(PACKAGE.parent),
         # What is counted is not inlined across crates, and the build is quicker.
         "CARGO_PROFILE_RELEASE_LTO": "off",
         "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
@@ -88,9 +95,7 @@ def measure(tests: list[str]) -> int:
         files += [item["executable"] for item in built if item.get("executable")]
         return next(file for file in reversed(files) if "llama3_tok" in Path(file).name)
 
-    core = program("test", "--no-run")
-    shutil.copy(core, WORK / "core")
-    failed = subprocess.run([WORK / "core"], cwd=ROOT, env=environment, check=False).returncode != 0
+    shutil.copy(program("test", "--no-run"), WORK / "core")
     program("build", "--release", "--features", "python")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     shutil.copytree(
@@ -99,9 +104,11 @@ def measure(tests: list[str]) -> int:
         ignore=shutil.ignore_patterns("_core*.so", "__pycache__"),
     )
     shutil.copy(target / "release/libllama3_tok.so", PACKAGE / "_core.abi3.so")
-    pytest = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *tests]
-    failed += subprocess.run(pytest, cwd=ROOT, env=environment, check=False).returncode != 0
-    return failed
+
+
+def passes(*command: str) -> bool:
+    """Whether these tests pass; they count lines."""
+    return subprocess.run(command, cwd=ROOT, env=counting(), check=False).returncode == 0
 
 
 def core_lines() -> dict[str, dict[int, int]]:
@@ -136,7 +143,7 @@ def core_lines() -> dict[str, dict[int, int]]:
 
 def package_lines() -> dict[str, dict[int, int]]:
     """The same of the package: each line once or not at all."""
-    environment = {**os.environ, "COVERAGE_RCFILE": str(WORK / "coveragerc")}
+    environment = counting()
     coverage = [sys.executable, "-m", "coverage"]
     if list(WORK.glob("package.data.*")):
         combine = [*coverage, "combine", "--append", "-q"]
@@ -157,6 +164,17 @@ def share(lines: dict[int, int]) -> float:
     return 100 * sum(count > 0 for count in lines.values()) / len(lines)
 
 
+def ranges(numbers: list[int]) -> str:
+    """Line numbers as people write them: `3-5, 9`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
+
+
 def report(name: str, files: dict[str, dict[int, int]]) -> dict[str, object]:
     """Prints a part's figure, and its files that have less than they should."""
     everything = [count for lines in files.values() for count in lines.values()]
@@ -167,7 +185,7 @@ def report(name: str, files: dict[str, dict[int, int]]) -> dict[str, object]:
         if share(lines) < LEAST:
             missing = sorted(line for line, count in lines.items() if not count)
             below[file] = round(share(lines), 1)
-            print(f"  {share(lines):5.1f}%  {file}: {', '.join(map(str, missing))}")
+            print(f"  {share(lines):5.1f}%  {file}: {ranges(missing)}")
     return {"lines": len(everything), "percent": round(total, 1), "below": below}
 
 
@@ -176,6 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tests", nargs="*", help="what pytest is given; without it, all tests")
     parser.add_argument("--report", action="store_true", help="do not measure again")
+    parser.add_argument("--add", action="store_true", help="do not build again, and keep counts")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     arguments = parser.parse_args()
     try:
@@ -185,12 +204,17 @@ def main() -> int:
         return 2
     for name in ("llvm-profdata", "llvm-cov"):
         tool(name)
-    failed = 0 if arguments.report else measure(arguments.tests)
+    passed = True
+    if not arguments.report:
+        if not arguments.add:
+            build()
+            passed = passes(str(WORK / "core"))
+        passed &= passes(sys.executable, "-m", "coverage", "run", "-m", "pytest", *arguments.tests)
     figures = {"package": report("package", package_lines()), "core": report("core", core_lines())}
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     enough = all(float(str(one["percent"])) >= LEAST for one in figures.values())
-    return 0 if enough and not failed else 1
+    return 0 if enough and passed else 1
 
 
 if __name__ == "__main__":

@@ -142,6 +142,23 @@ fn ids_do_not_depend_on_what_was_overwritten_in_the_cache() {
 }
 
 #[test]
+fn whole_texts_are_encoded_counted_and_decoded_in_one_call() {
+    let (encoder, options) = (sample_encoder(), Options::default());
+    for (text, expected) in [
+        (&b"some words"[..], "some words"),
+        (b"", ""),
+        // Each wrong byte is a token of its own, and comes back as the character that stands for it.
+        (b"one \xff\xfe two", "one \u{FFFD}\u{FFFD} two"),
+    ] {
+        let ids = encoder.ids(text, &options).unwrap();
+        assert_eq!(encoder.decode(&ids, false, &|| Ok(())).unwrap(), text);
+        assert_eq!(encoder.count_of(text, &options).unwrap(), ids.len());
+        assert_eq!(encoder.text(&ids).unwrap(), expected);
+    }
+    assert!(encoder.text(&[u32::MAX]).is_err());
+}
+
+#[test]
 fn a_check_that_fails_stops_a_long_text_and_a_long_merge() {
     let encoder = sample_encoder();
     let stop = || Err(Error::Interrupted);

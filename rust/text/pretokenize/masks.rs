@@ -329,6 +329,22 @@ mod tests {
         }
     }
 
+    /// Whether a run is cut by the scanner from the beginning, after windows of letters, or for a text that is
+    /// scanned anyhow: the error is the one of the check, and no end is given that looks right.
+    #[test]
+    fn a_check_that_fails_stops_a_round_and_is_its_error() {
+        let stop = || Err(Error::Interrupted);
+        for run in ["a", "文", " ", "\n", "!"] {
+            let text = run.repeat(CHECK_BYTES + 1);
+            for path in CodePath::available() {
+                let mut ends = PretokenEnds::with_far(2000);
+                path.fill(text.as_bytes(), 0, &mut ends, &stop);
+                assert!(!ends.are_complete(), "{run:?}, {path:?}");
+                assert!(matches!(ends.fault(), Error::Interrupted), "{run:?}, {path:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_check_that_fails_stops_a_round_and_is_its_error() {
         let text = "!".repeat(4 * CHECK_BYTES);
