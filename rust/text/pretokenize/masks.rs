@@ -346,17 +346,6 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_fails_stops_a_round_and_is_its_error() {
-        let text = "!".repeat(4 * CHECK_BYTES);
-        for path in CodePath::available() {
-            let mut ends = PretokenEnds::default();
-            path.fill(text.as_bytes(), 0, &mut ends, &|| Err(Error::Interrupted));
-            assert!(!ends.are_complete());
-            assert!(matches!(ends.fault(), Error::Interrupted));
-        }
-    }
-
-    #[test]
     fn bits_flow_as_far_as_their_run_and_no_farther() {
         assert_eq!(flood(0b0111_0110, 0b0010_0010), 0b0110_0110);
         assert_eq!(flood(u64::MAX << 60, 1 << 62), 0b11 << 62);
