@@ -29,8 +29,10 @@ EXAMPLES = """\
   llama3-tok show --allowed-special all '<|eot_id|>'
   llama3-tok show --html tokens.html -f prompt.txt"""
 
-# Tokens whose cells are kept to be shown again: those of all tokens take too much memory.
-_MOST_TOKENS = 1 << 15
+# Tokens whose cells are kept to be shown again: all of Meta's, which in two colours take 45 MB.
+_MOST_KEPT = 1 << 17
+# Tokens that are printed at a time; fewer than are kept.
+_MOST_AT_ONCE = 1 << 15
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,24 +119,24 @@ class Rows:
 
     def of(self, ids: Sequence[int]) -> Iterator[str]:
         """The rows that end in this part, some hundreds at a time."""
-        for start in range(0, len(ids), _MOST_TOKENS):
-            yield self._printed(ids[start : start + _MOST_TOKENS])
+        for start in range(0, len(ids), _MOST_AT_ONCE):
+            yield self._printed(ids[start : start + _MOST_AT_ONCE])
 
     def rest(self) -> str:
         """The last row, which nothing follows."""
-        row, printed = self._row, list[str]()
-        if row.tops:
-            row.print(0, len(row.tops), printed)
-        return "".join(printed)
+        row = self._row
+        return "".join(row.printed(0, len(row.tops))) if row.tops else ""
 
     def _printed(self, ids: Sequence[int]) -> str:
         row, columns, printed = self._row, self._columns, list[str]()
         row.extend(*self._cells(ids))
         places = list(accumulate(row.widths, initial=0))
         count, start = len(row.tops), 0
+        line_ends = [end.end() for end in _LINE_END.finditer(row.kinds)]
         # No line ends with the last of them, which may yet be continued.
-        for line_end in [*(end.end() for end in _LINE_END.finditer(row.kinds)), count + 1]:
-            while start < min(line_end, count):
+        for line_end in [*line_ends, count + 1]:
+            last = min(line_end, count)
+            while start < last:
                 end = line_end
                 if end > count or places[end] - places[start] > columns:
                     end = bisect_right(places, places[start] + columns, start) - 1
@@ -142,7 +144,7 @@ class Rows:
                     end = max(end, start + 1)
                     if end == count != line_end:
                         break
-                row.print(start, end, printed)
+                printed += row.printed(start, end)
                 start = end
         row.forget(start)
         return "".join(printed)
@@ -182,7 +184,7 @@ class Rows:
     def _learn(self, look: _Look, ids: Sequence[int], kinds: bytes) -> None:
         """Makes the cells that `look` has not yet: those whose kind is unknown."""
         unknown = {ids[found.start()] for found in _UNKNOWN.finditer(kinds)}
-        if look.known + len(unknown) > 2 * _MOST_TOKENS:
+        if look.known + len(unknown) > _MOST_KEPT:
             look.forget()
             unknown = set(ids)
         look.known += len(unknown)
@@ -235,12 +237,8 @@ class _Row:
         for known in (self.tops, self.belows, self.widths, self.kinds):
             del known[:count]
 
-    def print(self, start: int, end: int, printed: list[str]) -> None:
+    def printed(self, start: int, end: int) -> list[str]:
         """A row: its pieces, their ids, and an empty line. One within a long piece has no ids."""
-        printed += self.tops[start:end]
         if end - start == 1 and self.kinds[start] >= NO_ID:
-            printed.append("\n\n")
-            return
-        printed.append("\n")
-        printed += self.belows[start:end]
-        printed.append("\n\n")
+            return [self.tops[start], "\n\n"]
+        return [*self.tops[start:end], "\n", *self.belows[start:end], "\n\n"]

@@ -21,7 +21,7 @@ from llama3_tok.tokenizer import Tokenizer
 
 __all__ = ["MAX_LLAMA2", "MOST", "Playground"]
 
-MOST = {"few": 500, "usual": 3000, "all": 20_000}
+MOST = {"few": 250, "usual": 3000, "all": 20_000}
 """Tokens that are sent while one types, when one pauses, and when more are asked for."""
 MAX_LLAMA2 = 200_000
 """Bytes of a text up to which Llama 2 is asked as one types; sentencepiece takes 0.1 s for them."""
