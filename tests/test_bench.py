@@ -121,6 +121,7 @@ def test_absent_peers_are_named_with_the_reason(run: Run, fakes: None):
     }
 
 
+@pytest.mark.long
 def test_fresh_processes_give_a_first_pass_and_passes_after_it(run: Run):
     run.names = ["llama3_tok"]
     run.settings.rounds, run.settings.files_bytes = 1, 1
@@ -134,6 +135,7 @@ def test_fresh_processes_give_a_first_pass_and_passes_after_it(run: Run):
     assert found["files"]["files"] > 1
 
 
+@pytest.mark.long
 def test_a_result_has_what_tables_and_chart_need(tmp_path: Path, capsys: pytest.CaptureFixture):
     text = tmp_path / "<text>.txt"
     text.write_text(TEXT, "utf-8")

@@ -56,6 +56,7 @@ def test_a_final_message_is_continued_as_by_transformers(profile):
     assert compared > CONVERSATIONS
 
 
+@pytest.mark.long
 def test_an_empty_final_message_is_continued_behind_its_whole_header():
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": " "}]
     theirs = by_hugging_face("llama3", messages, continue_final_message=True)
@@ -120,6 +121,7 @@ def test_metas_dialect_has_the_same_ids_in_the_other_profiles():
     assert Tokenizer(profile="llama3").encode_chat(plain, **options) == by_meta(plain)
 
 
+@pytest.mark.long
 def test_content_is_stripped_of_what_python_calls_white_space():
     tokenizer = Tokenizer(profile="llama3")
     characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]

@@ -188,7 +188,10 @@ def refused(ours, template, match, content="Hi", **more):
 @pytest.mark.parametrize(
     "template",
     [
-        "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+        pytest.param(
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+            marks=pytest.mark.long,
+        ),
         "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
         "{% set ns = namespace(a='x') %}{% for i in range(99) %}{% set ns.a = ns.a + ns.a %}"
         "{% endfor %}",

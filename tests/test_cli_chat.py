@@ -38,6 +38,7 @@ def test_the_text_is_that_of_render_chat(tokenizer, folder):
     assert output(*given, cwd=folder) == with_tools.encode()
 
 
+@pytest.mark.long
 def test_every_option_is_that_of_encode_chat(folder):
     for arguments, profile, options in (
         ([], "llama3.1", {}),

@@ -37,6 +37,7 @@ def test_both_rows_are_aligned_and_counted(tokenizer):
     assert "\x1b" not in "".join(lines)
 
 
+@pytest.mark.long
 def test_the_same_from_standard_input_and_a_file(tmp_path):
     (tmp_path / "a.txt").write_text(TEXT)
     direct = json.loads(output("compare", "--json", TEXT))

@@ -101,6 +101,7 @@ def test_events_and_the_page(folder):
     assert "<svg" in page
 
 
+@pytest.mark.long
 def test_wrong_usage_says_what_is_right(folder):
     for words, message in [
         (["t.jsonl"], "give --out DIR"),

@@ -62,6 +62,7 @@ def test_colours_are_for_terminals_and_nothing_that_a_terminal_obeys_comes_throu
     assert b"\x1b" not in piped
 
 
+@pytest.mark.long
 def test_names_of_a_folder_are_escaped_and_its_remedies_can_be_followed(tmp_path, tokenizer):
     names = {"\x1b]0;pwn\x07\u202e": 128002, "<a,b>": 128003, "it's<x>": 128005}
     tokenizer.with_special_tokens(names).save(tmp_path / "mine")

@@ -61,6 +61,7 @@ def test_show_has_a_colour_for_every_added_token(shape, theirs):
     assert shown.count(b";48;5;90m") == 2 * sum(id in added for id in ids)
 
 
+@pytest.mark.long
 def test_what_a_folder_does_not_have_is_said_in_options(tmp_path):
     folders.nothing(tmp_path)
     given = ("encode", "--vocabulary", str(tmp_path), "hi")

@@ -93,6 +93,7 @@ def test_standard_input_is_read(folder):
     assert value["references"][0]["total"]["equal"] == 1
 
 
+@pytest.mark.long
 def test_a_terminal_gets_colours_and_nothing_it_would_obey(folder):
     arguments = ["parity", "--against", "wrong.json", "viet.txt"]
     code, shown, _ = on_terminal(*arguments, cwd=folder, columns=60)

@@ -158,6 +158,7 @@ def test_what_may_stand_around_a_text_can_be_chosen():
         assert made("hi")["input_ids"] == expected
 
 
+@pytest.mark.long
 def test_added_tokens_are_found_in_text_kept_and_saved(tmp_path, saved_folder):
     ours = Llama3Tokenizer.from_pretrained(saved_folder)
     theirs = AutoTokenizer.from_pretrained(saved_folder)
@@ -389,6 +390,7 @@ def test_what_is_put_around_a_text_survives_files_and_is_set(saved_folder, tmp_p
     assert AutoTokenizer.from_pretrained(tmp_path / "set")("a")["input_ids"] == ids
 
 
+@pytest.mark.long
 def test_auto_tokenizer_gives_this_class_between_register_and_unregister(
     saved_folder, releases, tmp_path
 ):

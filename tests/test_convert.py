@@ -242,6 +242,7 @@ sys.exit(main(sys.argv[1:]))
     assert without("gguf", "out.model").returncode == 0
 
 
+@pytest.mark.long
 def test_the_profile_of_a_saved_folder_is_converted_with_it(tmp_path, releases):
     for profile in ("llama3.2", "llama3.3"):
         output("convert", "--force", str(releases.folder(profile)), str(tmp_path / "again"))

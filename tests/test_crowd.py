@@ -49,6 +49,7 @@ def test_workers_of_a_server_answer_while_they_are_replaced():
     run("--seconds", 0, "--forks", 0, "--workers", 60 if IS_LARGE else 6)
 
 
+@pytest.mark.long
 @forks
 def test_datasets_map_works_while_threads_do():
     pytest.importorskip("datasets", reason="datasets is not installed")

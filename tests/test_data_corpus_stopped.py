@@ -212,6 +212,7 @@ def test_a_disk_that_is_full_is_an_error_and_the_run_goes_on_when_there_is_room(
     assert made.tree(out) == made.tree(tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_run_at_once_and_leaves_no_drafts(tmp_path):
     source = tmp_path / "t.jsonl"
     source.write_bytes(made.records(made.documents(60_000, 8)))

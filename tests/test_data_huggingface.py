@@ -173,6 +173,7 @@ FINGERPRINT = """
 """
 
 
+@pytest.mark.long
 def test_fingerprints_are_the_same_in_each_process_and_after_use(datasets):
     printed = []
     for seed in ("1", "2"):

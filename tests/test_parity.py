@@ -260,6 +260,7 @@ def test_one_wrong_token_in_a_large_file_is_found_and_shrunk(tmp_path, wrong_fil
     assert mismatch.witness.minimal
 
 
+@pytest.mark.long
 def test_two_wrong_ranks_are_caught_in_a_rank_file(tmp_path):
     lines = [
         b"%s %d" % (base64.b64encode(token), rank)
@@ -306,6 +307,7 @@ def test_metas_cuts_are_known_where_they_are_the_cause():
     assert report.ok
 
 
+@pytest.mark.long
 def test_several_causes_at_once_are_found_together():
     text = b"<|eot_id|> caf\xe9 " + b"=" * 25_001
     report = parity(texts=[text, b"<|eot_id|>\xff"], references=["meta", "tokenizers"])
@@ -373,6 +375,7 @@ def test_conversations_of_a_file_are_compared_with_transformers_and_meta(tmp_pat
     assert report.ok
 
 
+@pytest.mark.long
 def test_another_template_is_caught(tmp_path):
     path = tmp_path / "chats.jsonl"
     path.write_text('{"talk": [{"role": "user", "content": "hi"}]}\n')

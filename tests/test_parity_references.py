@@ -100,6 +100,7 @@ def test_a_reference_that_is_named_must_be_there(name, reason):
         parity(texts=["x"], references=[name])
 
 
+@pytest.mark.long
 def test_a_package_that_is_absent_is_a_line_unless_it_is_named(monkeypatch):
     from llama3_tok.report import references
 

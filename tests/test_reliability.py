@@ -90,6 +90,7 @@ def bomb(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_a_packed_file_unpacks_to_so_many_bytes_at_most(tmp_path, tokenizer, bomb):
     small = tmp_path / "small.txt.gz"
     small.write_bytes(gzip.compress(b"Hello world" * 1000))
@@ -114,6 +115,7 @@ def test_a_packed_file_unpacks_to_so_many_bytes_at_most(tmp_path, tokenizer, bom
             tokenizer.count_file(small, **{name: "x"})
 
 
+@pytest.mark.long
 def test_the_command_has_the_limits_of_packed_files(bomb):
     assert "more than 1000 times as many bytes" in fails("count", bomb)
     assert "max_bytes allows more" in fails("count", "--max-bytes", "1000", bomb)

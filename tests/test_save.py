@@ -196,6 +196,7 @@ def test_generation_config_is_read_by_transformers(saved):
     assert config.bos_token_id == 128000
 
 
+@pytest.mark.long
 def test_tokenizers_gives_the_same_ids_for_every_token(hugging_face_file, tokenizer):
     for id in oracle.unreachable():
         text = tokenizer.token_bytes(id).decode()

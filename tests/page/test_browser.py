@@ -233,6 +233,7 @@ def test_sentences_in_tables_are_readable_in_400_pixels(opened):
     assert wide.evaluate("cell => getComputedStyle(cell).display") == "table-cell"
 
 
+@pytest.mark.long
 def test_ten_thousand_tokens_are_usable(opened):
     start = time.monotonic()
     page = opened("many.html")

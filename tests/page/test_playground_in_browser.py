@@ -48,6 +48,7 @@ def test_tokens_appear_as_one_types(page, expect, tokenizer):
     assert shown(page) == []
 
 
+@pytest.mark.long
 def test_a_megabyte_is_pasted(page, expect, tokenizer):
     text = (CORPUS * 20_000)[:1_000_000]
     page.locator("#text").evaluate(
