@@ -84,14 +84,18 @@ class Project:
         return _joined([*self.core, *(one for own in self.extras.values() for one in own)])
 
     def with_core(self) -> list[Dependency]:
-        """The core's at its own bounds, and all others that allow these."""
+        """The core's at its own bounds, and what tests without torch use, where it allows these."""
         bounds = {one.name: one.version for one in self.core}
         kept = list(self.core)
-        for extra, own in self.extras.items():
-            raises = any(one.version > bounds.get(one.name, one.version) for one in own)
-            if not raises and "torch" not in {one.name for one in self.of(extra)}:
+        for extra in self.included("test-data"):
+            own = self.extras[extra]
+            if all(one.version <= bounds.get(one.name, one.version) for one in own):
                 kept += own
         return _joined(kept)
+
+    def included(self, extra: str) -> set[str]:
+        """An extra and those that it includes."""
+        return {extra}.union(*map(self.included, self.includes[extra]))
 
 
 def _included(lines: list[str]) -> Iterator[str]:
