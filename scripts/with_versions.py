@@ -74,11 +74,6 @@ class Project:
                 )
             yield Dependency(match["name"], tuple(map(int, match["version"].split("."))))
 
-    def of(self, extra: str) -> list[Dependency]:
-        """The dependencies of an extra, and of those that it includes."""
-        included = (one for other in self.includes[extra] for one in self.of(other))
-        return [*self.extras[extra], *included]
-
     def everything(self) -> list[Dependency]:
         """Each at the lowest version that all allow."""
         return _joined([*self.core, *(one for own in self.extras.values() for one in own)])
