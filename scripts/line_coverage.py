@@ -150,13 +150,16 @@ def package_lines() -> dict[str, dict[int, int]]:
         subprocess.run(combine, cwd=ROOT, env=environment, check=True)
     output = WORK / "package.json"
     subprocess.run([*coverage, "json", "-q", "-o", output], cwd=ROOT, env=environment, check=True)
-    files = {}
+    files: dict[str, dict[int, int]] = {}
     for name, file in json.loads(output.read_text())["files"].items():
-        path = Path(name) if Path(name).is_absolute() else ROOT / name
-        lines = dict.fromkeys(file["executed_lines"], 1) | dict.fromkeys(file["missing_lines"], 0)
-        if lines:
-            files[str("python/llama3_tok" / path.relative_to(PACKAGE))] = lines
-    return files
+        # Processes that tests start in their own way may run the package where its sources are.
+        path = ROOT / name
+        place = PACKAGE if path.is_relative_to(PACKAGE) else ROOT / "python/llama3_tok"
+        lines = files.setdefault(str("python/llama3_tok" / path.relative_to(place)), {})
+        for line in file["missing_lines"]:
+            lines.setdefault(line, 0)
+        lines |= dict.fromkeys(file["executed_lines"], 1)
+    return {name: lines for name, lines in files.items() if lines}
 
 
 def share(lines: dict[int, int]) -> float:

@@ -58,6 +58,7 @@ def test_the_same_seed_makes_the_same_attacks():
 
 def test_no_attack_succeeds():
     """`make large` has more, with all tokenizers; the whole record is in bench/results."""
+    pytest.importorskip("py3langid", reason="py3langid, of the extra `report`, is not installed")
     few = ("llama3.1", "meta", "overlapping")
     if EXAMPLES >= LONG:
         few = () if EXAMPLES >= LARGE else (*few, "llama3", "added")
