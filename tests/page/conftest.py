@@ -28,3 +28,25 @@ def server(llama2_path):
     running = Server("--llama2", llama2_path)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page of `server`, opened; at the end nothing else was asked, and the console is empty."""
+    complaints, requests = [], []
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    opened = context.new_page()
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.goto(server.address)
+    opened.locator("#tokenizer option").first.wait_for(state="attached")
+    yield opened
+    context.close()
+    assert complaints == []
+    assert {url for url in requests if not url.startswith(f"{server.address}/")} == set()
+
+
+@pytest.fixture
+def expect():
+    return pytest.importorskip("playwright.sync_api").expect

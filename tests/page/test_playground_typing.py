@@ -115,25 +115,13 @@ def test_what_makes_no_sense_is_refused(drawn, reason):
 
 
 @pytest.fixture(scope="module")
-def address():
+def server():
+    """One without Llama 2, with which all is drawn anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LLAMA3_TOK_LLAMA2", raising=False)
         running = Server()
-    yield running.address
+    yield running
     running.stop()
-
-
-@pytest.fixture
-def page(browser, address):
-    complaints = []
-    opened = browser.new_page()
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    opened.locator("#tokenizer option").first.wait_for(state="attached")
-    yield opened
-    opened.close()
-    assert complaints == []
 
 
 def ids(page):
@@ -150,8 +138,7 @@ def put(page, at, typed):
     return area.input_value()
 
 
-def test_tokens_are_right_wherever_one_types(page, tokenizer):
-    expect = pytest.importorskip("playwright.sync_api").expect
+def test_tokens_are_right_wherever_one_types(page, expect, tokenizer):
     page.locator("#text").fill(LINES)
     text = LINES
     # Blocks that stay are the same elements.
@@ -175,8 +162,7 @@ def test_tokens_are_right_wherever_one_types(page, tokenizer):
     )
 
 
-def test_the_tab_key_and_the_arrow_keys_reach_what_was_typed(page, tokenizer):
-    expect = pytest.importorskip("playwright.sync_api").expect
+def test_the_tab_key_and_the_arrow_keys_reach_what_was_typed(page, expect, tokenizer):
     page.locator("#text").fill("one two three")
     expect(page.locator("#counts")).to_contain_text("13 characters")
     page.locator("#tokens .t").first.focus()
