@@ -30,6 +30,9 @@ pub struct Boundaries {
     bits: Box<[u64; WORDS]>,
 }
 
+/// Bytes after a position, as well as before it, that say whether it is a boundary.
+pub const BYTES_AFTER: usize = 2;
+
 /// Words of the filter.
 const WORDS: usize = 1 << (PATTERN_BITS - 6);
 

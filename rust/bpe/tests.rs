@@ -50,6 +50,22 @@ fn vocabularies(letters: &'static [&'static str]) -> impl Strategy<Value = Vec<V
     })
 }
 
+/// Tokens that merging gives, mostly: for each text also its characters, and what it begins with, the shortest
+/// first.
+fn with_beginnings(tokens: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all = tokens.to_vec();
+    for text in tokens.iter().filter_map(|token| str::from_utf8(token).ok()) {
+        for (at, character) in text.char_indices() {
+            let bytes = &text.as_bytes()[at..at + character.len_utf8()];
+            all.extend((1..=bytes.len()).map(|length| bytes[..length].to_vec()));
+            all.push(text.as_bytes()[..at + bytes.len()].to_vec());
+        }
+    }
+    all.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    all.dedup();
+    all
+}
+
 fn vocabulary(tokens: &[Vec<u8>]) -> Arc<Vocabulary> {
     Arc::new(vocabulary_of(tokens))
 }
@@ -104,6 +120,26 @@ proptest! {
             let encoder = encoder.on_path(path).with_cache(cache);
             prop_assert_eq!(reference::ids(&encoder, text.as_bytes()), expected.clone(), "{}", path.name());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    /// Segments that repeat themselves, and what comes after them, which begins with the same byte or another.
+    #[test]
+    fn runs_follow_the_rule_for_any_vocabulary(
+        tokens in vocabularies(&["é", "ß", "á", "漢", "字", "a"]),
+        before in "[aé漢 ]{0,3}",
+        unit in "[aéßá漢字]{1,2}",
+        times in prop_oneof![9 => 2..40usize, 1 => 100..300usize],
+        after in "[aéßá漢字]{0,3}",
+    ) {
+        let vocabulary = vocabulary(&with_beginnings(&tokens));
+        let text = format!("{before}{}{after}", unit.repeat(times));
+        let expected = reference::encode(&ranks_of(&vocabulary), text.as_bytes());
+        let encoder = Encoder::new(vocabulary, "random", "llama3.1").unwrap();
+        prop_assert_eq!(reference::ids(&encoder, text.as_bytes()), expected);
     }
 }
 

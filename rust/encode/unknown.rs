@@ -11,6 +11,7 @@
 //!
 //! Each step is done for all segments before the next one, and prefetches what the next one reads.
 
+use crate::bpe::boundaries;
 use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
 use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
@@ -18,7 +19,7 @@ use crate::bpe::token_key::KEY_MASKS;
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, CacheKey, MAX_CACHED_BYTES, MAX_EXACT_KEY_BYTES, MAX_LINE_IDS};
 use crate::encode::sink::Sink;
-use crate::error::{Check, Error};
+use crate::error::{Check, Error, slice};
 use crate::machine::code_path::CodePath;
 use crate::machine::lanes::{Lanes, Vectorized, hash, key_of, load_16_bytes};
 use crate::text::span::Span;
@@ -28,6 +29,12 @@ use crate::vocabulary::Vocabulary;
 const MERGES_AT_ONCE: usize = 8;
 /// Segments of a pretoken that is too long for the cache, which are resolved at a time.
 const SEGMENTS_AT_ONCE: usize = 256;
+
+/// After so many segments it is looked whether they repeat themselves: after each one, texts whose segments
+/// do now and then would be slower.
+const RUN_EVERY: usize = 8;
+/// The longest run, in segments, so that signals are looked for between.
+const MAX_RUN: usize = 1 << 12;
 
 /// Ids whose memory is kept from one text to the next: a megabyte.
 const MAX_KEPT_IDS: usize = 1 << 18;
@@ -67,6 +74,8 @@ enum SegmentState {
     ToMergeAndInsert(u32),
     /// Its id, as the token table has it.
     Token(u32),
+    /// It is the segment before, so often.
+    Again(usize),
     /// Which ids of [`Unknown`] are its own.
     Merged { first: usize, count: usize },
 }
@@ -162,8 +171,38 @@ impl Unknown {
             }
             self.push(Segment { span, state })?;
             at = span.end;
+            if self.segments.len().is_multiple_of(RUN_EVERY) {
+                at = self.add_run(text, pretoken)?;
+            }
         }
         Ok(at)
+    }
+
+    /// If the last two segments of a pretoken are the same, adds those after them that are, too, as one. Gives
+    /// where that ends.
+    ///
+    /// Two bytes on either side of a position tell whether it is a boundary. So as long as the bytes are those of
+    /// one segment before, and two bytes more, the boundaries are, too.
+    #[inline(always)]
+    fn add_run(&mut self, text: &[u8], pretoken: Span) -> Result<usize, Error> {
+        let [.., before, Segment { span: last, .. }] = *self.segments.as_slice() else {
+            return Ok(pretoken.start);
+        };
+        let is_run =
+            before.span.start >= pretoken.start && before.span.bytes(text) == last.bytes(text);
+        if !is_run {
+            return Ok(last.end);
+        }
+        let bytes = slice(text, last.end..pretoken.end)?.iter();
+        let before = slice(text, last.start..pretoken.end)?;
+        let both = bytes.zip(before).take(MAX_RUN * last.length());
+        let same = both.take_while(|(byte, before)| byte == before).count();
+        let times = same.saturating_sub(boundaries::BYTES_AFTER) / last.length();
+        let span = Span { start: last.end, end: last.end + times * last.length() };
+        if times > 0 {
+            self.push(Segment { span, state: SegmentState::Again(times) })?;
+        }
+        Ok(span.end)
     }
 
     /// Finds the ids of all segments.
@@ -192,9 +231,7 @@ impl Unknown {
             return Err(outside());
         };
         self.pretoken_ids.clear();
-        for segment in segments {
-            segment.emit(&self.ids, &mut self.pretoken_ids)?;
-        }
+        emit_segments(segments, &self.ids, &mut self.pretoken_ids)?;
         let pretoken = text.get(first.span.start..last.span.end).ok_or_else(outside)?;
         cache.insert(key, pretoken, &self.pretoken_ids);
         sink.take(&self.pretoken_ids)
@@ -220,9 +257,7 @@ impl Unknown {
             self.clear();
             at = self.split(context, span, at, SEGMENTS_AT_ONCE)?;
             self.resolve(context, cache)?;
-            for segment in &self.segments {
-                segment.emit(&self.ids, sink)?;
-            }
+            emit_segments(&self.segments, &self.ids, sink)?;
             (context.check)()?;
         }
         self.clear();
@@ -315,7 +350,7 @@ impl Resolve<'_> {
                     continue;
                 }
                 // There is room for as many as are begun. A segment that is left out is not merged, which is
-                // an error in [`Segment::emit`].
+                // an error in [`emit_segments`].
                 if let (Some(merge), Some(slot)) = (short.get_mut(begun), batch.get_mut(begun)) {
                     merge.begin(certain, bytes);
                     *slot = Some(segment);
@@ -346,16 +381,24 @@ fn outside() -> Error {
     Error::Internal("a segment of a pretoken is outside of it")
 }
 
-impl Segment {
-    fn emit(&self, ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
-        match self.state {
-            SegmentState::Token(id) => sink.take(&[id]),
-            SegmentState::Merged { first, count } => {
-                sink.take(ids.get(first..first + count).ok_or_else(outside)?)
+/// Emits the ids of segments.
+fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
+    let mut last: &[u32] = &[];
+    for segment in segments {
+        let mut times = 1;
+        match &segment.state {
+            SegmentState::Token(id) => last = std::slice::from_ref(id),
+            &SegmentState::Merged { first, count } => {
+                last = ids.get(first..first + count).ok_or_else(outside)?;
             }
-            _ => Err(Error::Internal("a segment of a pretoken was not merged")),
+            &SegmentState::Again(more) => times = more,
+            _ => return Err(Error::Internal("a segment of a pretoken was not merged")),
+        }
+        for _ in 0..times {
+            sink.take(last)?;
         }
     }
+    Ok(())
 }
 
 /// Notes what a segment was merged to, and inserts that into the cache if the segment was looked up there.
