@@ -1,13 +1,19 @@
-"""Every code point, in every place where the pattern looks at it: equal to tiktoken."""
+"""Every code point, in every place where the pattern looks at it: equal to tiktoken.
+
+And every character beside an added token: equal to tokenizers.
+"""
 
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+import folders
 import oracle
 from code_paths import code_paths
+from llama3_tok import Tokenizer
 
 # Before and behind the character.
 CONTEXTS = {
@@ -43,6 +49,43 @@ def test_every_code_point_gives_the_ids_of_tiktoken_in_every_context():
                     where = f"U+{start + wrong:04X} {context}, path {name}"
                     pytest.fail(f"{where}: {found[wrong]}, tiktoken {expected[wrong]}")
     assert compared == 12 * 1_114_112
+
+
+BESIDE = {
+    # What is beside a name, `{}` for the character.
+    "single_word": ("{}<x>", "<x>{}"),
+    "lstrip": ("a{}<x>",),
+    "rstrip": ("<x>{}a",),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("flag", BESIDE)
+def test_every_character_beside_an_added_token_is_what_tokenizers_takes_it_for(tmp_path, flag):
+    """Whether it belongs to a word, and whether it is white space."""
+    tokenizers = pytest.importorskip("tokenizers")
+    path = folders.write(tmp_path / "one", more=[folders.token(128256, "<x>", flag)])
+    ours = Tokenizer(path)
+    theirs = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
+    # What later versions of Unicode added, not every version of tokenizers knows.
+    characters = [
+        chr(code)
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs")
+    ]
+    for form in BESIDE[flag]:
+        found = names = 0
+        for start in range(0, len(characters), 0x400):
+            some = characters[start : start + 0x400]
+            text = "".join(form.format(character) + "." for character in some)
+            ids = ours.encode(text, allowed_special="all")
+            expected = theirs.encode(text, add_special_tokens=False).ids
+            assert ids == expected, f"{form} for one from U+{ord(some[0]):04X} on"
+            found += ids.count(128256)
+            names += len(ours.decode(ids).split("<x>")) - 1
+        assert names == len(characters)
+        if flag == "single_word":
+            assert 0 < found < names
 
 
 @pytest.mark.long

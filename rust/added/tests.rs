@@ -183,6 +183,11 @@ pub fn texts() -> impl Strategy<Value = String> {
         "｜>",
         "eot_id",
         "über",
+        // A mark, a joiner and a tie belong to words, though none is a letter or digit.
+        "\u{337}",
+        "\u{200D}",
+        "\u{203F}",
+        "\u{3000}",
         "  ",
         "word",
     ];

@@ -1,8 +1,16 @@
 //! Added tokens in a text, found in the obvious way.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::AddedToken;
+
+/// Whether a character belongs to a word: what the library tokenizers asks the crate regex.
+fn is_word(character: char) -> bool {
+    static WORD: OnceLock<fancy_regex::Regex> = OnceLock::new();
+    let word = WORD.get_or_init(|| fancy_regex::Regex::new(r"^\w$").unwrap());
+    word.is_match(character.encode_utf8(&mut [0; 4])).unwrap()
+}
 
 /// The added tokens of a text by the rule as it is written, by looking at every position: where they stand, and
 /// their ids. Special ones are meant only with `all`.
@@ -42,7 +50,7 @@ fn search(
         };
         let (mut start, mut end) = (at, at + token.name.len());
         at = end;
-        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let joins = |c: Option<char>| c.is_some_and(is_word);
         let in_word =
             joins(text[part.start..start].chars().next_back()) || joins(text[end..].chars().next());
         if (token.special && !all) || (token.single_word && in_word) {
