@@ -51,6 +51,26 @@ def test_sequences_are_ids_of_any_kind(tokenizer):
         assert tokenizer.pad(sequences).input_ids.tolist() == expected
 
 
+def test_a_batch_that_does_not_fit_in_memory_is_refused_before_any_is_filled():
+    code = """
+import resource
+from llama3_tok import Tokenizer
+pad = Tokenizer().pad
+pad([[1]], max_tokens=1_000_000)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+# Room for one of two arrays.
+resource.setrlimit(resource.RLIMIT_AS, (used + (3 << 29), resource.RLIM_INFINITY))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    pad([[1]], max_tokens=1 << 27)
+except MemoryError:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 100
+
+
 def test_too_long_is_an_error_that_names_the_sequence(tokenizer):
     with pytest.raises(Llama3TokError, match=r"sequences\[2\] has 3 ids, more than max_tokens=2"):
         tokenizer.pad(SEQUENCES, max_tokens=2)

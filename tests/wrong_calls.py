@@ -21,7 +21,8 @@ import numpy as np
 import llama3_tok
 from llama3_tok import InternalError, Tokenizer
 
-DOCUMENTED = (TypeError, ValueError, OSError, ImportError)
+# MemoryError: a batch may be padded to any length, and the system then refuses so much.
+DOCUMENTED = (TypeError, ValueError, OSError, ImportError, MemoryError)
 
 # What writes a folder, and what is for other modules of the package.
 LEFT_OUT = {"save", "of"}

@@ -9,11 +9,20 @@ import wrong_calls
 from fuzz_checks.given import Given
 from fuzz_checks.small import place, tokenizer
 
+# A number that is below it, and no less than this, may be the length of a batch: gigabytes.
+_TOO_LONG = 1 << 41
+_LONG = 1 << 22
+
 
 class _Choices(Given):
     """Of the values of calls, some are made of the input."""
 
     def choice(self, items: Any) -> Any:  # noqa: ANN401 - as wide as what it stands for
+        chosen = self._any(items)
+        is_length = type(chosen) is int and _LONG <= chosen < _TOO_LONG
+        return chosen % _LONG if is_length else chosen
+
+    def _any(self, items: Any) -> Any:  # noqa: ANN401
         if items is not wrong_calls.ODD:
             return super().choice(items)
         match self.number(8):

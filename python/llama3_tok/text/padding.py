@@ -111,8 +111,9 @@ def pad(
     if pad_to_multiple_of is not None:
         multiple = arguments.count(pad_to_multiple_of, "pad_to_multiple_of", 1, _MAX_LENGTH)
         length = -(-length // multiple) * multiple
-    input_ids = np.full((len(rows), length), filling, np.int64)
-    attention_mask = np.zeros((len(rows), length), np.int64)
+    # Both are there before either is filled: what does not fit in memory is refused at once.
+    input_ids, attention_mask = (np.zeros((len(rows), length), np.int64) for _ in range(2))
+    input_ids.fill(filling)
     for index, row in enumerate(rows):
         start = 0 if side == "right" else length - len(row)
         input_ids[index, start : start + len(row)] = row
