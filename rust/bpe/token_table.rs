@@ -239,27 +239,27 @@ impl TokenTable {
     /// The id of the token that is exactly the bytes of `span`, or [`NONE`].
     #[inline(always)]
     pub fn find(&self, text: &[u8], span: Span) -> u32 {
-        self.find_with_hash(text, span, hash(key(text, span)))
+        self.find_in(self.lines(), text, span, hash(key(text, span)))
     }
 
-    /// The same, given the hash of the key.
+    /// The same, given its own lines, which are borrowed once for many, and the hash of the key.
     #[inline(always)]
-    pub fn find_with_hash(&self, text: &[u8], span: Span, hash: u32) -> u32 {
+    pub fn find_in(&self, lines: TokenLines, text: &[u8], span: Span, hash: u32) -> u32 {
         if span.length() <= KEY_BYTES
-            && let Some(id) = self.lines().of(hash).find(key(text, span))
+            && let Some(id) = lines.of(hash).find(key(text, span))
         {
             return id;
         }
         // The span is one of the text, or of a part of it. The empty string is not a token.
         debug_assert!(span.start <= span.end && span.end <= text.len());
-        self.find_after_line_miss(span.bytes(text).unwrap_or(&[]), hash)
+        self.find_after_line_miss(lines, span.bytes(text).unwrap_or(&[]), hash)
     }
 
     /// The same for a byte string that is not in its line. `hash` is that of its key.
     #[inline(always)]
-    pub fn find_after_line_miss(&self, bytes: &[u8], hash: u32) -> u32 {
+    pub fn find_after_line_miss(&self, lines: TokenLines, bytes: &[u8], hash: u32) -> u32 {
         // A short token is in the overflow only if its line is full.
-        if bytes.len() <= KEY_BYTES && !self.lines().of(hash).is_full() {
+        if bytes.len() <= KEY_BYTES && !lines.of(hash).is_full() {
             return NONE;
         }
         self.find_overflow(bytes)

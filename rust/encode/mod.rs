@@ -264,7 +264,7 @@ impl Encoder {
                 emit_tokens(round, 0..ends.len(), sink)?;
             } else {
                 let (path, vocabulary) = (self.path, &*self.vocabulary);
-                let context = Context { path, vocabulary, text, check };
+                let context = Context { path, vocabulary, lines, text, check };
                 path.run(EmitRound { context, round, missing, memory, sink })?;
             }
             at = ends.last();
@@ -405,16 +405,16 @@ impl Missing {
         cache: &Cache,
     ) -> Result<usize, Error> {
         let Self { keys, lines, cached } = self;
-        let numbers = round.missing();
+        let (numbers, cache_lines) = (round.missing(), cache.lines());
         for ((key, line), &number) in keys.iter_mut().zip(&mut *lines).zip(numbers) {
-            (*key, *line) = cache.key(text, round.ends().span(usize::from(number))?);
-            cache.prefetch(*line);
+            (*key, *line) = cache_lines.key(text, round.ends().span(usize::from(number))?);
+            cache_lines.prefetch(*line);
         }
         let mut unknown = 0;
         let looked_up = keys.iter().zip(lines).take(numbers.len());
         for (cached, (key, &mut line)) in cached.iter_mut().zip(looked_up) {
             // A copy, since what is merged before it is emitted may overwrite the entry.
-            *cached = cache.lookup(lanes, line, key);
+            *cached = cache_lines.lookup(lanes, line, key);
             if !cached.has_ids() {
                 unknown += usize::from(cached.is_none());
                 cache.prefetch_record(cached);

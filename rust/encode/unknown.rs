@@ -16,6 +16,7 @@ use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
 use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
 use crate::bpe::token_key::KEY_MASKS;
+use crate::bpe::token_table::TokenLines;
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, CacheKey, MAX_CACHED_BYTES, MAX_EXACT_KEY_BYTES, MAX_LINE_IDS};
 use crate::encode::sink::Sink;
@@ -46,6 +47,8 @@ pub struct Context<'a> {
     pub path: CodePath,
     /// What it is merged with.
     pub vocabulary: &'a Vocabulary,
+    /// The lines of its token table.
+    pub lines: TokenLines<'a>,
     /// The text.
     pub text: &'a [u8],
     /// Called now and then.
@@ -125,7 +128,8 @@ impl Unknown {
         if pretoken.len() > MAX_CACHED_BYTES {
             return Ok(());
         }
-        let id = context.vocabulary.token_table().find_after_line_miss(pretoken, hash);
+        let table = context.vocabulary.token_table();
+        let id = table.find_after_line_miss(context.lines, pretoken, hash);
         if id != NONE {
             self.push(Segment { span, state: SegmentState::Token(id) })?;
         } else if pretoken.is_ascii() {
@@ -153,9 +157,9 @@ impl Unknown {
         mut at: usize,
         limit: usize,
     ) -> Result<usize, Error> {
-        let Context { vocabulary, text, .. } = *context;
+        let Context { vocabulary, lines, text, .. } = *context;
         let (start, bytes) = (pretoken.start, pretoken.bytes(text).ok_or_else(outside)?);
-        let (boundaries, lines) = (vocabulary.boundaries(), vocabulary.token_table().lines());
+        let boundaries = vocabulary.boundaries();
         for _ in 0..limit {
             if at == pretoken.end {
                 break;
@@ -287,14 +291,14 @@ impl Resolve<'_> {
     #[inline(always)]
     fn look_up<L: Lanes>(&mut self, lanes: L) -> Result<(), Error> {
         let Self { unknown, context, cache } = self;
-        let Context { vocabulary, text, .. } = **context;
-        let table = vocabulary.token_table();
+        let Context { vocabulary, lines, text, .. } = **context;
+        let (table, cache_lines) = (vocabulary.token_table(), cache.lines());
         let Unknown { segments, lookups, ids, .. } = unknown;
         for segment in segments.iter_mut() {
             // The others are known, or whole pretokens.
             let SegmentState::New(hash) = segment.state else { continue };
             let span = segment.span;
-            let id = table.find_with_hash(text, span, hash);
+            let id = table.find_in(lines, text, span, hash);
             if id != NONE && table.is_reached(id) {
                 segment.state = SegmentState::Token(id);
                 continue;
@@ -303,8 +307,8 @@ impl Resolve<'_> {
             // a segment is neither looked up in the cache, which is for both, nor inserted.
             segment.state = SegmentState::ToMerge;
             if id == NONE && span.length() <= MAX_EXACT_KEY_BYTES {
-                let (key, line) = cache.key(text, span);
-                cache.prefetch(line);
+                let (key, line) = cache_lines.key(text, span);
+                cache_lines.prefetch(line);
                 segment.state = SegmentState::LookUp(lookups.len() as u32);
                 lookups.try_reserve(1)?;
                 lookups.push(CacheLookup { key, line });
@@ -314,7 +318,7 @@ impl Resolve<'_> {
             // The others are not looked up in the cache.
             let SegmentState::LookUp(index) = segment.state else { continue };
             let CacheLookup { key, line } = lookups.get(index as usize).ok_or_else(outside)?;
-            let cached = cache.lookup(lanes, *line, key);
+            let cached = cache_lines.lookup(lanes, *line, key);
             segment.state = if cached.has_ids() {
                 let first = ids.len();
                 cached.emit(ids)?;
@@ -330,7 +334,7 @@ impl Resolve<'_> {
     #[inline(always)]
     fn merge(&mut self) -> Result<(), Error> {
         let Self { unknown, context, cache } = self;
-        let Context { path, vocabulary, text, check } = **context;
+        let Context { path, vocabulary, text, check, .. } = **context;
         let (certain, pairs) = (vocabulary.certain(), vocabulary.pairs());
         let Unknown { segments, lookups, ids, short, memory, .. } = unknown;
         short.resize(MERGES_AT_ONCE, ShortMerge::default());

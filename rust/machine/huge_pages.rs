@@ -69,6 +69,18 @@ impl<T: Pod> Table<T> {
         }
         Ok(Self { memory: Some(memory), from, bytes, items: PhantomData })
     }
+
+    /// How many items it has.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.bytes / size_of::<T>()
+    }
+
+    /// Whether it has none.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
 }
 
 const NO_MEMORY: &str = "a table is not in its memory";

@@ -141,6 +141,49 @@ impl Drop for Cache {
     }
 }
 
+/// The lines of a cache, borrowed once for many lookups.
+#[derive(Clone, Copy)]
+pub struct CacheLines<'a> {
+    seed: Seed,
+    lines: &'a [CacheLine],
+}
+
+impl CacheLines<'_> {
+    /// The key of the bytes of `span`, and the index of the line where its entry may be.
+    #[inline(always)]
+    pub fn key(self, text: &[u8], span: Span) -> (CacheKey, usize) {
+        let key = CacheKey::new(text, span, self.seed);
+        (key, self.line_index(key))
+    }
+
+    #[inline(always)]
+    fn line_index(self, key: CacheKey) -> usize {
+        // The number of lines is a power of two. If there are none, the index is wrong, and no line has it.
+        (key.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
+    }
+
+    /// Prefetches the two lines where an entry may be.
+    #[inline(always)]
+    pub fn prefetch(self, line: usize) {
+        prefetch(self.lines.as_ptr().wrapping_add(line));
+        prefetch(self.lines.as_ptr().wrapping_add(line ^ 1));
+    }
+
+    /// The entry of a key that may be in this line or in its neighbour. If the ids are in the ring,
+    /// [`Cache::emit_record`] gives them.
+    #[inline(always)]
+    pub fn lookup<L: Lanes>(self, lanes: L, line: usize, key: &CacheKey) -> CachedIds {
+        // A cache that may keep nothing has no lines. Any other one has each line that a key leads to.
+        let (Some(line), Some(other)) = (self.lines.get(line), self.lines.get(line ^ 1)) else {
+            return CachedIds::default();
+        };
+        let (cached, [is_here, is_there]) = line.cached(other, lanes, key);
+        count(Event::FirstLine, usize::from(is_here));
+        count(Event::SecondLine, usize::from(is_there));
+        cached
+    }
+}
+
 impl Cache {
     /// Begins a text. Empties the cache if it is of another vocabulary than the one with this number,
     /// which is not 0, or if it has more than `limit` bytes.
@@ -182,24 +225,10 @@ impl Cache {
         }
     }
 
-    /// The key of the bytes of `span`, and the index of the line where its entry may be.
+    /// Its lines, for lookups.
     #[inline(always)]
-    pub fn key(&self, text: &[u8], span: Span) -> (CacheKey, usize) {
-        let key = CacheKey::new(text, span, self.seed);
-        (key, self.line_index(key))
-    }
-
-    #[inline(always)]
-    fn line_index(&self, key: CacheKey) -> usize {
-        // The number of lines is a power of two. If there are none, the index is wrong, and no line has it.
-        (key.hash(self.seed) >> 32) as usize & self.lines.len().wrapping_sub(1)
-    }
-
-    /// Prefetches the two lines where an entry may be.
-    #[inline(always)]
-    pub fn prefetch(&self, line: usize) {
-        prefetch(self.lines.as_ptr().wrapping_add(line));
-        prefetch(self.lines.as_ptr().wrapping_add(line ^ 1));
+    pub fn lines(&self) -> CacheLines<'_> {
+        CacheLines { seed: self.seed, lines: &self.lines }
     }
 
     /// Prefetches the record of an entry whose ids are in the ring.
@@ -208,20 +237,6 @@ impl Cache {
         if cached.is_in_ring() {
             self.ring.prefetch(cached.record().start);
         }
-    }
-
-    /// The entry of a key that may be in this line or in its neighbour. If the ids are in the ring,
-    /// [`Cache::emit_record`] gives them.
-    #[inline(always)]
-    pub fn lookup<L: Lanes>(&self, lanes: L, line: usize, key: &CacheKey) -> CachedIds {
-        // A cache that may keep nothing has no lines. Any other one has each line that a key leads to.
-        let (Some(line), Some(other)) = (self.lines.get(line), self.lines.get(line ^ 1)) else {
-            return CachedIds::default();
-        };
-        let (cached, [is_here, is_there]) = line.cached(other, lanes, key);
-        count(Event::FirstLine, usize::from(is_here));
-        count(Event::SecondLine, usize::from(is_there));
-        cached
     }
 
     /// Counts keys that were looked up, and those found, which tells whether growing pays.
@@ -286,10 +301,9 @@ impl Cache {
     /// entry, which is as good as chosen at random. A pretoken that is not written is merged again, which
     /// costs time and never changes ids.
     fn put(&mut self, key: CacheKey, cached: CachedIds) {
-        let line_index = self.line_index(key);
-        let (Some(line), Some(other)) =
-            (self.lines.get(line_index), self.lines.get(line_index ^ 1))
-        else {
+        let line_index = self.lines().line_index(key);
+        let lines: &mut [CacheLine] = &mut self.lines;
+        let (Some(line), Some(other)) = (lines.get(line_index), lines.get(line_index ^ 1)) else {
             return;
         };
         let taken = line.taken() | other.taken() << 2;
@@ -305,7 +319,7 @@ impl Cache {
             (Some(half), _) => half,
             (_, Some(half)) => 2 + half,
         };
-        let Some(line) = self.lines.get_mut(line_index ^ (half / 2)) else { return };
+        let Some(line) = lines.get_mut(line_index ^ (half / 2)) else { return };
         let before = line.taken().count_ones();
         line.put(half % 2, key, cached);
         self.used += line.taken().count_ones() as usize;

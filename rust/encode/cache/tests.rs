@@ -8,8 +8,8 @@ fn word(number: u32) -> (String, Vec<u32>) {
 }
 
 fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
-    let (key, place) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
-    let known = cache.lookup(crate::machine::lanes::portable::Portable, place, &key);
+    let (key, place) = cache.lines().key(text.as_bytes(), Span::all_of(text.as_bytes()));
+    let known = cache.lines().lookup(crate::machine::lanes::portable::Portable, place, &key);
     cache.note_lookups(1, usize::from(!known.is_none()));
     let mut ids = Vec::new();
     known.emit(&mut ids).unwrap();
@@ -18,7 +18,7 @@ fn known(cache: &mut Cache, text: &str) -> Option<Vec<u32>> {
 }
 
 fn keep(cache: &mut Cache, text: &str, ids: &[u32]) {
-    let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
+    let (key, _) = cache.lines().key(text.as_bytes(), Span::all_of(text.as_bytes()));
     cache.insert(key, text.as_bytes(), ids);
 }
 
@@ -58,8 +58,8 @@ fn what_has_room_in_either_of_two_lines_overwrites_nothing() {
     let mut cache = Cache::default();
     cache.begin(1, DEFAULT_LIMIT);
     let line_of = |cache: &mut Cache, text: &str| {
-        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
-        cache.line_index(key)
+        let (key, _) = cache.lines().key(text.as_bytes(), Span::all_of(text.as_bytes()));
+        cache.lines().line_index(key)
     };
     // Now there are lines.
     keep(&mut cache, "first", &[1]);
@@ -82,7 +82,7 @@ fn a_key_is_exact_if_it_holds_all_bytes() {
     let cache = Cache::default();
     for length in 1..100 {
         let text = "x".repeat(length);
-        let (key, _) = cache.key(text.as_bytes(), Span::all_of(text.as_bytes()));
+        let (key, _) = cache.lines().key(text.as_bytes(), Span::all_of(text.as_bytes()));
         assert_eq!(key.is_exact(), length <= cache_key::MAX_EXACT_KEY_BYTES, "{length}");
     }
 }
