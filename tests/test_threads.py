@@ -88,8 +88,10 @@ def test_tokenizers_are_made_while_other_threads_make_some():
     def work(number):
         for turn in range(30):
             name = f"<|{number} {turn}|>"
-            made.append(Tokenizer().with_special_tokens({name: 128256}))
-            assert made[-1].encode(name, allowed_special="all") == [128256]
+            # The last of `made` may be that of another thread by then.
+            mine = Tokenizer().with_special_tokens({name: 128256})
+            made.append(mine)
+            assert mine.encode(name, allowed_special="all") == [128256]
 
     sys.setswitchinterval(1e-6)
     try:
