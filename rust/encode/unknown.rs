@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! split         a pretoken into segments, at positions that no merge crosses   (bpe/boundaries.rs)
+//! run           segments that repeat themselves are looked up once
 //! token table   is a segment a token that merging gives?                       (bpe/token_table.rs)
 //! cache         was it merged before?
 //! merge         if not: up to 62 bytes by the rule, eight segments at a time   (bpe/short_merge.rs)
@@ -190,7 +191,7 @@ impl Unknown {
     #[inline(always)]
     fn add_run(&mut self, text: &[u8], pretoken: Span) -> Result<usize, Error> {
         let [.., before, Segment { span: last, .. }] = *self.segments.as_slice() else {
-            return Ok(pretoken.start);
+            return Err(outside());
         };
         let is_run =
             before.span.start >= pretoken.start && before.span.bytes(text) == last.bytes(text);
@@ -395,7 +396,8 @@ fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Res
             &SegmentState::Merged { first, count } => {
                 last = ids.get(first..first + count).ok_or_else(outside)?;
             }
-            &SegmentState::Again(more) => times = more,
+            // Something is before it: without that, ids would be lost.
+            &SegmentState::Again(more) if !last.is_empty() => times = more,
             _ => return Err(Error::Internal("a segment of a pretoken was not merged")),
         }
         for _ in 0..times {
@@ -429,4 +431,21 @@ fn finish(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_nothing_is_an_error_and_not_fewer_ids() {
+        let segment = |state| Segment { span: Span { start: 0, end: 2 }, state };
+        let ids = |segments: &[Segment]| {
+            let mut ids: Vec<u32> = Vec::new();
+            emit_segments(segments, &[], &mut ids).map(|()| ids)
+        };
+        let [token, run] = [SegmentState::Token(7), SegmentState::Again(3)].map(segment);
+        assert_eq!(ids(&[token, run]).unwrap(), [7; 4]);
+        assert!(matches!(ids(&[run]), Err(Error::Internal(_))));
+    }
 }
