@@ -10,6 +10,7 @@
 //! pairs            which two tokens merging joins
 //! certain_merges   pairs of bytes that are joined in any case
 //! short_merge      merging up to 62 bytes: the rule itself, after the certain merges
+//! few_bytes        merging up to four bytes that are no token
 //! boundaries       positions that no merge crosses
 //! prefixes         the tokens that a text begins with
 //! merge            merging any number of bytes, window by window or from left to right
@@ -25,6 +26,7 @@ pub mod plain;
 pub mod pairs;
 pub mod certain_merges;
 pub mod short_merge;
+pub mod few_bytes;
 pub mod boundaries;
 pub mod prefixes;
 pub mod merge;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::bpe::few_bytes::{FEW_BYTES, merge_few_bytes};
 use crate::bpe::merge::MergeMemory;
 use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
 use crate::encode::Encoder;
@@ -21,6 +22,12 @@ fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
     word.filter(vocabulary.pairs());
     word.look_up(vocabulary.pairs());
     let count = word.finish(vocabulary.pairs(), &mut ids);
+    ids[..count].to_vec()
+}
+
+/// The same for a word of two to [`FEW_BYTES`] bytes that is no token.
+fn few(vocabulary: &Vocabulary, word: &[u8]) -> Vec<u32> {
+    let (ids, count) = merge_few_bytes(vocabulary.certain(), vocabulary.pairs(), word);
     ids[..count].to_vec()
 }
 
@@ -89,6 +96,27 @@ proptest! {
         let ranks = ranks_of(&vocabulary);
         for word in words.iter().map(String::as_bytes).filter(|word| word.len() <= SHORT_BYTES) {
             prop_assert_eq!(merged(&vocabulary, word), reference::merge(&ranks, word));
+        }
+    }
+
+    /// All words of two to four bytes of an alphabet, for any ranks.
+    #[test]
+    fn words_of_few_bytes_follow_the_rule_for_any_vocabulary(
+        tokens in vocabularies(&["a", "b", "aa", "ab", "é", "漢", "😀"]),
+        alphabet in prop_oneof![Just("ab"), Just("aé"), Just("é漢"), Just("😀b")],
+    ) {
+        let vocabulary = vocabulary(&tokens);
+        let ranks = ranks_of(&vocabulary);
+        let mut words = vec![vec![]];
+        for _ in 0..FEW_BYTES {
+            let longer = |word: &Vec<u8>| {
+                let bytes = alphabet.bytes().map(|byte| [word.as_slice(), &[byte]].concat());
+                bytes.collect::<Vec<_>>()
+            };
+            words = words.iter().flat_map(longer).collect();
+            for word in words.iter().filter(|word| !ranks.contains_key(*word)) {
+                prop_assert_eq!(few(&vocabulary, word), reference::merge(&ranks, word), "{:?}", word);
+            }
         }
     }
 
@@ -225,6 +253,22 @@ fn words_are_merged_by_the_rule_with_metas_vocabulary() {
         }
         assert_eq!(cut, expected, "{word:?}");
     }
+}
+
+/// Each character, and each word of two bytes.
+#[test]
+fn few_bytes_are_merged_by_the_rule_with_metas_vocabulary() {
+    let vocabulary = &best_encoder().0.vocabulary;
+    let characters = (0..=0x10FFFF).filter_map(char::from_u32);
+    let characters = characters.map(|character| character.to_string().into_bytes());
+    let pairs = (0..=u16::MAX).map(|pair| pair.to_be_bytes().to_vec());
+    let mut count = 0;
+    for word in characters.chain(pairs).filter(|word| vocabulary.id(word).is_none()) {
+        let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
+        assert_eq!(few(vocabulary, &word), expected, "{word:?}");
+        count += 1;
+    }
+    assert!(count > 1_000_000);
 }
 
 /// Words of several windows: both ways give what the rule gives.

@@ -5,6 +5,7 @@
 //! split         a pretoken into segments, at positions that no merge crosses   (bpe/boundaries.rs)
 //! run           segments that repeat themselves are looked up once
 //! token table   is a segment a token that merging gives?                       (bpe/token_table.rs)
+//! few bytes     if not, and it has up to four bytes, it is merged right away   (bpe/few_bytes.rs)
 //! cache         was it merged before?
 //! merge         if not: up to 62 bytes by the rule, eight segments at a time   (bpe/short_merge.rs)
 //!               longer ones window by window                                   (bpe/merge.rs)
@@ -13,6 +14,7 @@
 //! Each step is done for all segments before the next one, and prefetches what the next one reads.
 
 use crate::bpe::boundaries;
+use crate::bpe::few_bytes::{FEW_BYTES, merge_few_bytes};
 use crate::bpe::index::NONE;
 use crate::bpe::merge::MergeMemory;
 use crate::bpe::short_merge::{SHORT_BYTES, ShortMerge};
@@ -133,6 +135,9 @@ impl Unknown {
         let id = table.find_after_line_miss(context.lines, pretoken, hash);
         if id != NONE {
             self.push(Segment { span, state: SegmentState::Token(id) })?;
+        } else if pretoken.len() <= FEW_BYTES {
+            let state = merge_few(context.vocabulary, pretoken, &mut self.ids)?;
+            self.push(Segment { span, state })?;
         } else if pretoken.is_ascii() {
             // Between ASCII characters no boundary is looked for.
             self.push(Segment { span, state: SegmentState::ToMerge })?;
@@ -304,6 +309,11 @@ impl Resolve<'_> {
                 segment.state = SegmentState::Token(id);
                 continue;
             }
+            if id == NONE && span.length() <= FEW_BYTES {
+                let bytes = span.bytes(text).ok_or_else(outside)?;
+                segment.state = merge_few(vocabulary, bytes, ids)?;
+                continue;
+            }
             // A token that merging does not give has other ids as a segment than as a pretoken. So such
             // a segment is neither looked up in the cache, which is for both, nor inserted.
             segment.state = SegmentState::ToMerge;
@@ -389,22 +399,46 @@ fn outside() -> Error {
 /// Emits the ids of segments.
 fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
     let mut last: &[u32] = &[];
+    // If they are few, the same with others after them, which mean nothing: so nothing branches on how many they are.
+    let mut few = None;
     for segment in segments {
         let mut times = 1;
         match &segment.state {
-            SegmentState::Token(id) => last = std::slice::from_ref(id),
+            SegmentState::Token(id) => {
+                (last, few) = (std::slice::from_ref(id), Some([*id; FEW_BYTES]));
+            }
             &SegmentState::Merged { first, count } => {
-                last = ids.get(first..first + count).ok_or_else(outside)?;
+                let rest = ids.get(first..).ok_or_else(outside)?;
+                last = rest.get(..count).ok_or_else(outside)?;
+                few = rest.first_chunk().copied().filter(|_| count <= FEW_BYTES);
             }
             // Something is before it: without that, ids would be lost.
             &SegmentState::Again(more) if !last.is_empty() => times = more,
             _ => return Err(Error::Internal("a segment of a pretoken was not merged")),
         }
         for _ in 0..times {
-            sink.take(last)?;
+            match &few {
+                Some(ids) => sink.take_first(ids, last.len())?,
+                None => sink.take(last)?,
+            }
         }
     }
     Ok(())
+}
+
+/// Merges a word of up to [`FEW_BYTES`] bytes that is no token. That takes less time than to look it up in the
+/// cache, and so it is not inserted there as a segment.
+#[inline(always)]
+fn merge_few(
+    vocabulary: &Vocabulary,
+    word: &[u8],
+    ids: &mut Vec<u32>,
+) -> Result<SegmentState, Error> {
+    count(Event::Merged, 1);
+    let (merged, count) = merge_few_bytes(vocabulary.certain(), vocabulary.pairs(), word);
+    let state = SegmentState::Merged { first: ids.len(), count };
+    ids.take_first(&merged, count)?;
+    Ok(state)
 }
 
 /// Notes what a segment was merged to, and inserts that into the cache if the segment was looked up there.
