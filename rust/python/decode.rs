@@ -14,8 +14,8 @@ use crate::text::utf8::whole_characters;
 
 /// Up to so many ids are decoded while attached to the interpreter: a few microseconds.
 pub(super) const FEW_IDS: usize = 1 << 9;
-/// Ids that are decoded at a time before their text is made.
-pub(super) const TEXT_IDS: usize = 1 << 18;
+/// Ids that are decoded at a time before their text is made: some 32 KB of text, which stay near the processor.
+pub(super) const TEXT_IDS: usize = 1 << 13;
 
 impl Core {
     /// Makes the table for decoding if `count` ids are worth it. It is made while attached to the
