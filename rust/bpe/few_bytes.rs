@@ -1,8 +1,8 @@
-//! Merging a word of two to four bytes that is no token, which takes two merges at most.
+//! Merging a word of two to four bytes that merging does not make one token, by two merges at most.
 //!
 //! Such words are mostly single characters that no token has as a whole. The first merge is of two single
 //! bytes, and [`CertainMerges`] has the token of each two. It leaves two pairs at most, of which the one of
-//! the lower rank is joined. Any other merge would make the whole word, which is no token.
+//! the lower rank is joined. Any other merge would make the whole word one token.
 
 use crate::bpe::certain_merges::CertainMerges;
 use crate::bpe::index::NONE;
@@ -12,8 +12,8 @@ use crate::steps;
 /// The longest word.
 pub const FEW_BYTES: usize = 4;
 
-/// The ids of a word that is no token, and how many they are: those after them mean nothing. None for a word
-/// that has more bytes than [`FEW_BYTES`], or only one.
+/// The ids of a word, and how many they are: those after them mean nothing. None for a word that has more bytes
+/// than [`FEW_BYTES`], or only one.
 #[inline(always)]
 pub fn merge_few_bytes(
     certain: &CertainMerges,

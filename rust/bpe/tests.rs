@@ -25,7 +25,7 @@ fn merged(vocabulary: &Vocabulary, bytes: &[u8]) -> Vec<u32> {
     ids[..count].to_vec()
 }
 
-/// The same for a word of two to [`FEW_BYTES`] bytes that is no token.
+/// The same for a word of two to [`FEW_BYTES`] bytes, if it is not one token.
 fn few(vocabulary: &Vocabulary, word: &[u8]) -> Vec<u32> {
     let (ids, count) = merge_few_bytes(vocabulary.certain(), vocabulary.pairs(), word);
     ids[..count].to_vec()
@@ -114,8 +114,11 @@ proptest! {
                 bytes.collect::<Vec<_>>()
             };
             words = words.iter().flat_map(longer).collect();
-            for word in words.iter().filter(|word| !ranks.contains_key(*word)) {
-                prop_assert_eq!(few(&vocabulary, word), reference::merge(&ranks, word), "{:?}", word);
+            for word in &words {
+                let expected = reference::merge(&ranks, word);
+                if expected.len() > 1 {
+                    prop_assert_eq!(few(&vocabulary, word), expected, "{:?}", word);
+                }
             }
         }
     }
@@ -263,10 +266,12 @@ fn few_bytes_are_merged_by_the_rule_with_metas_vocabulary() {
     let characters = characters.map(|character| character.to_string().into_bytes());
     let pairs = (0..=u16::MAX).map(|pair| pair.to_be_bytes().to_vec());
     let mut count = 0;
-    for word in characters.chain(pairs).filter(|word| vocabulary.id(word).is_none()) {
+    for word in characters.chain(pairs) {
         let expected = crate::bpe::plain::merge_plainly(vocabulary.token_table(), &word, |_| {});
-        assert_eq!(few(vocabulary, &word), expected, "{word:?}");
-        count += 1;
+        if expected.len() > 1 {
+            assert_eq!(few(vocabulary, &word), expected, "{word:?}");
+            count += 1;
+        }
     }
     assert!(count > 1_000_000);
 }

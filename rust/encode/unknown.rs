@@ -309,7 +309,7 @@ impl Resolve<'_> {
                 segment.state = SegmentState::Token(id);
                 continue;
             }
-            if id == NONE && span.length() <= FEW_BYTES {
+            if span.length() <= FEW_BYTES {
                 let bytes = span.bytes(text).ok_or_else(outside)?;
                 segment.state = merge_few(vocabulary, bytes, ids)?;
                 continue;
@@ -426,7 +426,7 @@ fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Res
     Ok(())
 }
 
-/// Merges a word of up to [`FEW_BYTES`] bytes that is no token. That takes less time than to look it up in the
+/// Merges a word of up to [`FEW_BYTES`] bytes, of which merging does not give one token. That takes less time than to look it up in the
 /// cache, and so it is not inserted there as a segment.
 #[inline(always)]
 fn merge_few(
