@@ -396,10 +396,16 @@ fn outside() -> Error {
     Error::Internal("a segment of a pretoken is outside of it")
 }
 
+#[cold]
+fn nothing() -> Error {
+    Error::Internal("a segment of a pretoken was merged to nothing")
+}
+
 /// Emits the ids of segments.
 fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
     let mut last: &[u32] = &[];
-    // If they are few, the same with others after them, which mean nothing: so nothing branches on how many they are.
+    // If they are few, the same with others after them, which mean nothing, so that nothing branches on how
+    // many they are.
     let mut few = None;
     for segment in segments {
         let mut times = 1;
@@ -426,8 +432,8 @@ fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Res
     Ok(())
 }
 
-/// Merges a word of up to [`FEW_BYTES`] bytes, of which merging does not give one token. That takes less time than to look it up in the
-/// cache, and so it is not inserted there as a segment.
+/// Merges a word of up to [`FEW_BYTES`] bytes that merging does not make one token. That takes less time than to
+/// look it up in the cache, and so it is not inserted there as a segment.
 #[inline(always)]
 fn merge_few(
     vocabulary: &Vocabulary,
@@ -436,6 +442,9 @@ fn merge_few(
 ) -> Result<SegmentState, Error> {
     count(Event::Merged, 1);
     let (merged, count) = merge_few_bytes(vocabulary.certain(), vocabulary.pairs(), word);
+    if count == 0 {
+        return Err(nothing());
+    }
     let state = SegmentState::Merged { first: ids.len(), count };
     ids.take_first(&merged, count)?;
     Ok(state)
@@ -452,7 +461,7 @@ fn finish(
     text: &[u8],
 ) -> Result<(), Error> {
     if merged.is_empty() {
-        return Err(Error::Internal("a segment of a pretoken was merged to nothing"));
+        return Err(nothing());
     }
     count(Event::Merged, 1);
     let state = SegmentState::Merged { first: ids.len(), count: merged.len() };
@@ -470,6 +479,17 @@ fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference::best_encoder;
+
+    #[test]
+    fn a_word_that_has_not_few_bytes_is_an_error_and_not_fewer_ids() {
+        let vocabulary = &best_encoder().0.vocabulary;
+        for word in ["", "q", "qqqqq"] {
+            let mut ids = Vec::new();
+            let merged = merge_few(vocabulary, word.as_bytes(), &mut ids);
+            assert!(matches!(merged, Err(Error::Internal(_))) && ids.is_empty(), "{word:?}");
+        }
+    }
 
     #[test]
     fn a_run_of_nothing_is_an_error_and_not_fewer_ids() {
