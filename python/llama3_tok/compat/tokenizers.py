@@ -30,7 +30,8 @@ __all__ = ["DecodeStream"]
 class DecodeStream:
     """Text from ids as they come.
 
-    `ids` are those that come before the first step, as of a prompt: nothing of them is given.
+    `ids` are those that come before the first step, as of a prompt: nothing of them is given. (The
+    library gives all of them if they end with U+FFFD, which it takes for half a character.)
     Special tokens are left out with `skip_special_tokens`. Ids that no token has are left out, as
     the library does; a negative one is an InvalidTokenId.
     """
