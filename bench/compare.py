@@ -186,6 +186,9 @@ def assets_in(folder: Path, folders: dict[str, str]) -> peers.Assets:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the cases; the result as it is stored."""
     sys.path.append(str(ROOT / "tests"))
+    # Installed packages are compiled. One that is imported from a folder is so from its first start
+    # on, if it may be: else each start of a worker or of the command would compile it anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if stale_core(ROOT):
         print("the sources of the core are newer than the installed one", file=sys.stderr)
     chosen_settings = settings(options)

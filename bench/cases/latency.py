@@ -134,9 +134,6 @@ def command(run: Run) -> None:
     small_file = run.folder / "small.txt"
     small_file.write_text("This is a test sentence.\n", "utf-8")
     environment = os.environ | {"LLAMA3_TOK_VOCAB": run.assets.vocabulary}
-    # What is installed is compiled. What is imported from a folder is so from the first start
-    # on, if it may be.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     commands = {("python", "python -c pass"): [sys.executable, "-c", "pass"]}
     for name in filter(is_ours, run.names):
         call = [*our_command(run.assets.folders.get(name)), "count", str(small_file)]
