@@ -5,6 +5,7 @@
 //! round     some hundred pretokens; most are in the lines of the token table    (round.rs)
 //! missing   those that are not: does this thread's cache have them?             (cache/)
 //! unknown   those that it does not have: a long token, or merged                (unknown.rs)
+//! segments  what such a pretoken is cut into                                    (segments.rs)
 //! ```
 
 pub mod options;
@@ -13,6 +14,7 @@ pub mod sink;
 pub mod cache;
 #[doc(hidden)]
 pub mod round;
+mod segments;
 mod unknown;
 mod validate;
 pub mod offsets;

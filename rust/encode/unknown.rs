@@ -22,6 +22,7 @@ use crate::bpe::token_key::KEY_MASKS;
 use crate::bpe::token_table::TokenLines;
 use crate::counters::{Event, count};
 use crate::encode::cache::{Cache, CacheKey, MAX_CACHED_BYTES, MAX_EXACT_KEY_BYTES, MAX_LINE_IDS};
+use crate::encode::segments::{Segment, SegmentState, emit_segments};
 use crate::encode::sink::Sink;
 use crate::error::{Check, Error, slice};
 use crate::machine::code_path::CodePath;
@@ -56,34 +57,6 @@ pub struct Context<'a> {
     pub text: &'a [u8],
     /// Called now and then.
     pub check: &'a Check<'a>,
-}
-
-/// A stretch of a pretoken between two positions that no merge crosses.
-#[derive(Clone, Copy)]
-struct Segment {
-    span: Span,
-    state: SegmentState,
-}
-
-/// What is known of a segment.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SegmentState {
-    /// It is to be merged, and is looked up in neither the token table nor the cache: it is a whole
-    /// pretoken, which was looked up already, or too long for both, or a token that merging does not
-    /// give.
-    ToMerge,
-    /// Nothing yet; the hash of its key in the token table.
-    New(u32),
-    /// The token table does not have it, perhaps the cache has: the index of its [`CacheLookup`].
-    LookUp(u32),
-    /// Neither has it, so it is to be merged and then inserted into the cache: the same index.
-    ToMergeAndInsert(u32),
-    /// Its id, as the token table has it.
-    Token(u32),
-    /// It is the segment before, so often.
-    Again(usize),
-    /// Which ids of [`Unknown`] are its own.
-    Merged { first: usize, count: usize },
 }
 
 /// A lookup in the cache: a key, and the line where its entry may be.
@@ -401,37 +374,6 @@ fn nothing() -> Error {
     Error::Internal("a segment of a pretoken was merged to nothing")
 }
 
-/// Emits the ids of segments.
-fn emit_segments(segments: &[Segment], ids: &[u32], sink: &mut impl Sink) -> Result<(), Error> {
-    let mut last: &[u32] = &[];
-    // If they are few, the same with others after them, which mean nothing, so that nothing branches on how
-    // many they are.
-    let mut few = None;
-    for segment in segments {
-        let mut times = 1;
-        match &segment.state {
-            SegmentState::Token(id) => {
-                (last, few) = (std::slice::from_ref(id), Some([*id; FEW_BYTES]));
-            }
-            &SegmentState::Merged { first, count } => {
-                let rest = ids.get(first..).ok_or_else(outside)?;
-                last = rest.get(..count).ok_or_else(outside)?;
-                few = rest.first_chunk().copied().filter(|_| count <= FEW_BYTES);
-            }
-            // Something is before it: without that, ids would be lost.
-            &SegmentState::Again(more) if !last.is_empty() => times = more,
-            _ => return Err(Error::Internal("a segment of a pretoken was not merged")),
-        }
-        for _ in 0..times {
-            match &few {
-                Some(ids) => sink.take_first(ids, last.len())?,
-                None => sink.take(last)?,
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Merges a word of up to [`FEW_BYTES`] bytes that merging does not make one token. That takes less time than to
 /// look it up in the cache, and so it is not inserted there as a segment.
 #[inline(always)]
@@ -489,17 +431,5 @@ mod tests {
             let merged = merge_few(vocabulary, word.as_bytes(), &mut ids);
             assert!(matches!(merged, Err(Error::Internal(_))) && ids.is_empty(), "{word:?}");
         }
-    }
-
-    #[test]
-    fn a_run_of_nothing_is_an_error_and_not_fewer_ids() {
-        let segment = |state| Segment { span: Span { start: 0, end: 2 }, state };
-        let ids = |segments: &[Segment]| {
-            let mut ids: Vec<u32> = Vec::new();
-            emit_segments(segments, &[], &mut ids).map(|()| ids)
-        };
-        let [token, run] = [SegmentState::Token(7), SegmentState::Again(3)].map(segment);
-        assert_eq!(ids(&[token, run]).unwrap(), [7; 4]);
-        assert!(matches!(ids(&[run]), Err(Error::Internal(_))));
     }
 }
